@@ -1,0 +1,10 @@
+# deadray::warnings carries the warnings of our own targets; nothing of it reaches those who link us.
+add_library(deadray_warnings INTERFACE)
+add_library(deadray::warnings ALIAS deadray_warnings)
+target_compile_options(deadray_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DEADRAY_WERROR}>>:-Werror>)
+if(DEADRAY_SANITIZE)
+  add_compile_options(-fsanitize=${DEADRAY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${DEADRAY_SANITIZE})
+endif()

@@ -1,0 +1,1 @@
+#include "verify/moments.h"

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+namespace deadray {
+
+/// FP64 first and second moments of rows that arrive tile by tile, about a shift that keeps cancellation small. Merges exactly.
+class CentredMoments {
+ public:
+  /// @param shift  [d] FP64, near the mean (beta is the exact one for a LayerNorm); undefined: the first tile's mean is taken
+  explicit CentredMoments(std::int64_t hidden_size, at::Tensor shift = {});
+
+  void add(const at::Tensor& rows);               ///< [n, d], any float dtype; n may be 0
+  void merge(const CentredMoments& other);        ///< the other's shift may differ
+
+  std::int64_t count() const noexcept { return count_; }
+  at::Tensor mean() const;                        ///< [d]
+  at::Tensor covariance() const;                  ///< [d, d], divisor N, symmetric; C = E[(h - mean)(h - mean)^T]
+  at::Tensor second_moment() const;               ///< [d, d], uncentred E[h h^T]
+
+ private:
+  std::int64_t hidden_size_, count_ = 0;
+  at::Tensor shift_, sum_, gram_;                 // of rows - shift
+};
+
+/// Mean and variance of <v_k, h> for K directions, rows projected first: resolves far below what v^T C v of a formed C can
+/// (1e-27 against 3e-19 was seen). O(N d K), no covariance.
+class DirectionalMoments {
+ public:
+  /// @param directions [K, d] FP64 unit rows   @param shift [d] or undefined, as above
+  explicit DirectionalMoments(at::Tensor directions, at::Tensor shift = {});
+  void add(const at::Tensor& rows);               ///< [n, d]
+  std::int64_t count() const noexcept { return count_; }
+  at::Tensor mean() const;                        ///< [K], of <v_k, h - shift>
+  at::Tensor variance() const;                    ///< [K], divisor N
+
+ private:
+  at::Tensor directions_, shift_, mean_, squares_;  // running mean and sum of squared deviations (Chan's update per tile)
+  std::int64_t count_ = 0;
+};
+
+}  // namespace deadray
