@@ -21,7 +21,7 @@ endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(DeadrayTorch REQUIRED_VARS DeadrayTorch_CPU DeadrayTorch_C10 DeadrayTorch_INCLUDE_DIR
   VERSION_VAR DeadrayTorch_VERSION
-  REASON_FAILURE_MESSAGE "run scripts/setup, or point -DDEADRAY_TORCH_DIR at the folder `torch` of a wheel; -DDEADRAY_VERIFY=OFF builds the predictor alone")
+  REASON_FAILURE_MESSAGE "run scripts/setup, or point -DDEADRAY_TORCH_DIR at the folder torch of a wheel, or build the predictor alone with -DDEADRAY_VERIFY=OFF")
 if(DeadrayTorch_FOUND AND NOT TARGET deadray::torch_cpu)
   add_library(deadray::torch_cpu INTERFACE IMPORTED)
   target_include_directories(deadray::torch_cpu SYSTEM INTERFACE ${DeadrayTorch_INCLUDE_DIR})
