@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,9 +12,11 @@
 #include "host/atomic_file.h"
 #include "host/command_line.h"
 #include "host/error.h"
+#include "host/table.h"
 #include "verify/activations.h"
 #include "verify/measurement.h"
 #include "verify/narrative.h"
+#include "verify/progress.h"
 #include "verify/record.h"
 
 namespace deadray {
@@ -22,13 +25,14 @@ namespace {
 
 struct VerifyOptions {
   std::filesystem::path model, activations, tokens, dump;
-  std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32", device = "cpu", norm, json;
+  std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32", device = "cpu", norm;
   std::int64_t random_tokens = 4096, batch = 0, sequence_length = 0;
   std::uint64_t seed = 0;
   double relative_tau = PredictOptions{}.relative_tau, eps = 1e-5;
   int threads = 0;
-  bool residual = false, dump_logits = false, quiet = false;
+  bool residual = false, dump_logits = false;
   CheckpointOptions checkpoint;
+  OutputOptions output;
 };
 
 Method parse_method(const std::string& name) {
@@ -75,13 +79,13 @@ int exit_code_for(const Measurement& measurement) {
   return static_cast<int>(ExitCode::done);
 }
 
-int deliver(const RecordHeader& header, const Measurement& measurement, const VerifyOptions& options) {
-  if (!options.json.empty()) emit_json(options.json, verify_record(header, measurement));
-  if (options.json != "-" && !options.quiet) print_out(narrate(header, measurement));
+int deliver(const RecordHeader& header, const Measurement& measurement, const OutputOptions& options, JsonOutput& json) {
+  json.write(verify_record(header, measurement));
+  if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
   return exit_code_for(measurement);
 }
 
-int verify_model(const VerifyOptions& options) {
+int verify_model(const VerifyOptions& options, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
   const auto model = open_model(options.model, {options.init == "random", options.seed, options.checkpoint});
   const Calibration calibration = calibration_for(*model, options);
@@ -91,20 +95,20 @@ int verify_model(const VerifyOptions& options) {
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
-  Progress progress(fmt::format("{}: block", model->name), options.quiet);
+  Progress progress(fmt::format("{}: block", model->name), options.output.quiet);
   measurement_options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   const Measurement measurement = measure(*model, calibration, measurement_options);
   progress.clear();
-  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, options);
+  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, options.output, json);
 }
 
-int verify_activation_file(const VerifyOptions& options) {
+int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
   ActivationsOptions activations;
   activations.probe = probe_options(options);
   activations.norm = options.norm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
-  return deliver(result.header, result.measurement, options);
+  return deliver(result.header, result.measurement, options.output, json);
 }
 
 int run_verify(const VerifyOptions& options) {
@@ -113,8 +117,8 @@ int run_verify(const VerifyOptions& options) {
   if (options.device != "cpu")
     throw ResourceError(fmt::format("--device {}: this build measures on the CPU only; give --device cpu", options.device));
   if (options.threads > 0) at::set_num_threads(options.threads);
-  check_json_target(options.json);
-  return options.activations.empty() ? verify_model(options) : verify_activation_file(options);
+  JsonOutput json(options.output.json);
+  return options.activations.empty() ? verify_model(options, json) : verify_activation_file(options, json);
 }
 
 }  // namespace
@@ -150,11 +154,10 @@ void add_verify_command(CLI::App& app, int& exit_code) {
   command.add_flag("--residual", options->residual, "Also the smallest singular value of the residual stream at every block");
   command.add_option("--dump", options->dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   command.add_flag("--dump-logits", options->dump_logits, "Add the logits to --dump");
-  command.add_option("--json", options->json, "Record file; '-' is standard output");
   command.add_option("--threads", options->threads, "Threads (all cores)")->check(CLI::PositiveNumber);
   command.add_option("--max-header", options->checkpoint.max_header_bytes, "Largest safetensors header accepted, in bytes");
   command.add_flag("--strict", options->checkpoint.strict, "Refuse weights that need a note");
-  command.add_flag("-q,--quiet", options->quiet, "No table, no progress");
+  add_output_options(command, options->output);
   command.callback([options, &exit_code] { exit_code = run_verify(*options); });
 }
 
