@@ -1,1 +1,53 @@
-# Finds a CUDA compiler: on PATH, under /usr/local/cuda, or in the wheel that scripts/setup puts into .venv.
+# Finds a CUDA compiler and turns the language on. Looked at, in this order: -DCMAKE_CUDA_COMPILER or $CUDACXX, PATH, /usr/local/cuda, and the
+# wheels of PyPI's cuda-toolkit, in .venv or beside the torch in use. The CUDA run time is linked statically.
+# Targets, where found: deadray::cublas, deadray::cusolver. Variables: DEADRAY_CUDA_ARCHITECTURES, DEADRAY_CUOBJDUMP.
+set(DEADRAY_CUDA_ARCHITECTURES "80-real;90a-real;100" CACHE STRING
+  "CUDA architectures, as CMAKE_CUDA_ARCHITECTURES takes them; without -real it is PTX too, from which later devices compile")
+
+file(GLOB _wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages)
+if(DeadrayTorch_INCLUDE_DIR)
+  get_filename_component(_torch_site ${DeadrayTorch_INCLUDE_DIR}/../.. ABSOLUTE)
+  list(APPEND _wheels ${_torch_site})
+endif()
+list(TRANSFORM _wheels APPEND /nvidia/cu13)
+
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(DEADRAY_NVCC nvcc PATHS /usr/local/cuda ${_wheels} PATH_SUFFIXES bin)
+  if(NOT DEADRAY_NVCC)
+    message(FATAL_ERROR "no CUDA compiler: nvcc is neither on PATH nor in /usr/local/cuda nor in .venv; run scripts/setup, or leave the kernels out with -DDEADRAY_CUDA=OFF")
+  endif()
+  set(CMAKE_CUDA_COMPILER ${DEADRAY_NVCC})
+endif()
+if(CMAKE_CUDA_COMPILER)
+  # nvcc links from lib64/; the wheels have lib/.
+  get_filename_component(_nvcc ${CMAKE_CUDA_COMPILER} REALPATH)
+  get_filename_component(_cuda_root ${_nvcc}/../.. ABSOLUTE)
+  if(EXISTS ${_cuda_root}/lib AND NOT EXISTS ${_cuda_root}/lib64)
+    string(APPEND CMAKE_CUDA_FLAGS_INIT " -L${_cuda_root}/lib")
+  endif()
+endif()
+if(NOT DEFINED CMAKE_CUDA_HOST_COMPILER AND NOT DEFINED ENV{CUDAHOSTCXX})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${DEADRAY_CUDA_ARCHITECTURES})
+set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no CUDA C++20 for nvcc
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+enable_language(CUDA)
+
+# One copy in the process: libtorch's, out of the same wheels, before the toolkit's. Wheels name shared libraries by version alone.
+foreach(_library cublas:13 cusolver:12)
+  string(REPLACE ":" ";" _library ${_library})
+  list(GET _library 0 _name)
+  list(GET _library 1 _version)
+  find_library(DEADRAY_${_name} NAMES lib${_name}.so.${_version} ${_name} HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATH_SUFFIXES lib lib64)
+  find_path(DEADRAY_${_name}_INCLUDE_DIR NAMES ${_name}Dn.h ${_name}_v2.h HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATH_SUFFIXES include)
+  if(DEADRAY_${_name} AND DEADRAY_${_name}_INCLUDE_DIR AND NOT TARGET deadray::${_name})
+    add_library(deadray::${_name} SHARED IMPORTED GLOBAL)
+    set_target_properties(deadray::${_name} PROPERTIES IMPORTED_LOCATION ${DEADRAY_${_name}} INTERFACE_INCLUDE_DIRECTORIES ${DEADRAY_${_name}_INCLUDE_DIR})
+  endif()
+endforeach()
+
+# Lists what a module was compiled for. Few toolkits of wheels have it: a package of its own, or triton's copy beside torch.
+string(REPLACE "/nvidia/cu13" "/triton/backends/nvidia" _tritons "${_wheels}")
+find_program(DEADRAY_CUOBJDUMP cuobjdump HINTS ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATHS ${_wheels} ${_tritons} PATH_SUFFIXES bin)

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/cuda_error.h"
+#include "kernels/directional_variance.h"
+#include "kernels/norm_recompute.h"
+#include "kernels/random_normal.h"
+
+namespace deadray::kernels {
+
+/// What the module deadray_cuda offers to a program that loads it: the functions of namespace cuda, each documented in its own header.
+struct CudaOperations {
+  decltype(&cuda::random_normal) random_normal;
+  decltype(&cuda::random_uniform_int) random_uniform_int;
+  decltype(&cuda::norm_recompute) norm_recompute;
+  decltype(&cuda::directional_variance_workspace) directional_variance_workspace;
+  decltype(&cuda::directional_variance) directional_variance;
+};
+
+/// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.
+/// @param path  of libdeadray_cuda.so
+/// @throws CudaError when it cannot be loaded or was built from another version of this header
+const CudaOperations& load_cuda_operations(const char* path);
+
+/// The module's one symbol: its operations, or null for a table of another size.
+using CudaOperationsEntry = const CudaOperations*(std::size_t table_bytes);
+constexpr const char* kCudaOperationsEntry = "deadray_cuda_operations";
+
+}  // namespace deadray::kernels

@@ -1,0 +1,60 @@
+#include "kernels/cuda_operations.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace deadray::kernels {
+namespace {
+
+TEST(CudaOperationsTest, LoadsWithoutADevice) {
+  const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
+  EXPECT_NE(operations.random_normal, nullptr);
+  EXPECT_NE(operations.random_uniform_int, nullptr);
+  EXPECT_NE(operations.norm_recompute, nullptr);
+  EXPECT_NE(operations.directional_variance, nullptr);
+  EXPECT_EQ(&operations, &load_cuda_operations(DEADRAY_CUDA_MODULE));
+}
+
+TEST(CudaOperationsTest, WorkspaceGrowsWithTheDirections) {
+  const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
+  EXPECT_GE(operations.directional_variance_workspace(1), sizeof(RunningMoments));
+  EXPECT_EQ(operations.directional_variance_workspace(8), 8 * operations.directional_variance_workspace(1));
+}
+
+TEST(CudaOperationsTest, TableOfAnotherSizeIsRefused) {
+  void* module = dlopen(DEADRAY_CUDA_MODULE, RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(module, nullptr) << dlerror();
+  const auto entry = reinterpret_cast<CudaOperationsEntry*>(dlsym(module, kCudaOperationsEntry));
+  ASSERT_NE(entry, nullptr);
+  EXPECT_EQ(entry(sizeof(CudaOperations) - 1), nullptr);
+}
+
+TEST(CudaOperationsTest, MissingModuleIsNamed) {
+  try {
+    load_cuda_operations("/nowhere/libdeadray_cuda.so");
+    FAIL() << "loaded what does not exist";
+  } catch (const CudaError& error) {
+    EXPECT_NE(std::string(error.what()).find("/nowhere/libdeadray_cuda.so"), std::string::npos) << error.what();
+  }
+}
+
+// The one error that can be had on purpose everywhere but on a device; it crosses the module's border as its own type.
+TEST(CudaOperationsTest, CallWithoutADeviceNamesOperationShapesAndStatus) {
+  const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
+  try {
+    operations.random_normal(1, 2, 3, 1, 1.0f, nullptr, nullptr);
+    GTEST_SKIP() << "there is a device here";
+  } catch (const CudaError& error) {
+    const std::string what = error.what();
+    EXPECT_EQ(error.kind(), CudaError::Kind::no_device) << what;
+    for (const char* part : {"random_normal[first=3, count=1]", "no device", "launch", "cudaError"}) {
+      EXPECT_NE(what.find(part), std::string::npos) << what;
+    }
+    EXPECT_EQ(what.find('\n'), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace deadray::kernels
