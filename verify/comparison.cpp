@@ -30,7 +30,8 @@ std::vector<double> to_vector(const at::Tensor& values) {
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
 
-/// What an eigenvalue must exceed to be told from zero, per unit of the largest: d u; activations rounded at u > 2^-53 leave d u^2 at least.
+/// What an eigenvalue must exceed to be told from zero, per unit of the largest: d u; activations rounded at u > 2^-53 leave d u^2 at
+/// least.
 double relative_floor(std::int64_t d, double roundoff) { return static_cast<double>(d) * std::max(kRoundoff64, roundoff * roundoff); }
 
 bool is_finite(const at::Tensor& values) { return !values.defined() || at::isfinite(values).all().item<bool>(); }
@@ -68,7 +69,8 @@ void read_certificate(const at::Tensor& c, const at::Tensor& basis, const at::Te
   const auto k = basis.size(1);
   reading.driver = fmt::format("Cholesky and {} Lanczos steps", proof.steps);
   reading.floor *= proof.largest;
-  reading.eigenvalues = {k > 0 ? reading.lambda_v : proof.next, k == 1 ? proof.next : 0.0, proof.next, c.diagonal().mean().item<double>(), proof.largest};
+  reading.eigenvalues = {k > 0 ? reading.lambda_v : proof.next, k == 1 ? proof.next : 0.0, proof.next, c.diagonal().mean().item<double>(),
+                         proof.largest};
   const bool has_next = k < c.size(0);
   reading.dimension = (proof.basis_variance < reading.floor ? k : 0) + (has_next && proof.next < reading.floor ? 1 : 0);
   reading.gap = gap_above(proof.next, proof.basis_variance, reading.floor);
@@ -100,19 +102,26 @@ void read_not_finite(Reading& reading) {
 
 std::string_view to_string(Verdict verdict) noexcept {
   switch (verdict) {
-    case Verdict::confirmed: return "confirmed";
-    case Verdict::absent: return "absent";
-    case Verdict::refuted: return "refuted";
-    case Verdict::undetermined: return "undetermined";
+    case Verdict::confirmed:
+      return "confirmed";
+    case Verdict::absent:
+      return "absent";
+    case Verdict::refuted:
+      return "refuted";
+    case Verdict::undetermined:
+      return "undetermined";
   }
   return "?";
 }
 
 std::string_view to_string(Method method) noexcept {
   switch (method) {
-    case Method::eigh: return "eigh";
-    case Method::certificate: return "certificate";
-    case Method::directional: return "directional";
+    case Method::eigh:
+      return "eigh";
+    case Method::certificate:
+      return "certificate";
+    case Method::directional:
+      return "directional";
   }
   return "?";
 }
@@ -136,7 +145,8 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   Reading reading;
   reading.tokens = measured.tokens;
   reading.floor = relative_floor(d, measured.roundoff);
-  if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0) reading.lambda_v = measured.basis_variance.max().item<double>();
+  if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0)
+    reading.lambda_v = measured.basis_variance.max().item<double>();
   if (!is_finite(c) || !is_finite(measured.basis_variance) || !is_finite(measured.random_variances)) {
     read_not_finite(reading);
   } else if (method == Method::directional) {

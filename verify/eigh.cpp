@@ -27,8 +27,9 @@ Eigendecomposition eigh(const at::Tensor& c) {
   error.diagonal().sub_(1);
   result.orthogonality = one_norm(error) / unit;
   if (!(result.residual <= kLargestScaledError && result.orthogonality <= kLargestScaledError))
-    throw InternalError(fmt::format("{} on a {} x {} matrix: scaled residual {:.3g} and orthogonality {:.3g}, expected at most {:g}: the driver is broken",
-                                    result.driver, c.size(0), c.size(0), result.residual, result.orthogonality, kLargestScaledError));
+    throw InternalError(
+        fmt::format("{} on a {} x {} matrix: scaled residual {:.3g} and orthogonality {:.3g}, expected at most {:g}: the driver is broken",
+                    result.driver, c.size(0), c.size(0), result.residual, result.orthogonality, kLargestScaledError));
   return result;
 }
 

@@ -24,7 +24,8 @@ std::pair<double, double> top_of_tridiagonal(const at::Tensor& tridiagonal, int 
 
 }  // namespace
 
-RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance, int max_steps) {
+RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance,
+                             int max_steps) {
   const auto d = basis.size(0);
   const int limit = static_cast<int>(std::min<std::int64_t>(max_steps, d - basis.size(1)));
   const auto options = at::TensorOptions().dtype(at::kDouble);

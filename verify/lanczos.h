@@ -17,6 +17,7 @@ struct RitzValue {
 /// @param apply  [d] -> [d] FP64, symmetric
 /// @param basis  [d, k] orthonormal columns to keep out, k < d; k may be 0
 /// Stops when residual <= tolerance * value, when the complement is exhausted, or after `max_steps`. The start vector is seeded.
-RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance, int max_steps);
+RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance,
+                             int max_steps);
 
 }  // namespace deadray

@@ -11,7 +11,7 @@ namespace deadray {
 namespace {
 
 constexpr std::int64_t kRowsPerBlock = 2048;  // bounds the FP64 copy of a tile
-constexpr std::int64_t kPanel = 512;          // columns per product: wide enough for a fast product, narrow enough to skip the other triangle
+constexpr std::int64_t kPanel = 512;  // columns per product: wide enough for a fast product, narrow enough to skip the other triangle
 
 at::TensorOptions fp64() { return at::TensorOptions().dtype(at::kDouble); }
 
@@ -103,7 +103,9 @@ at::Tensor CentredMoments::second_moment() const {
 }
 
 DirectionalMoments::DirectionalMoments(at::Tensor directions, at::Tensor shift)
-    : directions_(directions.to(fp64())), mean_(at::zeros({directions.size(0)}, fp64())), squares_(at::zeros({directions.size(0)}, fp64())) {
+    : directions_(directions.to(fp64())),
+      mean_(at::zeros({directions.size(0)}, fp64())),
+      squares_(at::zeros({directions.size(0)}, fp64())) {
   if (shift.defined()) shift_ = shift.to(fp64()).reshape({directions.size(1)});
 }
 

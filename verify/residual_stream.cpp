@@ -13,7 +13,8 @@ namespace deadray {
 void ResidualStream::add(const at::Tensor& x, Node node) {
   const auto index = static_cast<std::int64_t>(spectrum_.uncentred.size());
   if (x.dim() != 2 || (index > 0 && (x.size(0) != tokens_ || x.size(1) != hidden_size_)))
-    throw InternalError(fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index, c10::str(x.sizes()), tokens_, hidden_size_));
+    throw InternalError(fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index, c10::str(x.sizes()),
+                                    tokens_, hidden_size_));
   tokens_ = x.size(0);
   hidden_size_ = x.size(1);
   if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
@@ -40,7 +41,8 @@ ResidualSpectrum ResidualStream::finish() const {
   if (first == sigma.size()) {
     result.reason = "every node is a LayerNorm's output";
   } else if (tokens_ <= hidden_size_) {
-    result.reason = fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_, hidden_size_, hidden_size_);
+    result.reason =
+        fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_, hidden_size_, hidden_size_);
   } else if (!(sigma[first] > 0)) {
     result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
   } else {

@@ -34,11 +34,12 @@ struct Certificate {
   bool factored = false;         ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
 };
 
-/// @param c [d, d] FP64   @param basis [d, k] orthonormal columns; k = 0: the smallest eigenvalue of C itself
+/// @param c [d, d] FP64, finite   @param basis [d, k] orthonormal columns; k = 0: the smallest eigenvalue of C itself
 /// Stops when `next` is known to 1e-4 relative, at the latest after `max_steps`. Start vector seeded: same input, same output.
 Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps = 100);
 
-/// sqrt of the smallest eigenvalue of X^T X given as second moments times count; 0 where it is below rounding.
+/// sqrt of the smallest eigenvalue of X^T X given as second moments times count; 0 where it is below rounding, NaN where
+/// the moments are not finite.
 double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count);
 
 }  // namespace deadray
