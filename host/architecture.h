@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/config.h"
@@ -20,7 +20,7 @@ struct Init {
   std::int64_t zero_row = -1;        ///< row set to zero afterwards (a padding token's embedding)
 };
 
-/// One tensor of a checkpoint. "{}" in the name stands for the block index.
+/// One tensor of a checkpoint. "{}" in the name stands for the block index; a leading '/' keeps the checkpoint's prefix away ("/lm_head.weight").
 struct TensorSpec {
   std::string name;
   std::vector<std::int64_t> shape;   ///< as stored
@@ -98,7 +98,8 @@ struct Architecture {
   std::string family;                ///< model_type of config.json
   std::int64_t hidden_size = 0, n_blocks = 0, vocab_size = 0;
   std::int64_t max_positions = 0;    ///< longest sequence; 0: any
-  std::vector<std::string> prefixes; ///< what checkpoints of this family put before every name, tried in order
+  std::vector<std::string> prefixes; ///< what checkpoints put before the names; the first is the one that current transformers writes
+  std::vector<std::pair<std::string, std::string>> aliases;  ///< endings that old checkpoints use instead: {"LayerNorm.weight", "LayerNorm.gamma"}
   TensorSpec token_embedding;
   std::optional<TensorSpec> position_embedding, type_embedding;
   std::optional<NormSpec> embedding_norm;
@@ -118,11 +119,19 @@ struct Family {
 /// All families, in order of name.
 const std::vector<Family>& families();
 
+// One file each, host/families/<model_type>.cpp.
+Architecture describe_bert(const Config& config);
+Architecture describe_gpt2(const Config& config);
+Architecture describe_llama(const Config& config);
+
 /// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out) and for a configuration that the family allows
 ///         but the executor does not run, by key; MalformedError for a config that lacks or contradicts what it needs
 Architecture describe_architecture(const Config& config);
 
-/// Replaces "{}" by the block index.
-std::string block_name(std::string_view name, std::int64_t block);
+/// Name of a tensor or stem as a checkpoint with this prefix has it, the block index filled in (block -1: there is none to fill).
+std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);
+
+/// Number of parameters of the model that the architecture describes, tied weights counted once.
+std::int64_t count_parameters(const Architecture& architecture);
 
 }  // namespace deadray

@@ -25,6 +25,9 @@ std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind
 /// @throws MalformedError naming a tensor that exists under none of them
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint);
 
+/// `name`, or the alias under which an old checkpoint stores it.
+std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name);
+
 /// Reads gamma and beta; gamma = stored + weight_offset.
 /// @throws MalformedError for a wrong shape or a quantised scale without its dequantisation (predict() judges the values)
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);

@@ -1,0 +1,208 @@
+#include "host/catalogue.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "host/error.h"
+#include "host/near_names.h"
+
+namespace deadray {
+
+std::string_view to_string(NormKind kind) noexcept { return kind == NormKind::layernorm ? "layernorm" : "rmsnorm"; }
+
+std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
+  if (checkpoint.find(name) != nullptr) return name;
+  for (const auto& [ending, alias] : architecture.aliases)
+    if (name.ends_with(ending)) {
+      std::string old = name.substr(0, name.size() - ending.size()) + alias;
+      if (checkpoint.find(old) != nullptr) return old;
+    }
+  return name;
+}
+
+std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
+  for (const std::string& prefix : architecture.prefixes)
+    if (checkpoint.find(full_name(architecture.token_embedding.name, prefix)) != nullptr) return prefix;
+  // A file of norms alone, say: any first norm tells the prefix as well.
+  for (const std::string& prefix : architecture.prefixes)
+    if (checkpoint.find(stored_name(architecture, checkpoint, full_name(architecture.block.attention_norm.name, prefix, 0) + ".weight")) !=
+        nullptr)
+      return prefix;
+  throw MalformedError(
+      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ({}); is config.json the one of these weights?",
+                  checkpoint.path().string(), architecture.token_embedding.name, full_name(architecture.block.attention_norm.name, "", 0),
+                  architecture.family, fmt::join(architecture.prefixes, "', '")));
+}
+
+namespace {
+
+/// Collects the sites of one model; `checkpoint` may be null.
+class Catalogue {
+ public:
+  Catalogue(const Architecture& architecture, const Checkpoint* checkpoint)
+      : architecture_(architecture),
+        checkpoint_(checkpoint),
+        prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
+
+  std::vector<NormSite> collect() {
+    const BlockSpec& block = architecture_.block;
+    const bool post = block.wiring == Wiring::post;
+    if (architecture_.embedding_norm) {
+      NormSite& site = add(*architecture_.embedding_norm, -1);
+      site.feeds_residual = true;
+      if (post) read_by(site, block.attention.qkv, 0);
+    }
+    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) {
+      NormSite& attention_norm = add(block.attention_norm, i);
+      attention_norm.feeds_residual = post;
+      read_by(attention_norm, post ? block.mlp.in : block.attention.qkv, i);
+      NormSite& mlp_norm = add(block.mlp_norm, i);
+      mlp_norm.feeds_residual = post;
+      if (!post)
+        read_by(mlp_norm, block.mlp.in, i);
+      else if (i + 1 < architecture_.n_blocks)
+        read_by(mlp_norm, block.attention.qkv, i + 1);
+    }
+    if (architecture_.final_norm) add(*architecture_.final_norm, -1);
+    finish();
+    return std::move(sites_);
+  }
+
+ private:
+  bool stored(const LinearSpec& linear) const {
+    return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
+  }
+
+  NormSite& add(const NormSpec& spec, std::int64_t block) {
+    NormSite site;
+    site.name = full_name(spec.name, prefix_, block);
+    site.kind = spec.kind;
+    site.hidden_size = spec.width;
+    site.eps = spec.eps;
+    site.weight_offset = spec.weight_offset;
+    site.block = block;
+    site.weight = parameter(site.name + ".weight", spec.width);
+    if (spec.has_bias) site.bias = parameter(site.name + ".bias", spec.width);
+    sites_.push_back(std::move(site));
+    return sites_.back();
+  }
+
+  std::string parameter(std::string name, std::int64_t width) const {
+    if (checkpoint_ == nullptr) return name;
+    name = stored_name(architecture_, *checkpoint_, std::move(name));
+    const TensorInfo& tensor = checkpoint_->at(name);
+    if (tensor.shape != std::vector{width})
+      throw MalformedError(fmt::format("{}: norm '{}' has shape [{}], expected [{}], the hidden size that config.json gives",
+                                       checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "), width));
+    return name;
+  }
+
+  void read_by(NormSite& site, const LinearSpec& linear, std::int64_t block, bool tied = false) const {
+    for (std::size_t part = 0; part < linear.weights.size(); ++part) {
+      const TensorSpec& weight = linear.weights[part];
+      std::string stem = full_name(weight.name, prefix_, block);
+      stem.resize(stem.size() - std::string_view(".weight").size());
+      site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
+    }
+  }
+
+  /// The last norm of the stream: read by the pooler and the head, where the checkpoint has them.
+  void finish() {
+    NormSite& final_site = sites_.back();
+    final_site.is_final = true;
+    if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
+    if (!architecture_.head) return;
+    const HeadSpec& head = *architecture_.head;
+    if (!head.transform) {
+      if (head.tied || stored(head.decoder)) read_by(final_site, head.decoder, -1, head.tied);
+    } else if (stored(head.transform->dense)) {
+      read_by(final_site, head.transform->dense, -1);
+      read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
+    }
+  }
+
+  const Architecture& architecture_;
+  const Checkpoint* checkpoint_;
+  std::string prefix_;
+  std::vector<NormSite> sites_;
+};
+
+bool looks_like_norm(std::string_view name) {
+  if (!name.ends_with(".weight") && !name.ends_with(".gamma")) return false;
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return lower.find("norm") != std::string::npos || lower.find("ln_") != std::string::npos || lower.find(".ln") != std::string::npos ||
+         lower.starts_with("ln");
+}
+
+}  // namespace
+
+std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpoint* checkpoint) {
+  return Catalogue(architecture, checkpoint).collect();
+}
+
+std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {
+  std::vector<NormSite> sites;
+  for (const TensorInfo& tensor : checkpoint.tensors()) {
+    if (tensor.shape.size() != 1 || !looks_like_norm(tensor.name)) continue;
+    NormSite site;
+    site.name = tensor.name.substr(0, tensor.name.rfind('.'));
+    site.kind = kind;
+    site.hidden_size = tensor.shape[0];
+    site.weight = tensor.name;
+    site.weight_offset = weight_offset;
+    for (const char* ending : {".bias", ".beta"})
+      if (const TensorInfo* bias = checkpoint.find(site.name + ending); bias != nullptr && bias->shape == tensor.shape)
+        site.bias = bias->name;
+    sites.push_back(std::move(site));
+  }
+  if (sites.empty())
+    throw MalformedError(fmt::format("{}: none of its {} tensors looks like a norm's scale (rank 1, named …norm….weight or …ln….weight)",
+                                     checkpoint.path().string(), checkpoint.tensors().size()));
+  sites.back().is_final = true;
+  return sites;
+}
+
+NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
+  NormParameters norm = initial_norm(site);
+  if (!site.weight.empty()) {
+    const TensorInfo& weight = checkpoint.at(site.weight);
+    norm.gamma = checkpoint.read_fp64(weight);
+    if (site.weight_offset != 0.0)
+      for (double& value : norm.gamma) value += site.weight_offset;
+    norm.stored = weight.dtype;
+    norm.bytes = weight.bytes;
+  }
+  if (!site.bias.empty()) {
+    const TensorInfo& bias = checkpoint.at(site.bias);
+    norm.beta = checkpoint.read_fp64(bias);
+    norm.bytes += bias.bytes;
+  }
+  return norm;
+}
+
+NormParameters initial_norm(const NormSite& site) {
+  const auto width = static_cast<std::size_t>(site.hidden_size);
+  return {std::vector<double>(width, 1.0), std::vector<double>(site.bias.empty() ? 0 : width, 0.0), DType::f32, 0};
+}
+
+std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::string_view which) {
+  if (which == "all") return sites;
+  std::vector<NormSite> chosen;
+  for (const NormSite& site : sites)
+    if (which == "final" ? site.is_final : site.name == which) chosen.push_back(site);
+  if (chosen.empty())
+    for (const NormSite& site : sites)
+      if (site.name.ends_with(which)) chosen.push_back(site);
+  if (chosen.size() == 1) return chosen;
+  std::vector<std::string> names;
+  for (const NormSite& site : sites) names.push_back(site.name);
+  const auto near = near_names(which, names);
+  throw UsageError(fmt::format("--site {}: {}; give final, all, or one of {} names, such as {}", which,
+                               chosen.empty() ? "no such norm" : fmt::format("{} norms end so", chosen.size()), sites.size(),
+                               fmt::join(near.empty() ? names : near, ", ")));
+}
+
+}  // namespace deadray

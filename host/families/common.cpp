@@ -1,0 +1,88 @@
+#include "host/families/common.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "host/error.h"
+
+namespace deadray {
+
+LinearSpec linear(const std::vector<std::pair<std::string, std::int64_t>>& parts, std::int64_t inputs, bool bias, double deviation,
+                  Storage storage) {
+  LinearSpec spec;
+  spec.storage = storage;
+  spec.inputs = inputs;
+  for (const auto& [stem, outputs] : parts) {
+    const auto shape = storage == Storage::out_in ? std::vector{outputs, inputs} : std::vector{inputs, outputs};
+    spec.weights.push_back({stem + ".weight", shape, {Init::Kind::normal, deviation}});
+    if (bias) spec.biases.push_back({stem + ".bias", {outputs}, {Init::Kind::zeros}});
+    spec.outputs += outputs;
+  }
+  return spec;
+}
+
+Activation parse_activation(const Config& config, std::string_view key, std::string_view fallback) {
+  static constexpr std::pair<std::string_view, Activation> kKnown[] = {
+      {"gelu", Activation::gelu_erf}, {"gelu_new", Activation::gelu_tanh}, {"gelu_pytorch_tanh", Activation::gelu_tanh},
+      {"relu", Activation::relu},     {"silu", Activation::silu},          {"swish", Activation::silu},
+      {"tanh", Activation::tanh},
+  };
+  const std::string name = config.text(key, fallback);
+  for (const auto& [known, activation] : kKnown)
+    if (name == known) return activation;
+  throw UnsupportedError(
+      fmt::format("{}: {} is \"{}\"; deadray runs gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh", config.path().string(), key, name));
+}
+
+std::int64_t divide(const Config& config, std::string_view total_key, std::int64_t total, std::string_view parts_key, std::int64_t parts) {
+  if (total % parts != 0)
+    throw MalformedError(fmt::format("{}: {} {} is not a multiple of {} {}", config.path().string(), total_key, total, parts_key, parts));
+  return total / parts;
+}
+
+Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta) {
+  Rope rope;
+  rope.rotated_dims = rotated_dims;
+  const std::string key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  rope.theta = config.number("rope_theta", default_theta);
+  if (!config.has(key)) return rope;
+  const Config settings = config.object(key);
+  rope.theta = settings.number("rope_theta", rope.theta);
+  settings.require("partial_rotary_factor", 1.0, "1.0");
+  const std::string type = settings.text("rope_type", settings.text("type", "default"));
+  if (type == "default") return rope;
+  if (type != "linear" && type != "llama3")
+    throw UnsupportedError(
+        fmt::format("{}: {}.rope_type is \"{}\"; deadray runs default, linear, llama3", config.path().string(), key, type));
+  rope.factor = settings.number("factor");
+  rope.scaling = Rope::Scaling::linear;
+  if (type == "linear") return rope;
+  rope.scaling = Rope::Scaling::llama3;
+  rope.low_frequency_factor = settings.number("low_freq_factor");
+  rope.high_frequency_factor = settings.number("high_freq_factor");
+  rope.original_max_positions = settings.integer("original_max_position_embeddings");
+  if (!(rope.low_frequency_factor < rope.high_frequency_factor))
+    throw MalformedError(fmt::format("{}: {}.low_freq_factor {} must be below high_freq_factor {}", config.path().string(), key,
+                                     rope.low_frequency_factor, rope.high_frequency_factor));
+  return rope;
+}
+
+bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent) {
+  if (!config.has("architectures")) return when_absent;
+  const auto& classes = config.json().at("architectures");
+  if (!classes.is_array() || classes.empty() || !classes[0].is_string()) return when_absent;
+  const auto name = classes[0].get<std::string>();
+  return std::any_of(heads.begin(), heads.end(), [&](const std::string& head) { return name.ends_with(head); });
+}
+
+std::int64_t padding_row(const Config& config, std::int64_t fallback) {
+  if (!config.has("pad_token_id")) return fallback;
+  const auto& value = config.json().at("pad_token_id");
+  if (!value.is_number_integer())
+    throw MalformedError(fmt::format("{}: pad_token_id is {}, expected a token number", config.path().string(), value.dump()));
+  return value.get<std::int64_t>();
+}
+
+}  // namespace deadray

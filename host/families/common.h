@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "host/architecture.h"
+
+// What the family files share: building specs, and reading the keys that several families have in common.
+namespace deadray {
+
+/// A linear map stored as one tensor "<stem>.weight" (and "<stem>.bias") per part, drawn from N(0, deviation), biases 0.
+/// @param parts  stem and outputs of each
+LinearSpec linear(const std::vector<std::pair<std::string, std::int64_t>>& parts, std::int64_t inputs, bool bias, double deviation,
+                  Storage storage = Storage::out_in);
+
+/// @throws UnsupportedError naming the key and the activations that deadray runs
+Activation parse_activation(const Config& config, std::string_view key, std::string_view fallback);
+
+/// total / parts. @throws MalformedError when it does not divide
+std::int64_t divide(const Config& config, std::string_view total_key, std::int64_t total, std::string_view parts_key, std::int64_t parts);
+
+/// Rotary settings from `rope_parameters`, or from the older `rope_theta` and `rope_scaling`.
+/// @throws UnsupportedError for a rope type other than default, linear, llama3
+Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta);
+
+/// True when `architectures` is absent or names a class that ends in one of `heads` ("LMHeadModel", "ForCausalLM").
+bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent);
+
+/// Row of the padding token, whose embedding starts at zero; -1 when there is none.
+/// @throws MalformedError when pad_token_id is no integer
+std::int64_t padding_row(const Config& config, std::int64_t fallback);
+
+}  // namespace deadray

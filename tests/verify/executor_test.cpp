@@ -1,0 +1,67 @@
+#include "verify/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/verify/model_fixture.h"
+
+namespace deadray {
+namespace {
+
+using test::kModels;
+
+struct Case {
+  std::string name;
+  double tolerance64 = 0;
+};
+void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+
+std::vector<Case> cases() {
+  std::ifstream file(kModels / "index.json");
+  std::vector<Case> all;
+  for (const auto& entry : nlohmann::json::parse(file)) all.push_back({entry.at("name"), entry.at("tolerance64")});
+  return all;
+}
+
+/// Runs a fixture and compares everything that transformers' reference file holds.
+void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype, const std::string& reference_name, double tolerance, std::int64_t tile_tokens) {
+  const auto model = open_model(kModels / name, {});
+  const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
+  test::Recorder recorder(test::final_site(*model));
+  Executor executor(model->architecture, *model->weights, {dtype, tile_tokens, /*logits=*/true});
+  executor.run({test::read_tensor(reference, "input_ids"), "fixture", 0}, recorder);
+
+  ASSERT_EQ(recorder.residuals.size(), static_cast<std::size_t>(model->architecture.n_blocks) + 1);
+  for (std::size_t node = 0; node < recorder.residuals.size(); ++node) {
+    const std::string key = "residual." + std::to_string(node);
+    EXPECT_LT(test::relative_error(recorder.residuals[node], test::read_tensor(reference, key)), tolerance) << key;
+  }
+  EXPECT_LT(test::relative_error(recorder.final_output(), test::read_tensor(reference, "final_norm.output")), tolerance);
+  ASSERT_EQ(recorder.all_logits().defined(), reference.find("logits") != nullptr);
+  if (recorder.all_logits().defined()) EXPECT_LT(test::relative_error(recorder.all_logits(), test::read_tensor(reference, "logits")), tolerance);
+}
+
+class ExecutorTest : public testing::TestWithParam<Case> {};
+
+// 1e-5: some hundred roundings of 2^-24 each, through at most three blocks of a random model; transformers rounds as often.
+TEST_P(ExecutorTest, EqualsTransformersInFloat32) { expect_equal_to_transformers(GetParam().name, at::kFloat, "reference.safetensors", 1e-5, 1024); }
+
+// In float64 the bound is the fixture's own: 1e-10 where transformers stays in float64, 5e-6 where it drops to float32 inside (RMSNorm, rotary).
+TEST_P(ExecutorTest, EqualsTransformersInFloat64) {
+  expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors", GetParam().tolerance64, 1024);
+}
+
+// Tiles of one sequence each: attention never crosses sequences, so the tiling must not show.
+TEST_P(ExecutorTest, DoesNotDependOnTheTile) { expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors", GetParam().tolerance64, 1); }
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorTest, testing::ValuesIn(cases()), [](const auto& info) {
+  std::string name = info.param.name;
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  return name;
+});
+
+}  // namespace
+}  // namespace deadray

@@ -1,0 +1,105 @@
+#include "verify/activations.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "host/catalogue.h"
+#include "host/error.h"
+#include "verify/stopwatch.h"
+
+namespace deadray {
+
+namespace {
+
+constexpr std::int64_t kTileRows = 4096;
+
+/// Rows of one [N, d] tensor, read tile by tile.
+class Rows {
+ public:
+  Rows(const Checkpoint& file, const std::string& name, std::int64_t width) : file_(file), tensor_(file.find(name)) {
+    if (tensor_ == nullptr) return;
+    if (tensor_->shape.size() != 2 || tensor_->shape[1] != width)
+      throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(), name,
+                                       fmt::join(tensor_->shape, ", "), width));
+    if (!is_plain_float(tensor_->dtype))
+      throw MalformedError(fmt::format("{}: tensor '{}' is {}, expected F64, F32, F16 or BF16", file.path().string(), name, tensor_->stored_dtype));
+  }
+
+  bool given() const { return tensor_ != nullptr; }
+  std::int64_t count() const { return tensor_->shape[0]; }
+  DType dtype() const { return tensor_->dtype; }
+
+  at::Tensor read(std::int64_t first, std::int64_t count) const {
+    if (!given()) return {};
+    const std::int64_t width = tensor_->shape[1];
+    at::Tensor tile = at::empty({count, width}, scalar_type(tensor_->dtype));
+    file_.read(*tensor_, first * width, count * width, tile.data_ptr());
+    const at::Tensor finite = tile.isfinite().all(1);
+    if (!finite.all().item<bool>()) {
+      const std::int64_t row = first + at::nonzero(finite.logical_not())[0][0].item<std::int64_t>();
+      throw MalformedError(fmt::format("{}: tensor '{}' is not finite in {} of rows {} to {}, the first is row {}; were the activations captured in a "
+                                       "dtype that overflows?",
+                                       file_.path().string(), tensor_->name, count - finite.sum().item<std::int64_t>(), first, first + count - 1, row));
+    }
+    return tile;
+  }
+
+ private:
+  const Checkpoint& file_;
+  const TensorInfo* tensor_;
+};
+
+NormSite described_site(const Checkpoint& file, const ActivationsOptions& options) {
+  const TensorInfo& weight = file.at("weight");
+  if (weight.shape.size() != 1 || weight.shape[0] < 1)
+    throw MalformedError(
+        fmt::format("{}: norm 'weight' has shape [{}], expected [hidden_size]", file.path().string(), fmt::join(weight.shape, ", ")));
+  NormSite site;
+  site.name = file.path().stem().string();
+  site.kind = options.kind;
+  site.hidden_size = weight.shape[0];
+  site.eps = options.eps;
+  site.weight = "weight";
+  site.is_final = true;
+  if (const TensorInfo* bias = file.find("bias"); bias != nullptr) {
+    if (bias->shape != weight.shape)
+      throw MalformedError(fmt::format("{}: tensor 'bias' has shape [{}], expected [{}] like 'weight'", file.path().string(),
+                                       fmt::join(bias->shape, ", "), site.hidden_size));
+    site.bias = "bias";
+  }
+  return site;
+}
+
+}  // namespace
+
+ActivationsResult verify_activations(const std::filesystem::path& path, const ActivationsOptions& options) {
+  const Stopwatch watch;
+  const Checkpoint file = Checkpoint::open(path);
+  const NormSite site = described_site(file, options);
+  const Rows input(file, "input", site.hidden_size), output(file, "output", site.hidden_size);
+  if (!input.given() && !output.given())
+    throw MalformedError(fmt::format("{}: holds neither 'input' nor 'output' [N, {}]", path.string(), site.hidden_size));
+  const std::int64_t n_rows = input.given() ? input.count() : output.count();
+  if (input.given() && output.given() && output.count() != n_rows)
+    throw MalformedError(fmt::format("{}: 'input' has {} rows but 'output' {}", path.string(), n_rows, output.count()));
+
+  ProbeOptions probe_options = options.probe;
+  probe_options.dtype = output.given() ? output.dtype() : input.dtype();
+  SiteProbe probe(site, load_norm(file, site), probe_options);
+  for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
+    const std::int64_t count = std::min(kTileRows, n_rows - first);
+    probe.add(input.read(first, count), output.read(first, count));
+  }
+  ActivationsResult result;
+  result.measurement.sites.push_back(probe.finish());
+  const SiteResult& measured = result.measurement.sites[0];
+  Seconds& seconds = result.measurement.seconds;
+  seconds = {measured.predict_seconds, 0, 0, measured.moments_seconds, measured.spectrum_seconds, watch.seconds()};
+  seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
+  result.header = {path.stem().string(), "activations", "activations", 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0};
+  return result;
+}
+
+}  // namespace deadray

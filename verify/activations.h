@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "verify/measurement.h"
+#include "verify/record.h"
+
+namespace deadray {
+
+/// Activations of one norm that another program wrote (scripts/capture.py, say): so any model can be verified.
+/// A safetensors file with `weight` [d], `bias` [d] (may lack) and `input` [N, d] or `output` [N, d] (or both); metadata or options give the rest.
+struct ActivationsOptions {
+  ProbeOptions probe;
+  NormKind kind = NormKind::layernorm;
+  double eps = 1e-5;                ///< changes no prediction: any normaliser leaves the same direction dead
+};
+
+struct ActivationsResult {
+  RecordHeader header;
+  Measurement measurement;
+};
+
+/// @throws MalformedError naming tensor, row and shape: widths that disagree, NaN or Inf rows, neither input nor output
+ActivationsResult verify_activations(const std::filesystem::path& file, const ActivationsOptions& options);
+
+}  // namespace deadray

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "host/architecture.h"
+#include "verify/calibration.h"
+#include "verify/layers.h"
+#include "verify/weights.h"
+
+namespace deadray {
+
+/// What watches a forward pass. Every call comes from the thread that called Executor::run.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// The stream entering block `node`; node n_blocks is the final norm's input (in post-norm models the last block's output). x [N, d].
+  virtual void residual(std::int64_t /*node*/, const at::Tensor& /*x*/) {}
+  /// Whether norm() is to be called for this site, by its name as in norm_sites().
+  virtual bool wants(const std::string& /*site*/) { return false; }
+  /// One tile of a norm: input and output [n, d] in the model's dtype. The tiles of a site arrive in order and are not kept.
+  virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/, const at::Tensor& /*output*/) {}
+  /// All tokens have passed this site: nothing more will come for it.
+  virtual void finished(const std::string& /*site*/) {}
+  /// One tile of logits [n, vocabulary], in order of tokens; only when ExecutorOptions::logits.
+  virtual void logits(const at::Tensor& /*tile*/) {}
+  /// After each block, for progress: done of total.
+  virtual void progress(std::int64_t /*done*/, std::int64_t /*total*/) {}
+};
+
+struct ExecutorOptions {
+  at::ScalarType dtype = at::kFloat;
+  std::int64_t tile_tokens = 1024;  ///< tokens that pass a block at once, rounded to whole sequences (at least one)
+  bool logits = false;
+};
+
+/// Runs a transformer layer by layer: all tokens pass block l before block l+1 is loaded. So one block of weights and the residual stream [N, d]
+/// are all that is in memory, whatever the model's depth.
+class Executor {
+ public:
+  Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options);
+  void run(const Calibration& calibration, Observer& observer);
+  double load_seconds() const noexcept { return load_seconds_; }  ///< of the last run: reading or drawing weights
+
+ private:
+  using Tile = std::function<void(at::Tensor)>;
+  void for_each_tile(const Tile& body);
+  at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
+  void embed(const at::Tensor& ids);
+  void run_block(std::int64_t block);
+  void finish();
+  void report_residual(std::int64_t node);
+
+  const Architecture& architecture_;
+  const Weights& weights_;
+  ExecutorOptions options_;
+  Observer* observer_ = nullptr;
+  at::Tensor stream_;                  // [sequences, length, d]
+  std::optional<RotaryTable> rotary_;
+  double load_seconds_ = 0.0;
+};
+
+}  // namespace deadray

@@ -1,0 +1,134 @@
+#include "verify/measurement.h"
+
+#include <map>
+
+#include "host/catalogue.h"
+#include "host/error.h"
+#include "verify/dump.h"
+#include "verify/stopwatch.h"
+
+namespace deadray {
+
+at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return at::kDouble;
+    case DType::bf16: return at::kBFloat16;
+    case DType::f16: return at::kHalf;
+    default: return at::kFloat;
+  }
+}
+
+std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options) {
+  auto model = std::make_unique<Model>();
+  const Config config = Config::load(path);
+  model->name = (std::filesystem::is_directory(path) ? std::filesystem::canonical(path) : path).filename().string();
+  model->architecture = describe_architecture(config);
+  model->seed = options.seed;
+  if (options.random) {
+    model->initialisation = "random";
+    model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed);
+  } else {
+    model->initialisation = "checkpoint";
+    model->checkpoint.emplace(Checkpoint::open(path, options.checkpoint));
+    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint);
+  }
+  model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
+  return model;
+}
+
+namespace {
+
+/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its first tile to finished(), so that the covariances of
+/// one block, not of the whole model, are in memory.
+class Measuring final : public Observer {
+ public:
+  Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options) : model_(model), options_(options) {
+    for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
+    for (const NormSite& site : model.sites)
+      if (site.is_final) final_site_ = site.name;
+    if (options.residual) residual_.emplace(model.architecture.hidden_size);
+    if (!options.dump.empty())
+      dump_.emplace(options.dump, model.architecture, calibration.tokens(), scalar_type(options.probe.dtype), options.dump_logits);
+  }
+
+  bool wants(const std::string& site) override { return chosen_.contains(site) || (dump_ && site == final_site_); }
+
+  void residual(std::int64_t node, const at::Tensor& x) override {
+    const Stopwatch watch;
+    if (dump_) dump_->residual(x);
+    if (residual_) residual_->add(node, x, is_norm_output(node));
+    seconds_.moments += watch.seconds();
+  }
+
+  void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
+    const Stopwatch watch;
+    if (dump_ && name == final_site_) dump_->final_norm(output);
+    if (const auto site = chosen_.find(name); site != chosen_.end()) {
+      auto probe = probes_.find(name);
+      if (probe == probes_.end()) probe = probes_.try_emplace(name, site->second, parameters(site->second), options_.probe).first;
+      probe->second.add(input, output);
+    }
+    seconds_.moments += watch.seconds();
+  }
+
+  void finished(const std::string& name) override {
+    const auto probe = probes_.find(name);
+    if (probe == probes_.end()) return;
+    results_.push_back(probe->second.finish());
+    probes_.erase(probe);
+    seconds_.spectrum += results_.back().spectrum_seconds;
+    seconds_.predict += results_.back().predict_seconds;
+  }
+
+  void logits(const at::Tensor& tile) override { dump_->logits(tile); }
+  void progress(std::int64_t done, std::int64_t total) override {
+    if (options_.progress) options_.progress(done, total);
+  }
+
+  Measurement take() {
+    if (dump_) dump_->finish();
+    Measurement measurement;
+    measurement.sites = std::move(results_);
+    const Stopwatch watch;
+    if (residual_) measurement.residual = residual_->finish();
+    seconds_.spectrum += watch.seconds();
+    measurement.seconds = seconds_;
+    return measurement;
+  }
+
+ private:
+  NormParameters parameters(const NormSite& site) const { return model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site); }
+  bool is_norm_output(std::int64_t node) const {
+    return model_.architecture.block.wiring == Wiring::post || (node == 0 && model_.architecture.embedding_norm.has_value());
+  }
+
+  const Model& model_;
+  const MeasurementOptions& options_;
+  std::map<std::string, NormSite> chosen_;
+  std::string final_site_;
+  std::map<std::string, SiteProbe> probes_;
+  std::vector<SiteResult> results_;
+  std::optional<ResidualStream> residual_;
+  std::optional<Dump> dump_;
+  Seconds seconds_;
+};
+
+}  // namespace
+
+Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+  const Stopwatch watch;
+  Measuring measuring(model, calibration, options);
+  ExecutorOptions executor_options;
+  executor_options.dtype = scalar_type(options.probe.dtype);
+  executor_options.logits = options.dump_logits && !options.dump.empty();
+  Executor executor(model.architecture, *model.weights, executor_options);
+  executor.run(calibration, measuring);
+  Measurement measurement = measuring.take();
+  Seconds& seconds = measurement.seconds;
+  seconds.load = executor.load_seconds();
+  seconds.total = watch.seconds();
+  seconds.forward = seconds.total - seconds.load - seconds.moments - seconds.spectrum - seconds.predict;
+  return measurement;
+}
+
+}  // namespace deadray

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/architecture.h"
+#include "host/checkpoint.h"
+#include "verify/calibration.h"
+#include "verify/executor.h"
+#include "verify/probe.h"
+#include "verify/residual_stream.h"
+
+namespace deadray {
+
+/// Where the time of a measurement went, in seconds.
+struct Seconds {
+  double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
+};
+
+/// A model ready to run: its description, its weights, its norms.
+struct Model {
+  std::string name;
+  Architecture architecture;
+  std::optional<Checkpoint> checkpoint;   ///< absent for random initialisation
+  std::unique_ptr<Weights> weights;
+  std::vector<NormSite> sites;
+  std::string initialisation;             ///< "checkpoint" or "random"
+  std::uint64_t seed = 0;
+};
+
+struct ModelOptions {
+  bool random = false;                    ///< draw the weights instead of reading them; config.json is enough then
+  std::uint64_t seed = 0;
+  CheckpointOptions checkpoint;
+};
+
+/// @throws MalformedError, UnsupportedError as the readers do
+std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options);
+
+struct MeasurementOptions {
+  ProbeOptions probe;
+  std::string site = "final";
+  bool residual = false;                  ///< also the singular values of the residual stream
+  std::filesystem::path dump;             ///< empty: none
+  bool dump_logits = false;
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per block; may be empty
+};
+
+struct Measurement {
+  std::vector<SiteResult> sites;          ///< in order of evaluation
+  std::optional<ResidualResult> residual;
+  Seconds seconds;
+};
+
+/// Runs the model once over the tokens and measures the chosen norms as they pass.
+Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
+
+at::ScalarType scalar_type(DType dtype);
+
+}  // namespace deadray

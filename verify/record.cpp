@@ -1,0 +1,109 @@
+#include "verify/record.h"
+
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "host/version.h"
+
+namespace deadray {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// JSON has no NaN and no infinity: null then.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
+Json numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(number(value));
+  return list;
+}
+
+Json prediction_json(const DeadSubspace& predicted) {
+  return {{"dimension", predicted.dimension},
+          {"coordinates", predicted.coordinates},
+          {"constant", number(predicted.constant)},
+          {"tau", number(predicted.tau)},
+          {"variance_bound", number(predicted.variance_bound)},
+          {"deployed_floor", number(predicted.deployed_floor)}};
+}
+
+Json reading_json(const std::optional<Reading>& reading) {
+  if (!reading) return nullptr;
+  const Eigenvalues& lambda = reading->eigenvalues;
+  return {{"abs_cos", number(reading->abs_cos)},
+          {"principal_cosines", numbers(reading->principal_cosines)},
+          {"dimension", reading->dimension},
+          {"lambda_v", number(reading->lambda_v)},
+          {"eigenvalues",
+           {{"first", number(lambda.first)},
+            {"second", number(lambda.second)},
+            {"next", number(lambda.next)},
+            {"mean", number(lambda.mean)},
+            {"last", number(lambda.last)}}},
+          {"residual", number(reading->residual)},
+          {"chance_p", number(reading->chance_p)},
+          {"floor", number(reading->floor)},
+          {"gap", number(reading->gap)},
+          {"depth", number(reading->lambda_v / lambda.mean)},
+          {"below", reading->below},
+          {"random_variance", number(reading->random_variance)},
+          {"driver", reading->driver}};
+}
+
+Json site_json(const SiteResult& result) {
+  return {{"name", result.site.name},
+          {"norm", to_string(result.site.kind)},
+          {"hidden_size", result.site.hidden_size},
+          {"predicted", prediction_json(result.predicted)},
+          {"exact", reading_json(result.exact)},
+          {"deployed", reading_json(result.deployed)},
+          {"schur", {{"input", number(result.schur_input)}, {"output", number(result.schur_output)}, {"null", number(result.schur_null)}}},
+          {"verdict", to_string(result.judgement.verdict)},
+          {"reason", result.judgement.reason}};
+}
+
+Json residual_json(const std::optional<ResidualResult>& residual) {
+  if (!residual) return nullptr;
+  return {{"centred", numbers(residual->centred)},
+          {"uncentred", numbers(residual->uncentred)},
+          {"ratio", numbers(residual->ratio)},
+          {"excluded", residual->excluded},
+          {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};
+}
+
+}  // namespace
+
+nlohmann::ordered_json environment_json() {
+  return {{"version", kVersion}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
+}
+
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement) {
+  Json sites = Json::array();
+  for (const SiteResult& result : measurement.sites) sites.push_back(site_json(result));
+  const Seconds& seconds = measurement.seconds;
+  return {{"schema", "deadray/verify/1"},
+          {"model",
+           {{"name", header.name},
+            {"family", header.family},
+            {"parameters", header.parameters > 0 ? Json(header.parameters) : Json(nullptr)},
+            {"init", header.initialisation},
+            {"dtype", long_name(header.dtype)}}},
+          {"calibration", {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
+          {"sites", sites},
+          {"residual", residual_json(measurement.residual)},
+          {"seconds",
+           {{"predict", seconds.predict},
+            {"load", seconds.load},
+            {"forward", seconds.forward},
+            {"moments", seconds.moments},
+            {"spectrum", seconds.spectrum},
+            {"total", seconds.total}}},
+          {"environment", environment_json()}};
+}
+
+}  // namespace deadray

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "verify/measurement.h"
+
+namespace deadray {
+
+/// What stands in a record's "model", "calibration" and "environment" beside the measurements.
+struct RecordHeader {
+  std::string name, family, initialisation;
+  std::int64_t parameters = 0;      ///< 0: unknown (activation files)
+  DType dtype = DType::f32;
+  std::string calibration;          ///< "random" or a file's name
+  std::int64_t tokens = 0, sequence_length = 0;
+  std::uint64_t seed = 0;
+};
+
+/// The record `deadray/verify/1` of design and README: one object, keys in a fixed order, so that equal measurements give equal text
+/// but for "seconds" and "environment". What was not measured is null.
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement);
+
+/// Version, device, threads, libtorch: what can change the figures' last digits.
+nlohmann::ordered_json environment_json();
+
+}  // namespace deadray

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+
+#include "host/architecture.h"
+#include "host/checkpoint.h"
+
+namespace deadray {
+
+/// Where a model's tensors come from, one at a time, so that no more than a block need be in memory.
+class Weights {
+ public:
+  virtual ~Weights() = default;
+  /// Name of a tensor or stem in this source, as norm_sites() gives it.
+  std::string name(const std::string& spec_name, std::int64_t block = -1) const { return full_name(spec_name, prefix_, block); }
+  /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous).
+  /// @throws MalformedError when the checkpoint lacks it or gives another shape
+  virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
+  /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d]; reads no others.
+  virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
+  virtual bool has(const TensorSpec& spec) const = 0;
+
+  at::Tensor load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const;
+
+ protected:
+  explicit Weights(std::string prefix) : prefix_(std::move(prefix)) {}
+  std::string prefix_;
+};
+
+class CheckpointWeights final : public Weights {
+ public:
+  CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint);
+  void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
+  void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
+  bool has(const TensorSpec& spec) const override;
+
+ private:
+  const TensorInfo& find(const TensorSpec& spec, std::int64_t block) const;
+  const Architecture& architecture_;
+  const Checkpoint& checkpoint_;
+};
+
+/// The family's own rule of initialisation. Every element depends on (seed, tensor name, index) alone: not on threads, order or machine.
+class RandomWeights final : public Weights {
+ public:
+  RandomWeights(const Architecture& architecture, std::uint64_t seed) : Weights(architecture.prefixes.front()), seed_(seed) {}
+  void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
+  void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
+  bool has(const TensorSpec&) const override { return true; }
+
+ private:
+  void fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const;
+  std::uint64_t seed_;
+};
+
+/// A linear map ready to apply: y = x weight^T + bias, the spec's parts side by side.
+struct Linear {
+  at::Tensor weight;  ///< [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs]
+  at::Tensor bias;    ///< [outputs], or undefined
+  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+};
+Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype);
+
+}  // namespace deadray
