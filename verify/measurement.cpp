@@ -46,7 +46,7 @@ class Measuring final : public Observer {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
-    if (options.residual) residual_.emplace(model.architecture.hidden_size);
+    if (options.residual) residual_.emplace();
     if (!options.dump.empty())
       dump_.emplace(options.dump, model.architecture, calibration.tokens(), scalar_type(options.probe.dtype), options.dump_logits);
   }
@@ -56,7 +56,7 @@ class Measuring final : public Observer {
   void residual(std::int64_t node, const at::Tensor& x) override {
     const Stopwatch watch;
     if (dump_) dump_->residual(x);
-    if (residual_) residual_->add(node, x, is_norm_output(node));
+    if (residual_) residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output : ResidualStream::Node::stream);
     seconds_.moments += watch.seconds();
   }
 

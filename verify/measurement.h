@@ -53,7 +53,7 @@ struct MeasurementOptions {
 
 struct Measurement {
   std::vector<SiteResult> sites;          ///< in order of evaluation
-  std::optional<ResidualResult> residual;
+  std::optional<ResidualSpectrum> residual;
   Seconds seconds;
 };
 

@@ -8,11 +8,11 @@ namespace deadray {
 
 namespace {
 
-kernels::RowType row_type(at::ScalarType dtype) {
+kernels::ElementType element_type(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kDouble: return kernels::RowType::f64;
-    case at::kBFloat16: return kernels::RowType::bf16;
-    default: return kernels::RowType::f32;
+    case at::kDouble: return kernels::ElementType::float64;
+    case at::kBFloat16: return kernels::ElementType::bfloat16;
+    default: return kernels::ElementType::float32;
   }
 }
 
@@ -30,7 +30,7 @@ at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm, cons
   auto* first_out = out.data_ptr<double>();
   at::parallel_for(0, n_tokens, 64, [&](std::int64_t begin, std::int64_t end) {
     const std::byte* data = first_row + static_cast<std::size_t>(begin * d) * rows.element_size();
-    kernels::norm_recompute({data, row_type(rows.scalar_type()), end - begin, d, d}, arguments, first_out + begin * d);
+    kernels::norm_recompute({data, element_type(rows.scalar_type()), end - begin, d, d}, arguments, first_out + begin * d);
   });
   return out;
 }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "host/version.h"
+#include "host/command_line.h"
 
 namespace deadray {
 
@@ -67,19 +67,20 @@ Json site_json(const SiteResult& result) {
           {"reason", result.judgement.reason}};
 }
 
-Json residual_json(const std::optional<ResidualResult>& residual) {
+Json residual_json(const std::optional<ResidualSpectrum>& residual) {
   if (!residual) return nullptr;
   return {{"centred", numbers(residual->centred)},
           {"uncentred", numbers(residual->uncentred)},
           {"ratio", numbers(residual->ratio)},
           {"excluded", residual->excluded},
+          {"reason", residual->reason},
           {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};
 }
 
 }  // namespace
 
 nlohmann::ordered_json environment_json() {
-  return {{"version", kVersion}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
+  return {{"version", version()}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
 }
 
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement) {

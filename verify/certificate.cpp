@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "verify/lanczos.h"
+#include "verify/spectrum.h"
+
+namespace deadray {
+namespace {
+
+constexpr double kRoundoff = 0x1p-53;
+constexpr double kProvenGap = 1e3;         // what a verdict asks for, in units of the rounding floor d u lambda_d
+constexpr double kNextTolerance = 1e-4;    // relative, of the smallest eigenvalue on the complement
+constexpr double kLargestTolerance = 1e-3; // of the Ritz pair; the value itself is better than its square root suggests
+constexpr int kLargestSteps = 60;
+
+/// Lower Cholesky factor, column-major; empty when the matrix is not numerically positive definite. Overwrites `work`, symmetric and row-major.
+std::optional<at::Tensor> factor_in_place(const at::Tensor& work) {
+  at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));
+  at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);
+  if (info.item<int>() != 0) return std::nullopt;
+  return lower;
+}
+
+at::Tensor solve(const at::Tensor& lower, const at::Tensor& right) {
+  const at::Tensor half = at::linalg_solve_triangular(lower, right.unsqueeze(1), /*upper=*/false);
+  return at::linalg_solve_triangular(lower.t(), half, /*upper=*/true).squeeze(1);
+}
+
+/// C with the basis deflated: Q C Q + mu P P^T, Q = 1 - P P^T. P becomes invariant with eigenvalue mu, the complement keeps its compression of C.
+class Deflated {
+ public:
+  Deflated(const at::Tensor& c, const at::Tensor& basis, const at::Tensor& image, const at::Tensor& compression, double mu) : c_(c) {
+    const at::Tensor g = image - basis.mm(compression) / 2 - basis * (mu / 2);
+    left_ = at::cat({basis, g}, 1);
+    right_ = at::cat({g, basis}, 1);
+  }
+  /// The matrix less sigma on the diagonal, in `work`.
+  void assemble(const at::Tensor& work, double sigma) const {
+    work.copy_(c_);
+    if (left_.size(1) > 0) work.addmm_(left_, right_.t(), 1, -1);
+    work.diagonal().sub_(sigma);
+  }
+
+ private:
+  at::Tensor c_, left_, right_;
+};
+
+}  // namespace
+
+Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps) {
+  Certificate result;
+  const auto d = c.size(0), k = basis.size(1);
+  const double unit = static_cast<double>(d) * kRoundoff;
+  result.largest = largest_eigenvalue([&](const at::Tensor& x) { return c.mv(x); }, basis.narrow(1, 0, 0), kLargestTolerance, kLargestSteps).value;
+  if (!(result.largest > 0)) return result;
+
+  const at::Tensor image = c.mm(basis), compression = basis.t().mm(image);
+  double leak = 0;  // |Q C P|: what couples the predicted space to its complement
+  if (k > 0) {
+    result.basis_residual = at::linalg_matrix_norm(image, 2).item<double>() / result.largest;
+    result.basis_variance = at::linalg_eigvalsh(compression).max().item<double>();
+    leak = at::linalg_matrix_norm(image - basis.mm(compression), 2).item<double>();
+  }
+  if (k == d) {
+    result.factored = true;
+    return result;
+  }
+
+  // Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies below sigma, but for the rounding of the
+  // factorisation, at most (d + 1) u trace (Higham, Accuracy and Stability, theorem 10.3). So a gap needs no trust in Lanczos.
+  const double mu = result.largest, trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * mu;
+  const double floor = unit * result.largest, sigma = kProvenGap * floor + (unit + kRoundoff) * trace;
+  const Deflated deflated(c, basis, image, compression, mu);
+  const at::Tensor work = at::empty({d, d}, c.options());
+  deflated.assemble(work, sigma);
+  auto lower = factor_in_place(work);
+  const double shift = lower ? sigma : 0.0;
+  if (!lower) {
+    deflated.assemble(work, 0.0);
+    lower = factor_in_place(work);
+  }
+  result.factored = lower.has_value();
+  if (!lower) return result;
+
+  const RitzValue inverse = largest_eigenvalue([&](const at::Tensor& x) { return solve(*lower, x); }, basis, kNextTolerance, max_steps);
+  result.steps = inverse.steps;
+  result.next = shift + 1 / inverse.value;
+  result.next_error = inverse.residual < inverse.value ? inverse.residual / inverse.value / (inverse.value - inverse.residual) + floor : result.next;
+  if (shift > 0) result.proven = kProvenGap * floor;
+  else result.next = std::min(result.next, sigma);
+
+  // With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P) (P^T U), so |X| <= |Q C P|/(lambda_min(D) - lambda_k).
+  const double separation = (shift > 0 ? result.proven : result.next - result.next_error) - result.basis_variance;
+  result.sine_bound = k == 0 ? 0.0 : separation > 0 ? std::min(1.0, leak / separation) : 1.0;
+  return result;
+}
+
+double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count) {
+  const Certificate c = certify(second_moment, second_moment.narrow(1, 0, 0));
+  const double floor = static_cast<double>(second_moment.size(0)) * kRoundoff * c.largest;
+  return c.factored && c.next > floor ? std::sqrt(static_cast<double>(count) * c.next) : 0.0;
+}
+
+}  // namespace deadray

@@ -1,0 +1,112 @@
+#include "verify/narrative.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/table.h"
+
+namespace deadray {
+
+namespace {
+
+std::string figure(const std::optional<double>& value) { return value ? fmt::format("{:.1e}", *value) : "-"; }
+
+std::string duration(double seconds) {
+  if (seconds < 1e-3) return fmt::format("{:.1f} µs", seconds * 1e6);
+  if (seconds < 1.0) return fmt::format("{:.0f} ms", seconds * 1e3);
+  return fmt::format("{:.2f} s", seconds);
+}
+
+/// The number that decides: the least principal cosine of the predicted space, or the chance cosine where nothing is predicted.
+std::string cosine(const SiteResult& result, const std::optional<Reading>& reading) {
+  if (!reading) return "-";
+  if (!reading->principal_cosines.empty())
+    return fmt::format("{:.6f}", *std::min_element(reading->principal_cosines.begin(), reading->principal_cosines.end()));
+  if (!reading->abs_cos) return "-";
+  return result.predicted.dimension == 0 && reading->chance_p ? fmt::format("{:.3f} (p = {:.2f})", *reading->abs_cos, *reading->chance_p)
+                                                              : fmt::format("{:.6f}", *reading->abs_cos);
+}
+
+std::string variance(const std::optional<Reading>& reading) { return reading ? figure(reading->lambda_v) : "-"; }
+
+std::string sites_table(const Measurement& measurement, bool coloured) {
+  Table table({{"norm"},
+               {"kind"},
+               {"d", Align::right},
+               {"dead", Align::right},
+               {"|cos| exact", Align::right},
+               {"|cos| deployed", Align::right},
+               {"variance exact", Align::right},
+               {"deployed", Align::right},
+               {"next", Align::right},
+               {"verdict"}});
+  for (const SiteResult& result : measurement.sites) {
+    const std::optional<Reading>& decisive = result.exact ? result.exact : result.deployed;
+    const double next = decisive->random_variance ? *decisive->random_variance : decisive->eigenvalues.next;
+    table.add_row({result.site.name, std::string(to_string(result.site.kind)), std::to_string(result.site.hidden_size),
+                   std::to_string(result.predicted.dimension), cosine(result, result.exact), cosine(result, result.deployed), variance(result.exact),
+                   variance(result.deployed), figure(next), std::string(to_string(result.judgement.verdict))});
+  }
+  return table.render(coloured);
+}
+
+/// What the columns mean, for a reader who has not met the paper; and what more there is to say of the final norm.
+std::string explanation(const Measurement& measurement) {
+  std::string text =
+      "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions (for an RMSNorm 1/gamma, as a control) and the bottom\n"
+      "eigenvectors of the measured covariance; 1 is agreement. variance: along the predicted directions, next: the smallest of all others. exact: the norm\n"
+      "recomputed in FP64; deployed: the activations as the model's own dtype rounds them.\n";
+  for (const SiteResult& result : measurement.sites) {
+    const bool noteworthy = result.site.is_final || result.judgement.verdict == Verdict::refuted || result.judgement.verdict == Verdict::undetermined;
+    if (noteworthy) text += fmt::format("{}: {}: {}\n", result.site.name, to_string(result.judgement.verdict), result.judgement.reason);
+    if (!result.site.is_final) continue;
+    const std::optional<Reading>& reading = result.exact ? result.exact : result.deployed;
+    if (reading->below.size() == 4)
+      text += fmt::format("  eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of their mean: {}\n", fmt::join(reading->below, ", "));
+    if (result.schur_input)
+      text += fmt::format("  share of the direction's variance that the other coordinates explain (Schur ratio, reconstructed): norm input {:.4f}, null {:.4f}\n",
+                          *result.schur_input, result.schur_null);
+  }
+  return text;
+}
+
+std::string residual_text(const std::optional<ResidualSpectrum>& residual) {
+  if (!residual) return {};
+  std::vector<std::string> ratios;
+  for (std::size_t node = 0; node < residual->ratio.size(); ++node) ratios.push_back(fmt::format("{:.2f}", residual->ratio[node]));
+  const std::string verdict = !residual->preserved ? "undetermined" : *residual->preserved ? "preserved" : "not preserved";
+  std::string text = fmt::format("Residual stream: {} ({}).\n", verdict, residual->reason);
+  if (!ratios.empty()) text += fmt::format("  smallest singular value over that of the embeddings, by block: {}\n", fmt::join(ratios, " "));
+  return text;
+}
+
+std::string summary(const Measurement& measurement) {
+  std::vector<std::string> counts;
+  for (const Verdict verdict : {Verdict::confirmed, Verdict::absent, Verdict::refuted, Verdict::undetermined}) {
+    const auto count = std::count_if(measurement.sites.begin(), measurement.sites.end(),
+                                     [&](const SiteResult& result) { return result.judgement.verdict == verdict; });
+    if (count > 0) counts.push_back(fmt::format("{} {}", count, to_string(verdict)));
+  }
+  const Seconds& seconds = measurement.seconds;
+  return fmt::format("{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum {}): {:.0e} times as long.\n",
+                     fmt::join(counts, ", "), measurement.sites.size() == 1 ? "1 norm" : fmt::format("{} norms", measurement.sites.size()),
+                     duration(seconds.predict), duration(seconds.total), duration(seconds.load), duration(seconds.forward), duration(seconds.moments),
+                     duration(seconds.spectrum), seconds.total / std::max(seconds.predict, 1e-9));
+}
+
+}  // namespace
+
+std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
+  std::string text = fmt::format("{}: {}", header.name, header.family);
+  if (header.parameters > 0) text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
+  if (header.initialisation != header.family) text += header.initialisation == "random" ? ", drawn at random" : ", trained weights";
+  text += fmt::format(", {}; {} rows from {}", to_string(header.dtype), header.tokens,
+                      header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
+  if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);
+  return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) + summary(measurement);
+}
+
+}  // namespace deadray

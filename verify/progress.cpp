@@ -1,0 +1,31 @@
+#include "verify/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+namespace deadray {
+
+Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
+  const char* terminal = std::getenv("TERM");
+  enabled_ = !quiet && isatty(STDERR_FILENO) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
+void Progress::show(std::int64_t done, std::int64_t total) {
+  if (!enabled_) return;
+  const double left = watch_.seconds() / static_cast<double>(done) * static_cast<double>(total - done);
+  const std::string line = fmt::format("\r\033[K{} {} of {}, {:.0f} s left", what_, done, total, left);
+  std::fputs(line.c_str(), stderr);
+  std::fflush(stderr);
+  shown_ = true;
+}
+
+void Progress::clear() {
+  if (shown_) std::fputs("\r\033[K", stderr);
+  shown_ = false;
+}
+
+}  // namespace deadray

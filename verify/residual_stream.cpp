@@ -1,0 +1,57 @@
+#include "verify/residual_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/error.h"
+#include "verify/moments.h"
+#include "verify/spectrum.h"
+
+namespace deadray {
+
+void ResidualStream::add(const at::Tensor& x, Node node) {
+  const auto index = static_cast<std::int64_t>(spectrum_.uncentred.size());
+  if (x.dim() != 2 || (index > 0 && (x.size(0) != tokens_ || x.size(1) != hidden_size_)))
+    throw InternalError(fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index, c10::str(x.sizes()), tokens_, hidden_size_));
+  tokens_ = x.size(0);
+  hidden_size_ = x.size(1);
+  if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
+
+  double centred = 0, uncentred = 0;
+  if (tokens_ > hidden_size_) {
+    CentredMoments moments(hidden_size_);
+    moments.add(x);
+    centred = smallest_singular_value(moments.covariance(), tokens_);
+    uncentred = smallest_singular_value(moments.second_moment(), tokens_);
+  }
+  spectrum_.centred.push_back(centred);
+  spectrum_.uncentred.push_back(uncentred);
+}
+
+ResidualSpectrum ResidualStream::finish() const {
+  ResidualSpectrum result = spectrum_;
+  const auto& sigma = result.uncentred;
+  const auto is_excluded = [&](std::size_t l) {
+    return std::binary_search(result.excluded.begin(), result.excluded.end(), static_cast<std::int64_t>(l));
+  };
+  std::size_t first = 0;
+  while (first < sigma.size() && is_excluded(first)) ++first;
+  if (first == sigma.size()) {
+    result.reason = "every node is a LayerNorm's output";
+  } else if (tokens_ <= hidden_size_) {
+    result.reason = fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_, hidden_size_, hidden_size_);
+  } else if (!(sigma[first] > 0)) {
+    result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
+  } else {
+    for (const double value : sigma) result.ratio.push_back(value / sigma[first]);
+    std::size_t smallest = first;
+    for (std::size_t l = first; l < sigma.size(); ++l)
+      if (!is_excluded(l) && !(result.ratio[l] >= result.ratio[smallest])) smallest = l;
+    result.preserved = result.ratio[smallest] >= 1;
+    result.reason = fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
+  }
+  return result;
+}
+
+}  // namespace deadray

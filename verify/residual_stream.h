@@ -1,0 +1,37 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace deadray {
+
+/// Smallest singular values of the residual stream X_l [N, d], one entry a node: X_0 after the embeddings, X_L the final norm's input.
+struct ResidualSpectrum {
+  std::vector<double> centred;         ///< sigma_min(X_l - 1 mean^T); 0 where it is below the rounding of the FP64 Gram, and for N <= d
+  std::vector<double> uncentred;       ///< sigma_min(X_l), likewise
+  std::vector<std::int64_t> excluded;  ///< nodes that are a LayerNorm's output: their sigma_min is 0 by construction
+  std::vector<double> ratio;           ///< uncentred sigma_min(X_l)/sigma_min(X_0), excluded nodes too; empty where it is undefined
+  std::optional<bool> preserved;       ///< every ratio of a node not excluded is >= 1; the uncentred value decides. Empty where undefined
+  std::string reason;                  ///< one clause: why preserved is empty, or which node has the smallest ratio
+};
+
+/// Collects the nodes of one forward pass in order; holds two numbers a node, never the stream.
+class ResidualStream {
+ public:
+  enum class Node { stream, layernorm_output };
+
+  /// @param x  [N, d], any float dtype; N and d the same at every node. FP64 Gram in row tiles, then d^3/3 flops twice.
+  void add(const at::Tensor& x, Node node = Node::stream);
+  /// X_0 is the first node that is not excluded.
+  ResidualSpectrum finish() const;
+
+ private:
+  std::int64_t tokens_ = 0, hidden_size_ = 0;
+  ResidualSpectrum spectrum_;
+};
+
+}  // namespace deadray
