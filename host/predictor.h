@@ -20,12 +20,13 @@ struct DeadSubspace {
   std::vector<std::int64_t> coordinates;   ///< S = {i : |gamma_i| <= tau}, ascending
   std::vector<double> direction;           ///< unit 1/gamma [hidden_size], whatever S; empty when some gamma_i = 0 and v* does not exist
   std::optional<double> constant;          ///< c = sum beta/gamma, what <1/gamma, h> equals; absent for RMSNorm and where some gamma_i = 0
-  double inverse_norm = 0.0;               ///< |1/gamma|; 0 when the direction does not exist
+  std::vector<double> zero_shifts;         ///< beta_i at each exact gamma_i = 0, ascending i: there h_i equals it for every input; empty as a rule
+  double inverse_norm = 0.0;               ///< |1/gamma|; 0 when the direction does not exist, inf when only its unit vector fits FP64
   double tau = 0.0;                        ///< absolute tolerance on |gamma_i| that was used
   double variance_bound = 0.0;             ///< no unit vector of the subspace has more variance than this in exact arithmetic: d max_S gamma^2, 0 for v*
   double deployed_floor = 0.0;             ///< lower estimate of the variance left by rounding h to the deployed dtype: see predict()
   double gamma_min = 0.0, gamma_max = 0.0; ///< of |gamma|
-  bool rescaled = false;                   ///< gamma's range left the safe range of squares: evaluated after scaling by a power of two
+  bool rescaled = false;                   ///< gamma or beta left the safe range of squares: evaluated after scaling by powers of two
 };
 
 struct PredictOptions {

@@ -1,0 +1,151 @@
+#include "host/command_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "host/atomic_file.h"
+#include "host/error.h"
+#include "host/near_names.h"
+
+namespace deadray {
+namespace {
+
+constexpr int kClosedPipe = 128 + SIGPIPE;
+volatile std::sig_atomic_t stop_signal = 0;
+
+void note_stop(int signal) {
+  if (stop_signal != 0) _exit(128 + signal);
+  stop_signal = signal;
+}
+
+/// Names a user could have meant: the options and subcommands of the subcommand that was reached.
+std::vector<std::string> names_of(const CLI::App& app, bool options) {
+  std::vector<std::string> names;
+  if (options)
+    for (const CLI::Option* option : app.get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  else
+    for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  return names;
+}
+
+[[noreturn]] void throw_usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* reached = &app;
+  while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
+  const std::string way_out = fmt::format("; see {} --help", reached == &app ? app.get_name() : app.get_name() + " " + reached->get_name());
+  const auto extras = app.remaining(true);
+  if (!extras.empty()) {
+    const std::string& extra = extras.front();
+    const std::string flag = extra.substr(0, extra.find('='));
+    if (extra.starts_with("-"))
+      throw UsageError(fmt::format("unknown option {}{}{}", flag, did_you_mean(flag, names_of(*reached, true)), way_out));
+    if (reached == &app)
+      throw UsageError(fmt::format("unknown subcommand '{}'{}{}", extra, did_you_mean(extra, names_of(app, false)), way_out));
+    throw UsageError(fmt::format("unexpected argument '{}'{}", extra, way_out));
+  }
+  std::string what = error.what();
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  throw UsageError(what + way_out);
+}
+
+int fail(ExitCode code, std::string_view message) {
+  write_message(fmt::format("deadray: {}", message));
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+std::string_view version() noexcept { return DEADRAY_VERSION; }
+
+void add_output_options(CLI::App& command, OutputOptions& options) {
+  command.add_option("--json", options.json, "Write the record to this file; '-' is standard output (the table then stays away)")
+      ->type_name("FILE");
+  command.add_flag("-q,--quiet", options.quiet, "No table and no notes");
+  command.add_flag("--no-color", options.no_color, "No colour (NO_COLOR and TERM=dumb say so too)");
+}
+
+JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
+  if (!path_.empty() && path_ != "-") check_writable(path_);
+}
+
+void JsonOutput::write(const nlohmann::ordered_json& record) const {
+  if (path_.empty()) return;
+  const std::string text = record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (path_ == "-")
+    write_output(text);
+  else
+    write_file_atomically(path_, text);
+}
+
+void write_output(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EPIPE) {
+      throw ClosedPipe{};
+    } else if (errno != EINTR) {
+      throw ResourceError(fmt::format("standard output: {}", std::strerror(errno)));
+    }
+  }
+}
+
+void write_message(std::string_view text) { fmt::print(stderr, "{}\n", text); }
+
+void catch_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = note_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+void throw_if_stopped() {
+  if (stop_signal != 0) throw Stopped{stop_signal};
+}
+
+bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* reached = &app;
+    while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
+    write_output(reached->help());
+  } catch (const CLI::CallForVersion& call) {
+    write_output(fmt::format("{}\n", call.what()));
+  } catch (const CLI::ParseError& error) {
+    throw_usage_error(app, error);
+  }
+  return false;
+}
+
+int run_program(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const ClosedPipe&) {
+    return kClosedPipe;
+  } catch (const Stopped& stopped) {
+    return 128 + stopped.signal;
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::resources, "not enough memory");
+  } catch (const std::exception& error) {
+    return fail(ExitCode::internal,
+                fmt::format("internal error: {}; this is a defect of deadray {}, please report it", error.what(), version()));
+  } catch (...) {
+    return fail(ExitCode::internal,
+                fmt::format("internal error of an unknown kind; this is a defect of deadray {}, please report it", version()));
+  }
+}
+
+}  // namespace deadray

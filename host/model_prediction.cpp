@@ -1,0 +1,105 @@
+#include "host/model_prediction.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "host/architecture.h"
+#include "host/catalogue.h"
+#include "host/config.h"
+#include "host/error.h"
+
+namespace deadray {
+namespace {
+
+/// Seconds since it was made, or since it was last asked.
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = Clock::now();
+    return std::chrono::duration<double>(now - std::exchange(start_, now)).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+std::vector<NormSite> sites_by_name(const Checkpoint& checkpoint, std::string_view norm) {
+  const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
+  return discover_norm_sites(checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+}
+
+bool has_config(const std::filesystem::path& model) {
+  std::error_code failed;
+  return std::filesystem::exists((std::filesystem::is_directory(model, failed) ? model : model.parent_path()) / "config.json", failed);
+}
+
+OpenedModel recognise(const PredictRequest& request) {
+  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, 0.0};
+  model.notes = model.checkpoint.notes();
+  if (!request.norm.empty() && !has_config(request.model)) {
+    model.sites = sites_by_name(model.checkpoint, request.norm);
+    model.notes.push_back(fmt::format("no config.json: norms found by their tensors' names, taken as {}; consumers unknown", request.norm));
+    return model;
+  }
+  const Config config = Config::load(request.model);
+  try {
+    const Architecture architecture = describe_architecture(config);
+    model.family = architecture.family;
+    model.sites = norm_sites(architecture, &model.checkpoint);
+    if (!request.norm.empty())
+      model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
+  } catch (const UnsupportedError&) {
+    if (request.norm.empty()) throw;
+    model.sites = sites_by_name(model.checkpoint, request.norm);
+    model.notes.push_back(fmt::format("model_type '{}' unknown: norms found by their tensors' names, taken as {}; consumers unknown",
+                                      config.text("model_type", ""), request.norm));
+  }
+  return model;
+}
+
+}  // namespace
+
+OpenedModel open_model(const PredictRequest& request) {
+  Stopwatch watch;
+  OpenedModel model = recognise(request);
+  model.seconds = watch.lap();
+  return model;
+}
+
+Prediction predict_model(const PredictRequest& request, const OpenedModel& model) {
+  Prediction result;
+  result.name = request.model.filename().empty() ? request.model.parent_path().filename().string() : request.model.filename().string();
+  result.family = model.family;
+  result.notes = model.notes;
+  result.seconds_open = model.seconds;
+  result.bytes_read = model.checkpoint.header_bytes();
+  for (const TensorInfo& tensor : model.checkpoint.tensors()) result.parameters += tensor.elements();
+
+  Stopwatch watch;
+  const std::vector<NormSite> sites = select_sites(model.sites, request.site);
+  std::vector<NormParameters> norms;
+  for (const NormSite& site : sites) {
+    norms.push_back(load_norm(model.checkpoint, site));
+    result.bytes_read += norms.back().bytes;
+  }
+  result.seconds_read = watch.lap();
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    DeadSubspace subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, sites[i].weight);
+    std::vector<DeadParameters> consumers = dead_parameters(sites[i], subspace);
+    result.sites.push_back({sites[i], std::move(subspace), std::move(consumers), norms[i].stored, {}});
+  }
+  result.seconds_predict = watch.lap();
+
+  for (const SitePrediction& site : result.sites) {
+    if (site.site.unused.empty()) result.dead_directions += site.subspace.dimension;
+    for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
+  }
+  if (request.classify)
+    for (std::size_t i = 0; i < sites.size(); ++i) result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
+  return result;
+}
+
+}  // namespace deadray

@@ -1,0 +1,167 @@
+#include "host/prediction_report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "host/command_line.h"
+#include "host/in_quotes.h"
+#include "host/safetensors_writer.h"
+#include "host/table.h"
+
+namespace deadray {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const SitePrediction& prediction) {
+  const auto& [site, subspace, consumers, stored, evidence] = prediction;
+  Json record{
+      {"name", site.name},
+      {"norm", to_string(site.kind)},
+      {"hidden_size", site.hidden_size},
+      {"predicted", to_json(subspace)},
+      {"gamma", {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"stored", site.weight.empty() ? "none" : to_string(stored)}}},
+      {"consumers", Json::array()},
+      {"unused", site.unused}};
+  for (const DeadParameters& c : consumers)
+    record["consumers"].push_back(
+        {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
+  if (evidence) {
+    record["classified"] = {{"source", to_string(evidence->source)},
+                            {"suggests", evidence->suggested ? Json(to_string(*evidence->suggested)) : Json()}};
+    if (evidence->source == NormEvidence::Source::consumers)
+      record["classified"].update({{"rho", evidence->rho}, {"null", {evidence->null_low, evidence->null_high}}});
+  }
+  return record;
+}
+
+/// "3, 17, 40, … (12)"
+std::string first_few(std::span<const std::int64_t> coordinates) {
+  constexpr std::size_t kShown = 3;
+  if (coordinates.empty()) return "–";
+  if (coordinates.size() <= kShown) return fmt::format("{}", fmt::join(coordinates, ", "));
+  return fmt::format("{}, … ({})", fmt::join(coordinates.first(kShown), ", "), coordinates.size());
+}
+
+std::string dead_parameters_cell(const SitePrediction& prediction) {
+  if (!prediction.site.unused.empty() || prediction.consumers.empty()) return "–";
+  std::int64_t count = 0;
+  for (const DeadParameters& consumer : prediction.consumers) count += consumer.count;
+  return fmt::format("{}", count);
+}
+
+std::string evidence_cell(const NormEvidence& evidence) {
+  switch (evidence.source) {
+    case NormEvidence::Source::beta:
+      return "layernorm: has beta";
+    case NormEvidence::Source::consumers:
+      return fmt::format("rho {:.3f}, null {:.3f}…{:.3f}", evidence.rho, evidence.null_low, evidence.null_high);
+    case NormEvidence::Source::none:
+      break;
+  }
+  return "–";
+}
+
+Table table_of(const Prediction& prediction, bool classified) {
+  std::vector<Column> columns{{"norm"},
+                              {"kind"},
+                              {"d", Align::right},
+                              {"dead", Align::right},
+                              {"coordinates"},
+                              {"constant", Align::right},
+                              {"|gamma|", Align::right},
+                              {"floor", Align::right},
+                              {"dead parameters", Align::right}};
+  if (classified) columns.push_back({"from parameters"});
+  Table table(columns);
+  for (const SitePrediction& p : prediction.sites) {
+    const DeadSubspace& s = p.subspace;
+    std::vector<std::string> row{on_one_line(p.site.name, 60),
+                                 std::string(to_string(p.site.kind)),
+                                 fmt::format("{}", p.site.hidden_size),
+                                 p.site.unused.empty() ? fmt::format("{}", s.dimension) : "unused",
+                                 first_few(s.coordinates),
+                                 s.constant ? fmt::format("{:.4g}", *s.constant) : "–",
+                                 fmt::format("{:.2g}…{:.2g}", s.gamma_min, s.gamma_max),
+                                 s.deployed_floor > 0.0 ? fmt::format("{:.1e}", s.deployed_floor) : "–",
+                                 dead_parameters_cell(p)};
+    if (classified) row.push_back(p.evidence ? evidence_cell(*p.evidence) : "–");
+    table.add_row(std::move(row));
+  }
+  return table;
+}
+
+std::string plural(std::int64_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
+
+std::string summary_of(const Prediction& p) {
+  const auto norms = static_cast<std::int64_t>(p.sites.size());
+  const auto is_rms = [](const SitePrediction& s) { return s.site.kind == NormKind::rmsnorm; };
+  std::string text = fmt::format("{}: {}", on_one_line(p.name, 100), plural(norms, "norm"));
+  if (p.dead_directions == 0)
+    text += ", no dead direction predicted";
+  else
+    text += fmt::format(", {} of activations and {} of parameters predicted; local learning coefficient lower by {}\n",
+                        plural(p.dead_directions, "dead direction"), p.dead_parameter_directions,
+                        static_cast<double>(p.dead_parameter_directions) / 2);
+  if (p.dead_directions == 0)
+    text += std::all_of(p.sites.begin(), p.sites.end(), is_rms)
+                ? ": an RMSNorm does not subtract the mean, so none of its directions is fixed\n"
+                : "\n";
+  text += fmt::format("{} bytes read: {:.0f} µs to open, {:.0f} µs for the norms; {:.1f} µs to predict\n", p.bytes_read,
+                      p.seconds_open * 1e6, p.seconds_read * 1e6, p.seconds_predict * 1e6);
+  return text;
+}
+
+}  // namespace
+
+Json to_json(const DeadSubspace& s) {
+  return {{"dimension", s.dimension},
+          {"coordinates", s.coordinates},
+          {"constant", s.constant ? Json(*s.constant) : Json()},
+          {"tau", s.tau},
+          {"variance_bound", s.variance_bound},
+          {"deployed_floor", s.deployed_floor}};
+}
+
+Json to_json(const Prediction& p) {
+  Json record{{"schema", "deadray/predict/1"},
+              {"model", {{"name", p.name}, {"family", p.family}, {"parameters", p.parameters}}},
+              {"sites", Json::array()},
+              {"totals",
+               {{"dead_directions", p.dead_directions},
+                {"dead_parameter_directions", p.dead_parameter_directions},
+                {"llc_lowering", static_cast<double>(p.dead_parameter_directions) / 2}}},
+              {"notes", p.notes},
+              {"bytes_read", p.bytes_read},
+              {"seconds", {{"open", p.seconds_open}, {"read", p.seconds_read}, {"predict", p.seconds_predict}}},
+              {"environment", {{"version", version()}}}};
+  for (const SitePrediction& site : p.sites) record["sites"].push_back(to_json(site));
+  return record;
+}
+
+std::string to_text(const Prediction& prediction, bool coloured) {
+  const bool classified =
+      std::any_of(prediction.sites.begin(), prediction.sites.end(), [](const auto& s) { return s.evidence.has_value(); });
+  std::string text = table_of(prediction, classified).render(coloured) + "\n";
+  for (const SitePrediction& p : prediction.sites)
+    if (!p.site.unused.empty()) text += fmt::format("{} is unused: {}\n", on_one_line(p.site.name, 60), p.site.unused);
+  return text + summary_of(prediction);
+}
+
+void write_directions(const std::filesystem::path& file, const Prediction& prediction) {
+  std::vector<TensorDeclaration> tensors;
+  for (const SitePrediction& p : prediction.sites)
+    if (!p.subspace.direction.empty()) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
+  SafetensorsWriter writer(file, tensors);
+  for (const SitePrediction& p : prediction.sites) writer.append(std::as_bytes(std::span(p.subspace.direction)));
+  writer.finish();
+}
+
+}  // namespace deadray

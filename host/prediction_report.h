@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "host/model_prediction.h"
+
+namespace deadray {
+
+/// The record "deadray/predict/1".
+nlohmann::ordered_json to_json(const Prediction& prediction);
+/// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records of every kind hold it.
+nlohmann::ordered_json to_json(const DeadSubspace& subspace);
+/// The table and the summary for people.
+std::string to_text(const Prediction& prediction, bool coloured);
+/// Writes a safetensors file with one FP64 unit vector [hidden_size] for each site where v* exists, named after the site.
+void write_directions(const std::filesystem::path& file, const Prediction& prediction);
+
+}  // namespace deadray

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace deadray {
+
+enum class Align { left, right };
+
+struct Column {
+  std::string title;
+  Align align = Align::left;
+};
+
+/// Columns that a UTF-8 text takes on a terminal: one a code point, none for combining marks, two for East Asian wide ones.
+std::size_t display_width(std::string_view text) noexcept;
+
+/// A small text table: titles, then rows, two spaces between columns, no line longer than it must be.
+class Table {
+ public:
+  explicit Table(std::vector<Column> columns);
+  /// @throws std::invalid_argument when the number of cells is not that of the columns
+  void add_row(std::vector<std::string> cells);
+  bool empty() const noexcept { return rows_.empty(); }
+  /// Lines that end in '\n'; titles bold when coloured.
+  std::string render(bool coloured = false) const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes, --no-color and NO_COLOR (not empty) say no before
+/// that, and else it must be a terminal other than TERM=dumb.
+bool colour_allowed(int descriptor, bool refused);
+
+}  // namespace deadray
