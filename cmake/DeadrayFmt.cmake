@@ -2,6 +2,13 @@
 add_library(deadray_fmt INTERFACE)
 add_library(deadray::fmt ALIAS deadray_fmt)
 target_compile_definitions(deadray_fmt INTERFACE FMT_HEADER_ONLY=1)
+if(NOT DeadrayTorch_FOUND)
+  # Without the heavy side a system fmt will do; where there is none, the wheel's headers.
+  find_package(fmt QUIET)
+  if(NOT fmt_FOUND)
+    find_package(DeadrayTorch QUIET)
+  endif()
+endif()
 if(DeadrayTorch_FOUND)
   # A folder of its own, so that the light side sees fmt and nothing else of libtorch.
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/fmt_include)

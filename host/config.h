@@ -22,7 +22,7 @@ class Config {
   const std::filesystem::path& path() const noexcept { return path_; }
   bool has(std::string_view key) const;                      ///< present and not null
   std::int64_t integer(std::string_view key) const;          ///< @throws MalformedError when absent, of another type, or not >= 1
-  std::int64_t integer(std::string_view key, std::int64_t fallback) const;
+  std::int64_t integer(std::string_view key, std::int64_t fallback) const;  ///< fallback when absent or null; below 1 only if the fallback is
   double number(std::string_view key) const;
   double number(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;

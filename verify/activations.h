@@ -12,8 +12,8 @@ namespace deadray {
 /// A safetensors file with `weight` [d], `bias` [d] (may lack) and `input` [N, d] or `output` [N, d] (or both); metadata or options give the rest.
 struct ActivationsOptions {
   ProbeOptions probe;
-  NormKind kind = NormKind::layernorm;
-  double eps = 1e-5;                ///< changes no prediction: any normaliser leaves the same direction dead
+  std::optional<NormKind> kind;     ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
+  std::optional<double> eps;        ///< absent: the metadata ("eps"), else 1e-5; changes no prediction, since any normaliser leaves the same direction dead
 };
 
 struct ActivationsResult {

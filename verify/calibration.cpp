@@ -26,7 +26,7 @@ at::Tensor read_integers(const Checkpoint& file, const std::string& name) {
 
 at::Tensor read_ids(const std::filesystem::path& path) {
   if (path.extension() == ".npy") {
-    const NpyIntegers array = read_npy_integers(path);
+    const IntegerMatrix array = read_npy(path);
     return at::from_blob(const_cast<std::int64_t*>(array.values.data()), {array.rows, array.columns}, at::kLong).clone();
   }
   if (path.extension() != ".safetensors")

@@ -1,7 +1,7 @@
 #include "verify/record.h"
 
 #include <ATen/Parallel.h>
-#include <torch/version.h>
+#include <torch/headeronly/version.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -21,6 +21,15 @@ Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
   for (const double value : values) list.push_back(number(value));
   return list;
+}
+
+std::string_view long_name(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return "float64";
+    case DType::bf16: return "bfloat16";
+    case DType::f16: return "float16";
+    default: return "float32";
+  }
 }
 
 Json prediction_json(const DeadSubspace& predicted) {

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace deadray {
+
+/// A file that appears whole or not at all: written under another name in the target's folder, then renamed over the target.
+/// A target that is a link stays one; a target that is a device or a pipe cannot be replaced and is written as the bytes come.
+class AtomicFile {
+ public:
+  /// @param expected_bytes  reserved on the disk at once where the file system can, so that a lack of room shows before the work
+  /// @throws ResourceError missing or read-only folder, no room: names the file and the bytes needed
+  explicit AtomicFile(const std::filesystem::path& target, std::uint64_t expected_bytes = 0);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();  ///< leaves nothing behind unless commit() succeeded
+
+  /// @throws ResourceError
+  void write(std::span<const std::byte> bytes);
+  /// Flushes to the disk and renames. @throws ResourceError
+  void commit();
+
+  const std::filesystem::path& target() const noexcept { return target_; }
+
+ private:
+  [[noreturn]] void fail(std::string_view doing, int error) const;
+  void reserve();
+
+  std::filesystem::path target_;   // as given, for messages
+  std::filesystem::path final_;    // links resolved
+  std::filesystem::path working_;  // where the bytes go until commit()
+  int descriptor_ = -1;
+  bool in_place_ = false;
+  std::uint64_t expected_bytes_ = 0, written_ = 0;
+};
+
+/// @throws ResourceError, and then the file is as it was before
+void write_file_atomically(const std::filesystem::path& file, std::string_view content);
+
+/// To be called before long work whose result goes there.
+/// @throws ResourceError when the folder is missing or nothing can be created in it, or when `file` is a folder
+void check_writable(const std::filesystem::path& file);
+
+}  // namespace deadray

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace deadray {
+
+/// A name out of a file, as a message shows it: in single quotes, on one line (control characters as \x0a), at most about 100 bytes.
+std::string in_quotes(std::string_view name);
+
+/// The same without the quotes, for longer text out of a file; cut after about `most` bytes, at a whole UTF-8 character.
+std::string on_one_line(std::string_view text, std::size_t most);
+
+}  // namespace deadray

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace deadray {
+
+/// Which files of a model's folder hold its weights.
+struct WeightFiles {
+  std::filesystem::path file;  ///< a safetensors file, or the index of a sharded set
+  bool is_index = false;
+  std::vector<std::string> notes;  ///< further sets of weights that were passed over
+};
+
+/// @param model  a folder, a safetensors file, or the index of a sharded set
+/// @param strict a second set of weights is an error instead of a note
+/// @throws UsageError       no such path
+/// @throws UnsupportedError only formats for scripts/convert, only an adapter, or nothing: says what was found
+/// @throws MalformedError   several files and no index that says how they belong together
+WeightFiles find_weights(const std::filesystem::path& model, bool strict);
+
+}  // namespace deadray
