@@ -4,9 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
+#include <map>
 
 #include "host/catalogue.h"
 #include "host/error.h"
+#include "host/safetensors.h"
 #include "verify/stopwatch.h"
 
 namespace deadray {
@@ -14,6 +17,8 @@ namespace deadray {
 namespace {
 
 constexpr std::int64_t kTileRows = 4096;
+
+using Metadata = std::map<std::string, std::string>;
 
 /// Rows of one [N, d] tensor, read tile by tile.
 class Rows {
@@ -51,16 +56,41 @@ class Rows {
   const TensorInfo* tensor_;
 };
 
-NormSite described_site(const Checkpoint& file, const ActivationsOptions& options) {
+/// "layernorm" or "rmsnorm": the user's word, else the file's, else what a bias tells.
+NormKind kind_of(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options) {
+  if (options.kind) return *options.kind;
+  const auto entry = metadata.find("norm");
+  if (entry == metadata.end()) {
+    if (file.find("bias") != nullptr) return NormKind::layernorm;  // no RMSNorm has one
+    throw UsageError(fmt::format("{}: its metadata does not say which norm this is, and without 'bias' it could be either: give --norm layernorm|rmsnorm",
+                                 file.path().string()));
+  }
+  if (entry->second == "layernorm") return NormKind::layernorm;
+  if (entry->second == "rmsnorm") return NormKind::rmsnorm;
+  throw MalformedError(fmt::format("{}: metadata \"norm\" is \"{}\", expected layernorm or rmsnorm", file.path().string(), entry->second));
+}
+
+double eps_of(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options) {
+  if (options.eps) return *options.eps;
+  const auto entry = metadata.find("eps");
+  if (entry == metadata.end()) return 1e-5;
+  double eps = 0.0;
+  const auto [end, error] = std::from_chars(entry->second.data(), entry->second.data() + entry->second.size(), eps);
+  if (error != std::errc() || end != entry->second.data() + entry->second.size() || !(eps >= 0.0))
+    throw MalformedError(fmt::format("{}: metadata \"eps\" is \"{}\", expected a number >= 0", file.path().string(), entry->second));
+  return eps;
+}
+
+NormSite described_site(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options) {
   const TensorInfo& weight = file.at("weight");
   if (weight.shape.size() != 1 || weight.shape[0] < 1)
     throw MalformedError(
         fmt::format("{}: norm 'weight' has shape [{}], expected [hidden_size]", file.path().string(), fmt::join(weight.shape, ", ")));
   NormSite site;
   site.name = file.path().stem().string();
-  site.kind = options.kind;
+  site.kind = kind_of(file, metadata, options);
   site.hidden_size = weight.shape[0];
-  site.eps = options.eps;
+  site.eps = eps_of(file, metadata, options);
   site.weight = "weight";
   site.is_final = true;
   if (const TensorInfo* bias = file.find("bias"); bias != nullptr) {
@@ -77,7 +107,7 @@ NormSite described_site(const Checkpoint& file, const ActivationsOptions& option
 ActivationsResult verify_activations(const std::filesystem::path& path, const ActivationsOptions& options) {
   const Stopwatch watch;
   const Checkpoint file = Checkpoint::open(path);
-  const NormSite site = described_site(file, options);
+  const NormSite site = described_site(file, read_safetensors_header(InputFile(path)).metadata, options);
   const Rows input(file, "input", site.hidden_size), output(file, "output", site.hidden_size);
   if (!input.given() && !output.given())
     throw MalformedError(fmt::format("{}: holds neither 'input' nor 'output' [N, {}]", path.string(), site.hidden_size));

@@ -28,7 +28,8 @@ struct VerifyOptions {
   std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32", device = "cpu", norm;
   std::int64_t random_tokens = 4096, batch = 0, sequence_length = 0;
   std::uint64_t seed = 0;
-  double relative_tau = PredictOptions{}.relative_tau, eps = 1e-5;
+  double relative_tau = PredictOptions{}.relative_tau;
+  std::optional<double> eps;
   int threads = 0;
   bool residual = false, dump_logits = false;
   CheckpointOptions checkpoint;
@@ -105,7 +106,7 @@ int verify_model(const VerifyOptions& options, JsonOutput& json) {
 int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
   ActivationsOptions activations;
   activations.probe = probe_options(options);
-  activations.norm = options.norm;
+  if (!options.norm.empty()) activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
   return deliver(result.header, result.measurement, options.output, json);
