@@ -55,9 +55,9 @@ SafetensorsWriter::Plan SafetensorsWriter::plan(const std::filesystem::path& fil
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const std::vector<TensorDeclaration>& tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : SafetensorsWriter(file, plan(file, tensors, metadata)) {}
+    : SafetensorsWriter(plan(file, tensors, metadata), file) {}
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const Plan& plan)
+SafetensorsWriter::SafetensorsWriter(const Plan& plan, const std::filesystem::path& file)
     : file_(file, plan.header.size() + plan.data_bytes), missing_(plan.data_bytes) {
   file_.write(std::as_bytes(std::span(plan.header)));
 }
