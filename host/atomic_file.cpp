@@ -70,7 +70,7 @@ AtomicFile::AtomicFile(const fs::path& target, std::uint64_t expected_bytes)
   if (status.type() == fs::file_type::directory)
     throw ResourceError(fmt::format("{}: is a folder, expected a file to write", target.string()));
   in_place_ = fs::exists(status) && status.type() != fs::file_type::regular;
-  if (fs::is_symlink(target, error)) {
+  if (!in_place_ && fs::is_symlink(target, error)) {
     final_ = fs::weakly_canonical(target, error);
     if (error) final_ = target;
   }
@@ -141,6 +141,14 @@ void write_file_atomically(const fs::path& file, std::string_view content) {
   out.commit();
 }
 
-void check_writable(const fs::path& file) { AtomicFile probe(file); }
+void check_writable(const fs::path& file) {
+  std::error_code error;
+  const fs::file_status status = fs::status(file, error);
+  const bool special = fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+  if (!special)
+    AtomicFile probe(file);
+  else if (::access(file.c_str(), W_OK) != 0)  // opening a pipe and closing it again would tell its reader that all is over
+    throw ResourceError(fmt::format("{}: cannot be written: {}", file.string(), advice(errno, file)));
+}
 
 }  // namespace deadray

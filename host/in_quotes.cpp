@@ -20,6 +20,6 @@ std::string on_one_line(std::string_view text, std::size_t most) {
   return cut ? line + "…" : line;
 }
 
-std::string in_quotes(std::string_view name) { return "'" + on_one_line(name, 100) + "'"; }
+std::string in_quotes(std::string_view name) { return fmt::format("'{}'", on_one_line(name, 100)); }
 
 }  // namespace deadray

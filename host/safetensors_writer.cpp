@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "host/in_quotes.h"
@@ -32,17 +33,16 @@ SafetensorsWriter::Plan SafetensorsWriter::plan(const std::filesystem::path& fil
   Plan plan;
   std::set<std::string_view> names{"__metadata__"};
   std::string json = "{";
-  const auto add = [&](const std::string& key, const nlohmann::ordered_json& value) {
-    json += fmt::format("{}{}:{}", json.size() == 1 ? "" : ",", nlohmann::json(key).dump(), value.dump());
-  };
-  if (!metadata.empty()) add("__metadata__", metadata);
+  const auto key = [&](const std::string& name) { return fmt::format("{}{}:", json.size() == 1 ? "" : ",", nlohmann::json(name).dump()); };
+  if (!metadata.empty()) json += key("__metadata__") + nlohmann::json(metadata).dump();
   for (const TensorDeclaration& tensor : tensors) {
     if (!names.insert(tensor.name).second)
       throw std::invalid_argument(fmt::format("{}: tensor {} is declared twice or reserved", file.string(), in_quotes(tensor.name)));
     const std::uint64_t begin = plan.data_bytes;
     if (__builtin_add_overflow(begin, bytes_of(tensor), &plan.data_bytes))
       throw std::invalid_argument(file.string() + ": more than 2^64 bytes");
-    add(tensor.name, {{"dtype", to_string(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, plan.data_bytes}}});
+    json += key(tensor.name) + fmt::format(R"({{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", to_string(tensor.dtype),
+                                           fmt::join(tensor.shape, ","), begin, plan.data_bytes);
   }
   json += "}";
   json.resize((json.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
@@ -55,9 +55,9 @@ SafetensorsWriter::Plan SafetensorsWriter::plan(const std::filesystem::path& fil
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const std::vector<TensorDeclaration>& tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : SafetensorsWriter(file, plan(file, tensors, metadata)) {}
+    : SafetensorsWriter(plan(file, tensors, metadata), file) {}
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const Plan& plan)
+SafetensorsWriter::SafetensorsWriter(const Plan& plan, const std::filesystem::path& file)
     : file_(file, plan.header.size() + plan.data_bytes), missing_(plan.data_bytes) {
   file_.write(std::as_bytes(std::span(plan.header)));
 }

@@ -42,7 +42,7 @@ class SafetensorsWriter {
   };
   static Plan plan(const std::filesystem::path& file, const std::vector<TensorDeclaration>& tensors,
                    const std::map<std::string, std::string>& metadata);
-  SafetensorsWriter(const std::filesystem::path& file, const Plan& plan);
+  SafetensorsWriter(const Plan& plan, const std::filesystem::path& file);
 
   AtomicFile file_;
   std::uint64_t missing_;
