@@ -32,7 +32,7 @@ __global__ void directional_variance_kernel(const T* x, Rows rows, NormArguments
     }
     __syncthreads();
     RowStatistics statistics[kRows];
-    block_row_statistics({row[0], row[1]}, n, norm.type, norm.eps, scratch, statistics);
+    block_row_statistics(row, n, norm.type, norm.eps, scratch, statistics);
     for (std::int64_t first = 0; first < n_directions; first += kDirections) {
       double sums[kDirections * kRows] = {};
       for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {
