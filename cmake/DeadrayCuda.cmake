@@ -1,5 +1,5 @@
 # Finds a CUDA compiler and turns the language on. Looked at, in this order: -DCMAKE_CUDA_COMPILER or $CUDACXX, PATH, /usr/local/cuda, and the
-# wheels of PyPI's cuda-toolkit, in .venv or beside the torch in use. The CUDA run time is linked statically.
+# wheels of PyPI's cuda-toolkit, beside the torch in use or in .venv. The CUDA run time is linked statically.
 # Targets, where found: deadray::cublas, deadray::cusolver. Variables: DEADRAY_CUDA_ARCHITECTURES, DEADRAY_CUOBJDUMP.
 set(DEADRAY_CUDA_ARCHITECTURES "80-real;90a-real;100" CACHE STRING
   "CUDA architectures, as CMAKE_CUDA_ARCHITECTURES takes them; without -real it is PTX too, from which later devices compile")
@@ -7,7 +7,7 @@ set(DEADRAY_CUDA_ARCHITECTURES "80-real;90a-real;100" CACHE STRING
 file(GLOB _wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages)
 if(DeadrayTorch_INCLUDE_DIR)
   get_filename_component(_torch_site ${DeadrayTorch_INCLUDE_DIR}/../.. ABSOLUTE)
-  list(APPEND _wheels ${_torch_site})
+  list(PREPEND _wheels ${_torch_site})
 endif()
 list(TRANSFORM _wheels APPEND /nvidia/cu13)
 
@@ -44,7 +44,11 @@ foreach(_library cublas:13 cusolver:12)
   find_path(DEADRAY_${_name}_INCLUDE_DIR NAMES ${_name}Dn.h ${_name}_v2.h HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATH_SUFFIXES include)
   if(DEADRAY_${_name} AND DEADRAY_${_name}_INCLUDE_DIR AND NOT TARGET deadray::${_name})
     add_library(deadray::${_name} SHARED IMPORTED GLOBAL)
-    set_target_properties(deadray::${_name} PROPERTIES IMPORTED_LOCATION ${DEADRAY_${_name}} INTERFACE_INCLUDE_DIRECTORIES ${DEADRAY_${_name}_INCLUDE_DIR})
+    get_filename_component(_directory ${DEADRAY_${_name}} DIRECTORY)
+    set_target_properties(deadray::${_name} PROPERTIES
+      IMPORTED_LOCATION ${DEADRAY_${_name}}
+      INTERFACE_INCLUDE_DIRECTORIES ${DEADRAY_${_name}_INCLUDE_DIR}
+      INTERFACE_LINK_OPTIONS LINKER:-rpath,${_directory})  # CMake leaves it out where nvcc looks by itself
   endif()
 endforeach()
 

@@ -7,8 +7,8 @@
 namespace deadray::kernels::cuda {
 namespace {
 
-constexpr int kRows = 2, kDirections = 4;  // whose dot products a block forms at once
-constexpr std::int64_t kPartials = 1056;   // blocks, each with moments of its own: a multiple of 132 and of 108 / 12 processors' worth
+constexpr int kRows = 2, kDirections = 4;         // whose dot products a block forms at once
+constexpr std::int64_t kPartials = 1056;          // most blocks, each with moments of its own: 8 for each of an H100's processors
 constexpr std::size_t kDefaultShared = 48 << 10;  // beyond this a kernel must ask
 
 /// Each block takes rows kRows at a time into shared memory, normalises them there and adds <v_k, h> to its own moments: partials[block,
@@ -32,7 +32,7 @@ __global__ void directional_variance_kernel(const T* x, Rows rows, NormArguments
     }
     __syncthreads();
     RowStatistics statistics[kRows];
-    block_row_statistics({row[0], row[1]}, n, norm.type, norm.eps, scratch, statistics);
+    block_row_statistics(row, n, norm.type, norm.eps, scratch, statistics);
     for (std::int64_t first = 0; first < n_directions; first += kDirections) {
       double sums[kDirections * kRows] = {};
       for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {

@@ -14,7 +14,7 @@ template <typename T>
 __global__ void norm_recompute_kernel(const T* x, Rows rows, NormArguments norm, double* out) {
   __shared__ double scratch[2 * kMaxWarps];
   for (std::int64_t t = blockIdx.x; t < rows.n_tokens; t += gridDim.x) {
-    const T* const row[1] = {x + t * rows.row_stride};
+    const T* row[1] = {x + t * rows.row_stride};
     RowStatistics statistics[1];
     block_row_statistics(row, rows.hidden_size, norm.type, norm.eps, scratch, statistics);
     for (std::int64_t i = threadIdx.x; i < rows.hidden_size; i += blockDim.x) {

@@ -37,4 +37,9 @@ DEADRAY_HOST_DEVICE PhiloxWords random_words(std::uint64_t seed, std::uint64_t s
                     seed);
 }
 
+/// A word as an integer in [0, bound), bound <= 2^32.
+DEADRAY_HOST_DEVICE std::int64_t uniform_below(std::uint32_t word, std::uint64_t bound) {
+  return static_cast<std::int64_t>((word * bound) >> 32);
+}
+
 }  // namespace deadray::kernels

@@ -22,17 +22,15 @@ DEADRAY_CLONES void normal_groups(std::uint64_t seed, std::uint64_t stream, std:
   }
 }
 
-std::int64_t below(std::uint32_t word, std::uint64_t bound) { return static_cast<std::int64_t>((word * bound) >> 32); }
-
 void uniform_int_groups(std::uint64_t seed, std::uint64_t stream, std::int64_t group, std::int64_t end, std::uint64_t bound,
                         std::int64_t* out) {
   for (; group < end; ++group, out += kRandomGroup) {
     for (int lane = 0; lane < kRandomLanes; ++lane) {
       const PhiloxWords words = random_words(seed, stream, group, lane);
-      out[lane] = below(words.w0, bound);
-      out[lane + kRandomLanes] = below(words.w1, bound);
-      out[lane + 2 * kRandomLanes] = below(words.w2, bound);
-      out[lane + 3 * kRandomLanes] = below(words.w3, bound);
+      out[lane] = uniform_below(words.w0, bound);
+      out[lane + kRandomLanes] = uniform_below(words.w1, bound);
+      out[lane + 2 * kRandomLanes] = uniform_below(words.w2, bound);
+      out[lane + 3 * kRandomLanes] = uniform_below(words.w3, bound);
     }
   }
 }

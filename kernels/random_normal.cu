@@ -22,9 +22,9 @@ struct DrawNormal {
 
 struct DrawBelow {
   std::uint64_t bound;
-  __device__ std::int64_t below(std::uint32_t word) const { return static_cast<std::int64_t>((word * bound) >> 32); }
   __device__ void operator()(PhiloxWords words, std::int64_t (&values)[4]) const {
-    values[0] = below(words.w0), values[1] = below(words.w1), values[2] = below(words.w2), values[3] = below(words.w3);
+    values[0] = uniform_below(words.w0, bound), values[1] = uniform_below(words.w1, bound);
+    values[2] = uniform_below(words.w2, bound), values[3] = uniform_below(words.w3, bound);
   }
 };
 

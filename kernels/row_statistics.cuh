@@ -37,7 +37,7 @@ __device__ void block_sum(double (&values)[n], double* scratch) {
 /// @param x        rows[r] is row r, in shared or global memory
 /// @param scratch  shared memory, [kMaxWarps * 2 * n_rows]
 template <int n_rows, typename T>
-__device__ void block_row_statistics(const T* const (&x)[n_rows], std::int64_t hidden_size, NormType type, double eps, double* scratch,
+__device__ void block_row_statistics(const T* (&x)[n_rows], std::int64_t hidden_size, NormType type, double eps, double* scratch,
                                      RowStatistics (&statistics)[n_rows]) {
   double sums[n_rows] = {};
   for (std::int64_t i = threadIdx.x; i < hidden_size; i += blockDim.x) {
