@@ -49,14 +49,29 @@ class Deflated {
   at::Tensor c_, left_, right_;
 };
 
+/// Cholesky factor of the deflated matrix less `shift`.
+struct Factor {
+  at::Tensor lower;
+  double shift = 0.0;
+};
+
+/// With the shift sigma if that is numerically positive definite, else without, else nothing.
+std::optional<Factor> factor(const Deflated& deflated, const at::Tensor& c, double sigma) {
+  const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
+  for (const double shift : {sigma, 0.0}) {
+    deflated.assemble(work, shift);
+    if (auto lower = factor_in_place(work)) return Factor{*lower, shift};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps) {
   Certificate result;
   const auto d = c.size(0), k = basis.size(1);
-  const double unit = static_cast<double>(d) * kRoundoff;
-  result.largest =
-      largest_eigenvalue([&](const at::Tensor& x) { return c.mv(x); }, basis.narrow(1, 0, 0), kLargestTolerance, kLargestSteps).value;
+  const auto product = [&](const at::Tensor& x) { return c.mv(x); };
+  result.largest = largest_eigenvalue(product, basis.narrow(1, 0, 0), kLargestTolerance, kLargestSteps).value;
   if (!(result.largest > 0)) return result;
 
   const at::Tensor image = c.mm(basis), compression = basis.t().mm(image);
@@ -66,39 +81,33 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
     result.basis_variance = at::linalg_eigvalsh(compression).max().item<double>();
     leak = at::linalg_matrix_norm(image - basis.mm(compression), 2).item<double>();
   }
-  if (k == d) {
-    result.factored = true;
-    return result;
-  }
+  result.factored = k == d;
+  if (k == d) return result;  // there is no complement
 
   // Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies below sigma, but for the rounding of
-  // the factorisation, at most (d + 1) u trace (Higham, Accuracy and Stability, theorem 10.3). So a gap needs no trust in Lanczos.
+  // the factorisation, at most (d + 1) u trace (Higham, Accuracy and Stability, theorem 10.3). So the gap needs no trust in Lanczos.
   const double mu = result.largest, trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * mu;
-  const double floor = unit * result.largest, sigma = kProvenGap * floor + (unit + kRoundoff) * trace;
-  const Deflated deflated(c, basis, image, compression, mu);
-  const at::Tensor work = at::empty({d, d}, c.options());
-  deflated.assemble(work, sigma);
-  auto lower = factor_in_place(work);
-  const double shift = lower ? sigma : 0.0;
-  if (!lower) {
-    deflated.assemble(work, 0.0);
-    lower = factor_in_place(work);
-  }
-  result.factored = lower.has_value();
-  if (!lower) return result;
+  const double floor = static_cast<double>(d) * kRoundoff * result.largest, bottom = std::max(floor, result.basis_variance);
+  const double target = kProvenGap * (kProvenGap * bottom < result.largest ? bottom : floor);
+  const double sigma = target + static_cast<double>(d + 1) * kRoundoff * trace;
+  const auto factored = factor(Deflated(c, basis, image, compression, mu), c, sigma);
+  result.factored = factored.has_value();
+  if (!factored) return result;
 
-  const RitzValue inverse = largest_eigenvalue([&](const at::Tensor& x) { return solve(*lower, x); }, basis, kNextTolerance, max_steps);
-  result.steps = inverse.steps;
-  result.next = shift + 1 / inverse.value;
-  result.next_error =
-      inverse.residual < inverse.value ? inverse.residual / inverse.value / (inverse.value - inverse.residual) + floor : result.next;
-  if (shift > 0)
-    result.proven = kProvenGap * floor;
-  else
-    result.next = std::min(result.next, sigma);
+  const auto inverse = [&](const at::Tensor& x) { return solve(factored->lower, x); };
+  const RitzValue ritz = largest_eigenvalue(inverse, basis, kNextTolerance, max_steps);
+  result.steps = ritz.steps;
+  result.next = factored->shift + 1 / ritz.value;
+  result.next_error = ritz.residual < ritz.value ? ritz.residual / ritz.value / (ritz.value - ritz.residual) + floor : result.next;
+  if (factored->shift > 0) {
+    result.proven = target;
+  } else {
+    result.next =
+        std::min(result.next, sigma);  // the shifted matrix was indefinite: whatever Lanczos saw, there is an eigenvalue below sigma
+  }
 
   // With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P) (P^T U), so |X| <= |Q C P|/(lambda_min(D) - lambda_k).
-  const double separation = (shift > 0 ? result.proven : result.next - result.next_error) - result.basis_variance;
+  const double separation = (result.proven > 0 ? result.proven : result.next - result.next_error) - result.basis_variance;
   result.sine_bound = k == 0 ? 0.0 : separation > 0 ? std::min(1.0, leak / separation) : 1.0;
   return result;
 }

@@ -145,8 +145,11 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   Reading reading;
   reading.tokens = measured.tokens;
   reading.floor = relative_floor(d, measured.roundoff);
-  if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0)
+  if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0) {
     reading.lambda_v = measured.basis_variance.max().item<double>();
+  } else if (c.defined() && basis.size(1) > 0) {
+    reading.lambda_v = (c.mm(basis) * basis).sum(0).max().item<double>();
+  }
   if (!is_finite(c) || !is_finite(measured.basis_variance) || !is_finite(measured.random_variances)) {
     read_not_finite(reading);
   } else if (method == Method::directional) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "host/error.h"
 #include "verify/moments.h"
@@ -43,6 +44,9 @@ ResidualSpectrum ResidualStream::finish() const {
   } else if (tokens_ <= hidden_size_) {
     result.reason =
         fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_, hidden_size_, hidden_size_);
+  } else if (const auto bad = std::find_if(sigma.begin(), sigma.end(), [](double value) { return std::isnan(value); });
+             bad != sigma.end()) {
+    result.reason = fmt::format("node {} is not finite", bad - sigma.begin());
   } else if (!(sigma[first] > 0)) {
     result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
   } else {

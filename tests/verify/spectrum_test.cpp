@@ -99,6 +99,18 @@ TEST(CertificateTest, DoesNotAcceptAWrongDirection) {
   EXPECT_EQ(c.sine_bound, 1.0);
 }
 
+TEST(CertificateTest, ConvergesAtADenseEdge) {
+  // Lanczos is slowest where the bottom of the spectrum is a continuum: covariances of independent coordinates (Marchenko-Pastur).
+  const std::int64_t d = 300;
+  for (const std::int64_t n : {d + 5, 2 * d, 20 * d}) {
+    const at::Tensor x = gaussian(n, d, 26), c = x.t().mm(x) / static_cast<double>(n);
+    const Certificate found = certify(c, at::empty({d, 0}, fp64()));
+    const double smallest = eigenvalues(c)[0].item<double>();
+    EXPECT_NEAR(found.next, smallest, 1e-4 * smallest + d * kEps) << n << " rows, " << found.steps << " steps";
+    RecordProperty("steps_" + std::to_string(n), found.steps);
+  }
+}
+
 TEST(CertificateTest, RepeatsBitForBit) {
   const at::Tensor q = orthogonal(50, 22), c = with_spectrum(q, at::linspace(0.1, 1, 50, fp64()));
   EXPECT_EQ(certify(c, q.narrow(1, 0, 1)).next, certify(c, q.narrow(1, 0, 1)).next);
