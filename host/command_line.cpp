@@ -42,18 +42,20 @@ std::vector<std::string> names_of(const CLI::App& app, bool options) {
   const CLI::App* reached = &app;
   while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
   const std::string way_out = fmt::format("; see {} --help", reached == &app ? app.get_name() : app.get_name() + " " + reached->get_name());
+  const auto unknown = [&](std::string_view kind, const std::string& name, const std::vector<std::string>& known) {
+    const std::string hint = did_you_mean(name, known);
+    return UsageError(fmt::format("unknown {} {}{}", kind, name, hint.empty() ? way_out : hint));
+  };
   const auto extras = app.remaining(true);
   if (!extras.empty()) {
     const std::string& extra = extras.front();
-    const std::string flag = extra.substr(0, extra.find('='));
-    if (extra.starts_with("-"))
-      throw UsageError(fmt::format("unknown option {}{}{}", flag, did_you_mean(flag, names_of(*reached, true)), way_out));
-    if (reached == &app)
-      throw UsageError(fmt::format("unknown subcommand '{}'{}{}", extra, did_you_mean(extra, names_of(app, false)), way_out));
-    throw UsageError(fmt::format("unexpected argument '{}'{}", extra, way_out));
+    if (extra.starts_with("-")) throw unknown("option", extra.substr(0, extra.find('=')), names_of(*reached, true));
+    if (reached == &app) throw unknown("subcommand", extra, names_of(app, false));
+    throw UsageError(fmt::format("unexpected argument {}{}", extra, way_out));
   }
   std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
+  while (what.ends_with('.')) what.pop_back();
   throw UsageError(what + way_out);
 }
 
@@ -117,9 +119,7 @@ bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {
     app.parse(argc, argv);
     return true;
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* reached = &app;
-    while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
-    write_output(reached->help());
+    write_output(app.help());  // of the subcommand that was reached
   } catch (const CLI::CallForVersion& call) {
     write_output(fmt::format("{}\n", call.what()));
   } catch (const CLI::ParseError& error) {

@@ -84,16 +84,15 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   for (const NormSite& site : sites) {
     norms.push_back(load_norm(model.checkpoint, site));
     result.bytes_read += norms.back().bytes;
+    result.sites.push_back({site, {}, {}, norms.back().stored, {}});
   }
   result.seconds_read = watch.lap();
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    DeadSubspace subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, sites[i].weight);
-    std::vector<DeadParameters> consumers = dead_parameters(sites[i], subspace);
-    result.sites.push_back({sites[i], std::move(subspace), std::move(consumers), norms[i].stored, {}});
-  }
+  for (std::size_t i = 0; i < sites.size(); ++i)
+    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, sites[i].weight);
   result.seconds_predict = watch.lap();
 
-  for (const SitePrediction& site : result.sites) {
+  for (SitePrediction& site : result.sites) {
+    site.consumers = dead_parameters(site.site, site.subspace);
     if (site.site.unused.empty()) result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }

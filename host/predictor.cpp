@@ -22,7 +22,7 @@ namespace {
 
 /// |gamma| within 2^-200 … 2^200: products of two and sums of squares neither overflow nor vanish.
 constexpr int kSafeExponent = 200;
-const double kSafeLow = std::ldexp(1.0, -kSafeExponent), kSafeHigh = std::ldexp(1.0, kSafeExponent);
+constexpr double kSafeLow = 0x1p-200, kSafeHigh = 0x1p200;
 
 /// What one pass over gamma and beta yields, of values scaled by 2^-gamma_exponent and 2^-beta_exponent.
 struct Sums {
@@ -130,6 +130,9 @@ Sums invert_carefully(std::vector<double>& inverse, std::span<const double> gamm
   return sums;
 }
 
+/// value * 2^exponent, without the library call where there is nothing to scale: it would be a tenth of a prediction.
+double scaled(double value, int exponent) { return exponent == 0 ? value : std::ldexp(value, exponent); }
+
 /// Fills in S and what follows from it.
 void add_coordinates(DeadSubspace& subspace, std::span<const double> gamma, std::span<const double> beta, double roundoff) {
   double highest_dead = 0.0;
@@ -168,12 +171,12 @@ DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<con
   if (!subspace.direction.empty()) {
     const double norm = std::sqrt(sums.inverse_squares);
     scale(subspace.direction.data(), gamma.size(), 1.0 / norm);
-    subspace.inverse_norm = std::ldexp(norm, -sums.gamma_exponent);
+    subspace.inverse_norm = scaled(norm, -sums.gamma_exponent);
     if (centred) {
-      subspace.constant = std::ldexp(sums.quotients, sums.beta_exponent - sums.gamma_exponent);
+      subspace.constant = scaled(sums.quotients, sums.beta_exponent - sums.gamma_exponent);
       subspace.deployed_floor = u * u / 3.0 *
-                                (std::ldexp(d / sums.inverse_squares, 2 * sums.gamma_exponent) +
-                                 std::ldexp(sums.quotient_squares / sums.inverse_squares, 2 * sums.beta_exponent));
+                                (scaled(d / sums.inverse_squares, 2 * sums.gamma_exponent) +
+                                 scaled(sums.quotient_squares / sums.inverse_squares, 2 * sums.beta_exponent));
     }
   }
   if (sums.lowest <= subspace.tau) add_coordinates(subspace, gamma, beta, u);

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "host/command_line.h"
+#include "verify/bench_predict.h"
 #include "verify/bench_timing.h"
 #include "verify/verify_command.h"
 
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
     deadray::add_verify_command(app, exit_code);
     CLI::App& bench = *app.add_subcommand("bench", "Measure what prediction and verification cost");
     bench.require_subcommand(1);
+    deadray::add_bench_predict_command(bench, exit_code);
     deadray::add_bench_timing_command(bench, exit_code);
     return deadray::parse_command_line(app, argc, argv) ? exit_code : 0;
   });

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace deadray {
+
+/// Seconds of one warm prediction of a LayerNorm site with beta, against the least that any reading of gamma costs.
+struct PredictorTiming {
+  std::int64_t hidden_size = 0;
+  double copy = 0.0;     ///< gamma into a fresh std::vector<double>
+  double predict = 0.0;  ///< predict(), its own fresh vector included
+};
+/// The best of `repetitions` batches, the two taken in turn: what else runs on the machine only ever adds.
+PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions = 30);
+
+/// Seconds from the start of a program to its end, output thrown away.
+struct ProcessTiming {
+  double best = 0.0, median = 0.0;
+};
+/// Starts `deadray predict model` again and again; the model's files come from the page cache.
+/// @throws ResourceError when it cannot be started, InternalError when it fails
+ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions = 100);
+
+}  // namespace deadray

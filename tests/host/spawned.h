@@ -1,0 +1,68 @@
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/host/temporary_folder.h"
+
+extern char** environ;
+
+namespace deadray {
+
+inline std::string read_text(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+inline void write_text(const std::filesystem::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+
+/// A program that was started; its standard error, and its standard output unless that goes elsewhere, are kept.
+class Spawned {
+ public:
+  /// @param output  where standard output goes: a descriptor, or -1 to keep it
+  explicit Spawned(std::vector<std::string> arguments, int output = -1, const std::filesystem::path& program = DEADRAY_BIN "/deadray") {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (output >= 0)
+      posix_spawn_file_actions_adddup2(&actions, output, 1);
+    else
+      posix_spawn_file_actions_addopen(&actions, 1, (folder_ / "out").c_str(), O_WRONLY | O_CREAT, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0600);
+    arguments.insert(arguments.begin(), program.filename().string());
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    EXPECT_EQ(posix_spawn(&process_, program.c_str(), &actions, nullptr, argv.data(), environ), 0) << program;
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  ~Spawned() { wait(); }
+
+  pid_t process() const noexcept { return process_; }
+  /// Exit code as a shell shows it: 128 + signal when one ended the program.
+  int wait() {
+    int status = 0;
+    if (code_ < 0 && process_ > 0 && waitpid(process_, &status, 0) == process_)
+      code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return code_;
+  }
+  std::string output() { return wait(), read_text(folder_ / "out"); }
+  std::string errors() { return wait(), read_text(folder_ / "err"); }
+
+ private:
+  TemporaryFolder folder_;
+  pid_t process_ = -1;
+  int code_ = -1;
+};
+
+}  // namespace deadray

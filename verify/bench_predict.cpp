@@ -1,0 +1,59 @@
+#include "verify/bench_predict.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "host/command_line.h"
+#include "host/predictor_timing.h"
+#include "host/table.h"
+
+namespace deadray {
+namespace {
+
+struct Options {
+  std::vector<std::int64_t> dims = {384, 768, 4096};
+  std::string model;
+  OutputOptions output;
+};
+
+void run(const Options& options) {
+  const JsonOutput json(options.output.json);
+  nlohmann::ordered_json record{{"schema", "deadray/bench-predict/1"}, {"warm", nlohmann::ordered_json::array()}};
+  Table table({{"d", Align::right}, {"copy of gamma, ns", Align::right}, {"prediction, ns", Align::right}, {"ratio", Align::right}});
+  for (const std::int64_t d : options.dims) {
+    const PredictorTiming t = time_predictor(d);
+    table.add_row({fmt::format("{}", d), fmt::format("{:.0f}", t.copy * 1e9), fmt::format("{:.0f}", t.predict * 1e9),
+                   fmt::format("{:.1f}", t.predict / t.copy)});
+    record["warm"].push_back({{"hidden_size", d}, {"copy", t.copy}, {"predict", t.predict}});
+  }
+  std::string text = table.render(colour_allowed(STDOUT_FILENO, options.output.no_color));
+  if (!options.model.empty()) {
+    const auto deadray = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "deadray";
+    const ProcessTiming t = time_process(deadray, options.model);
+    text += fmt::format("\nwhole process, deadray predict {}: {:.2f} ms at best, {:.2f} ms median\n", options.model, t.best * 1e3,
+                        t.median * 1e3);
+    record["process"] = {{"model", options.model}, {"best", t.best}, {"median", t.median}};
+  }
+  json.write(record);
+  if (options.output.table_wanted()) write_output(text);
+}
+
+}  // namespace
+
+void add_bench_predict_command(CLI::App& bench, int& exit_code) {
+  auto& command = *bench.add_subcommand("predict", "One warm prediction against copying gamma, and the whole process");
+  const auto options = std::make_shared<Options>();
+  command.add_option("--dims", options->dims, "Hidden sizes")->type_name("D,…")->delimiter(',')->check(CLI::PositiveNumber);
+  command.add_option("--model", options->model, "Also time the whole process on this model")->type_name("MODEL");
+  add_output_options(command, options->output);
+  command.callback([options, &exit_code] {
+    run(*options);
+    exit_code = 0;
+  });
+}
+
+}  // namespace deadray
