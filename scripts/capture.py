@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-from tool import MALFORMED, UNSUPPORTED, USAGE, ToolError, one_line, run_tool
+from tool import MALFORMED, UNSUPPORTED, USAGE, ToolError, one_line, run_tool, write_whole
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -145,12 +145,7 @@ def main() -> None:
     kind, eps, gamma, beta = describe_norm(model.get_submodule(name), entering.shape[-1])
     tensors = {"input": entering, "output": leaving, "weight": gamma} | ({} if beta is None else {"bias": beta})
     metadata = {"schema": "deadray/activations/1", "norm": kind, "eps": repr(eps), "model": arguments.model, "module": name}
-    partial = arguments.out.with_name(f".{arguments.out.name}.{os.getpid()}.partial")
-    try:
-        save_file(tensors, partial, metadata)
-        os.replace(partial, arguments.out)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(arguments.out, lambda stream: stream.write(save(tensors, metadata)))
     print(f"{arguments.out}: {name}, {kind}, {entering.shape[0]} rows of {entering.shape[1]}, {arguments.dtype}")
 
 
