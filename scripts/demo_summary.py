@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
-HEADINGS = ("model", "weights", "predicted", "from", "in", "measured", "|cos|", "from", "in", "verdict")
+HEADINGS = ("model", "weights", "norms", "predicted", "from", "in", "measured", "|cos|", "from", "in", "verdict")
 
 
 def duration(seconds: float) -> str:
@@ -22,15 +23,16 @@ def row(path: Path) -> tuple[str, ...]:
     verified = json.loads(path.read_text())
     prediction = path.with_name(path.name.replace(".verify.", ".predict."))
     predicted = json.loads(prediction.read_text()) if prediction.exists() else None
-    model, site, seconds = verified["model"], verified["sites"][-1], verified["seconds"]
-    reading = site["exact"] or site["deployed"]
-    cosines = reading["principal_cosines"] or [reading["abs_cos"]]
-    return (model["name"], "random" if model["init"] == "random" else "trained",
-            f"{site['predicted']['dimension']} of {site['hidden_size']} dead",
+    model, sites, seconds = verified["model"], verified["sites"], verified["seconds"]
+    readings = [site["exact"] or site["deployed"] for site in sites]
+    least_cosine = min(min(reading["principal_cosines"] or [reading["abs_cos"]]) for reading in readings)
+    verdicts = Counter(site["verdict"] for site in sites)
+    return (model["name"], "random" if model["init"] == "random" else "trained", str(len(sites)),
+            f"{sum(site['predicted']['dimension'] for site in sites)} dead",
             f"{predicted['bytes_read']:,} bytes" if predicted else "config.json",
             duration(sum(predicted["seconds"].values()) if predicted else seconds["predict"]),
-            f"{reading['dimension']} dead", f"{min(cosines):.6f}", f"{verified['calibration']['tokens']:,} tokens", duration(seconds["total"]),
-            site["verdict"])  # fmt: skip
+            f"{sum(reading['dimension'] for reading in readings)} dead", f"{least_cosine:.6f}", f"{verified['calibration']['tokens']:,} tokens",
+            duration(seconds["total"]), ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))  # fmt: skip
 
 
 def main() -> None:
@@ -40,8 +42,7 @@ def main() -> None:
     widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
     for cells in (HEADINGS, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
-    agreeing = sum(cells[-1] in ("confirmed", "absent") for cells in rows)
-    print(f"\nPrediction and measurement agree in {agreeing} of {len(rows)}. confirmed: the predicted directions are dead, and no others (|cos| = 1).")
+    print("\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1.")
     print("absent: none predicted, none found; |cos| is then that of 1/gamma, near 0 as for any direction.")
 
 
