@@ -14,7 +14,8 @@ import json
 import sys
 from pathlib import Path
 
-from tool import MALFORMED, UNSUPPORTED, USAGE, Entry, ToolError, run_tool, write_safetensors, write_whole
+from safetensors_writer import Entry, write_safetensors
+from tool import MALFORMED, UNSUPPORTED, USAGE, ToolError, run_tool, write_whole
 
 
 def read_config(file: Path) -> dict | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tool import MALFORMED, UNSUPPORTED, Entry, ToolError, one_line
+from safetensors_writer import Entry
+from tool import MALFORMED, UNSUPPORTED, ToolError, one_line
 
 SAFETENSORS_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",

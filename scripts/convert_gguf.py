@@ -10,7 +10,8 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader
 from gguf.quants import dequantize
 
-from tool import MALFORMED, UNSUPPORTED, Entry, ToolError, one_line
+from safetensors_writer import Entry
+from tool import MALFORMED, UNSUPPORTED, ToolError, one_line
 
 TENSOR_NAMES = {
     "token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight", "output.weight": "lm_head.weight",

@@ -1,43 +1,49 @@
-"""One table over records of `deadray verify --json`: what was predicted, what was measured, at what cost, and whether they agree.
+"""One table over the records of `deadray predict` and `deadray verify`: what was predicted, from what, what was measured, at what cost, whether they agree.
 
-    scripts/demo_summary.py build/demo/*.json
+    scripts/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
-HEADINGS = ("model", "weights", "gamma read", "predicted dead", "in", "measured dead", "|cos|", "by", "in", "verdict")
-STORED_BYTES = 4  # of one number of gamma in these three files
+HEADINGS = ("model", "weights", "norms", "predicted", "from", "in", "measured", "|cos|", "from", "in", "verdict")
 
 
 def duration(seconds: float) -> str:
     if seconds < 1e-3:
-        return f"{seconds * 1e6:.1f} µs"
+        return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def row(record: dict) -> tuple[str, ...]:
-    model, site, seconds = record["model"], record["sites"][-1], record["seconds"]
-    reading = site["exact"] or site["deployed"]
-    cosines = reading["principal_cosines"] or [reading["abs_cos"]]
-    return (model["name"], "random" if model["init"] == "random" else "trained", f"{site['hidden_size'] * STORED_BYTES} bytes", str(site["predicted"]["dimension"]),
-            duration(seconds["predict"]), str(reading["dimension"]), f"{min(cosines):.6f}", f"{record['calibration']['tokens']} tokens", duration(seconds["total"]),
-            site["verdict"])  # fmt: skip
+def row(path: Path) -> tuple[str, ...]:
+    verified = json.loads(path.read_text())
+    prediction = path.with_name(path.name.replace(".verify.", ".predict."))
+    predicted = json.loads(prediction.read_text()) if prediction.exists() else None
+    model, sites, seconds = verified["model"], verified["sites"], verified["seconds"]
+    readings = [site["exact"] or site["deployed"] for site in sites]
+    least_cosine = min(min(reading["principal_cosines"] or [reading["abs_cos"]]) for reading in readings)
+    verdicts = Counter(site["verdict"] for site in sites)
+    return (model["name"], "random" if model["init"] == "random" else "trained", str(len(sites)),
+            f"{sum(site['predicted']['dimension'] for site in sites)} dead",
+            f"{predicted['bytes_read']:,} bytes" if predicted else "config.json",
+            duration(sum(predicted["seconds"].values()) if predicted else seconds["predict"]),
+            f"{sum(reading['dimension'] for reading in readings)} dead", f"{least_cosine:.6f}", f"{verified['calibration']['tokens']:,} tokens",
+            duration(seconds["total"]), ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("records", type=Path, nargs="+")
-    rows = [HEADINGS, *(row(json.loads(path.read_text())) for path in parser.parse_args().records)]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for cells in rows:
+    parser.add_argument("folder", type=Path)
+    rows = [row(path) for path in sorted(parser.parse_args().folder.glob("*.verify.json"))]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
+    for cells in (HEADINGS, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
-    verdicts = [cells[-1] for cells in rows[1:]]
-    agreeing = sum(verdict in ("confirmed", "absent") for verdict in verdicts)
-    print(f"\nPrediction and measurement agree in {agreeing} of {len(verdicts)}: confirmed is a predicted direction found dead, absent is none predicted and none found.")
+    print("\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1.")
+    print("absent: none predicted, none found; |cos| is then that of 1/gamma, near 0 as for any direction.")
 
 
 if __name__ == "__main__":

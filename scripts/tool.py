@@ -1,18 +1,13 @@
-"""What the Python scripts share: errors of one line, deadray's exit codes, and a safetensors writer that never holds a model in memory."""
+"""What the Python scripts share: errors of one line, deadray's exit codes, files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
-import struct
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 USAGE, MALFORMED, UNSUPPORTED, RESOURCES, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 6, 130, 141
 
@@ -49,43 +44,6 @@ def run_tool(main: Callable[[], None]) -> None:
 def one_line(error: BaseException, limit: int = 200) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[:limit] + " …"
-
-
-@dataclass
-class Entry:
-    """A tensor to be written: `load` returns its values, C-contiguous, as often as it is asked."""
-
-    name: str
-    dtype: str  # as safetensors spells it
-    shape: tuple[int, ...]
-    itemsize: int
-    load: Callable[[], np.ndarray]
-
-    @property
-    def bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.itemsize
-
-
-def write_safetensors(file: Path, entries: Iterable[Entry], metadata: dict[str, str]) -> None:
-    """Writes `entries` one by one, in the order given; `file` appears only once it is complete."""
-    entries = list(entries)
-    header: dict[str, object] = {"__metadata__": metadata}
-    offset = 0
-    for entry in entries:
-        header[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [offset, offset + entry.bytes]}
-        offset += entry.bytes
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the values start at a multiple of 8
-
-    def write(stream) -> None:
-        stream.write(struct.pack("<Q", len(text)) + text)
-        for entry in entries:
-            values = np.ascontiguousarray(entry.load())
-            if values.nbytes != entry.bytes:
-                raise ToolError(MALFORMED, f"tensor '{entry.name}': {values.nbytes} bytes found, {entry.bytes} expected for shape {list(entry.shape)}")
-            stream.write(values.reshape(-1).view(np.uint8).data)
-
-    write_whole(file, write)
 
 
 def write_whole(file: Path, write: Callable[[object], None]) -> None:
