@@ -1,0 +1,197 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "host/checkpoint.h"
+#include "tests/host/small_model.h"
+
+// `deadray verify` as a user runs it, on the fixtures and on activation files that the tests write.
+namespace deadray {
+namespace {
+
+const std::string kModels = DEADRAY_FIXTURES "/models/";
+
+class VerifyCommandTest : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+
+  nlohmann::json record(std::vector<std::string> arguments, int expected_code = 0) {
+    arguments.insert(arguments.begin(), "verify");
+    arguments.insert(arguments.end(), {"--json", "-"});
+    Spawned run(std::move(arguments));
+    EXPECT_EQ(run.wait(), expected_code) << run.errors();
+    return nlohmann::json::parse(run.output());
+  }
+
+  /// Expects the exit code, nothing on standard output, and one line on standard error that holds each part.
+  void expect_failure(int code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
+    arguments.insert(arguments.begin(), "verify");
+    Spawned run(std::move(arguments));
+    EXPECT_EQ(run.wait(), code);
+    EXPECT_EQ(run.output(), "");
+    const std::string errors = run.errors();
+    EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+    for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
+  }
+
+  /// Rows of a LayerNorm or RMSNorm output made in double, stored as float32.
+  std::string write_activations(const std::string& tensor, std::int64_t rows, bool subtract_mean, bool bias = true) {
+    constexpr std::int64_t d = 8;
+    SmallTensors tensors;
+    tensors["weight"] = random_tensor({d}, 1, 1.0F);
+    if (bias) tensors["bias"] = random_tensor({d}, 2);
+    SmallTensor x = random_tensor({rows, d}, 3, 0.05F);
+    if (tensor == "output")
+      for (std::int64_t row = 0; row < rows; ++row) {
+        float* values = x.values.data() + row * d;
+        double mean = 0, squares = 0;
+        for (int i = 0; i < d; ++i) mean += subtract_mean ? values[i] / 8.0 : 0.0;
+        for (int i = 0; i < d; ++i) squares += (values[i] - mean) * (values[i] - mean) / 8.0;
+        for (int i = 0; i < d; ++i)
+          values[i] = static_cast<float>(tensors["weight"].values[i] * (values[i] - mean) / std::sqrt(squares) + (bias ? tensors["bias"].values[i] : 0.0F));
+      }
+    tensors[tensor] = std::move(x);
+    write_tensors(folder_.path() / "activations.safetensors", tensors);
+    return path("activations.safetensors");
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(VerifyCommandTest, ConfirmsEveryLayerNormOfTheFixtures) {
+  for (const char* name : {"gpt2-tied", "gpt2-untied", "bert-pooler", "bert-masked-lm"})
+    for (const auto& site : record({kModels + name, "--site", "all", "--random-tokens", "300"}).at("sites")) {
+      EXPECT_EQ(site.at("verdict"), "confirmed") << name << " " << site.dump();
+      EXPECT_GE(site.at("exact").at("abs_cos").get<double>(), 0.9999) << name << " " << site.at("name");
+      EXPECT_GE(site.at("deployed").at("abs_cos").get<double>(), 0.9999) << name << " " << site.at("name");
+    }
+}
+
+TEST_F(VerifyCommandTest, FindsNoDeadDirectionInRmsNorms) {
+  for (const auto& site : record({kModels + "llama-gqa-tied", "--site", "all", "--random-tokens", "600"}).at("sites")) {
+    EXPECT_EQ(site.at("verdict"), "absent") << site.dump();
+    EXPECT_EQ(site.at("predicted").at("dimension"), 0);
+    EXPECT_EQ(site.at("exact").at("dimension"), 0);
+    EXPECT_FALSE(site.at("exact").at("chance_p").is_null());
+  }
+}
+
+TEST_F(VerifyCommandTest, ConfirmsWithEveryMethodAndAtRandomInitialisation) {
+  for (const char* method : {"eigh", "certificate", "directional"})
+    for (const char* init : {"checkpoint", "random"})
+      EXPECT_EQ(record({kModels + "gpt2-tied", "--method", method, "--init", init}).at("sites")[0].at("verdict"), "confirmed") << method << " " << init;
+}
+
+TEST_F(VerifyCommandTest, NeedsOnlyTheConfigurationForRandomInitialisation) {
+  write_text(folder_.path() / "config.json", kSmallConfig);
+  const auto result = record({folder_.path().string(), "--init", "random", "--residual"});
+  EXPECT_EQ(result.at("sites")[0].at("verdict"), "confirmed");
+  EXPECT_EQ(result.at("residual").at("uncentred").size(), 2U);
+}
+
+TEST_F(VerifyCommandTest, GivesTheSameRecordTwice) {
+  const auto strip = [](nlohmann::json value) {
+    value.erase("seconds");
+    value.erase("environment");
+    return value;
+  };
+  const std::vector<std::string> arguments = {kModels + "gpt2-untied", "--site", "all", "--residual"};
+  EXPECT_EQ(strip(record(arguments)), strip(record(arguments)));
+}
+
+TEST_F(VerifyCommandTest, IsUndeterminedWithFewerTokensThanDimensions) {
+  const auto result = record({kModels + "gpt2-tied", "--batch", "1", "--sequence-length", "10"}, 8);
+  EXPECT_EQ(result.at("sites")[0].at("verdict"), "undetermined");
+  EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("tokens"), std::string::npos);
+}
+
+TEST_F(VerifyCommandTest, DumpsWhatTheDesignNames) {
+  record({kModels + "gpt2-tied", "--dump", path("dump.safetensors"), "--dump-logits", "--batch", "2", "--sequence-length", "15"});
+  const Checkpoint dump = Checkpoint::open(path("dump.safetensors"));
+  for (const char* name : {"residual.0", "residual.3", "final_norm.output"})
+    EXPECT_EQ(dump.at(name).shape, (std::vector<std::int64_t>{30, 24})) << name;
+  EXPECT_EQ(dump.at("logits").shape, (std::vector<std::int64_t>{30, 61}));
+}
+
+TEST_F(VerifyCommandTest, ConfirmsActivationsOfALayerNorm) {
+  const auto from_input = record({"--activations", write_activations("input", 200, true)});
+  EXPECT_EQ(from_input.at("sites")[0].at("verdict"), "confirmed");
+  const auto from_output = record({"--activations", write_activations("output", 200, true)});
+  EXPECT_EQ(from_output.at("sites")[0].at("verdict"), "confirmed") << from_output.at("sites")[0].at("reason");
+  EXPECT_TRUE(from_output.at("sites")[0].at("exact").is_null());
+}
+
+// The negative control: rows that never lost their mean are no LayerNorm's, and saying they are must be refuted (exit 1).
+TEST_F(VerifyCommandTest, RefutesALayerNormThatIsNone) {
+  EXPECT_EQ(record({"--activations", write_activations("output", 200, false)}, 1).at("sites")[0].at("verdict"), "refuted");
+}
+
+TEST_F(VerifyCommandTest, AsksWhichNormWhereNothingTells) {
+  expect_failure(2, {"--activations", write_activations("output", 200, false, /*bias=*/false)}, {"--norm layernorm|rmsnorm"});
+  EXPECT_EQ(record({"--activations", path("activations.safetensors"), "--norm", "rmsnorm"}).at("sites")[0].at("verdict"), "absent");
+}
+
+TEST_F(VerifyCommandTest, NamesWhatIsWrongWithActivations) {
+  SmallTensors tensors = {{"weight", random_tensor({8}, 1, 1.0F)}, {"bias", random_tensor({8}, 2)}, {"input", random_tensor({20, 7}, 3)}};
+  const auto complain = [&](int code, const std::vector<std::string>& parts) {
+    write_tensors(folder_.path() / "a.safetensors", tensors);
+    expect_failure(code, {"--activations", path("a.safetensors")}, parts);
+  };
+  complain(3, {"'input'", "[20, 7]", "[N, 8]"});
+  tensors["input"] = random_tensor({20, 8}, 3);
+  tensors["input"].values[8 * 5 + 2] = std::numeric_limits<float>::quiet_NaN();
+  complain(3, {"'input'", "row 5"});
+  tensors.erase("input");
+  complain(3, {"neither 'input' nor 'output'"});
+  tensors["weight"].values[3] = std::numeric_limits<float>::infinity();
+  tensors["input"] = random_tensor({20, 8}, 3);
+  complain(3, {"index 3", "inf"});
+}
+
+TEST_F(VerifyCommandTest, IsUndeterminedWhereAllRowsAreEqual) {
+  SmallTensors tensors = {{"weight", random_tensor({8}, 1, 1.0F)}, {"bias", random_tensor({8}, 2)}};
+  SmallTensor rows = {{20, 8}, std::vector<float>(160, 1.5F)};
+  tensors["output"] = rows;
+  write_tensors(folder_.path() / "a.safetensors", tensors);
+  const auto result = record({"--activations", path("a.safetensors")}, 8);
+  EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("covariance is zero"), std::string::npos) << result.at("sites")[0].at("reason");
+}
+
+TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
+  expect_failure(2, {}, {"MODEL", "--activations"});
+  expect_failure(2, {kModels + "gpt2-tied", "--tokns", "x"}, {"--tokns", "--tokens"});
+  expect_failure(2, {kModels + "gpt2-tied", "--site", "ln_g"}, {"ln_f"});
+  expect_failure(2, {kModels + "gpt2-tied", "--sequence-length", "21"}, {"20 tokens"});
+  expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda"}, {"--device cuda", "cpu"});
+  expect_failure(6, {kModels + "gpt2-tied", "--json", path("no-folder/x.json")}, {"no-folder"});
+  expect_failure(6, {kModels + "gpt2-tied", "--dump", path("no-folder/x.safetensors")}, {"no-folder"});
+}
+
+TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
+  write_small_gpt2(folder_.path());  // norms and embedding only: the first linear map is missing
+  expect_failure(3, {folder_.path().string()}, {"model.safetensors", "wpe.weight"});
+}
+
+TEST_F(VerifyCommandTest, FailsLoudlyOnAFullDisk) {
+  const int full = open("/dev/full", O_WRONLY);
+  Spawned run({"verify", kModels + "gpt2-tied"}, full);
+  close(full);
+  EXPECT_EQ(run.wait(), 6) << run.errors();
+}
+
+TEST_F(VerifyCommandTest, EndsQuietlyWhenNobodyReads) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  Spawned run({"verify", kModels + "gpt2-tied"}, ends[1]);
+  close(ends[1]);
+  EXPECT_EQ(run.wait(), 141);
+  EXPECT_EQ(run.errors(), "");
+}
+
+}  // namespace
+}  // namespace deadray

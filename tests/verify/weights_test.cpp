@@ -1,0 +1,64 @@
+#include "verify/weights.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "tests/verify/model_fixture.h"
+
+namespace deadray {
+namespace {
+
+const TensorSpec kSpec = {"embed.weight", {1000, 300}, {Init::Kind::normal, 0.02, /*zero_row=*/7}};
+
+Architecture prefixed() {
+  Architecture architecture;
+  architecture.prefixes = {"model."};
+  return architecture;
+}
+
+TEST(RandomWeightsTest, DependOnSeedAndNameAlone) {
+  const Architecture architecture = prefixed();
+  const RandomWeights weights(architecture, 3), other_seed(architecture, 4);
+  const at::Tensor all = weights.load(kSpec, -1, at::kFloat);
+  at::set_num_threads(1);
+  EXPECT_TRUE(weights.load(kSpec, -1, at::kFloat).equal(all));
+  at::set_num_threads(2);
+  EXPECT_FALSE(other_seed.load(kSpec, -1, at::kFloat).equal(all));
+  TensorSpec renamed = kSpec;
+  renamed.name = "lm_head.weight";
+  EXPECT_FALSE(weights.load(renamed, -1, at::kFloat).equal(all));
+  EXPECT_TRUE(weights.load(kSpec, -1, at::kBFloat16).equal(all.to(at::kBFloat16)));
+}
+
+TEST(RandomWeightsTest, FollowTheFamilysRule) {
+  const Architecture architecture = prefixed();
+  const at::Tensor all = RandomWeights(architecture, 0).load(kSpec, -1, at::kFloat).to(at::kDouble);
+  EXPECT_EQ(all[7].abs().max().item<double>(), 0.0);
+  const at::Tensor others = all.narrow(0, 8, 992);
+  // Five standard errors of the mean and of the deviation of 297 600 draws.
+  EXPECT_NEAR(others.mean().item<double>(), 0.0, 5 * 0.02 / std::sqrt(297600.0));
+  EXPECT_NEAR(others.std().item<double>(), 0.02, 5 * 0.02 / std::sqrt(2 * 297600.0));
+}
+
+TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
+  const Architecture architecture = prefixed();
+  const RandomWeights weights(architecture, 0);
+  const at::Tensor ids = at::tensor({7, 0, 999, 7, 12}, at::kLong);
+  at::Tensor rows = at::empty({5, 300});
+  weights.read_rows(kSpec, ids, rows);
+  EXPECT_TRUE(rows.equal(weights.load(kSpec, -1, at::kFloat).index_select(0, ids)));
+}
+
+// The three stored layouts of one map must give the same product: [in, out] storage, [out, in], and parts side by side.
+TEST(LoadLinearTest, PutsThePartsSideBySide) {
+  const auto model = open_model(test::kModels / "llama-gqa-tied", {});
+  const LinearSpec& qkv = model->architecture.block.attention.qkv;
+  const Linear linear = load_linear(*model->weights, qkv, 0, at::kFloat);
+  std::vector<at::Tensor> parts;
+  for (const TensorSpec& part : qkv.weights) parts.push_back(model->weights->load(part, 0, at::kFloat));
+  EXPECT_TRUE(linear.weight.equal(at::cat(parts)));
+  EXPECT_EQ(linear.weight.size(0), qkv.outputs);
+}
+
+}  // namespace
+}  // namespace deadray
