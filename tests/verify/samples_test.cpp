@@ -1,0 +1,55 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/host/spawned.h"
+
+// The main claim on real pretrained weights, through the program. Skipped, visibly, until scripts/samples has fetched them.
+namespace deadray {
+namespace {
+
+nlohmann::json verify_sample(const std::string& name, std::vector<std::string> options) {
+  options.insert(options.begin(), {"verify", DEADRAY_SAMPLES "/" + name});
+  options.insert(options.end(), {"--json", "-"});
+  Spawned run(std::move(options));
+  EXPECT_EQ(run.wait(), 0) << run.errors();
+  return nlohmann::json::parse(run.output());
+}
+
+class SamplesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(DEADRAY_SAMPLES "/smollm2-135m/model.safetensors")) GTEST_SKIP() << "run scripts/samples first";
+  }
+};
+
+TEST_F(SamplesTest, EveryLayerNormOfATrainedGpt2IsConfirmedAndItsStreamPreserved) {
+  const auto record = verify_sample("microformer-mgm", {"--site", "all", "--residual"});
+  ASSERT_EQ(record.at("sites").size(), 17U);
+  for (const auto& site : record.at("sites")) {
+    EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
+    for (const char* reading : {"exact", "deployed"}) EXPECT_GE(site.at(reading).at("abs_cos").get<double>(), 0.9999) << reading << site.at("name");
+  }
+  EXPECT_EQ(record.at("residual").at("preserved"), true);
+}
+
+// Three scales of the last norm are numerically zero there: the bottom eigenvector is any vector of their span, so a lone v* would fail.
+TEST_F(SamplesTest, TheLastLayerNormOfATrainedBertIsThreeDimensional) {
+  const auto record = verify_sample("all-minilm-l6-v2", {"--site", "all"});
+  ASSERT_EQ(record.at("sites").size(), 13U);
+  for (const auto& site : record.at("sites")) EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
+  const auto& last = record.at("sites").back();
+  EXPECT_EQ(last.at("predicted").at("dimension"), 3);
+  EXPECT_EQ(last.at("exact").at("dimension"), 3);
+  for (const auto& cosine : last.at("exact").at("principal_cosines")) EXPECT_GE(cosine.get<double>(), 0.9999);
+}
+
+TEST_F(SamplesTest, TheFinalRmsNormOfATrainedLlamaHasNone) {
+  const auto site = verify_sample("smollm2-135m", {}).at("sites").at(0);
+  EXPECT_EQ(site.at("verdict"), "absent");
+  EXPECT_GT(site.at("exact").at("chance_p").get<double>(), 1e-3);  // |cos| as a random direction's
+}
+
+}  // namespace
+}  // namespace deadray
