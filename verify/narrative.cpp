@@ -103,7 +103,7 @@ std::string narrate(const RecordHeader& header, const Measurement& measurement, 
   std::string text = fmt::format("{}: {}", header.name, header.family);
   if (header.parameters > 0) text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
   if (header.initialisation != header.family) text += header.initialisation == "random" ? ", drawn at random" : ", trained weights";
-  text += fmt::format(", {}; {} rows from {}", to_string(header.dtype), header.tokens,
+  text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
                       header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
   if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);
   return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) + summary(measurement);

@@ -23,15 +23,6 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
-std::string_view long_name(DType dtype) {
-  switch (dtype) {
-    case DType::f64: return "float64";
-    case DType::bf16: return "bfloat16";
-    case DType::f16: return "float16";
-    default: return "float32";
-  }
-}
-
 Json prediction_json(const DeadSubspace& predicted) {
   return {{"dimension", predicted.dimension},
           {"coordinates", predicted.coordinates},
@@ -87,6 +78,15 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 }
 
 }  // namespace
+
+std::string_view long_name(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::f64: return "float64";
+    case DType::bf16: return "bfloat16";
+    case DType::f16: return "float16";
+    default: return "float32";
+  }
+}
 
 nlohmann::ordered_json environment_json() {
   return {{"version", version()}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
