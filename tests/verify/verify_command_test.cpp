@@ -172,8 +172,12 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
 }
 
 TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
-  write_small_gpt2(folder_.path());  // norms and embedding only: the first linear map is missing
-  expect_failure(3, {folder_.path().string()}, {"model.safetensors", "wpe.weight"});
+  write_small_gpt2(folder_.path());  // norms and embedding only: the positions are missing
+  expect_failure(3, {folder_.path().string()}, {folder_.path().string(), "no tensor 'wpe.weight'"});
+  std::string config = kSmallConfig;
+  config.replace(config.find("\"vocab_size\": 11"), 16, "\"vocab_size\": 12");
+  write_text(folder_.path() / "config.json", config);
+  expect_failure(3, {folder_.path().string()}, {"model.safetensors", "'wte.weight'", "[11, 8]", "[12, 8]"});
 }
 
 TEST_F(VerifyCommandTest, FailsLoudlyOnAFullDisk) {
