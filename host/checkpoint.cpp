@@ -8,10 +8,10 @@
 #include <fmt/format.h>
 
 #include "host/error.h"
+#include "host/in_quotes.h"
 #include "host/input_file.h"
 #include "host/model_folder.h"
 #include "host/near_names.h"
-#include "host/in_quotes.h"
 #include "host/safetensors.h"
 #include "host/shard_index.h"
 

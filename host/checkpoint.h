@@ -16,10 +16,10 @@ namespace deadray {
 struct TensorInfo {
   std::string name;
   DType dtype = DType::unknown;
-  std::string stored_dtype;          ///< the header's own spelling, also when dtype is unknown
-  std::vector<std::int64_t> shape;   ///< row-major; {} is a scalar
-  std::size_t file = 0;              ///< index into Checkpoint::files()
-  std::uint64_t offset = 0;          ///< first byte, counted from the start of the file
+  std::string stored_dtype;         ///< the header's own spelling, also when dtype is unknown
+  std::vector<std::int64_t> shape;  ///< row-major; {} is a scalar
+  std::size_t file = 0;             ///< index into Checkpoint::files()
+  std::uint64_t offset = 0;         ///< first byte, counted from the start of the file
   std::uint64_t bytes = 0;
   std::int64_t elements() const noexcept;
 };
@@ -42,13 +42,13 @@ class Checkpoint {
   Checkpoint& operator=(Checkpoint&&) noexcept;
   ~Checkpoint();
 
-  const std::filesystem::path& path() const noexcept;                 ///< what open() was given
+  const std::filesystem::path& path() const noexcept;  ///< what open() was given
   const std::vector<std::filesystem::path>& files() const noexcept;
-  const std::vector<TensorInfo>& tensors() const noexcept;            ///< in order of name
-  const std::vector<std::string>& notes() const noexcept;             ///< what the user should know although it is no error
-  std::uint64_t header_bytes() const noexcept;                        ///< bytes read to open it
+  const std::vector<TensorInfo>& tensors() const noexcept;  ///< in order of name
+  const std::vector<std::string>& notes() const noexcept;   ///< what the user should know although it is no error
+  std::uint64_t header_bytes() const noexcept;              ///< bytes read to open it
 
-  const TensorInfo* find(std::string_view name) const noexcept;       ///< nullptr when absent
+  const TensorInfo* find(std::string_view name) const noexcept;  ///< nullptr when absent
   /// @throws MalformedError naming the tensor, the checkpoint and near names
   const TensorInfo& at(std::string_view name) const;
 

@@ -13,8 +13,8 @@ std::string_view version() noexcept;
 
 /// What every subcommand takes beside its own options.
 struct OutputOptions {
-  std::string json;        ///< file of the record, "-" for standard output; empty: none
-  bool quiet = false;      ///< no table, no notes, no progress
+  std::string json;    ///< file of the record, "-" for standard output; empty: none
+  bool quiet = false;  ///< no table, no notes, no progress
   bool no_color = false;
   bool table_wanted() const noexcept { return !quiet && json != "-"; }
 };
@@ -41,8 +41,8 @@ void write_message(std::string_view text);
 /// Nobody reads standard output any more: ends the program quietly with 141.
 struct ClosedPipe {};
 
-/// SIGINT and SIGTERM end a program at once (130 and 143 in the shell) unless it has partial results to save: after catch_stop_signals() the first
-/// one makes throw_if_stopped() throw Stopped, which run_program() turns into 128 + signal; a second one ends the program.
+/// SIGINT and SIGTERM end a program at once (130 and 143 in the shell) unless it has partial results to save: after catch_stop_signals()
+/// the first one makes throw_if_stopped() throw Stopped, which run_program() turns into 128 + signal; a second one ends the program.
 struct Stopped {
   int signal;
 };

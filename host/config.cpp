@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "host/error.h"
+#include "host/in_quotes.h"
 #include "host/input_file.h"
 #include "host/json_text.h"
-#include "host/in_quotes.h"
 
 namespace deadray {
 namespace {

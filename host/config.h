@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,22 +20,23 @@ class Config {
   static Config parse(const std::string& text, const std::filesystem::path& name);
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  bool has(std::string_view key) const;                      ///< present and not null
-  std::int64_t integer(std::string_view key) const;          ///< @throws MalformedError when absent, of another type, or not >= 1
-  std::int64_t integer(std::string_view key, std::int64_t fallback) const;  ///< fallback when absent or null; below 1 only if the fallback is
+  bool has(std::string_view key) const;              ///< present and not null
+  std::int64_t integer(std::string_view key) const;  ///< @throws MalformedError when absent, of another type, or not >= 1
+  std::int64_t integer(std::string_view key,
+                       std::int64_t fallback) const;  ///< fallback when absent or null; below 1 only if the fallback is
   double number(std::string_view key) const;
   double number(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, std::string_view fallback) const;
-  Config object(std::string_view key) const;                 ///< a nested object, e.g. "text_config"; its keys are named "text_config.x"
+  Config object(std::string_view key) const;  ///< a nested object, e.g. "text_config"; its keys are named "text_config.x"
   /// @throws UnsupportedError "config.json: key is X; deadray runs <supported> only" unless the key is absent, null or equal to `only`
   void require(std::string_view key, const nlohmann::json& only, std::string_view supported) const;
   const nlohmann::json& json() const noexcept { return *json_; }
 
  private:
   std::filesystem::path path_;
-  std::string prefix_;                                       ///< "text_config." in a nested object
+  std::string prefix_;  ///< "text_config." in a nested object
   std::shared_ptr<const nlohmann::json> json_;
 };
 

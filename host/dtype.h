@@ -8,9 +8,7 @@
 namespace deadray {
 
 /// Element types that checkpoints store, named as safetensors spells them.
-enum class DType : std::uint8_t {
-  f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u64, u32, u16, u8, boolean, unknown
-};
+enum class DType : std::uint8_t { f64, f32, f16, bf16, f8_e4m3, f8_e5m2, i64, i32, i16, i8, u64, u32, u16, u8, boolean, unknown };
 
 /// The type that safetensors spells `name` ("F32", "BF16", …), or DType::unknown.
 DType parse_dtype(std::string_view name) noexcept;

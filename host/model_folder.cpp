@@ -10,9 +10,9 @@
 
 #include "host/error.h"
 #include "host/file_kind.h"
+#include "host/in_quotes.h"
 #include "host/input_file.h"
 #include "host/json_text.h"
-#include "host/in_quotes.h"
 
 namespace deadray {
 namespace {

@@ -16,11 +16,11 @@ namespace deadray {
 /// What `deadray predict` is asked to do.
 struct PredictRequest {
   std::filesystem::path model;
-  std::string site = "all";                  ///< final, all, or a name
-  std::string norm;                          ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
+  std::string site = "all";  ///< final, all, or a name
+  std::string norm;          ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
   PredictOptions predict;
   CheckpointOptions checkpoint;
-  bool classify = false;                     ///< ask the parameters as well which norm it is: reads the consumers' weights
+  bool classify = false;  ///< ask the parameters as well which norm it is: reads the consumers' weights
 };
 
 struct SitePrediction {
@@ -32,10 +32,10 @@ struct SitePrediction {
 };
 
 struct Prediction {
-  std::string name, family;                  ///< family empty: unknown, norms found by their names
-  std::int64_t parameters = 0;               ///< elements of all tensors
+  std::string name, family;     ///< family empty: unknown, norms found by their names
+  std::int64_t parameters = 0;  ///< elements of all tensors
   std::vector<SitePrediction> sites;
-  std::int64_t dead_directions = 0;          ///< of activations, over the evaluated sites
+  std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites
   std::int64_t dead_parameter_directions = 0;
   std::uint64_t bytes_read = 0;
   double seconds_open = 0, seconds_read = 0, seconds_predict = 0;
@@ -48,7 +48,7 @@ struct OpenedModel {
   std::string family;
   std::vector<NormSite> sites;
   std::vector<std::string> notes;
-  double seconds = 0;                        ///< to open it
+  double seconds = 0;  ///< to open it
 };
 
 /// @throws Error of every kind that Checkpoint, Config and the catalogue throw

@@ -13,8 +13,8 @@
 #include <fmt/ranges.h>
 
 #include "host/error.h"
-#include "host/input_file.h"
 #include "host/in_quotes.h"
+#include "host/input_file.h"
 
 namespace deadray {
 namespace {
@@ -162,8 +162,8 @@ IntegerMatrix read_npy(const std::filesystem::path& path) {
   const auto fail = [&](std::string_view problem) { throw MalformedError(fmt::format("{}: {}", path.string(), problem)); };
   const bool wide = *header.descr == "<i8";
   if (!wide && *header.descr != "<i4")
-    fail(
-        fmt::format("dtype {}, expected '<i4' or '<i8' (little-endian int32 or int64): save array.astype('int32')", in_quotes(*header.descr)));
+    fail(fmt::format("dtype {}, expected '<i4' or '<i8' (little-endian int32 or int64): save array.astype('int32')",
+                     in_quotes(*header.descr)));
   if (*header.fortran_order) fail("Fortran order, expected C order: save numpy.ascontiguousarray(array)");
   if (shape.size() != 1 && shape.size() != 2)
     fail(fmt::format("shape ({}) of rank {}, expected rank 2 [rows, columns] or rank 1", fmt::join(shape, ", "), shape.size()));

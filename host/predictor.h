@@ -12,49 +12,53 @@ namespace deadray {
 
 /// Directions of a norm's output that carry no variance whatever the input, read off gamma (and beta) alone.
 ///
-/// LayerNorm: <1/gamma, h> = sum beta/gamma for every input, whatever divides by the deviation, eps included; so v* = (1/gamma)/|1/gamma| is null for
-/// the *centred* covariance. If some |gamma_i| <= tau the null space is numerically span{e_i : |gamma_i| <= tau} instead (v* lies in it).
-/// RMSNorm: only span{e_i}, as a rule empty. Source: arXiv 2606.19491 for v*; the subspace is deadray's own extension.
+/// LayerNorm: <1/gamma, h> = sum beta/gamma for every input, whatever divides by the deviation, eps included; so v* = (1/gamma)/|1/gamma|
+/// is null for the *centred* covariance. If some |gamma_i| <= tau the null space is numerically span{e_i : |gamma_i| <= tau} instead (v*
+/// lies in it). RMSNorm: only span{e_i}, as a rule empty. Source: arXiv 2606.19491 for v*; the subspace is deadray's own extension.
 struct DeadSubspace {
-  std::int64_t dimension = 0;              ///< max(1, |S|) for a LayerNorm, |S| for an RMSNorm
-  std::vector<std::int64_t> coordinates;   ///< S = {i : |gamma_i| <= tau}, ascending
-  std::vector<double> direction;           ///< unit 1/gamma [hidden_size], whatever S; empty when some gamma_i = 0 and v* does not exist
-  std::optional<double> constant;          ///< c = sum beta/gamma, what <1/gamma, h> equals; absent for RMSNorm and where some gamma_i = 0
-  std::vector<double> zero_shifts;         ///< beta_i at each exact gamma_i = 0, ascending i: there h_i equals it for every input; empty as a rule
-  double inverse_norm = 0.0;               ///< |1/gamma|; 0 when the direction does not exist, inf when only its unit vector fits FP64
-  double tau = 0.0;                        ///< absolute tolerance on |gamma_i| that was used
-  double variance_bound = 0.0;             ///< no unit vector of the subspace has more variance than this in exact arithmetic: d max_S gamma^2, 0 for v*
-  double deployed_floor = 0.0;             ///< lower estimate of the variance left by rounding h to the deployed dtype: see predict()
-  double gamma_min = 0.0, gamma_max = 0.0; ///< of |gamma|
-  bool rescaled = false;                   ///< gamma or beta left the safe range of squares: evaluated after scaling by powers of two
+  std::int64_t dimension = 0;             ///< max(1, |S|) for a LayerNorm, |S| for an RMSNorm
+  std::vector<std::int64_t> coordinates;  ///< S = {i : |gamma_i| <= tau}, ascending
+  std::vector<double> direction;          ///< unit 1/gamma [hidden_size], whatever S; empty when some gamma_i = 0 and v* does not exist
+  std::optional<double> constant;         ///< c = sum beta/gamma, what <1/gamma, h> equals; absent for RMSNorm and where some gamma_i = 0
+  std::vector<double> zero_shifts;  ///< beta_i at each exact gamma_i = 0, ascending i: there h_i equals it for every input; empty as a rule
+  double inverse_norm = 0.0;        ///< |1/gamma|; 0 when the direction does not exist, inf when only its unit vector fits FP64
+  double tau = 0.0;                 ///< absolute tolerance on |gamma_i| that was used
+  double variance_bound =
+      0.0;  ///< no unit vector of the subspace has more variance than this in exact arithmetic: d max_S gamma^2, 0 for v*
+  double deployed_floor = 0.0;              ///< lower estimate of the variance left by rounding h to the deployed dtype: see predict()
+  double gamma_min = 0.0, gamma_max = 0.0;  ///< of |gamma|
+  bool rescaled = false;                    ///< gamma or beta left the safe range of squares: evaluated after scaling by powers of two
 };
 
 struct PredictOptions {
   /// tau relative to max|gamma|; the default is sqrt(2^-53), for a covariance formed in FP64.
   double relative_tau = 1.0536712127723509e-8;
-  /// Unit roundoff of the dtype in which the model runs, for deployed_floor = u^2 sum((h_i/gamma_i)^2)/|1/gamma|^2/3 with E h_i^2 = gamma_i^2 + beta_i^2.
+  /// Unit roundoff of the dtype in which the model runs, for deployed_floor = u^2 sum((h_i/gamma_i)^2)/|1/gamma|^2/3 with E h_i^2 =
+  /// gamma_i^2 + beta_i^2.
   double deployed_roundoff = 5.9604644775390625e-8;
 };
 
 /// @param gamma  effective scale [hidden_size], FP64
 /// @param beta   shift [hidden_size], or empty
-/// @throws MalformedError naming index and count when gamma or beta is not finite, or gamma all zero; `site` names the tensor in the message
+/// @throws MalformedError naming index and count when gamma or beta is not finite, or gamma all zero; `site` names the tensor in the
+/// message
 DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<const double> beta, const PredictOptions& options = {},
                      std::string_view site = "gamma");
 
 /// Parameter directions of the consumers that change no output, for any input, at any step size.
 struct DeadParameters {
   enum class Family {
-    none,              ///< nothing is claimed; `why` says so
-    weight_and_bias,   ///< dW = u (1/gamma)^T, db = -c u : width directions
-    weight,            ///< c = 0 and no bias: dW alone, width directions
-    weight_and_beta,   ///< no bias and c != 0: a shift of beta compensates, hidden_size directions shared by all bias-free consumers of the norm
+    none,             ///< nothing is claimed; `why` says so
+    weight_and_bias,  ///< dW = u (1/gamma)^T, db = -c u : width directions
+    weight,           ///< c = 0 and no bias: dW alone, width directions
+    weight_and_beta,  ///< no bias and c != 0: a shift of beta compensates, hidden_size directions shared by all bias-free consumers of the
+                      ///< norm
   };
   std::string consumer;
   std::int64_t width = 0;
   Family family = Family::none;
-  std::int64_t count = 0;   ///< dead directions claimed for this consumer (weight_and_beta: counted at the first such consumer)
-  std::string why;          ///< one clause for people
+  std::int64_t count = 0;  ///< dead directions claimed for this consumer (weight_and_beta: counted at the first such consumer)
+  std::string why;         ///< one clause for people
 };
 
 std::string_view to_string(DeadParameters::Family family) noexcept;

@@ -59,8 +59,8 @@ std::uint64_t check_layout(const std::vector<TensorInfo>& tensors, const InputFi
                       file.path().string(), in_quotes(tensor->name), tensor->offset - data_begin, end - data_begin, tensor->offset - end));
     if (tensor->offset < end)
       throw MalformedError(fmt::format("{}: tensor {}: begins at byte {} of the data and overlaps tensor {}, which ends at {}",
-                                       file.path().string(), in_quotes(tensor->name), tensor->offset - data_begin, in_quotes(previous->name),
-                                       end - data_begin));
+                                       file.path().string(), in_quotes(tensor->name), tensor->offset - data_begin,
+                                       in_quotes(previous->name), end - data_begin));
     end += tensor->bytes;
     previous = tensor;
   }

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "host/error.h"
-#include "host/json_text.h"
 #include "host/in_quotes.h"
+#include "host/json_text.h"
 
 namespace deadray {
 namespace {

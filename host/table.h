@@ -32,8 +32,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes, --no-color and NO_COLOR (not empty) say no before
-/// that, and else it must be a terminal other than TERM=dumb.
+/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes, --no-color and NO_COLOR (not empty) say no
+/// before that, and else it must be a terminal other than TERM=dumb.
 bool colour_allowed(int descriptor, bool refused);
 
 }  // namespace deadray

@@ -26,10 +26,11 @@ class Rows {
   Rows(const Checkpoint& file, const std::string& name, std::int64_t width) : file_(file), tensor_(file.find(name)) {
     if (tensor_ == nullptr) return;
     if (tensor_->shape.size() != 2 || tensor_->shape[1] != width)
-      throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(), name,
-                                       fmt::join(tensor_->shape, ", "), width));
+      throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(),
+                                       name, fmt::join(tensor_->shape, ", "), width));
     if (!is_plain_float(tensor_->dtype))
-      throw MalformedError(fmt::format("{}: tensor '{}' is {}, expected F64, F32, F16 or BF16", file.path().string(), name, tensor_->stored_dtype));
+      throw MalformedError(
+          fmt::format("{}: tensor '{}' is {}, expected F64, F32, F16 or BF16", file.path().string(), name, tensor_->stored_dtype));
   }
 
   bool given() const { return tensor_ != nullptr; }
@@ -44,9 +45,10 @@ class Rows {
     const at::Tensor finite = tile.isfinite().all(1);
     if (!finite.all().item<bool>()) {
       const std::int64_t row = first + at::nonzero(finite.logical_not())[0][0].item<std::int64_t>();
-      throw MalformedError(fmt::format("{}: tensor '{}' is not finite in {} of rows {} to {}, the first is row {}; were the activations captured in a "
-                                       "dtype that overflows?",
-                                       file_.path().string(), tensor_->name, count - finite.sum().item<std::int64_t>(), first, first + count - 1, row));
+      throw MalformedError(
+          fmt::format("{}: tensor '{}' is not finite in {} of rows {} to {}, the first is row {}; were the activations captured in a "
+                      "dtype that overflows?",
+                      file_.path().string(), tensor_->name, count - finite.sum().item<std::int64_t>(), first, first + count - 1, row));
     }
     return tile;
   }
@@ -62,8 +64,9 @@ NormKind kind_of(const Checkpoint& file, const Metadata& metadata, const Activat
   const auto entry = metadata.find("norm");
   if (entry == metadata.end()) {
     if (file.find("bias") != nullptr) return NormKind::layernorm;  // no RMSNorm has one
-    throw UsageError(fmt::format("{}: its metadata does not say which norm this is, and without 'bias' it could be either: give --norm layernorm|rmsnorm",
-                                 file.path().string()));
+    throw UsageError(fmt::format(
+        "{}: its metadata does not say which norm this is, and without 'bias' it could be either: give --norm layernorm|rmsnorm",
+        file.path().string()));
   }
   if (entry->second == "layernorm") return NormKind::layernorm;
   if (entry->second == "rmsnorm") return NormKind::rmsnorm;

@@ -9,11 +9,13 @@
 namespace deadray {
 
 /// Activations of one norm that another program wrote (scripts/capture.py, say): so any model can be verified.
-/// A safetensors file with `weight` [d], `bias` [d] (may lack) and `input` [N, d] or `output` [N, d] (or both); metadata or options give the rest.
+/// A safetensors file with `weight` [d], `bias` [d] (may lack) and `input` [N, d] or `output` [N, d] (or both); metadata or options give
+/// the rest.
 struct ActivationsOptions {
   ProbeOptions probe;
-  std::optional<NormKind> kind;     ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
-  std::optional<double> eps;        ///< absent: the metadata ("eps"), else 1e-5; changes no prediction, since any normaliser leaves the same direction dead
+  std::optional<NormKind> kind;  ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
+  std::optional<double>
+      eps;  ///< absent: the metadata ("eps"), else 1e-5; changes no prediction, since any normaliser leaves the same direction dead
 };
 
 struct ActivationsResult {

@@ -114,7 +114,9 @@ void add_bench_timing_command(CLI::App& bench, int& exit_code) {
       ->delimiter(',')
       ->check(CLI::IsMember({"predict", "directional", "certificate", "eigh"}))
       ->capture_default_str();
-  command.add_option("--repetitions", options->repetitions, "Runs of each; the median counts")->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--repetitions", options->repetitions, "Runs of each; the median counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   add_output_options(command, options->output);
   command.callback([options, &exit_code] { exit_code = run_timing(*options); });
 }

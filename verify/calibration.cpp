@@ -30,10 +30,12 @@ at::Tensor read_ids(const std::filesystem::path& path) {
     return at::from_blob(const_cast<std::int64_t*>(array.values.data()), {array.rows, array.columns}, at::kLong).clone();
   }
   if (path.extension() != ".safetensors")
-    throw UnsupportedError(fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
+    throw UnsupportedError(
+        fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
   const Checkpoint file = Checkpoint::open(path);
   if (file.find("input_ids") == nullptr && file.find("pixel_values") != nullptr)
-    throw UnsupportedError(fmt::format("{}: holds pixel_values; no image model is among the families that deadray runs yet", path.string()));
+    throw UnsupportedError(
+        fmt::format("{}: holds pixel_values; no image model is among the families that deadray runs yet", path.string()));
   if (file.find("attention_mask") != nullptr && !read_integers(file, "attention_mask").all().item<bool>())
     throw UnsupportedError(fmt::format("{}: attention_mask hides tokens; give sequences of equal length without padding", path.string()));
   return read_integers(file, "input_ids");
@@ -42,13 +44,14 @@ at::Tensor read_ids(const std::filesystem::path& path) {
 void check(const at::Tensor& ids, const std::filesystem::path& path, const Architecture& architecture) {
   if (ids.numel() == 0) throw MalformedError(fmt::format("{}: holds no tokens (shape [{}, {}])", path.string(), ids.size(0), ids.size(1)));
   if (architecture.max_positions > 0 && ids.size(1) > architecture.max_positions)
-    throw MalformedError(fmt::format("{}: sequences of {} tokens, but the model takes {} at most; cut them with --sequence-length", path.string(),
-                                     ids.size(1), architecture.max_positions));
+    throw MalformedError(fmt::format("{}: sequences of {} tokens, but the model takes {} at most; cut them with --sequence-length",
+                                     path.string(), ids.size(1), architecture.max_positions));
   const at::Tensor outside = at::nonzero(ids.lt(0).logical_or_(ids.ge(architecture.vocab_size)));
   if (outside.size(0) == 0) return;
   const std::int64_t row = outside[0][0].item<std::int64_t>(), column = outside[0][1].item<std::int64_t>();
-  throw MalformedError(fmt::format("{}: token {} at row {}, column {} is outside the vocabulary of {} ({} such tokens); was it made with another tokenizer?",
-                                   path.string(), ids[row][column].item<std::int64_t>(), row, column, architecture.vocab_size, outside.size(0)));
+  throw MalformedError(
+      fmt::format("{}: token {} at row {}, column {} is outside the vocabulary of {} ({} such tokens); was it made with another tokenizer?",
+                  path.string(), ids[row][column].item<std::int64_t>(), row, column, architecture.vocab_size, outside.size(0)));
 }
 
 }  // namespace

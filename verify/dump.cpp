@@ -8,10 +8,14 @@ namespace {
 
 DType stored_type(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kDouble: return DType::f64;
-    case at::kBFloat16: return DType::bf16;
-    case at::kHalf: return DType::f16;
-    default: return DType::f32;
+    case at::kDouble:
+      return DType::f64;
+    case at::kBFloat16:
+      return DType::bf16;
+    case at::kHalf:
+      return DType::f16;
+    default:
+      return DType::f32;
   }
 }
 
@@ -21,7 +25,8 @@ Dump::Dump(const std::filesystem::path& file, const Architecture& architecture, 
   const DType type = stored_type(dtype);
   const std::vector<std::int64_t> stream_shape = {tokens, architecture.hidden_size};
   std::vector<TensorDeclaration> tensors;
-  for (std::int64_t node = 0; node <= architecture.n_blocks; ++node) tensors.push_back({fmt::format("residual.{}", node), type, stream_shape});
+  for (std::int64_t node = 0; node <= architecture.n_blocks; ++node)
+    tensors.push_back({fmt::format("residual.{}", node), type, stream_shape});
   if (logits) tensors.push_back({"logits", type, {tokens, architecture.vocab_size}});
   tensors.push_back({"final_norm.output", type, stream_shape});
   writer_.emplace(file, tensors);

@@ -87,7 +87,8 @@ void Executor::finish() {
   std::optional<Linear> dense;
   Linear decoder;
   if (architecture_.final_norm) final_norm.emplace(weights_, *architecture_.final_norm, -1, options_.dtype);
-  const bool has_head = head && (head->tied || weights_.has(head->decoder.weights[0])) && (!head->transform || weights_.has(head->transform->dense.weights[0]));
+  const bool has_head = head && (head->tied || weights_.has(head->decoder.weights[0])) &&
+                        (!head->transform || weights_.has(head->transform->dense.weights[0]));
   if (has_head && head->transform) {
     dense = load_linear(weights_, head->transform->dense, -1, options_.dtype);
     head_norm.emplace(weights_, head->transform->norm, -1, options_.dtype);
@@ -101,7 +102,8 @@ void Executor::finish() {
   load_seconds_ += watch.seconds();
   for_each_tile([&](at::Tensor x) {
     at::Tensor h = final_norm ? apply_norm(*final_norm, x) : x;
-    if (head_norm && (logits || observer_->wants(head_norm->name()))) h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
+    if (head_norm && (logits || observer_->wants(head_norm->name())))
+      h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
     if (logits) observer_->logits(decoder(h).reshape({-1, decoder.weight.size(0)}));
   });
   if (final_norm) observer_->finished(final_norm->name());

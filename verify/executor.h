@@ -38,8 +38,8 @@ struct ExecutorOptions {
   bool logits = false;
 };
 
-/// Runs a transformer layer by layer: all tokens pass block l before block l+1 is loaded. So one block of weights and the residual stream [N, d]
-/// are all that is in memory, whatever the model's depth.
+/// Runs a transformer layer by layer: all tokens pass block l before block l+1 is loaded. So one block of weights and the residual stream
+/// [N, d] are all that is in memory, whatever the model's depth.
 class Executor {
  public:
   Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options);
@@ -59,7 +59,7 @@ class Executor {
   const Weights& weights_;
   ExecutorOptions options_;
   Observer* observer_ = nullptr;
-  at::Tensor stream_;                  // [sequences, length, d]
+  at::Tensor stream_;  // [sequences, length, d]
   std::optional<RotaryTable> rotary_;
   double load_seconds_ = 0.0;
 };

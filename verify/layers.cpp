@@ -39,17 +39,25 @@ at::Tensor Attention::operator()(const at::Tensor& h, const std::optional<Rotary
 
 at::Tensor activate(Activation activation, const at::Tensor& x) {
   switch (activation) {
-    case Activation::gelu_erf: return at::gelu(x);
-    case Activation::gelu_tanh: return at::gelu(x, "tanh");
-    case Activation::relu: return at::relu(x);
-    case Activation::silu: return at::silu(x);
-    case Activation::tanh: return at::tanh(x);
+    case Activation::gelu_erf:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+    case Activation::relu:
+      return at::relu(x);
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::tanh:
+      return at::tanh(x);
   }
   return x;
 }
 
 Mlp::Mlp(const Weights& weights, const MlpSpec& spec, std::int64_t block, at::ScalarType dtype)
-    : activation_(spec.activation), gated_(spec.gated), in_(load_linear(weights, spec.in, block, dtype)), out_(load_linear(weights, spec.out, block, dtype)) {}
+    : activation_(spec.activation),
+      gated_(spec.gated),
+      in_(load_linear(weights, spec.in, block, dtype)),
+      out_(load_linear(weights, spec.out, block, dtype)) {}
 
 at::Tensor Mlp::operator()(const at::Tensor& h) const {
   const at::Tensor wide = in_(h);

@@ -11,10 +11,14 @@ namespace deadray {
 
 at::ScalarType scalar_type(DType dtype) {
   switch (dtype) {
-    case DType::f64: return at::kDouble;
-    case DType::bf16: return at::kBFloat16;
-    case DType::f16: return at::kHalf;
-    default: return at::kFloat;
+    case DType::f64:
+      return at::kDouble;
+    case DType::bf16:
+      return at::kBFloat16;
+    case DType::f16:
+      return at::kHalf;
+    default:
+      return at::kFloat;
   }
 }
 
@@ -38,8 +42,8 @@ std::unique_ptr<Model> open_model(const std::filesystem::path& path, const Model
 
 namespace {
 
-/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its first tile to finished(), so that the covariances of
-/// one block, not of the whole model, are in memory.
+/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its first tile to finished(), so that the
+/// covariances of one block, not of the whole model, are in memory.
 class Measuring final : public Observer {
  public:
   Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options) : model_(model), options_(options) {
@@ -97,7 +101,9 @@ class Measuring final : public Observer {
   }
 
  private:
-  NormParameters parameters(const NormSite& site) const { return model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site); }
+  NormParameters parameters(const NormSite& site) const {
+    return model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
+  }
   bool is_norm_output(std::int64_t node) const {
     return model_.architecture.block.wiring == Wiring::post || (node == 0 && model_.architecture.embedding_norm.has_value());
   }

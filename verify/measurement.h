@@ -26,15 +26,15 @@ struct Seconds {
 struct Model {
   std::string name;
   Architecture architecture;
-  std::optional<Checkpoint> checkpoint;   ///< absent for random initialisation
+  std::optional<Checkpoint> checkpoint;  ///< absent for random initialisation
   std::unique_ptr<Weights> weights;
   std::vector<NormSite> sites;
-  std::string initialisation;             ///< "checkpoint" or "random"
+  std::string initialisation;  ///< "checkpoint" or "random"
   std::uint64_t seed = 0;
 };
 
 struct ModelOptions {
-  bool random = false;                    ///< draw the weights instead of reading them; config.json is enough then
+  bool random = false;  ///< draw the weights instead of reading them; config.json is enough then
   std::uint64_t seed = 0;
   CheckpointOptions checkpoint;
 };
@@ -45,14 +45,14 @@ std::unique_ptr<Model> open_model(const std::filesystem::path& path, const Model
 struct MeasurementOptions {
   ProbeOptions probe;
   std::string site = "final";
-  bool residual = false;                  ///< also the singular values of the residual stream
-  std::filesystem::path dump;             ///< empty: none
+  bool residual = false;       ///< also the singular values of the residual stream
+  std::filesystem::path dump;  ///< empty: none
   bool dump_logits = false;
   std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per block; may be empty
 };
 
 struct Measurement {
-  std::vector<SiteResult> sites;          ///< in order of evaluation
+  std::vector<SiteResult> sites;  ///< in order of evaluation
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
 };

@@ -47,8 +47,8 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
     const std::optional<Reading>& decisive = result.exact ? result.exact : result.deployed;
     const double next = decisive->random_variance ? *decisive->random_variance : decisive->eigenvalues.next;
     table.add_row({result.site.name, std::string(to_string(result.site.kind)), std::to_string(result.site.hidden_size),
-                   std::to_string(result.predicted.dimension), cosine(result, result.exact), cosine(result, result.deployed), variance(result.exact),
-                   variance(result.deployed), figure(next), std::string(to_string(result.judgement.verdict))});
+                   std::to_string(result.predicted.dimension), cosine(result, result.exact), cosine(result, result.deployed),
+                   variance(result.exact), variance(result.deployed), figure(next), std::string(to_string(result.judgement.verdict))});
   }
   return table.render(coloured);
 }
@@ -56,19 +56,24 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
 /// What the columns mean, for a reader who has not met the paper; and what more there is to say of the final norm.
 std::string explanation(const Measurement& measurement) {
   std::string text =
-      "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions (for an RMSNorm 1/gamma, as a control) and the bottom\n"
-      "eigenvectors of the measured covariance; 1 is agreement. variance: along the predicted directions, next: the smallest of all others. exact: the norm\n"
+      "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions (for an RMSNorm 1/gamma, as a control) "
+      "and the bottom\n"
+      "eigenvectors of the measured covariance; 1 is agreement. variance: along the predicted directions, next: the smallest of all "
+      "others. exact: the norm\n"
       "recomputed in FP64; deployed: the activations as the model's own dtype rounds them.\n";
   for (const SiteResult& result : measurement.sites) {
-    const bool noteworthy = result.site.is_final || result.judgement.verdict == Verdict::refuted || result.judgement.verdict == Verdict::undetermined;
+    const bool noteworthy =
+        result.site.is_final || result.judgement.verdict == Verdict::refuted || result.judgement.verdict == Verdict::undetermined;
     if (noteworthy) text += fmt::format("{}: {}: {}\n", result.site.name, to_string(result.judgement.verdict), result.judgement.reason);
     if (!result.site.is_final) continue;
     const std::optional<Reading>& reading = result.exact ? result.exact : result.deployed;
     if (reading->below.size() == 4)
       text += fmt::format("  eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of their mean: {}\n", fmt::join(reading->below, ", "));
     if (result.schur_input)
-      text += fmt::format("  share of the direction's variance that the other coordinates explain (Schur ratio, reconstructed): norm input {:.4f}, null {:.4f}\n",
-                          *result.schur_input, result.schur_null);
+      text += fmt::format(
+          "  share of the direction's variance that the other coordinates explain (Schur ratio, reconstructed): norm input {:.4f}, null "
+          "{:.4f}\n",
+          *result.schur_input, result.schur_null);
   }
   return text;
 }
@@ -91,10 +96,11 @@ std::string summary(const Measurement& measurement) {
     if (count > 0) counts.push_back(fmt::format("{} {}", count, to_string(verdict)));
   }
   const Seconds& seconds = measurement.seconds;
-  return fmt::format("{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum {}): {:.0e} times as long.\n",
-                     fmt::join(counts, ", "), measurement.sites.size() == 1 ? "1 norm" : fmt::format("{} norms", measurement.sites.size()),
-                     duration(seconds.predict), duration(seconds.total), duration(seconds.load), duration(seconds.forward), duration(seconds.moments),
-                     duration(seconds.spectrum), seconds.total / std::max(seconds.predict, 1e-9));
+  return fmt::format(
+      "{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum {}): {:.0e} times as long.\n",
+      fmt::join(counts, ", "), measurement.sites.size() == 1 ? "1 norm" : fmt::format("{} norms", measurement.sites.size()),
+      duration(seconds.predict), duration(seconds.total), duration(seconds.load), duration(seconds.forward), duration(seconds.moments),
+      duration(seconds.spectrum), seconds.total / std::max(seconds.predict, 1e-9));
 }
 
 }  // namespace
@@ -106,7 +112,8 @@ std::string narrate(const RecordHeader& header, const Measurement& measurement, 
   text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
                       header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
   if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);
-  return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) + summary(measurement);
+  return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) +
+         summary(measurement);
 }
 
 }  // namespace deadray

@@ -10,9 +10,12 @@ namespace {
 
 kernels::ElementType element_type(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kDouble: return kernels::ElementType::float64;
-    case at::kBFloat16: return kernels::ElementType::bfloat16;
-    default: return kernels::ElementType::float32;
+    case at::kDouble:
+      return kernels::ElementType::float64;
+    case at::kBFloat16:
+      return kernels::ElementType::bfloat16;
+    default:
+      return kernels::ElementType::float32;
   }
 }
 

@@ -39,7 +39,8 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
   result_.predict_seconds = watch.seconds();
   directions_ = decisive_rows(result_.predicted, d);
   n_predicted_ = directions_.size(0);
-  if (options.method == Method::directional) directions_ = at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
+  if (options.method == Method::directional)
+    directions_ = at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
 }
 
 SiteProbe::Channel SiteProbe::make_channel(const at::Tensor& shift, double roundoff) const {
@@ -76,8 +77,10 @@ Reading SiteProbe::read_channel(const Channel& channel) const {
   measured.roundoff = channel.roundoff;
   const at::Tensor variances = channel.directions.variance();
   if (n_predicted_ > 0) measured.basis_variance = variances.narrow(0, 0, n_predicted_);
-  if (options_.method == Method::directional) measured.random_variances = variances.narrow(0, n_predicted_, variances.size(0) - n_predicted_);
-  else measured.covariance = channel.moments.covariance();
+  if (options_.method == Method::directional)
+    measured.random_variances = variances.narrow(0, n_predicted_, variances.size(0) - n_predicted_);
+  else
+    measured.covariance = channel.moments.covariance();
   return read(options_.method, result_.predicted, measured);
 }
 

@@ -15,24 +15,24 @@ namespace deadray {
 struct ProbeOptions {
   Method method = Method::eigh;
   PredictOptions predict;
-  DType dtype = DType::f32;              ///< in which the model runs: sets the deployed reading's rounding floor
-  std::int64_t random_directions = 32;   ///< drawn beside v* for Method::directional
-  std::uint64_t seed = 0;                ///< of those
+  DType dtype = DType::f32;             ///< in which the model runs: sets the deployed reading's rounding floor
+  std::int64_t random_directions = 32;  ///< drawn beside v* for Method::directional
+  std::uint64_t seed = 0;               ///< of those
 };
 
 /// What measuring one norm gave.
 struct SiteResult {
   NormSite site;
   DeadSubspace predicted;
-  std::optional<Reading> exact, deployed;   ///< absent where the data for it were not given
+  std::optional<Reading> exact, deployed;  ///< absent where the data for it were not given
   std::optional<double> schur_input, schur_output;
   double schur_null = 0.0;
-  Judgement judgement;                      ///< on the exact reading; on the deployed one where that is all there is
+  Judgement judgement;  ///< on the exact reading; on the deployed one where that is all there is
   double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
 };
 
-/// Measures one norm while its tiles pass: the prediction first, then moments of three things, each optional: the output recomputed in FP64 (exact),
-/// the output as the model made it (deployed), and the input (for the Schur ratio).
+/// Measures one norm while its tiles pass: the prediction first, then moments of three things, each optional: the output recomputed in FP64
+/// (exact), the output as the model made it (deployed), and the input (for the Schur ratio).
 class SiteProbe {
  public:
   SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options);
@@ -53,8 +53,8 @@ class SiteProbe {
   ProbeOptions options_;
   NormParameters norm_;
   SiteResult result_;
-  at::Tensor directions_;        // [predicted + random, d] unit rows
-  std::int64_t n_predicted_ = 0; // rows of directions_ that the prediction gave
+  at::Tensor directions_;         // [predicted + random, d] unit rows
+  std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
   std::optional<Channel> exact_, deployed_;
   std::optional<CentredMoments> input_;
 };

@@ -81,10 +81,14 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 std::string_view long_name(DType dtype) noexcept {
   switch (dtype) {
-    case DType::f64: return "float64";
-    case DType::bf16: return "bfloat16";
-    case DType::f16: return "float16";
-    default: return "float32";
+    case DType::f64:
+      return "float64";
+    case DType::bf16:
+      return "bfloat16";
+    case DType::f16:
+      return "float16";
+    default:
+      return "float32";
   }
 }
 
@@ -103,7 +107,8 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
             {"parameters", header.parameters > 0 ? Json(header.parameters) : Json(nullptr)},
             {"init", header.initialisation},
             {"dtype", long_name(header.dtype)}}},
-          {"calibration", {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
+          {"calibration",
+           {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
           {"sites", sites},
           {"residual", residual_json(measurement.residual)},
           {"seconds",

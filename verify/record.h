@@ -11,9 +11,9 @@ namespace deadray {
 /// What stands in a record's "model", "calibration" and "environment" beside the measurements.
 struct RecordHeader {
   std::string name, family, initialisation;
-  std::int64_t parameters = 0;      ///< 0: unknown (activation files)
+  std::int64_t parameters = 0;  ///< 0: unknown (activation files)
   DType dtype = DType::f32;
-  std::string calibration;          ///< "random" or a file's name
+  std::string calibration;  ///< "random" or a file's name
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
 };

@@ -9,30 +9,30 @@ namespace deadray {
 
 /// Eigendecomposition of a symmetric matrix, checked as LAPACK's own tests do: each error below 30 in units of d * 2^-52.
 struct Eigendecomposition {
-  at::Tensor values;             ///< [d], ascending
-  at::Tensor vectors;            ///< [d, d], column k belongs to values[k]
-  double residual = 0.0;         ///< |C V - V diag(values)|_1 / (|C|_1 d eps)
-  double orthogonality = 0.0;    ///< |V^T V - 1|_1 / (d eps)
-  std::string driver;            ///< e.g. "LAPACK dsyevd"
+  at::Tensor values;           ///< [d], ascending
+  at::Tensor vectors;          ///< [d, d], column k belongs to values[k]
+  double residual = 0.0;       ///< |C V - V diag(values)|_1 / (|C|_1 d eps)
+  double orthogonality = 0.0;  ///< |V^T V - 1|_1 / (d eps)
+  std::string driver;          ///< e.g. "LAPACK dsyevd"
 };
 
 /// @param c [d, d] FP64 symmetric, finite; may be exactly singular
 /// @throws InternalError when the scaled errors exceed 30 (a broken driver), with both figures
 Eigendecomposition eigh(const at::Tensor& c);
-at::Tensor eigenvalues(const at::Tensor& c);      ///< [d], ascending; no vectors, about half the time
+at::Tensor eigenvalues(const at::Tensor& c);  ///< [d], ascending; no vectors, about half the time
 
 /// Proof that span(P) is the bottom eigenspace of C at d^3/3 flops instead of about 9 d^3.
 struct Certificate {
-  double basis_residual = 0.0;   ///< |C P|_2 / |C|_2-estimate: the predicted space is dead when this is at rounding level
-  double basis_variance = 0.0;   ///< largest eigenvalue of P^T C P
-  double next = 0.0;             ///< lambda_{k+1}: smallest eigenvalue of C on the complement of P
-  double next_error = 0.0;       ///< bound on |next - an eigenvalue| from the Lanczos residual
-  double largest = 0.0;          ///< lambda_d, from a few Lanczos steps on C
-  double proven = 0.0;           ///< no eigenvalue on the complement lies below this, by Sylvester's inertia of a shifted Cholesky: 1e3 times the larger
-                                 ///< of basis_variance and d u lambda_d; 0: not proven
-  double sine_bound = 1.0;       ///< Davis-Kahan: sin of the largest angle between P and the bottom eigenspace is at most this
-  int steps = 0;                 ///< Lanczos steps taken on the inverse
-  bool factored = false;         ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
+  double basis_residual = 0.0;  ///< |C P|_2 / |C|_2-estimate: the predicted space is dead when this is at rounding level
+  double basis_variance = 0.0;  ///< largest eigenvalue of P^T C P
+  double next = 0.0;            ///< lambda_{k+1}: smallest eigenvalue of C on the complement of P
+  double next_error = 0.0;      ///< bound on |next - an eigenvalue| from the Lanczos residual
+  double largest = 0.0;         ///< lambda_d, from a few Lanczos steps on C
+  double proven = 0.0;  ///< no eigenvalue on the complement lies below this, by Sylvester's inertia of a shifted Cholesky: 1e3 times the
+                        ///< larger of basis_variance and d u lambda_d; 0: not proven
+  double sine_bound = 1.0;  ///< Davis-Kahan: sin of the largest angle between P and the bottom eigenspace is at most this
+  int steps = 0;            ///< Lanczos steps taken on the inverse
+  bool factored = false;    ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
 };
 
 /// @param c [d, d] FP64, finite   @param basis [d, k] orthonormal columns; k = 0: the smallest eigenvalue of C itself

@@ -40,7 +40,9 @@ Method parse_method(const std::string& name) {
   return name == "eigh" ? Method::eigh : name == "certificate" ? Method::certificate : Method::directional;
 }
 
-DType parse_compute_dtype(const std::string& name) { return name == "float64" ? DType::f64 : name == "bfloat16" ? DType::bf16 : DType::f32; }
+DType parse_compute_dtype(const std::string& name) {
+  return name == "float64" ? DType::f64 : name == "bfloat16" ? DType::bf16 : DType::f32;
+}
 
 ProbeOptions probe_options(const VerifyOptions& options) {
   ProbeOptions probe;
@@ -67,13 +69,15 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
 }
 
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
-  return {model.name,       model.architecture.family, model.initialisation,    count_parameters(model.architecture), dtype,
-          calibration.kind, calibration.tokens(),      calibration.ids.size(1), calibration.seed};
+  return {model.name,      model.architecture.family, model.initialisation, count_parameters(model.architecture),
+          dtype,           calibration.kind,          calibration.tokens(), calibration.ids.size(1),
+          calibration.seed};
 }
 
 int exit_code_for(const Measurement& measurement) {
   const auto any = [&](Verdict verdict) {
-    return std::any_of(measurement.sites.begin(), measurement.sites.end(), [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
+    return std::any_of(measurement.sites.begin(), measurement.sites.end(),
+                       [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
   };
   if (any(Verdict::refuted)) return static_cast<int>(ExitCode::refuted);
   if (any(Verdict::undetermined)) return static_cast<int>(ExitCode::undetermined);
@@ -128,10 +132,13 @@ void add_verify_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<VerifyOptions>();
   CLI::App& command = *app.add_subcommand("verify", "Measure a model's norms and compare with what gamma alone predicts");
   command.add_option("MODEL", options->model, "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
-  command.add_option("--activations", options->activations, "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
-  command.add_option("--norm", options->norm, "Kind of norm of --activations, where its metadata does not say")->check(CLI::IsMember({"layernorm", "rmsnorm"}));
+  command.add_option("--activations", options->activations,
+                     "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
+  command.add_option("--norm", options->norm, "Kind of norm of --activations, where its metadata does not say")
+      ->check(CLI::IsMember({"layernorm", "rmsnorm"}));
   command.add_option("--eps", options->eps, "Epsilon of the norm of --activations, where its metadata does not say");
-  command.add_option("--init", options->init, "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
+  command
+      .add_option("--init", options->init, "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
       ->check(CLI::IsMember({"checkpoint", "random"}))
       ->capture_default_str();
   command.add_option("--seed", options->seed, "Seed of random weights, tokens and directions")->capture_default_str();
@@ -144,14 +151,17 @@ void add_verify_command(CLI::App& app, int& exit_code) {
   command.add_option("--sequence-length", options->sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
       ->check(CLI::PositiveNumber);
   command.add_option("--site", options->site, "final, all, or the name of one norm")->capture_default_str();
-  command.add_option("--method", options->method, "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
+  command
+      .add_option("--method", options->method,
+                  "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
       ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
       ->capture_default_str();
   command.add_option("--dtype", options->dtype, "In which the model runs; measurements are FP64 always")
       ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
       ->capture_default_str();
   command.add_option("--device", options->device, "cpu, cuda or cuda:I")->capture_default_str();
-  command.add_option("--tau", options->relative_tau, "|gamma_i| at most this times max|gamma| counts as dead")->check(CLI::NonNegativeNumber);
+  command.add_option("--tau", options->relative_tau, "|gamma_i| at most this times max|gamma| counts as dead")
+      ->check(CLI::NonNegativeNumber);
   command.add_flag("--residual", options->residual, "Also the smallest singular value of the residual stream at every block");
   command.add_option("--dump", options->dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   command.add_flag("--dump-logits", options->dump_logits, "Add the logits to --dump");

@@ -17,13 +17,17 @@ namespace {
 
 at::ScalarType scalar_type(DType dtype, const TensorInfo& tensor) {
   switch (dtype) {
-    case DType::f64: return at::kDouble;
-    case DType::f32: return at::kFloat;
-    case DType::f16: return at::kHalf;
-    case DType::bf16: return at::kBFloat16;
+    case DType::f64:
+      return at::kDouble;
+    case DType::f32:
+      return at::kFloat;
+    case DType::f16:
+      return at::kHalf;
+    case DType::bf16:
+      return at::kBFloat16;
     default:
-      throw UnsupportedError(fmt::format("tensor '{}' is stored as {}; deadray runs F64, F32, F16, BF16 weights: convert it first", tensor.name,
-                                         tensor.stored_dtype));
+      throw UnsupportedError(fmt::format("tensor '{}' is stored as {}; deadray runs F64, F32, F16, BF16 weights: convert it first",
+                                         tensor.name, tensor.stored_dtype));
   }
 }
 
@@ -41,8 +45,8 @@ CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Che
 const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
   const TensorInfo& tensor = checkpoint_.at(stored_name(architecture_, checkpoint_, name(spec.name, block)));
   if (tensor.shape != spec.shape)
-    throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(), tensor.name,
-                                     fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
+    throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
+                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
   return tensor;
 }
 
@@ -72,7 +76,8 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
   const auto* id = ids.const_data_ptr<std::int64_t>();
   auto* bytes = static_cast<std::byte*>(rows.data_ptr());
   const std::size_t row_bytes = static_cast<std::size_t>(width) * size_of(tensor.dtype);
-  for (std::int64_t i = 0; i < ids.numel(); ++i) checkpoint_.read(tensor, id[i] * width, width, bytes + static_cast<std::size_t>(i) * row_bytes);
+  for (std::int64_t i = 0; i < ids.numel(); ++i)
+    checkpoint_.read(tensor, id[i] * width, width, bytes + static_cast<std::size_t>(i) * row_bytes);
   out.copy_(rows);
 }
 
@@ -99,8 +104,10 @@ void RandomWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor 
 void RandomWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
   const auto* id = ids.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < ids.numel(); ++i) {
-    if (id[i] == spec.init.zero_row) out[i].zero_();
-    else fill(spec, -1, id[i] * spec.shape[1], out[i]);
+    if (id[i] == spec.init.zero_row)
+      out[i].zero_();
+    else
+      fill(spec, -1, id[i] * spec.shape[1], out[i]);
   }
 }
 

@@ -49,7 +49,8 @@ TEST_F(CalibrationTest, ReadsIdsAndCutsThemOnRequest) {
 }
 
 TEST_F(CalibrationTest, NamesThePlaceOfATokenOutsideTheVocabulary) {
-  EXPECT_NE(complaint(write_ids({0, 1, 2, 3, 11, 5}, 2)).find("token 11 at row 1, column 1 is outside the vocabulary of 11"), std::string::npos);
+  EXPECT_NE(complaint(write_ids({0, 1, 2, 3, 11, 5}, 2)).find("token 11 at row 1, column 1 is outside the vocabulary of 11"),
+            std::string::npos);
   EXPECT_NE(complaint(write_ids({0, -3}, 1)).find("token -3 at row 0, column 1"), std::string::npos);
 }
 
@@ -61,7 +62,8 @@ TEST_F(CalibrationTest, RefusesWhatIsNoTokenFile) {
 }
 
 TEST_F(CalibrationTest, RandomTokensCoverTheVocabularyAndDependOnTheSeedAlone) {
-  const Calibration first = random_tokens(small(), 1, 64, 16), again = random_tokens(small(), 1, 64, 16), other = random_tokens(small(), 2, 64, 16);
+  const Calibration first = random_tokens(small(), 1, 64, 16), again = random_tokens(small(), 1, 64, 16),
+                    other = random_tokens(small(), 2, 64, 16);
   EXPECT_TRUE(first.ids.equal(again.ids));
   EXPECT_FALSE(first.ids.equal(other.ids));
   EXPECT_EQ(first.ids.min().item<std::int64_t>(), 0);

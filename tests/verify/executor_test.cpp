@@ -26,7 +26,8 @@ std::vector<Case> cases() {
 }
 
 /// Runs a fixture and compares everything that transformers' reference file holds.
-void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype, const std::string& reference_name, double tolerance, std::int64_t tile_tokens) {
+void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype, const std::string& reference_name, double tolerance,
+                                  std::int64_t tile_tokens) {
   const auto model = open_model(kModels / name, {});
   const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
   test::Recorder recorder(test::final_site(*model));
@@ -40,21 +41,27 @@ void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
   }
   EXPECT_LT(test::relative_error(recorder.final_output(), test::read_tensor(reference, "final_norm.output")), tolerance);
   ASSERT_EQ(recorder.all_logits().defined(), reference.find("logits") != nullptr);
-  if (recorder.all_logits().defined()) EXPECT_LT(test::relative_error(recorder.all_logits(), test::read_tensor(reference, "logits")), tolerance);
+  if (recorder.all_logits().defined())
+    EXPECT_LT(test::relative_error(recorder.all_logits(), test::read_tensor(reference, "logits")), tolerance);
 }
 
 class ExecutorTest : public testing::TestWithParam<Case> {};
 
 // 1e-5: some hundred roundings of 2^-24 each, through at most three blocks of a random model; transformers rounds as often.
-TEST_P(ExecutorTest, EqualsTransformersInFloat32) { expect_equal_to_transformers(GetParam().name, at::kFloat, "reference.safetensors", 1e-5, 1024); }
+TEST_P(ExecutorTest, EqualsTransformersInFloat32) {
+  expect_equal_to_transformers(GetParam().name, at::kFloat, "reference.safetensors", 1e-5, 1024);
+}
 
-// In float64 the bound is the fixture's own: 1e-10 where transformers stays in float64, 5e-6 where it drops to float32 inside (RMSNorm, rotary).
+// In float64 the bound is the fixture's own: 1e-10 where transformers stays in float64, 5e-6 where it drops to float32 inside (RMSNorm,
+// rotary).
 TEST_P(ExecutorTest, EqualsTransformersInFloat64) {
   expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors", GetParam().tolerance64, 1024);
 }
 
 // Tiles of one sequence each: attention never crosses sequences, so the tiling must not show.
-TEST_P(ExecutorTest, DoesNotDependOnTheTile) { expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors", GetParam().tolerance64, 1); }
+TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
+  expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors", GetParam().tolerance64, 1);
+}
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorTest, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = info.param.name;

@@ -29,7 +29,8 @@ TEST_F(SamplesTest, EveryLayerNormOfATrainedGpt2IsConfirmedAndItsStreamPreserved
   ASSERT_EQ(record.at("sites").size(), 17U);
   for (const auto& site : record.at("sites")) {
     EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
-    for (const char* reading : {"exact", "deployed"}) EXPECT_GE(site.at(reading).at("abs_cos").get<double>(), 0.9999) << reading << site.at("name");
+    for (const char* reading : {"exact", "deployed"})
+      EXPECT_GE(site.at(reading).at("abs_cos").get<double>(), 0.9999) << reading << site.at("name");
   }
   EXPECT_EQ(record.at("residual").at("preserved"), true);
 }

@@ -52,7 +52,8 @@ class VerifyCommandTest : public testing::Test {
         for (int i = 0; i < d; ++i) mean += subtract_mean ? values[i] / 8.0 : 0.0;
         for (int i = 0; i < d; ++i) squares += (values[i] - mean) * (values[i] - mean) / 8.0;
         for (int i = 0; i < d; ++i)
-          values[i] = static_cast<float>(tensors["weight"].values[i] * (values[i] - mean) / std::sqrt(squares) + (bias ? tensors["bias"].values[i] : 0.0F));
+          values[i] = static_cast<float>(tensors["weight"].values[i] * (values[i] - mean) / std::sqrt(squares) +
+                                         (bias ? tensors["bias"].values[i] : 0.0F));
       }
     tensors[tensor] = std::move(x);
     write_tensors(folder_.path() / "activations.safetensors", tensors);
@@ -83,7 +84,8 @@ TEST_F(VerifyCommandTest, FindsNoDeadDirectionInRmsNorms) {
 TEST_F(VerifyCommandTest, ConfirmsWithEveryMethodAndAtRandomInitialisation) {
   for (const char* method : {"eigh", "certificate", "directional"})
     for (const char* init : {"checkpoint", "random"})
-      EXPECT_EQ(record({kModels + "gpt2-tied", "--method", method, "--init", init}).at("sites")[0].at("verdict"), "confirmed") << method << " " << init;
+      EXPECT_EQ(record({kModels + "gpt2-tied", "--method", method, "--init", init}).at("sites")[0].at("verdict"), "confirmed")
+          << method << " " << init;
 }
 
 TEST_F(VerifyCommandTest, NeedsOnlyTheConfigurationForRandomInitialisation) {
@@ -158,7 +160,8 @@ TEST_F(VerifyCommandTest, IsUndeterminedWhereAllRowsAreEqual) {
   tensors["output"] = rows;
   write_tensors(folder_.path() / "a.safetensors", tensors);
   const auto result = record({"--activations", path("a.safetensors")}, 8);
-  EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("covariance is zero"), std::string::npos) << result.at("sites")[0].at("reason");
+  EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("covariance is zero"), std::string::npos)
+      << result.at("sites")[0].at("reason");
 }
 
 TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
