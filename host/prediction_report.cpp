@@ -158,9 +158,12 @@ std::string to_text(const Prediction& prediction, bool coloured) {
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {
   std::vector<TensorDeclaration> tensors;
   for (const SitePrediction& p : prediction.sites)
-    if (!p.subspace.direction.empty()) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
+    if (!p.subspace.inverse.empty()) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
   SafetensorsWriter writer(file, tensors);
-  for (const SitePrediction& p : prediction.sites) writer.append(std::as_bytes(std::span(p.subspace.direction)));
+  for (const SitePrediction& p : prediction.sites) {
+    const std::vector<double> direction = p.subspace.direction();
+    writer.append(std::as_bytes(std::span(direction)));
+  }
   writer.finish();
 }
 

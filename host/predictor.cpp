@@ -4,18 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <limits>
 #include <utility>
 
 #include "host/error.h"
-
-// One build serves every x86-64 machine: the hot loops are compiled again for AVX2 and AVX-512 and chosen when the program starts.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define DEADRAY_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define DEADRAY_CLONES
-#endif
+#include "host/reciprocal_sums.h"
 
 namespace deadray {
 namespace {
@@ -24,59 +17,13 @@ namespace {
 constexpr int kSafeExponent = 200;
 constexpr double kSafeLow = 0x1p-200, kSafeHigh = 0x1p200;
 
-/// What one pass over gamma and beta yields, of values scaled by 2^-gamma_exponent and 2^-beta_exponent.
-struct Sums {
-  double lowest = std::numeric_limits<double>::infinity(), highest = 0.0;  // of |gamma|
-  double inverse_squares = 0.0;                                            // sum 1/gamma^2
-  double quotients = 0.0;                                                  // sum beta/gamma
-  double quotient_squares = 0.0;                                           // sum (beta/gamma)^2
+/// The sums of values scaled by 2^-gamma_exponent and 2^-beta_exponent.
+struct Sums : ReciprocalSums {
   int gamma_exponent = 0, beta_exponent = 0;
 };
 
-/// Replaces gamma by 1/gamma and sums up. Two values share a division (1/a = b/(ab)), which is what bounds the speed: three roundings each.
-template <bool kShift>
-inline __attribute__((always_inline)) Sums invert_and_sum(double* __restrict gamma, const double* __restrict beta, std::size_t n) {
-  double lowest = std::numeric_limits<double>::infinity(), highest = 0.0, squares = 0.0, quotients = 0.0, quotient_squares = 0.0;
-  const std::size_t half = n / 2;
-  double* __restrict upper = gamma + half;
-  const double* __restrict beta_upper = kShift ? beta + half : nullptr;
-#pragma omp simd reduction(min : lowest) reduction(max : highest) reduction(+ : squares, quotients, quotient_squares)
-  for (std::size_t i = 0; i < half; ++i) {
-    const double a = gamma[i], b = upper[i], inverse = 1.0 / (a * b), inverse_a = b * inverse, inverse_b = a * inverse;
-    lowest = std::min(lowest, std::min(std::fabs(a), std::fabs(b)));
-    highest = std::max(highest, std::max(std::fabs(a), std::fabs(b)));
-    squares += inverse_a * inverse_a + inverse_b * inverse_b;
-    if constexpr (kShift) {
-      const double t = beta[i] * inverse_a, u = beta_upper[i] * inverse_b;
-      quotients += t + u;
-      quotient_squares += t * t + u * u;
-    }
-    gamma[i] = inverse_a;
-    upper[i] = inverse_b;
-  }
-  if (n % 2 != 0) {
-    const double a = gamma[n - 1], inverse_a = 1.0 / a, t = kShift ? beta[n - 1] * inverse_a : 0.0;
-    lowest = std::min(lowest, std::fabs(a));
-    highest = std::max(highest, std::fabs(a));
-    squares += inverse_a * inverse_a;
-    quotients += t;
-    quotient_squares += t * t;
-    gamma[n - 1] = inverse_a;
-  }
-  return {lowest, highest, squares, quotients, quotient_squares};
-}
-
-DEADRAY_CLONES Sums invert(double* gamma, const double* beta, std::size_t n) {
-  return beta != nullptr ? invert_and_sum<true>(gamma, beta, n) : invert_and_sum<false>(gamma, nullptr, n);
-}
-
-DEADRAY_CLONES void scale(double* __restrict values, std::size_t n, double factor) {
-#pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) values[i] *= factor;
-}
-
 /// The same for any range, gamma scaled to lowest magnitude 1 and beta to highest magnitude 1: what vanishes is below 2^-400 of what stays.
-Sums invert_wide(std::vector<double>& gamma, const std::vector<double>& beta) {
+Sums invert_wide(UnsetVector& gamma, const std::vector<double>& beta) {
   Sums sums;
   for (std::size_t i = 0; i < gamma.size(); ++i) {
     gamma[i] = 1.0 / gamma[i];
@@ -104,7 +51,7 @@ std::pair<double, double> magnitudes(std::span<const double> values) {
 
 /// Where the fast pass gave up: bad values are named, others evaluated after scaling by powers of two, which is exact: a gamma that
 /// fits the safe range once it is centred there gets bit for bit the direction that it has unscaled.
-Sums invert_carefully(std::vector<double>& inverse, std::span<const double> gamma, std::span<const double> beta, std::string_view site) {
+Sums invert_carefully(UnsetVector& inverse, std::span<const double> gamma, std::span<const double> beta, std::string_view site) {
   require_finite(gamma, "tensor", site);
   require_finite(beta, "beta beside tensor", site);
   const auto [lowest, highest] = magnitudes(gamma);
@@ -113,7 +60,7 @@ Sums invert_carefully(std::vector<double>& inverse, std::span<const double> gamm
         fmt::format("tensor '{}': all {} values are zero: the norm's output does not depend on its input", site, gamma.size()));
   if (lowest == 0.0) {
     inverse.clear();
-    return {lowest, highest};
+    return {{.lowest = lowest, .highest = highest}};
   }
   const double beta_highest = magnitudes(beta).second;
   const int low = std::ilogb(lowest), high = std::ilogb(highest);
@@ -122,7 +69,8 @@ Sums invert_carefully(std::vector<double>& inverse, std::span<const double> gamm
   std::vector<double> shift(beta.begin(), beta.end());
   for (double& b : shift) b = std::ldexp(b, -beta_exponent);
   std::transform(gamma.begin(), gamma.end(), inverse.begin(), [=](double g) { return std::ldexp(g, -gamma_exponent); });
-  Sums sums = wide ? invert_wide(inverse, shift) : invert(inverse.data(), shift.empty() ? nullptr : shift.data(), inverse.size());
+  Sums sums = wide ? invert_wide(inverse, shift)
+                   : Sums{invert(inverse.data(), shift.empty() ? nullptr : shift.data(), inverse.data(), inverse.size())};
   sums.lowest = lowest;
   sums.highest = highest;
   sums.gamma_exponent = gamma_exponent;
@@ -143,7 +91,7 @@ void add_coordinates(DeadSubspace& subspace, std::span<const double> gamma, std:
     highest_dead = std::max(highest_dead, std::fabs(gamma[i]));
     if (gamma[i] == 0.0) subspace.zero_shifts.push_back(shift);
     // Where v* does not exist, what is left is the rounding of h_i itself, largest where h_i is.
-    if (subspace.direction.empty()) subspace.deployed_floor = std::max(subspace.deployed_floor, rounded * rounded / 3.0);
+    if (subspace.inverse.empty()) subspace.deployed_floor = std::max(subspace.deployed_floor, rounded * rounded / 3.0);
   }
   subspace.variance_bound = static_cast<double>(gamma.size()) * highest_dead * highest_dead;
 }
@@ -157,21 +105,19 @@ DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<con
     throw MalformedError(fmt::format("beta beside tensor '{}': {} values, expected {} as gamma has", site, beta.size(), gamma.size()));
   const double d = static_cast<double>(gamma.size()), u = options.deployed_roundoff;
   DeadSubspace subspace;
-  subspace.direction.assign(gamma.begin(), gamma.end());
-  Sums sums = invert(subspace.direction.data(), beta.empty() ? nullptr : beta.data(), gamma.size());
+  subspace.inverse.resize(gamma.size());
+  Sums sums{invert(gamma.data(), beta.empty() ? nullptr : beta.data(), subspace.inverse.data(), gamma.size())};
   if (!(sums.lowest >= kSafeLow && sums.highest <= kSafeHigh && std::isfinite(sums.inverse_squares) &&
         std::isfinite(sums.quotient_squares))) {
-    sums = invert_carefully(subspace.direction, gamma, beta, site);
-    subspace.rescaled = sums.lowest > 0.0;
+    sums = invert_carefully(subspace.inverse, gamma, beta, site);
   }
   subspace.gamma_min = sums.lowest;
   subspace.gamma_max = sums.highest;
   subspace.tau = options.relative_tau * sums.highest;
   const bool centred = kind == NormKind::layernorm;
-  if (!subspace.direction.empty()) {
-    const double norm = std::sqrt(sums.inverse_squares);
-    scale(subspace.direction.data(), gamma.size(), 1.0 / norm);
-    subspace.inverse_norm = scaled(norm, -sums.gamma_exponent);
+  if (!subspace.inverse.empty()) {
+    subspace.inverse_norm = std::sqrt(sums.inverse_squares);
+    subspace.exponent = sums.gamma_exponent;
     if (centred) {
       subspace.constant = scaled(sums.quotients, sums.beta_exponent - sums.gamma_exponent);
       subspace.deployed_floor = u * u / 3.0 *
@@ -183,6 +129,13 @@ DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<con
   const auto dead = static_cast<std::int64_t>(subspace.coordinates.size());
   subspace.dimension = centred ? std::max<std::int64_t>(1, dead) : dead;
   return subspace;
+}
+
+std::vector<double> DeadSubspace::direction() const {
+  std::vector<double> unit(inverse.size());
+  const double factor = 1.0 / inverse_norm;
+  std::transform(inverse.begin(), inverse.end(), unit.begin(), [factor](double x) { return x * factor; });
+  return unit;
 }
 
 }  // namespace deadray

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/norm_site.h"
+#include "host/reciprocal_sums.h"
 
 namespace deadray {
 
@@ -18,16 +19,18 @@ namespace deadray {
 struct DeadSubspace {
   std::int64_t dimension = 0;             ///< max(1, |S|) for a LayerNorm, |S| for an RMSNorm
   std::vector<std::int64_t> coordinates;  ///< S = {i : |gamma_i| <= tau}, ascending
-  std::vector<double> direction;          ///< unit 1/gamma [hidden_size], whatever S; empty when some gamma_i = 0 and v* does not exist
+  UnsetVector inverse;                    ///< 2^exponent/gamma [hidden_size], v* times inverse_norm; empty when some gamma_i = 0: no v*
   std::optional<double> constant;         ///< c = sum beta/gamma, what <1/gamma, h> equals; absent for RMSNorm and where some gamma_i = 0
   std::vector<double> zero_shifts;  ///< beta_i at each exact gamma_i = 0, ascending i: there h_i equals it for every input; empty as a rule
-  double inverse_norm = 0.0;        ///< |1/gamma|; 0 when the direction does not exist, inf when only its unit vector fits FP64
+  double inverse_norm = 0.0;        ///< |inverse|
+  int exponent = 0;                 ///< not 0 where gamma is outside the safe range of squares
   double tau = 0.0;                 ///< absolute tolerance on |gamma_i| that was used
-  double variance_bound =
-      0.0;  ///< no unit vector of the subspace has more variance than this in exact arithmetic: d max_S gamma^2, 0 for v*
-  double deployed_floor = 0.0;              ///< lower estimate of the variance left by rounding h to the deployed dtype: see predict()
+  double variance_bound = 0.0;      ///< exact arithmetic gives no unit vector of the subspace more variance: d max_S gamma^2, 0 for v*
+  double deployed_floor = 0.0;      ///< lower estimate of the variance left by rounding h to the deployed dtype: see predict()
   double gamma_min = 0.0, gamma_max = 0.0;  ///< of |gamma|
-  bool rescaled = false;                    ///< gamma or beta left the safe range of squares: evaluated after scaling by powers of two
+
+  /// v*, the unit vector; empty where `inverse` is. Made when asked for: it would lengthen every prediction by a third.
+  std::vector<double> direction() const;
 };
 
 struct PredictOptions {

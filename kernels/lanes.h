@@ -35,6 +35,18 @@ DEADRAY_HOST_DEVICE Lanes load_lanes(const BFloat16* x) {
   return __builtin_convertvector(lanes, Lanes);
 }
 
+DEADRAY_HOST_DEVICE void store_lanes(double* x, const Lanes& lanes) { std::memcpy(x, &lanes, sizeof lanes); }
+
+DEADRAY_HOST_DEVICE Lanes magnitude(const Lanes& x) {
+  using Bits = std::int64_t __attribute__((vector_size(8 * kLanes)));
+  return reinterpret_cast<Lanes>(reinterpret_cast<Bits>(x) &
+                                 0x7fffffffffffffff);  // no sign bit; the comparison that fabs would be is slower
+}
+
+/// Lane by lane; b where either is NaN.
+DEADRAY_HOST_DEVICE Lanes lesser(const Lanes& a, const Lanes& b) { return a < b ? a : b; }
+DEADRAY_HOST_DEVICE Lanes greater(const Lanes& a, const Lanes& b) { return a > b ? a : b; }
+
 DEADRAY_HOST_DEVICE double sum_of(const Lanes& lanes) {
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }

@@ -128,7 +128,7 @@ std::string_view to_string(Method method) noexcept {
 
 at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
   const auto& coordinates = subspace.coordinates;
-  if (coordinates.empty() && subspace.dimension == 1) return to_tensor(subspace.direction).unsqueeze(1);
+  if (coordinates.empty() && subspace.dimension == 1) return to_tensor(subspace.direction()).unsqueeze(1);
   const at::Tensor basis = at::zeros({hidden_size, static_cast<std::int64_t>(coordinates.size())}, fp64());
   for (std::size_t j = 0; j < coordinates.size(); ++j) basis[coordinates[j]][static_cast<std::int64_t>(j)] = 1.0;
   return basis;
@@ -138,9 +138,9 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   const auto start = std::chrono::steady_clock::now();
   const at::Tensor& c = measured.covariance;
   // Without covariance and v* (some gamma_i = 0) the width is not known here: 1 gives the strictest floor.
-  const auto d = c.defined() ? c.size(0) : std::max<std::int64_t>(1, static_cast<std::int64_t>(predicted.direction.size()));
+  const auto d = c.defined() ? c.size(0) : std::max<std::int64_t>(1, static_cast<std::int64_t>(predicted.inverse.size()));
   const at::Tensor basis = c.defined() ? basis_of(predicted, d) : at::Tensor{};
-  const at::Tensor direction = predicted.direction.empty() ? at::Tensor{} : to_tensor(predicted.direction).unsqueeze(1);
+  const at::Tensor direction = predicted.inverse.empty() ? at::Tensor{} : to_tensor(predicted.direction()).unsqueeze(1);
 
   Reading reading;
   reading.tokens = measured.tokens;

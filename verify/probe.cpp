@@ -22,7 +22,7 @@ at::Tensor random_unit_rows(std::int64_t count, std::int64_t d, std::uint64_t se
 /// The rows whose variance decides: the predicted basis, or v* as the control where nothing is predicted.
 at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
   if (predicted.dimension > 0) return basis_of(predicted, d).t().contiguous();
-  if (!predicted.direction.empty()) return to_tensor(predicted.direction).unsqueeze(0);
+  if (!predicted.inverse.empty()) return to_tensor(predicted.direction()).unsqueeze(0);
   return at::empty({0, d}, at::kDouble);
 }
 
@@ -93,8 +93,8 @@ SiteResult SiteProbe::finish() {
   const Reading& decisive = result_.exact ? *result_.exact : result_.deployed ? *result_.deployed : nothing;
   result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive, d);
   result_.schur_null = schur_null(d, decisive.tokens);
-  if (input_ && !result_.predicted.direction.empty() && decisive.tokens > d) {
-    const at::Tensor v = to_tensor(result_.predicted.direction);
+  if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {
+    const at::Tensor v = to_tensor(result_.predicted.direction());
     result_.schur_input = schur_ratio(input_->covariance(), v);
     result_.schur_output = schur_ratio(exact_->moments.covariance(), v);
   }

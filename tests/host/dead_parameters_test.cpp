@@ -95,7 +95,7 @@ TEST_P(DeadParametersStepTest, BiasTakesUpTheConstant) {
   std::mt19937_64 generator(2);
   const Vector u = normals(5, generator);
   Layer moved = layer;
-  add_outer(moved, u, subspace.direction, GetParam());
+  add_outer(moved, u, subspace.direction(), GetParam());
   EXPECT_GT(movement(layer, moved), 1e-3 * GetParam()) << "negative control: without the bias's share the outputs move";
   for (std::size_t j = 0; j < u.size(); ++j) moved.bias[j] -= GetParam() * u[j] * *subspace.constant / subspace.inverse_norm;
   EXPECT_LE(movement(layer, moved), rounding(GetParam()));
@@ -108,7 +108,7 @@ TEST_P(DeadParametersStepTest, WeightAloneIsDeadWithoutBeta) {
   std::mt19937_64 generator(4);
   const Vector u = normals(5, generator);
   Layer moved = layer, control = layer;
-  add_outer(moved, u, subspace.direction, GetParam());
+  add_outer(moved, u, subspace.direction(), GetParam());
   EXPECT_LE(movement(layer, moved), rounding(GetParam()));
   Vector other = normals(12, generator);
   const double norm = std::sqrt(std::inner_product(other.begin(), other.end(), other.begin(), 0.0));
@@ -137,7 +137,7 @@ TEST_P(DeadParametersStepTest, ShiftOfBetaIsCompensatedByAllConsumersAtOnce) {
       u[j] -= bare.weight[j * 12 + i] * a[i] * subspace.inverse_norm / denominator;
       bias_moved.bias[j] -= with_bias.weight[j * 12 + i] * a[i];
     }
-  add_outer(bare_moved, u, subspace.direction, 1.0);
+  add_outer(bare_moved, u, subspace.direction(), 1.0);
   // The compensation divides by c + <1/gamma, a>, which amplifies rounding by the step over it.
   EXPECT_LE(movement(bare, bare_moved), rounding(GetParam()) * (1 + GetParam() * subspace.inverse_norm / std::fabs(denominator)) * 10);
   EXPECT_LE(movement(with_bias, bias_moved), rounding(GetParam()));
@@ -169,7 +169,7 @@ TEST_P(DeadParametersStepTest, RmsNormHasNone) {
   const DeadSubspace subspace = predict(NormKind::rmsnorm, layer.gamma, {});
   std::mt19937_64 generator(11);
   Layer moved = layer;
-  add_outer(moved, normals(5, generator), subspace.direction, GetParam());
+  add_outer(moved, normals(5, generator), subspace.direction(), GetParam());
   EXPECT_GT(movement(layer, moved), 1e-3 * GetParam());
   const auto counts = dead_parameters(site_of(layer, {consumer("q", 5, false), consumer("k", 2, true)}), subspace);
   for (const auto& c : counts) {

@@ -32,8 +32,8 @@ Measured measure(const at::Tensor& h, const DeadSubspace& predicted, const at::T
   };
   if (predicted.dimension > 0) {
     measured.basis_variance = project(basis.t());
-  } else if (!predicted.direction.empty()) {
-    measured.basis_variance = project(tensor_of(predicted.direction).unsqueeze(0));
+  } else if (!predicted.inverse.empty()) {
+    measured.basis_variance = project(tensor_of(predicted.direction()).unsqueeze(0));
   }
   const at::Tensor random = gaussian(16, d, 99);
   measured.random_variances = project(random / random.norm(2, {1}, true));
@@ -102,7 +102,7 @@ TEST(JudgeTest, ConfirmsDeadCoordinatesOfALayerNormAndOfAnRmsNorm) {
   for (const double tiny : {0.0, 1e-12}) {
     LayerNormCase c;
     for (const std::int64_t i : {3, 10, 40}) c.gamma[i].fill_(tiny);
-    const std::vector<double> direction = tiny > 0 ? predicting(1 / c.gamma).direction : std::vector<double>{};
+    const std::vector<double> direction = tiny > 0 ? predicting(1 / c.gamma).direction() : std::vector<double>{};
     const DeadSubspace predicted = predicting_coordinates({3, 10, 40}, direction);
     const at::Tensor rms = c.x / c.x.square().mean(1, true).sqrt() * c.gamma;
     for (const Method method : {Method::eigh, Method::certificate, Method::directional}) {
@@ -310,7 +310,7 @@ TEST(ReadTest, MeasuresTheAngleToVStarBesideACoordinateSubspace) {
   LayerNormCase c;
   for (const std::int64_t i : {3, 10, 40}) c.gamma[i].fill_(1e-12);
   c.gamma[10].fill_(1e-14);  // v* is e_10 but for 1 %
-  const DeadSubspace predicted = predicting_coordinates({3, 10, 40}, predicting(1 / c.gamma).direction);
+  const DeadSubspace predicted = predicting_coordinates({3, 10, 40}, predicting(1 / c.gamma).direction());
   const Reading r = read(Method::eigh, predicted, measure(c.h(), predicted, c.beta));
   ASSERT_EQ(r.principal_cosines.size(), 3u);
   for (const double cosine : r.principal_cosines) EXPECT_GT(cosine, 0.9999);
@@ -326,7 +326,7 @@ TEST(ReadTest, UsesVStarAsTheChanceControlOfAnRmsNorm) {
   const Measured measured{.tokens = 1000, .covariance = c, .basis_variance = tensor_of({0.5})};
   const Reading r = read(Method::eigh, control, measured);
   EXPECT_TRUE(r.principal_cosines.empty());
-  EXPECT_NEAR(*r.abs_cos, std::abs(q.select(1, 0).dot(tensor_of(control.direction)).item<double>()), 1e-10);
+  EXPECT_NEAR(*r.abs_cos, std::abs(q.select(1, 0).dot(tensor_of(control.direction())).item<double>()), 1e-10);
   EXPECT_GT(*r.chance_p, 1e-4);
   EXPECT_EQ(r.lambda_v, 0.5);
   EXPECT_EQ(r.dimension, 0);

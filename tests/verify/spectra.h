@@ -79,15 +79,18 @@ inline std::vector<Spectrum> hard_spectra(std::int64_t d) {
 inline DeadSubspace predicting(const at::Tensor& v) {
   DeadSubspace subspace;
   subspace.dimension = 1;
-  subspace.direction = vector_of(v / v.norm());
+  const std::vector<double> direction = vector_of(v / v.norm());
+  subspace.inverse.assign(direction.begin(), direction.end());
+  subspace.inverse_norm = 1.0;
   return subspace;
 }
 
-inline DeadSubspace predicting_coordinates(std::vector<std::int64_t> coordinates, std::vector<double> direction = {}) {
+inline DeadSubspace predicting_coordinates(std::vector<std::int64_t> coordinates, const std::vector<double>& direction = {}) {
   DeadSubspace subspace;
   subspace.dimension = static_cast<std::int64_t>(coordinates.size());
   subspace.coordinates = std::move(coordinates);
-  subspace.direction = std::move(direction);
+  subspace.inverse.assign(direction.begin(), direction.end());
+  subspace.inverse_norm = 1.0;
   return subspace;
 }
 
