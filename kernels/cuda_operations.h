@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
 #include "kernels/norm_recompute.h"
@@ -11,6 +12,18 @@ namespace deadray::kernels {
 
 /// What the module deadray_cuda offers to a program that loads it: the functions of namespace cuda, each documented in its own header.
 struct CudaOperations {
+  decltype(&cuda::create_context) create_context;
+  decltype(&cuda::destroy_context) destroy_context;
+  decltype(&cuda::device_count) device_count;
+  decltype(&cuda::device_info) device_info;
+  decltype(&cuda::allocate) allocate;
+  decltype(&cuda::release) release;
+  decltype(&cuda::copy) copy;
+  decltype(&cuda::clear) clear;
+  decltype(&cuda::synchronize) synchronize;
+  decltype(&cuda::create_stream) create_stream;
+  decltype(&cuda::destroy_stream) destroy_stream;
+  decltype(&cuda::wait_for) wait_for;
   decltype(&cuda::random_normal) random_normal;
   decltype(&cuda::random_uniform_int) random_uniform_int;
   decltype(&cuda::norm_recompute) norm_recompute;

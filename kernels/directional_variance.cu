@@ -1,24 +1,22 @@
 #include <algorithm>
 
-#include "kernels/cuda_check.cuh"
+#include "kernels/cuda_operation.cuh"
 #include "kernels/directional_variance.h"
 #include "kernels/row_statistics.cuh"
 
 namespace deadray::kernels::cuda {
 namespace {
 
-constexpr int kRows = 2, kDirections = 4;         // whose dot products a block forms at once
-constexpr std::int64_t kPartials = 1056;          // most blocks, each with moments of its own: 8 for each of an H100's processors
-constexpr std::size_t kDefaultShared = 48 << 10;  // beyond this a kernel must ask
+constexpr int kRows = 2, kDirections = 4;  // whose dot products a block forms at once
+constexpr std::int64_t kPartials = 1056;   // most blocks, each with moments of its own: 8 for each of an H100's processors
 
 /// Each block takes rows kRows at a time into shared memory, normalises them there and adds <v_k, h> to its own moments: partials[block,
 /// k].
 template <typename T>
 __global__ void directional_variance_kernel(const T* x, Rows rows, NormArguments norm, const double* directions, std::int64_t n_directions,
                                             RunningMoments* partials) {
-  extern __shared__ double shared[];
   __shared__ double scratch[kMaxWarps * kRows * kDirections];
-  T* const tile = reinterpret_cast<T*>(shared);
+  T* const tile = dynamic_shared<T>();
   const std::int64_t n = rows.hidden_size;
   RunningMoments* const own = partials + blockIdx.x * n_directions;
   for (std::int64_t k = threadIdx.x; k < n_directions; k += blockDim.x) own[k] = RunningMoments{};
@@ -75,25 +73,18 @@ std::size_t directional_variance_workspace(std::int64_t n_directions) {
 void directional_variance(const Rows& rows, const NormArguments& norm, const double* directions, std::int64_t n_directions,
                           RunningMoments* moments, void* workspace, Stream stream) {
   if (rows.n_tokens == 0 || rows.hidden_size == 0 || n_directions == 0) return;  // an empty grid is a launch error
-  const auto checked = [&](cudaError_t status, const char* call) {
-    check(status, call, "directional_variance",
-          {{"n_tokens", rows.n_tokens}, {"hidden_size", rows.hidden_size}, {"n_directions", n_directions}});
-  };
+  const Operation operation("directional_variance",
+                            {{"n_tokens", rows.n_tokens}, {"hidden_size", rows.hidden_size}, {"n_directions", n_directions}});
   auto* partials = static_cast<RunningMoments*>(workspace);
   const std::int64_t blocks = std::min(kPartials, (rows.n_tokens + kRows - 1) / kRows);
   with_element_type(rows, [&](auto x) {
     const std::size_t tile_bytes = static_cast<std::size_t>(kRows * rows.hidden_size) * sizeof *x;
     const auto kernel = directional_variance_kernel<std::remove_const_t<std::remove_pointer_t<decltype(x)>>>;
-    if (tile_bytes + sizeof(double) * kMaxWarps * kRows * kDirections > kDefaultShared) {
-      checked(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(tile_bytes)),
-              "cudaFuncSetAttribute");
-    }
-    kernel<<<static_cast<unsigned>(blocks), threads_for(rows.hidden_size), tile_bytes, stream>>>(x, rows, norm, directions, n_directions,
-                                                                                                 partials);
+    operation.launch(kernel, {static_cast<unsigned>(blocks), threads_for(rows.hidden_size), tile_bytes, stream}, x, rows, norm, directions,
+                     n_directions, partials);
   });
-  checked(cudaGetLastError(), "launch");
-  merge_partials_kernel<<<static_cast<unsigned>((n_directions + 127) / 128), 128, 0, stream>>>(partials, blocks, n_directions, moments);
-  checked(cudaGetLastError(), "launch of the merge");
+  operation.launch(merge_partials_kernel, {static_cast<unsigned>((n_directions + 127) / 128), 128, 0, stream}, partials, blocks,
+                   n_directions, moments);
 }
 
 }  // namespace deadray::kernels::cuda

@@ -9,9 +9,10 @@
 /// finite.
 namespace deadray::kernels {
 
-enum class NormType { layernorm, rmsnorm };
+enum class NormType { layernorm, rmsnorm, identity };
 
-/// A norm: out = gamma * z + (beta - shift), z = (x - mean) / sqrt(var + eps) for LayerNorm, x / sqrt(mean(x^2) + eps) for RMSNorm.
+/// A norm: out = gamma * z + (beta - shift), z = (x - mean) / sqrt(var + eps) for LayerNorm, x / sqrt(mean(x^2) + eps) for RMSNorm,
+/// x itself for identity.
 /// Pointers are [hidden_size] FP64 in the rows' memory (host or device), or null: gamma 1, beta 0, shift 0.
 struct NormArguments {
   NormType type = NormType::layernorm;
@@ -25,6 +26,9 @@ struct NormArguments {
 struct RowStatistics {
   double mean, correction, scale;
 };
+
+/// Leaves x as it is.
+DEADRAY_HOST_DEVICE RowStatistics identity_statistics() { return {0.0, 0.0, 1.0}; }
 
 /// 1/sqrt(variance + eps); 0 where both vanish, so that a row without variance normalises to 0 rather than to NaN.
 DEADRAY_HOST_DEVICE double norm_scale(double variance, double eps) {

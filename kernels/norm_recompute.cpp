@@ -33,6 +33,7 @@ DEADRAY_HOST_DEVICE RowSums row_sums(const T* x, std::int64_t n, double centre) 
 
 template <typename T>
 DEADRAY_HOST_DEVICE RowStatistics row_statistics(const T* x, std::int64_t n, NormType type, double eps) {
+  if (type == NormType::identity) return identity_statistics();
   if (type == NormType::rmsnorm) return rmsnorm_statistics(row_sums(x, n, 0.0).squares, n, eps);
   const double mean = row_sums(x, n, 0.0).sum / static_cast<double>(n);
   const RowSums centred = row_sums(x, n, mean);

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda_check.cuh"
+#include "kernels/cuda_operation.cuh"
 #include "kernels/norm_recompute.h"
 #include "kernels/row_statistics.cuh"
 
@@ -28,8 +28,11 @@ __global__ void norm_recompute_kernel(const T* x, Rows rows, NormArguments norm,
 void norm_recompute(const Rows& rows, const NormArguments& norm, double* out, Stream stream) {
   if (rows.n_tokens == 0 || rows.hidden_size == 0) return;  // an empty grid is a launch error
   const auto blocks = static_cast<unsigned>(std::min(kMaxBlocks, rows.n_tokens));
-  with_element_type(rows, [&](auto x) { norm_recompute_kernel<<<blocks, threads_for(rows.hidden_size), 0, stream>>>(x, rows, norm, out); });
-  check(cudaGetLastError(), "launch", "norm_recompute", {{"n_tokens", rows.n_tokens}, {"hidden_size", rows.hidden_size}});
+  const Operation operation("norm_recompute", {{"n_tokens", rows.n_tokens}, {"hidden_size", rows.hidden_size}});
+  with_element_type(rows, [&](auto x) {
+    const auto kernel = norm_recompute_kernel<std::remove_const_t<std::remove_pointer_t<decltype(x)>>>;
+    operation.launch(kernel, {blocks, threads_for(rows.hidden_size), 0, stream}, x, rows, norm, out);
+  });
 }
 
 }  // namespace deadray::kernels::cuda

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda_check.cuh"
+#include "kernels/cuda_operation.cuh"
 #include "kernels/normal_arithmetic.h"
 #include "kernels/philox.h"
 #include "kernels/random_normal.h"
@@ -45,25 +45,25 @@ __global__ void draw_kernel(std::uint64_t seed, std::uint64_t stream, std::int64
 }
 
 template <typename T, typename Draw>
-void launch(const char* operation, std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, Draw draw, T* out,
-            Stream cuda_stream) {
+void draw(const char* name, std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, Draw values, T* out,
+          Stream cuda_stream) {
   if (count == 0) return;  // an empty grid is a launch error
   const std::int64_t counters = (count / kRandomGroup + 2) * kRandomLanes;
   const auto blocks = static_cast<unsigned>(std::min(kMaxBlocks, (counters + kThreads - 1) / kThreads));
-  draw_kernel<<<blocks, kThreads, 0, cuda_stream>>>(seed, stream, first, count, draw, out);
-  check(cudaGetLastError(), "launch", operation, {{"first", first}, {"count", count}});
+  const Operation operation(name, {{"first", first}, {"count", count}});
+  operation.launch(draw_kernel<T, Draw>, {blocks, kThreads, 0, cuda_stream}, seed, stream, first, count, values, out);
 }
 
 }  // namespace
 
 void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, float deviation, float* out,
                    Stream cuda_stream) {
-  launch("random_normal", seed, stream, first, count, DrawNormal{deviation}, out, cuda_stream);
+  draw("random_normal", seed, stream, first, count, DrawNormal{deviation}, out, cuda_stream);
 }
 
 void random_uniform_int(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, std::uint64_t bound,
                         std::int64_t* out, Stream cuda_stream) {
-  launch("random_uniform_int", seed, stream, first, count, DrawBelow{bound}, out, cuda_stream);
+  draw("random_uniform_int", seed, stream, first, count, DrawBelow{bound}, out, cuda_stream);
 }
 
 }  // namespace deadray::kernels::cuda

@@ -39,6 +39,10 @@ __device__ void block_sum(double (&values)[n], double* scratch) {
 template <int n_rows, typename T>
 __device__ void block_row_statistics(const T* (&x)[n_rows], std::int64_t hidden_size, NormType type, double eps, double* scratch,
                                      RowStatistics (&statistics)[n_rows]) {
+  if (type == NormType::identity) {
+    for (int r = 0; r < n_rows; ++r) statistics[r] = identity_statistics();
+    return;
+  }
   double sums[n_rows] = {};
   for (std::int64_t i = threadIdx.x; i < hidden_size; i += blockDim.x) {
     for (int r = 0; r < n_rows; ++r) {

@@ -1,0 +1,107 @@
+#include "kernels/cuda_context.cuh"
+
+namespace deadray::kernels::cuda {
+namespace {
+
+constexpr std::size_t kBlasWorkspace = 32 << 20;  // what cuBLAS recommends for sm_90 and later
+
+}  // namespace
+
+Context* create_context(int device) {
+  const Operation operation("create_context", {{"device", device}});
+  operation.check(cudaSetDevice(device), "cudaSetDevice");
+  auto* context = new Context;
+  context->device = device;
+  try {
+    operation.check(cudaMalloc(&context->blas_workspace, kBlasWorkspace), "cudaMalloc");
+    operation.check(cublasCreate(&context->blas), "cublasCreate");
+    operation.check(cublasSetWorkspace(context->blas, context->blas_workspace, kBlasWorkspace), "cublasSetWorkspace");
+    operation.check(cusolverDnCreate(&context->solver), "cusolverDnCreate");
+    operation.check(cusolverDnCreateParams(&context->solver_parameters), "cusolverDnCreateParams");
+  } catch (...) {
+    destroy_context(context);
+    throw;
+  }
+  return context;
+}
+
+void destroy_context(Context* context) noexcept {
+  if (!context) return;
+  if (context->solver_parameters) cusolverDnDestroyParams(context->solver_parameters);
+  if (context->solver) cusolverDnDestroy(context->solver);
+  if (context->blas) cublasDestroy(context->blas);
+  cudaFree(context->blas_workspace);
+  delete context;
+}
+
+void Context::use(Stream stream, const Operation& operation) {
+  operation.check(cublasSetStream(blas, stream), "cublasSetStream");
+  operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace), "cublasSetWorkspace");  // cublasSetStream takes it away
+  operation.check(cusolverDnSetStream(solver, stream), "cusolverDnSetStream");
+}
+
+int device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+
+DeviceInfo device_info(int device) {
+  const Operation operation("device_info", {{"device", device}});
+  cudaDeviceProp properties;
+  operation.check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  operation.check(cudaSetDevice(device), "cudaSetDevice");
+  DeviceInfo info{properties.name, properties.major, properties.minor, properties.multiProcessorCount};
+  operation.check(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "cudaMemGetInfo");
+  return info;
+}
+
+void* allocate(std::size_t bytes, bool host) {
+  const Operation operation("allocate", {{"bytes", static_cast<std::int64_t>(bytes)}});
+  void* memory = nullptr;
+  if (host) {
+    operation.check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+  } else {
+    operation.check(cudaMalloc(&memory, bytes), "cudaMalloc");
+  }
+  return memory;
+}
+
+void release(void* memory, bool host) noexcept { host ? cudaFreeHost(memory) : cudaFree(memory); }
+
+void copy(void* to, const void* from, std::size_t bytes, Stream stream) {
+  const Operation operation("copy", {{"bytes", static_cast<std::int64_t>(bytes)}});
+  operation.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "cudaMemcpyAsync");
+}
+
+void clear(void* memory, std::size_t bytes, Stream stream) {
+  const Operation operation("clear", {{"bytes", static_cast<std::int64_t>(bytes)}});
+  operation.check(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");
+}
+
+void synchronize(Stream stream) {
+  const Operation operation("synchronize", {});
+  operation.check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+}
+
+Stream create_stream() {
+  const Operation operation("create_stream", {});
+  Stream stream = nullptr;
+  operation.check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
+void destroy_stream(Stream stream) noexcept { cudaStreamDestroy(stream); }
+
+void wait_for(Stream stream, Stream other) {
+  const Operation operation("wait_for", {});
+  cudaEvent_t event = nullptr;
+  operation.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  const cudaError_t recorded = cudaEventRecord(event, other),
+                    waiting = recorded == cudaSuccess ? cudaStreamWaitEvent(stream, event) : recorded;
+  cudaEventDestroy(event);  // is freed when it has happened
+  operation.check(waiting, "cudaStreamWaitEvent");
+}
+
+}  // namespace deadray::kernels::cuda

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels/host_device.h"
+
+/// What a caller needs of a device besides the operations, so that it need not know the CUDA run time.
+namespace deadray::kernels::cuda {
+
+/// cuBLAS and cuSOLVER handles of one device with a workspace of their own: no call allocates. For one thread at a time.
+struct Context;
+Context* create_context(int device);              ///< makes `device` current. @throws CudaError
+void destroy_context(Context* context) noexcept;  ///< null is fine
+
+struct DeviceInfo {
+  std::string name;
+  int major = 0, minor = 0, multiprocessors = 0;
+  std::size_t total_bytes = 0, free_bytes = 0;
+};
+int device_count();  ///< 0 without a device or a driver
+DeviceInfo device_info(int device);
+
+/// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind out_of_memory
+void* allocate(std::size_t bytes, bool host = false);
+void release(void* memory, bool host = false) noexcept;
+/// Either side may be the host; asynchronous on `stream` as far as page-locked memory allows. @throws CudaError
+void copy(void* to, const void* from, std::size_t bytes, Stream stream);
+void clear(void* memory, std::size_t bytes, Stream stream);
+void synchronize(Stream stream);  ///< @throws CudaError, of earlier asynchronous work too
+
+Stream create_stream();
+void destroy_stream(Stream stream) noexcept;
+/// Work put on `stream` from now on waits for what is on `other` now.
+void wait_for(Stream stream, Stream other);
+
+}  // namespace deadray::kernels::cuda

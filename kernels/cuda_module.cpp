@@ -1,0 +1,25 @@
+#include "kernels/cuda_operations.h"
+
+extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOperations* deadray_cuda_operations(std::size_t table_bytes) {
+  namespace cuda = deadray::kernels::cuda;
+  static constexpr deadray::kernels::CudaOperations kOperations = {
+      .create_context = &cuda::create_context,
+      .destroy_context = &cuda::destroy_context,
+      .device_count = &cuda::device_count,
+      .device_info = &cuda::device_info,
+      .allocate = &cuda::allocate,
+      .release = &cuda::release,
+      .copy = &cuda::copy,
+      .clear = &cuda::clear,
+      .synchronize = &cuda::synchronize,
+      .create_stream = &cuda::create_stream,
+      .destroy_stream = &cuda::destroy_stream,
+      .wait_for = &cuda::wait_for,
+      .random_normal = &cuda::random_normal,
+      .random_uniform_int = &cuda::random_uniform_int,
+      .norm_recompute = &cuda::norm_recompute,
+      .directional_variance_workspace = &cuda::directional_variance_workspace,
+      .directional_variance = &cuda::directional_variance,
+  };
+  return table_bytes == sizeof kOperations ? &kOperations : nullptr;
+}

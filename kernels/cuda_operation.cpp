@@ -1,0 +1,104 @@
+#include "kernels/cuda_operation.cuh"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/cuda_error.h"
+
+namespace deadray::kernels::cuda {
+namespace {
+
+using Kind = CudaError::Kind;
+
+Kind kind_of(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return Kind::out_of_memory;
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorInvalidDevice:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorNoKernelImageForDevice:
+      return Kind::no_device;
+    default:
+      return Kind::other;
+  }
+}
+
+/// "device 0 (NVIDIA H100, sm_90)", or "no device". Clears no error but its own.
+std::string current_device() {
+  int device = 0;
+  cudaDeviceProp properties;
+  if (cudaGetDevice(&device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) {
+    cudaGetLastError();
+    return "no device";
+  }
+  return "device " + std::to_string(device) + " (" + properties.name + ", sm_" + std::to_string(properties.major) +
+         std::to_string(properties.minor) + ")";
+}
+
+nvtxDomainHandle_t nvtx_domain() {
+  static const nvtxDomainHandle_t domain = nvtxDomainCreateA("deadray");
+  return domain;
+}
+
+const char* name_of(cusolverStatus_t status) {
+  switch (status) {
+    case CUSOLVER_STATUS_NOT_INITIALIZED:
+      return "CUSOLVER_STATUS_NOT_INITIALIZED";
+    case CUSOLVER_STATUS_ALLOC_FAILED:
+      return "CUSOLVER_STATUS_ALLOC_FAILED";
+    case CUSOLVER_STATUS_INVALID_VALUE:
+      return "CUSOLVER_STATUS_INVALID_VALUE";
+    case CUSOLVER_STATUS_EXECUTION_FAILED:
+      return "CUSOLVER_STATUS_EXECUTION_FAILED";
+    case CUSOLVER_STATUS_INTERNAL_ERROR:
+      return "CUSOLVER_STATUS_INTERNAL_ERROR";
+    case CUSOLVER_STATUS_NOT_SUPPORTED:
+      return "CUSOLVER_STATUS_NOT_SUPPORTED";
+    default:
+      return "cuSOLVER status";
+  }
+}
+
+}  // namespace
+
+Operation::Operation(const char* name, std::initializer_list<Extent> shape) : name_(name), n_extents_(std::min(shape.size(), kMaxExtents)) {
+  std::copy_n(shape.begin(), n_extents_, shape_);
+  nvtxEventAttributes_t event{};
+  event.version = NVTX_VERSION;
+  event.size = NVTX_EVENT_ATTRIB_STRUCT_SIZE;
+  event.messageType = NVTX_MESSAGE_TYPE_ASCII;
+  event.message.ascii = name;
+  nvtxDomainRangePushEx(nvtx_domain(), &event);
+}
+
+Operation::~Operation() { nvtxDomainRangePop(nvtx_domain()); }
+
+void Operation::fail(CudaError::Kind kind, const char* call, const std::string& status) const {
+  std::string message = std::string(name_) + "[";
+  for (std::size_t i = 0; i < n_extents_; ++i)
+    message += (i > 0 ? ", " : "") + std::string(shape_[i].name) + "=" + std::to_string(shape_[i].value);
+  throw CudaError(kind, message + "] on " + current_device() + ": " + call + " gave " + status);
+}
+
+void Operation::check(cudaError_t status, const char* call) const {
+  if (status == cudaSuccess) return;
+  fail(kind_of(status), call, std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status));
+}
+
+void Operation::check(cublasStatus_t status, const char* call) const {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail(status == CUBLAS_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other, call,
+       std::string(cublasGetStatusName(status)) + ": " + cublasGetStatusString(status));
+}
+
+void Operation::check(cusolverStatus_t status, const char* call) const {
+  if (status == CUSOLVER_STATUS_SUCCESS) return;
+  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other, call,
+       std::string(name_of(status)) + " (" + std::to_string(static_cast<int>(status)) + ")");
+}
+
+}  // namespace deadray::kernels::cuda

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <cusolverDn.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "kernels/cuda_error.h"
+#include "kernels/host_device.h"
+
+namespace deadray::kernels::cuda {
+
+/// One extent of an operation's arguments, for messages.
+struct Extent {
+  const char* name;
+  std::int64_t value;
+};
+
+/// How a kernel is launched.
+struct Launch {
+  dim3 blocks, threads;
+  std::size_t shared_bytes = 0;
+  Stream stream = nullptr;
+};
+
+/// One call of an operation: a range in a profiler's timeline for as long as it lives, and the name, shapes and device of every failure.
+class Operation {
+ public:
+  Operation(const char* name, std::initializer_list<Extent> shape);
+  ~Operation();
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  /// @throws CudaError unless the status is success
+  void check(cudaError_t status, const char* call) const;
+  void check(cublasStatus_t status, const char* call) const;
+  void check(cusolverStatus_t status, const char* call) const;
+
+  /// Asynchronous. @throws CudaError when the launch itself fails
+  template <class... Parameters, class... Arguments>
+  void launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const;
+
+ private:
+  [[noreturn]] void fail(CudaError::Kind kind, const char* call, const std::string& status) const;
+
+  static constexpr std::size_t kMaxExtents = 6;
+  const char* name_;
+  Extent shape_[kMaxExtents];
+  std::size_t n_extents_;
+};
+
+constexpr std::size_t kDefaultShared = 48 << 10;  // beyond this a kernel must ask
+
+#if defined(__CUDACC__)
+/// The block's dynamic shared memory.
+template <class T>
+__device__ T* dynamic_shared() {
+  extern __shared__ __align__(16) unsigned char deadray_dynamic_shared[];
+  return reinterpret_cast<T*>(deadray_dynamic_shared);
+}
+#elif defined(DEADRAY_SIMT)
+template <class T>
+T* dynamic_shared() {
+  return static_cast<T*>(simt::dynamic_shared());
+}
+#endif
+
+#if defined(__CUDACC__) || defined(DEADRAY_SIMT)
+template <class... Parameters, class... Arguments>
+void Operation::launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const {
+#if defined(__CUDACC__)
+  if (how.shared_bytes > kDefaultShared) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(how.shared_bytes)),
+          "cudaFuncSetAttribute");
+  }
+  kernel<<<how.blocks, how.threads, how.shared_bytes, how.stream>>>(arguments...);
+  check(cudaGetLastError(), "launch");
+#else
+  simt::run(how.blocks, how.threads, how.shared_bytes, [&] { kernel(arguments...); });
+#endif
+}
+#endif
+
+}  // namespace deadray::kernels::cuda

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda_operations.h"
+
+namespace deadray::testing {
+
+/// Where the operations come from: libdeadray_cuda.so, or the emulation of tests/simt.
+inline std::string module_path() {
+  const char* given = std::getenv("DEADRAY_KERNELS");
+  return given ? given : DEADRAY_CUDA_MODULE;
+}
+
+/// In the emulation a test takes its smaller shapes.
+inline bool emulated() { return module_path().find("simt") != std::string::npos; }
+
+inline const kernels::CudaOperations& operations() { return kernels::load_cuda_operations(module_path().c_str()); }
+
+/// Skipped, visibly, where there is no device.
+class DeviceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (operations().device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  }
+};
+
+/// An array of the device's memory; freed with it.
+template <class T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(std::size_t size) : size_(size), data_(static_cast<T*>(operations().allocate(size * sizeof(T), false))) {}
+  explicit DeviceArray(std::span<const T> values) : DeviceArray(values.size()) { upload(values); }
+  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(std::span<const T>(values)) {}
+  ~DeviceArray() { operations().release(data_, false); }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+
+  T* data() { return data_; }
+  void upload(std::span<const T> values) {
+    operations().copy(data_, values.data(), values.size_bytes(), nullptr);
+    operations().synchronize(nullptr);
+  }
+  std::vector<T> download() const {
+    std::vector<T> values(size_);
+    operations().copy(values.data(), data_, size_ * sizeof(T), nullptr);
+    operations().synchronize(nullptr);  // reports what went wrong in a kernel before
+    return values;
+  }
+
+ private:
+  std::size_t size_;
+  T* data_;
+};
+
+/// The libraries' handles of device 0.
+class DeviceContext {
+ public:
+  DeviceContext() : context_(operations().create_context(0)) {}
+  ~DeviceContext() { operations().destroy_context(context_); }
+  DeviceContext(const DeviceContext&) = delete;
+  DeviceContext& operator=(const DeviceContext&) = delete;
+  operator kernels::cuda::Context&() { return *context_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  kernels::cuda::Context* context_;
+};
+
+}  // namespace deadray::testing
