@@ -75,7 +75,9 @@ void jacobi(cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, 
   for (std::int64_t j = 0; j < n; ++j) {
     const std::int64_t from = order[static_cast<std::size_t>(j)];
     w[j] = j < count ? value(from) : kNaN;
-    for (std::int64_t i = 0; i < n; ++i) a[i + j * lda] = j < count ? v[static_cast<std::size_t>(i + from * n)] : kNaN;
+    const double* const vector = v.data() + from * n;
+    const double length = std::sqrt(std::inner_product(vector, vector + n, vector, 0.0));  // equal angles round alike: it drifts
+    for (std::int64_t i = 0; i < n; ++i) a[i + j * lda] = j < count ? vector[i] / length : kNaN;
   }
 }
 
