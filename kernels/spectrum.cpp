@@ -13,8 +13,9 @@ namespace deadray::kernels::cuda {
 namespace {
 
 constexpr double kRoundoff = 0x1p-53, kLargestMeasure = 30.0;
-constexpr int kMaxSweeps = 30;          // a Jacobi method that converges at all needs about ten
-constexpr int kLargestExponent = 1022;  // 2^±1022 are normal numbers
+constexpr int kMaxSweeps = 30;                 // a Jacobi method that converges at all needs about ten
+constexpr std::int64_t kLargestSyevj = 26754;  // 3 n^2 in an int
+constexpr int kLargestExponent = 1022;         // 2^±1022 are normal numbers
 
 struct Bytes {
   std::size_t device = 0, host = 0;
@@ -25,7 +26,7 @@ Bytes syevd_bytes(Context& context, const Operation& operation, std::int64_t n) 
   void* const any = context.blas_workspace;  // a query reads no matrix
   operation.check(cusolverDnXsyevd_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER,
                                               n, CUDA_R_64F, any, n, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevd_bufferSize, which serves n up to about 23000 (the certificate needs no eigensolver),");
+                  "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on; the certificate needs no eigensolver)");
   return bytes;
 }
 
@@ -37,7 +38,7 @@ Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n)
   operation.check(cusolverDnXsyevdx_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUSOLVER_EIG_RANGE_I,
                                                CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, any, n, &low, &high, 1, n, &found, CUDA_R_64F, any,
                                                CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevdx_bufferSize, which serves n up to about 23000 (the certificate needs no eigensolver),");
+                  "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on; the certificate needs no eigensolver)");
   return bytes;
 }
 
@@ -65,7 +66,7 @@ std::size_t syevj_bytes(Context& context, const Operation& operation, std::int64
   operation.check(cusolverDnDsyevj_bufferSize(context.solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, size, any, size, any,
                                               &count, parameters.get()),
                   "cusolverDnDsyevj_bufferSize");
-  if (count < 0) operation.fail(CudaError::Kind::other, "cusolverDnDsyevj_bufferSize gave " + std::to_string(count));
+  if (n > kLargestSyevj) operation.fail(CudaError::Kind::other, "cusolverDnDsyevj_bufferSize overflows its int");
   return static_cast<std::size_t>(count) * sizeof(double);
 }
 

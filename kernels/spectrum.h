@@ -17,15 +17,15 @@ constexpr const char* to_string(EighDriver driver) noexcept {
   return driver == EighDriver::syevd ? "Xsyevd" : driver == EighDriver::syevdx ? "Xsyevdx" : "Dsyevj";
 }
 
-/// Measured on the device after every call. Accepted up to 30 each, LAPACK's own threshold.
+/// Measured on the device after every call. Accepted up to 30 each, the threshold of LAPACK's own tests.
 struct EighResult {
   EighDriver driver;
   double residual;       ///< |A V - V Lambda|_F / (n u |A|_F), u = 2^-53; 0 for the zero matrix
   double orthogonality;  ///< |V^T V - 1|_F / (n u)
 };
 
-/// Bytes of device memory for eigh() and eigh_bottom() of this size, near 4 n^2 doubles; both keep a copy of the matrix there for the check
-/// and the next driver. @throws CudaError where n is more than cuSOLVER serves: near 23000 for versions at hand
+/// Bytes of device memory for eigh() and eigh_bottom() of this size, a few n^2 doubles; both keep a copy of the matrix there for the check
+/// and the next driver. @throws CudaError where n is more than cuSOLVER serves: n near 23000 is reported of CUDA 12
 std::size_t eigh_workspace(Context& context, std::int64_t n);
 
 /// All eigenvalues, ascending, and eigenvectors: column k of `a` belongs to eigenvalues[k]. cusolverDnXsyevd; where that fails or its

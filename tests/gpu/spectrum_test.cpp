@@ -249,6 +249,13 @@ TEST_F(EighFaultTest, TheBottomHasThreeDrivers) {
   }
 }
 
+// The first vector leans towards the last: two elements of V^T V are off by 20 n u/sqrt(2).
+TEST_F(EighFaultTest, MeasuresHowFarVectorsAreFromOrthogonal) {
+  const double own = solve(a_).check.orthogonality;
+  const Fault fault("XSYEVD", "skew");
+  EXPECT_NEAR(solve(a_).check.orthogonality, 20, own + 0.1);
+}
+
 TEST_F(EighFaultTest, NamesBothFailures) {
   const Fault first("XSYEVD", "info");
   for (const auto& [fault, part] : {std::pair<const char*, const char*>{"status", "cusolverDnDsyevj gave CUSOLVER_STATUS_EXECUTION_FAILED"},

@@ -13,7 +13,7 @@
 /// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and one cyclic Jacobi method behind all
 /// three eigensolvers. They read the triangle that is named, and spoil the whole workspace that they asked for. DEADRAY_SIMT_XSYEVD,
 /// …_XSYEVDX and …_DSYEVJ make that solver go wrong: "status", "info", "nan", "value" (one eigenvalue off by 1e-9 of the largest), "vector"
-/// (one eigenvector turned by 1e-9), "order".
+/// (one eigenvector turned by 1e-9), "order", "skew" (the orthogonality is 20 n u).
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -94,6 +94,9 @@ cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std:
   if (mode == "nan") a[last * lda] = kNaN;
   if (mode == "value") w[last / 2] += 1e-9 * w[last];
   if (mode == "vector") turn(a, a + last * lda, n, 1, std::cos(1e-9), std::sin(1e-9));
+  if (mode == "skew") {
+    for (std::int64_t i = 0; i < n; ++i) a[i] += 20 * static_cast<double>(n) * 0x1p-53 / std::sqrt(2.0) * a[i + last * lda];
+  }
   if (mode == "order") {
     std::swap(w[0], w[last]);
     std::swap_ranges(a, a + n, a + last * lda);
