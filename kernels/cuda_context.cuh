@@ -3,6 +3,9 @@
 #include <cublas_v2.h>
 #include <cusolverDn.h>
 
+#include <cstddef>
+#include <vector>
+
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_operation.cuh"
 
@@ -14,9 +17,16 @@ struct Context {
   cusolverDnHandle_t solver = nullptr;
   cusolverDnParams_t solver_parameters = nullptr;
   void* blas_workspace = nullptr;
+  std::vector<std::byte> host_workspace;
 
   /// The handles' work goes to `stream` from now on.
   void use(Stream stream, const Operation& operation);
+
+  /// Memory of the host, which cuSOLVER's 64-bit interface asks for too: as much as the largest call needed, kept.
+  void* host_memory(std::size_t bytes) {
+    if (host_workspace.size() < bytes) host_workspace.resize(bytes);
+    return host_workspace.data();
+  }
 };
 
 }  // namespace deadray::kernels::cuda

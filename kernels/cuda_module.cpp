@@ -20,6 +20,13 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .norm_recompute = &cuda::norm_recompute,
       .directional_variance_workspace = &cuda::directional_variance_workspace,
       .directional_variance = &cuda::directional_variance,
+      .eigh_workspace = &cuda::eigh_workspace,
+      .eigh = &cuda::eigh,
+      .eigh_bottom = &cuda::eigh_bottom,
+      .cholesky_workspace = &cuda::cholesky_workspace,
+      .cholesky = &cuda::cholesky,
+      .triangular_inverse = &cuda::triangular_inverse,
+      .inverse_product = &cuda::inverse_product,
   };
   return table_bytes == sizeof kOperations ? &kOperations : nullptr;
 }

@@ -77,28 +77,32 @@ Operation::Operation(const char* name, std::initializer_list<Extent> shape) : na
 
 Operation::~Operation() { nvtxDomainRangePop(nvtx_domain()); }
 
-void Operation::fail(CudaError::Kind kind, const char* call, const std::string& status) const {
+void Operation::fail(CudaError::Kind kind, const std::string& problem) const {
   std::string message = std::string(name_) + "[";
   for (std::size_t i = 0; i < n_extents_; ++i)
     message += (i > 0 ? ", " : "") + std::string(shape_[i].name) + "=" + std::to_string(shape_[i].value);
-  throw CudaError(kind, message + "] on " + current_device() + ": " + call + " gave " + status);
+  throw CudaError(kind, message + "] on " + current_device() + ": " + problem);
 }
 
 void Operation::check(cudaError_t status, const char* call) const {
   if (status == cudaSuccess) return;
-  fail(kind_of(status), call, std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status));
+  fail(kind_of(status), std::string(call) + " gave " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
 void Operation::check(cublasStatus_t status, const char* call) const {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail(status == CUBLAS_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other, call,
-       std::string(cublasGetStatusName(status)) + ": " + cublasGetStatusString(status));
+  fail(status == CUBLAS_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other,
+       std::string(call) + " gave " + cublasGetStatusName(status) + ": " + cublasGetStatusString(status));
 }
 
 void Operation::check(cusolverStatus_t status, const char* call) const {
   if (status == CUSOLVER_STATUS_SUCCESS) return;
-  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other, call,
-       std::string(name_of(status)) + " (" + std::to_string(static_cast<int>(status)) + ")");
+  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other,
+       std::string(call) + " gave " + name_of(status) + " (" + std::to_string(static_cast<int>(status)) + ")");
+}
+
+void Operation::check_workspace(std::size_t bytes, std::size_t needed) const {
+  if (bytes < needed) fail(Kind::other, "workspace of " + std::to_string(bytes) + " bytes, expected " + std::to_string(needed));
 }
 
 }  // namespace deadray::kernels::cuda

@@ -40,13 +40,17 @@ class Operation {
   void check(cublasStatus_t status, const char* call) const;
   void check(cusolverStatus_t status, const char* call) const;
 
+  /// @throws CudaError when a caller's workspace is too small
+  void check_workspace(std::size_t bytes, std::size_t needed) const;
+
+  /// @throws CudaError: the operation, its shapes and device, then `problem`
+  [[noreturn]] void fail(CudaError::Kind kind, const std::string& problem) const;
+
   /// Asynchronous. @throws CudaError when the launch itself fails
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const;
 
  private:
-  [[noreturn]] void fail(CudaError::Kind kind, const char* call, const std::string& status) const;
-
   static constexpr std::size_t kMaxExtents = 6;
   const char* name_;
   Extent shape_[kMaxExtents];

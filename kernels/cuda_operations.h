@@ -7,6 +7,7 @@
 #include "kernels/directional_variance.h"
 #include "kernels/norm_recompute.h"
 #include "kernels/random_normal.h"
+#include "kernels/spectrum.h"
 
 namespace deadray::kernels {
 
@@ -29,6 +30,13 @@ struct CudaOperations {
   decltype(&cuda::norm_recompute) norm_recompute;
   decltype(&cuda::directional_variance_workspace) directional_variance_workspace;
   decltype(&cuda::directional_variance) directional_variance;
+  decltype(&cuda::eigh_workspace) eigh_workspace;
+  decltype(&cuda::eigh) eigh;
+  decltype(&cuda::eigh_bottom) eigh_bottom;
+  decltype(&cuda::cholesky_workspace) cholesky_workspace;
+  decltype(&cuda::cholesky) cholesky;
+  decltype(&cuda::triangular_inverse) triangular_inverse;
+  decltype(&cuda::inverse_product) inverse_product;
 };
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.

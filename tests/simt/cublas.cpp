@@ -61,4 +61,20 @@ cublasStatus_t cublasDgemv_v2(cublasHandle_t, cublasOperation_t trans, int m, in
   return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasDtrsm_v2(cublasHandle_t, cublasSideMode_t side, cublasFillMode_t fill, cublasOperation_t trans, cublasDiagType_t diag,
+                              int m, int n, const double* alpha, const double* a, int lda, double* b, int ldb) {
+  if (side != CUBLAS_SIDE_LEFT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const bool forward = (fill == CUBLAS_FILL_MODE_LOWER) == (trans == CUBLAS_OP_N);
+  for (int j = 0; j < n; ++j) {
+    double* const x = b + std::ptrdiff_t{j} * ldb;
+    for (int step = 0; step < m; ++step) {
+      const int i = forward ? step : m - 1 - step;
+      double sum = *alpha * x[i];
+      for (int l = forward ? 0 : i + 1; l < (forward ? i : m); ++l) sum -= at(trans, a, lda, i, l) * x[l];
+      x[i] = diag == CUBLAS_DIAG_UNIT ? sum : sum / at(trans, a, lda, i, i);
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 }  // extern "C"
