@@ -20,6 +20,10 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .norm_recompute = &cuda::norm_recompute,
       .directional_variance_workspace = &cuda::directional_variance_workspace,
       .directional_variance = &cuda::directional_variance,
+      .head_fisher_workspace = &cuda::head_fisher_workspace,
+      .head_fisher = &cuda::head_fisher,
+      .logit_fisher_workspace = &cuda::logit_fisher_workspace,
+      .logit_fisher = &cuda::logit_fisher,
   };
   return table_bytes == sizeof kOperations ? &kOperations : nullptr;
 }

@@ -5,6 +5,7 @@
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
+#include "kernels/head_fisher.h"
 #include "kernels/norm_recompute.h"
 #include "kernels/random_normal.h"
 
@@ -29,6 +30,10 @@ struct CudaOperations {
   decltype(&cuda::norm_recompute) norm_recompute;
   decltype(&cuda::directional_variance_workspace) directional_variance_workspace;
   decltype(&cuda::directional_variance) directional_variance;
+  decltype(&cuda::head_fisher_workspace) head_fisher_workspace;
+  decltype(&cuda::head_fisher) head_fisher;
+  decltype(&cuda::logit_fisher_workspace) logit_fisher_workspace;
+  decltype(&cuda::logit_fisher) logit_fisher;
 };
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.

@@ -84,9 +84,10 @@ struct SoftmaxMoments {
   DEADRAY_HOST_DEVICE void merge(const SoftmaxMoments& other) {
     if (other.moments.count == 0.0) return;
     const bool rises = other.maximum > maximum;
-    const double factor = std::exp(rises ? maximum - other.maximum : other.maximum - maximum);
+    const double factor = softmax_weight(rises ? maximum - other.maximum : other.maximum - maximum);
     RunningMoments added = other.moments;
-    (rises ? moments : added).rescale(factor);
+    moments.rescale(rises ? factor : 1.0);
+    added.rescale(rises ? 1.0 : factor);
     moments.merge(added);
     if (rises) maximum = other.maximum;
   }

@@ -34,6 +34,8 @@ T shuffle(unsigned mask, T value, int lane) {
 
 }  // namespace deadray::simt
 
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 #undef __shared__
 #define __shared__ static  // blocks run one after another
 
