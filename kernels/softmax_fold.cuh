@@ -102,6 +102,22 @@ __device__ inline double streamed(const double* x) { return __ldcs(x); }
 __device__ inline float streamed(const float* x) { return __ldcs(x); }
 __device__ inline float streamed(const BFloat16* x) { return static_cast<float>(widen(BFloat16{__ldcs(&x->bits)})); }
 
+/// z = scale * product + scaled bias for the thread's columns of a step, and the largest of each row.
+/// @param products  of each row at the thread's first column: one address a row, to which the steps of an unrolled loop are constants
+template <int step, typename T, typename Real, typename Bias>
+__device__ void put_columns(const T* (&products)[kRows], int n, Bias scaled_bias, Real scale, Real (*z)[step],
+                            Champion<Real> (&own)[kRows]) {
+  for (int c = threadIdx.x; c < n; c += kFoldThreads) {
+    const Real bias = scaled_bias(c);
+    for (int r = 0; r < kRows; ++r) {
+      const Real value = scale * streamed(products[r]) + bias;
+      products[r] += kFoldThreads;
+      z[r][c] = value;
+      if (value > own[r].value) own[r] = {value, c};
+    }
+  }
+}
+
 /// Sums of one thread: mass [r], moments [r][k][D, D^2].
 template <typename Real>
 struct Sums {
@@ -151,12 +167,14 @@ __global__ void __launch_bounds__(kFoldThreads, sizeof(Real) == 4 ? 4 : 2) softm
     const DirectionEntry<Real>* const entries = fold.entries + chunk * fold.vocab + first;
     Champion<Real> own[kRows];
     for (int r = 0; r < kRows; ++r) own[r] = {kNothing, INT_MAX};
-    for (int c = threadIdx.x; c < n; c += kFoldThreads) {
-      const Real bias = fold.bias ? static_cast<Real>(fold.bias[first + c]) : Real{0};
-      for (int r = 0; r < kRows; ++r) {
-        z[r][c] = fold.rule.scale * (streamed(row[r] + first + c) + bias);
-        if (z[r][c] > own[r].value) own[r] = {z[r][c], c};
-      }
+    const T* from[kRows];
+    for (int r = 0; r < kRows; ++r) from[r] = row[r] + first + threadIdx.x;
+    if (fold.bias) {
+      put_columns(
+          from, n, [&, bias = fold.bias + first](int c) { return fold.rule.scale * static_cast<Real>(bias[c]); }, fold.rule.scale, z, own);
+    } else {
+      put_columns(
+          from, n, [](int) { return Real{0}; }, fold.rule.scale, z, own);
     }
     share_champions(own, champions);
 

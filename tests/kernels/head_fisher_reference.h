@@ -58,14 +58,24 @@ struct ReferenceFisher {
   double size = 0.0;     ///< largest scale * (sum_i |w_i h_i| + |bias|) of a logit
 };
 
-inline std::vector<ReferenceFisher> reference_fisher(const TestHead& head, std::int64_t t) {
+/// What the rows' type holds, [n_tokens, hidden_size].
+inline std::vector<double> values_of(const TestRows& rows) {
+  std::vector<double> values;
+  for (std::int64_t t = 0; t < rows.n_tokens; ++t)
+    for (std::int64_t i = 0; i < rows.hidden_size; ++i) values.push_back(rows.value(t, i));
+  return values;
+}
+
+/// For one token: of each direction.
+inline std::vector<ReferenceFisher> reference_fisher(const TestHead& head, const double* hidden, const std::vector<double>& weight) {
   const auto vocab = static_cast<std::size_t>(head.vocab());
   std::vector<long double> logits(vocab), slopes(vocab, 1.0L), p(vocab);
   double size = 0.0;
   for (std::size_t i = 0; i < vocab; ++i) {
     long double product = 0.0L, magnitude = 0.0L;
-    for (std::int64_t j = 0; j < head.hidden.hidden_size; ++j) {
-      const long double term = static_cast<long double>(head.hidden.value(t, j)) * head.weight.value(static_cast<std::int64_t>(i), j);
+    const auto d = static_cast<std::size_t>(head.hidden.hidden_size);
+    for (std::size_t j = 0; j < d; ++j) {
+      const long double term = static_cast<long double>(hidden[j]) * weight[i * d + j];
       product += term, magnitude += std::fabs(term);
     }
     const long double bias = head.bias.empty() ? 0.0L : head.bias[i];
@@ -100,6 +110,15 @@ inline std::vector<ReferenceFisher> reference_fisher(const TestHead& head, std::
     results.push_back({static_cast<double>(unit * variance), static_cast<double>(unit * square),
                        static_cast<double>(head.scale * std::sqrt(magnitude)), size});
   }
+  return results;
+}
+
+/// [n_tokens][n_directions]
+inline std::vector<std::vector<ReferenceFisher>> reference_fisher(const TestHead& head) {
+  const std::vector<double> hidden = values_of(head.hidden), weight = values_of(head.weight);
+  std::vector<std::vector<ReferenceFisher>> results;
+  for (std::int64_t t = 0; t < head.n_tokens(); ++t)
+    results.push_back(reference_fisher(head, hidden.data() + t * head.hidden.hidden_size, weight));
   return results;
 }
 
