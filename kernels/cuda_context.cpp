@@ -18,6 +18,9 @@ Context* create_context(int device) {
     operation.check(cublasSetWorkspace(context->blas, context->blas_workspace, kBlasWorkspace), "cublasSetWorkspace");
     operation.check(cusolverDnCreate(&context->solver), "cusolverDnCreate");
     operation.check(cusolverDnCreateParams(&context->solver_parameters), "cusolverDnCreateParams");
+    operation.check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    for (auto* events : {context->produced, context->consumed})
+      for (int i = 0; i < 2; ++i) operation.check(cudaEventCreateWithFlags(&events[i], cudaEventDisableTiming), "cudaEventCreateWithFlags");
   } catch (...) {
     destroy_context(context);
     throw;
@@ -27,6 +30,10 @@ Context* create_context(int device) {
 
 void destroy_context(Context* context) noexcept {
   if (!context) return;
+  for (auto* events : {context->produced, context->consumed})
+    for (int i = 0; i < 2; ++i)
+      if (events[i]) cudaEventDestroy(events[i]);
+  if (context->side) cudaStreamDestroy(context->side);
   if (context->solver_parameters) cusolverDnDestroyParams(context->solver_parameters);
   if (context->solver) cusolverDnDestroy(context->solver);
   if (context->blas) cublasDestroy(context->blas);

@@ -18,6 +18,9 @@ struct Context {
   cusolverDnParams_t solver_parameters = nullptr;
   void* blas_workspace = nullptr;
   std::vector<std::byte> host_workspace;
+  /// For an operation that overlaps two kinds of work: a stream beside the caller's, and marks to order the two by.
+  Stream side = nullptr;
+  cudaEvent_t produced[2] = {}, consumed[2] = {};
 
   /// The handles' work goes to `stream` from now on.
   void use(Stream stream, const Operation& operation);

@@ -27,6 +27,10 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .cholesky = &cuda::cholesky,
       .triangular_inverse = &cuda::triangular_inverse,
       .inverse_product = &cuda::inverse_product,
+      .head_fisher_workspace = &cuda::head_fisher_workspace,
+      .head_fisher = &cuda::head_fisher,
+      .logit_fisher_workspace = &cuda::logit_fisher_workspace,
+      .logit_fisher = &cuda::logit_fisher,
   };
   return table_bytes == sizeof kOperations ? &kOperations : nullptr;
 }

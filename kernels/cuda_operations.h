@@ -5,6 +5,7 @@
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
+#include "kernels/head_fisher.h"
 #include "kernels/norm_recompute.h"
 #include "kernels/random_normal.h"
 #include "kernels/spectrum.h"
@@ -37,6 +38,10 @@ struct CudaOperations {
   decltype(&cuda::cholesky) cholesky;
   decltype(&cuda::triangular_inverse) triangular_inverse;
   decltype(&cuda::inverse_product) inverse_product;
+  decltype(&cuda::head_fisher_workspace) head_fisher_workspace;
+  decltype(&cuda::head_fisher) head_fisher;
+  decltype(&cuda::logit_fisher_workspace) logit_fisher_workspace;
+  decltype(&cuda::logit_fisher) logit_fisher;
 };
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.

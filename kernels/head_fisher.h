@@ -8,7 +8,8 @@
 
 namespace deadray::kernels {
 
-/// What follows the head's product: logits = cap(scale * (W h + bias)), cap(z) = soft_cap * tanh(z / soft_cap) where soft_cap > 0.
+/// What follows the head's product: logits = cap(scale * (W h + bias)), cap(z) = soft_cap * tanh(z / soft_cap) where soft_cap > 0; scale >
+/// 0. A bias of -inf masks its entry, with a cap too: p = 0. A token all of whose entries are masked has variance 0.
 struct LogitArguments {
   const double* bias = nullptr;  ///< [vocab] FP64 in the rows' memory, or null
   double scale = 1.0, soft_cap = 0.0;
@@ -32,13 +33,16 @@ void logit_fisher(const Rows& products, const LogitArguments& logits, const doub
 
 namespace cuda {
 
-/// Bytes of device memory that one call needs while it runs, at most 192 MiB for up to 8192 tokens and 8 directions; ask once, use again.
+/// Bytes of device memory that one call needs while it runs: at most 192 MiB for vocabularies up to 262144, whatever the number of tokens
+/// and directions; ask once, use again. With less, down to 256 entries of the vocabulary at a time, tiles are smaller.
 std::size_t head_fisher_workspace(std::int64_t n_tokens, std::int64_t hidden_size, std::int64_t vocab, std::int64_t n_directions);
 
 /// The same on the device; all pointers are device memory. The product of a tile by cuBLAS, bf16 and FP32 with FP32 accumulation, FP64 in
-/// FP64. Asynchronous on `stream`; on one device the result repeats bit for bit. @throws CudaError
+/// FP64; the softmax of FP32 products in FP32 over runs of 16 entries of a thread and over a warp, then in FP64. Asynchronous on `stream`,
+/// on a stream of the context too; on one device the result repeats bit for bit. @throws CudaError, also when the workspace is too small
 void head_fisher(Context& context, const Rows& hidden, const Rows& weight, const LogitArguments& logits, const double* directions,
                  std::int64_t n_directions, double* out, void* workspace, std::size_t workspace_bytes, Stream stream);
+std::size_t logit_fisher_workspace(std::int64_t vocab, std::int64_t n_directions);
 void logit_fisher(const Rows& products, const LogitArguments& logits, const double* directions, std::int64_t n_directions, double* out,
                   void* workspace, Stream stream);
 

@@ -11,8 +11,14 @@ namespace deadray::kernels {
 struct RunningMoments {
   double count = 0.0, mean = 0.0, squares = 0.0;
 
-  /// Divisor N; 0 for the empty sample.
-  DEADRAY_HOST_DEVICE double variance() const { return count > 0.0 ? squares / count : 0.0; }
+  /// Divisor N; 0 for the empty sample, NaN for one that holds NaN.
+  DEADRAY_HOST_DEVICE double variance() const { return count == 0.0 ? 0.0 : squares / count; }
+
+  /// Every value counts `factor` times what it did.
+  DEADRAY_HOST_DEVICE void rescale(double factor) {
+    count *= factor;
+    squares *= factor;
+  }
 
   DEADRAY_HOST_DEVICE void merge(const RunningMoments& other) {
     if (other.count == 0.0) return;

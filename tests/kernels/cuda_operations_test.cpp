@@ -14,6 +14,8 @@ TEST(CudaOperationsTest, LoadsWithoutADevice) {
   EXPECT_NE(operations.random_uniform_int, nullptr);
   EXPECT_NE(operations.norm_recompute, nullptr);
   EXPECT_NE(operations.directional_variance, nullptr);
+  EXPECT_NE(operations.head_fisher, nullptr);
+  EXPECT_NE(operations.logit_fisher, nullptr);
   EXPECT_EQ(&operations, &load_cuda_operations(DEADRAY_CUDA_MODULE));
 }
 

@@ -34,6 +34,8 @@ T shuffle(unsigned mask, T value, int lane) {
 
 }  // namespace deadray::simt
 
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 #undef __shared__
 #define __shared__ static  // blocks run one after another
 
@@ -59,6 +61,10 @@ T __shfl_down_sync(unsigned mask, T value, unsigned step) {
 
 template <class T>
 T __ldg(const T* x) {
+  return *x;
+}
+template <class T>
+T __ldcg(const T* x) {
   return *x;
 }
 template <class T>
