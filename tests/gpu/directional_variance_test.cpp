@@ -30,7 +30,7 @@ std::vector<RunningMoments> measure_on_device(const TestRows& x, const TestNorm&
   DeviceNorm parameters(norm);
   DeviceArray<double> v(directions);
   DeviceArray<RunningMoments> moments(std::vector<RunningMoments>(static_cast<std::size_t>(n_directions)));
-  DeviceArray<unsigned char> workspace(operations().directional_variance_workspace(n_directions));
+  DeviceArray<unsigned char> workspace(operations().directional_variance_workspace(n_directions, x.hidden_size));
   for (int p = 0; p < pieces; ++p) {
     const std::int64_t first = x.n_tokens * p / pieces, last = x.n_tokens * (p + 1) / pieces;
     operations().directional_variance(rows.view().slice(first, last - first), parameters.arguments(), v.data(), n_directions,

@@ -19,8 +19,8 @@ TEST(CudaOperationsTest, LoadsWithoutADevice) {
 
 TEST(CudaOperationsTest, WorkspaceGrowsWithTheDirections) {
   const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
-  EXPECT_GE(operations.directional_variance_workspace(1), sizeof(RunningMoments));
-  EXPECT_EQ(operations.directional_variance_workspace(8), 8 * operations.directional_variance_workspace(1));
+  EXPECT_GE(operations.directional_variance_workspace(1, 64), sizeof(RunningMoments));
+  EXPECT_EQ(operations.directional_variance_workspace(8, 64), 8 * operations.directional_variance_workspace(1, 64));
 }
 
 TEST(CudaOperationsTest, TableOfAnotherSizeIsRefused) {

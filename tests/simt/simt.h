@@ -35,6 +35,8 @@ T shuffle(unsigned mask, T value, int lane) {
 }  // namespace deadray::simt
 
 #undef __shared__
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after another
 
 inline uint3 threadIdx, blockIdx;
