@@ -33,6 +33,7 @@ inline bool is_aligned(const void* place, std::size_t bytes) { return reinterpre
 template <typename T, int width, int n_rows, int n_columns>
 class HeldRows {
  public:
+  static constexpr int kColumns = n_columns;
   static constexpr std::int64_t kMaxHiddenSize = 32 * kMaxHeldWarps * n_columns;
   /// What the loads need; other rows are read element by element by some other kernel.
   static bool can_hold(const Rows& rows) {
