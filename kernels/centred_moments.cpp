@@ -41,7 +41,8 @@ void finish_moments(std::int64_t n_tokens, std::int64_t hidden_size, bool centre
   for (std::int64_t j = 0; j < hidden_size; ++j) {
     mean[j] = sums[j] / count;
     for (std::int64_t i = j; i < hidden_size; ++i) {
-      const double entry = centred ? covariance_entry(gram[j * hidden_size + i], sums[i], sums[j], count) : gram[j * hidden_size + i] / count;
+      const double entry =
+          centred ? covariance_entry(gram[j * hidden_size + i], sums[i], sums[j], count) : gram[j * hidden_size + i] / count;
       gram[j * hidden_size + i] = gram[i * hidden_size + j] = entry;
     }
   }

@@ -61,8 +61,9 @@ void add_moments(Context& context, const Rows& rows, const NormArguments& norm, 
   for (std::int64_t first = 0; first < rows.n_tokens; first += tile_rows) {
     const std::int64_t n_rows = std::min(tile_rows, rows.n_tokens - first);
     norm_recompute(rows.slice(first, n_rows), norm, tile, sums, workspace, stream);
-    operation.check(cublasDsyrk(context.blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, n, static_cast<int>(n_rows), &one, tile, n, &one, gram, n),
-                    "cublasDsyrk");
+    operation.check(
+        cublasDsyrk(context.blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, n, static_cast<int>(n_rows), &one, tile, n, &one, gram, n),
+        "cublasDsyrk");
   }
 }
 

@@ -7,10 +7,11 @@
 #include "kernels/held_rows.cuh"
 #include "kernels/row_statistics.cuh"
 
-// <v, h> = scale * (sum w_i (x_i - mean) - correction * sum w_i) + sum v_i offset_i with w = v gamma: two sweeps over a row, the second for its
-// statistics and all projections. What it costs an H100 in percent of what it has while it reads memory at 3.0 TB/s (12.9 bytes a processor
-// and clock), for 1 and 4 directions: FP64 arithmetic, 3 + K instructions of 64 a clock, 20 and 35 (FP32), 40 and 71 (bf16); weights out of
-// the first-level cache, 8 K bytes for each column of kRows rows of 128 a clock, 10 and 40, 10 and 80; widening, 16 a clock, 20 and 41.
+// <v, h> = scale * (sum w_i (x_i - mean) - correction * sum w_i) + sum v_i offset_i with w = v gamma: two sweeps over a row, the second for
+// its statistics and all projections. What it costs an H100 in percent of what it has while it reads memory at 3.0 TB/s (12.9 bytes a
+// processor and clock), for 1 and 4 directions: FP64 arithmetic, 3 + K instructions of 64 a clock, 20 and 35 (FP32), 40 and 71 (bf16);
+// weights out of the first-level cache, 8 K bytes for each column of kRows rows of 128 a clock, 10 and 40, 10 and 80; widening, 16 a clock,
+// 20 and 41.
 namespace deadray::kernels::cuda {
 namespace {
 
@@ -20,8 +21,8 @@ constexpr std::int64_t kPartials = 2112;  // most blocks, each with moments of i
 /// What the projections along at most kMaxDirections need, in the workspace.
 struct Weights {
   double *values, *sums, *constants;  // w [n, hidden_size], in the order of the chunks; sum w_i [n]; sum v_i offset_i [n]
-  unsigned n;                 // directions
-  RunningMoments* partials;  // [blocks, n]
+  unsigned n;                         // directions
+  RunningMoments* partials;           // [blocks, n]
 };
 
 /// A block each direction; one too many is the last one again. Chunks of `width` columns: a warp that takes neighbouring chunks finds their
@@ -53,8 +54,8 @@ constexpr int kColumns = sizeof(T) == 8 || n_directions > 2 ? 8 : 16;
 template <typename T, int n_directions>
 using Held = HeldRows<T, kWidth<T>, kRows<T>, kColumns<T, n_directions>>;
 
-/// A block keeps some rows in registers, the next ones on their way, and adds <v_k, gamma z> of each to its own moments, of which thread k has
-/// the k-th.
+/// A block keeps some rows in registers, the next ones on their way, and adds <v_k, gamma z> of each to its own moments, of which thread k
+/// has the k-th.
 template <typename T, int n_directions>
 __global__ void __launch_bounds__(32 * kMaxHeldWarps, 1)
     directional_variance_kernel(const T* x, Rows rows, NormType type, double eps, Weights weights) {

@@ -110,7 +110,8 @@ __device__ T warp_sums(T* values) {
 
 constexpr int power_of_two_from(int n) { return n <= 1 ? 1 : 2 * power_of_two_from((n + 1) / 2); }
 
-/// Sums over a block of up to kMax values a thread. Two halves of the memory in turn: who still reads one sum is past no barrier of the next.
+/// Sums over a block of up to kMax values a thread. Two halves of the memory in turn: who still reads one sum is past no barrier of the
+/// next.
 template <typename T, int kMax>
 class BlockSums {
  public:

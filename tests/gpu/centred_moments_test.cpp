@@ -43,8 +43,7 @@ Moments measure_on_device(const TestRows& x, const TestNorm& norm, const Call& c
 Moments measure_on_cpu(const TestRows& x, const TestNorm& norm, const Call& call) {
   Moments moments = empty_moments(x.hidden_size);
   add_moments(x.view(), norm.arguments(), moments.sums.data(), moments.gram.data());
-  if (call.finished)
-    finish_moments(x.n_tokens, x.hidden_size, call.centred, moments.sums.data(), moments.mean.data(), moments.gram.data());
+  if (call.finished) finish_moments(x.n_tokens, x.hidden_size, call.centred, moments.sums.data(), moments.mean.data(), moments.gram.data());
   return moments;
 }
 
@@ -54,8 +53,7 @@ std::vector<double> squares_of(const TestRows& x, const TestNorm& norm) {
   std::vector<double> squares(static_cast<std::size_t>(x.hidden_size));
   for (std::size_t k = 0; k < bare.size(); ++k) {
     const std::size_t i = k % squares.size();
-    squares[i] +=
-        std::pow(std::abs(bare[k]) + 4 * std::abs(norm.gamma[i]) + 2 * std::abs(norm.offset(static_cast<std::int64_t>(i))), 2);
+    squares[i] += std::pow(std::abs(bare[k]) + 4 * std::abs(norm.gamma[i]) + 2 * std::abs(norm.offset(static_cast<std::int64_t>(i))), 2);
   }
   return squares;
 }

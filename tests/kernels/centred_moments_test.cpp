@@ -48,7 +48,8 @@ TEST_P(CentredMomentsKernelTest, FinishingGivesMeanAndCovarianceExactlySymmetric
   const MomentsReference sums = reference_moments(x, norm(n));
   const Moments centred = finish(add(x, norm(n)), kTokens, true), uncentred = finish(add(x, norm(n)), kTokens, false);
   for (int j = 0; j < n; ++j) {
-    EXPECT_NEAR(centred.mean[j], static_cast<double>(sums.sums[j] / kTokens), product_bound(kTokens, n) * std::sqrt(sums.squares[j] / kTokens));
+    EXPECT_NEAR(centred.mean[j], static_cast<double>(sums.sums[j] / kTokens),
+                product_bound(kTokens, n) * std::sqrt(sums.squares[j] / kTokens));
     EXPECT_EQ(centred.mean[j], uncentred.mean[j]);
     for (int i = 0; i < n; ++i) {
       const long double second = sums.gram[j * n + i] / kTokens, covariance = second - sums.sums[i] / kTokens * (sums.sums[j] / kTokens);
