@@ -18,6 +18,7 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .random_normal = &cuda::random_normal,
       .random_uniform_int = &cuda::random_uniform_int,
       .norm_recompute = &cuda::norm_recompute,
+      .norm_recompute_float32 = &cuda::norm_recompute,
       .directional_variance_workspace = &cuda::directional_variance_workspace,
       .directional_variance = &cuda::directional_variance,
       .eigh_workspace = &cuda::eigh_workspace,
@@ -31,6 +32,9 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .head_fisher = &cuda::head_fisher,
       .logit_fisher_workspace = &cuda::logit_fisher_workspace,
       .logit_fisher = &cuda::logit_fisher,
+      .add_moments_workspace = &cuda::add_moments_workspace,
+      .add_moments = &cuda::add_moments,
+      .finish_moments = &cuda::finish_moments,
   };
   return table_bytes == sizeof kOperations ? &kOperations : nullptr;
 }

@@ -50,6 +50,17 @@ class Operation {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const;
 
+  /// Blocks of a kernel without dynamic shared memory that the whole device runs at a time: the grid of a kernel whose blocks loop.
+  template <class... Parameters>
+  std::int64_t resident_blocks(void (*kernel)(Parameters...), unsigned threads) const {
+    int device = 0, processors = 0, blocks = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, reinterpret_cast<const void*>(kernel), static_cast<int>(threads), 0),
+          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    return std::int64_t{processors} * (blocks > 0 ? blocks : 1);
+  }
+
  private:
   static constexpr std::size_t kMaxExtents = 6;
   const char* name_;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "kernels/centred_moments.h"
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
@@ -28,7 +29,8 @@ struct CudaOperations {
   decltype(&cuda::wait_for) wait_for;
   decltype(&cuda::random_normal) random_normal;
   decltype(&cuda::random_uniform_int) random_uniform_int;
-  decltype(&cuda::norm_recompute) norm_recompute;
+  void (*norm_recompute)(const Rows&, const NormArguments&, double* out, Stream);
+  void (*norm_recompute_float32)(const Rows&, const NormArguments&, float* out, Stream);
   decltype(&cuda::directional_variance_workspace) directional_variance_workspace;
   decltype(&cuda::directional_variance) directional_variance;
   decltype(&cuda::eigh_workspace) eigh_workspace;
@@ -42,6 +44,9 @@ struct CudaOperations {
   decltype(&cuda::head_fisher) head_fisher;
   decltype(&cuda::logit_fisher_workspace) logit_fisher_workspace;
   decltype(&cuda::logit_fisher) logit_fisher;
+  decltype(&cuda::add_moments_workspace) add_moments_workspace;
+  decltype(&cuda::add_moments) add_moments;
+  decltype(&cuda::finish_moments) finish_moments;
 };
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.

@@ -18,11 +18,12 @@ void directional_variance(const Rows& rows, const NormArguments& norm, const dou
 
 namespace cuda {
 
-/// Bytes of device memory that one call of directional_variance needs while it runs; ask once, use again.
-std::size_t directional_variance_workspace(std::int64_t n_directions);
+/// Bytes of device memory that one call of directional_variance needs while it runs; ask once, use again. At least 16-byte aligned.
+std::size_t directional_variance_workspace(std::int64_t n_directions, std::int64_t hidden_size);
 
-/// The same on the device, reading the rows from memory once; all pointers are device memory. Asynchronous on `stream`; on one device the
-/// result repeats bit for bit. @throws CudaError, also when a row does not fit into a block's shared memory (55 000 FP32 elements on sm_90)
+/// The same on the device, up to the order of summation, and the offset's part of a projection is added to the mean alone; all pointers are
+/// device memory. Reads the rows from memory once for each 32 directions where hidden_size <= 8192 and the rows are aligned to 16 bytes,
+/// element by element otherwise. Asynchronous on `stream`; on one device the result repeats bit for bit. @throws CudaError
 void directional_variance(const Rows& rows, const NormArguments& norm, const double* directions, std::int64_t n_directions,
                           RunningMoments* moments, void* workspace, Stream stream);
 

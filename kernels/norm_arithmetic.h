@@ -51,6 +51,12 @@ DEADRAY_HOST_DEVICE RowStatistics rmsnorm_statistics(double squares, std::int64_
 
 DEADRAY_HOST_DEVICE double normalised(double x, const RowStatistics& row) { return ((x - row.mean) - row.correction) * row.scale; }
 
+/// <v, gamma z> from sums over x - row.mean: dot = sum_i w_i (x_i - mean) and weight_sum = sum_i w_i, w = v gamma. Nothing cancels: the
+/// correction is the rounding of the mean.
+DEADRAY_HOST_DEVICE double projection(double dot, double weight_sum, const RowStatistics& row) {
+  return (dot - row.correction * weight_sum) * row.scale;
+}
+
 /// What is added to gamma * z at coordinate i.
 DEADRAY_HOST_DEVICE double norm_offset(const NormArguments& norm, std::int64_t i) {
   return (norm.beta ? norm.beta[i] : 0.0) - (norm.shift ? norm.shift[i] : 0.0);

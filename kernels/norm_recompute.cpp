@@ -1,5 +1,6 @@
 #include "kernels/norm_recompute.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/lanes.h"
@@ -78,6 +79,16 @@ void norm_recompute(const Rows& rows, const NormArguments& norm, double* out) {
       return recompute_float64(rows, norm, gamma, offset, out);
     case ElementType::bfloat16:
       return recompute_bfloat16(rows, norm, gamma, offset, out);
+  }
+}
+
+void norm_recompute(const Rows& rows, const NormArguments& norm, float* out) {
+  constexpr std::int64_t kTile = 16;
+  std::vector<double> tile(static_cast<std::size_t>(kTile * rows.hidden_size));
+  for (std::int64_t t = 0; t < rows.n_tokens; t += kTile) {
+    const std::int64_t n_rows = std::min(kTile, rows.n_tokens - t);
+    norm_recompute(rows.slice(t, n_rows), norm, tile.data());
+    out = std::transform(tile.begin(), tile.begin() + n_rows * rows.hidden_size, out, [](double h) { return static_cast<float>(h); });
   }
 }
 

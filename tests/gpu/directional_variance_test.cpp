@@ -1,5 +1,6 @@
 #include "kernels/directional_variance.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/gpu/device_rows.h"
@@ -30,7 +31,7 @@ std::vector<RunningMoments> measure_on_device(const TestRows& x, const TestNorm&
   DeviceNorm parameters(norm);
   DeviceArray<double> v(directions);
   DeviceArray<RunningMoments> moments(std::vector<RunningMoments>(static_cast<std::size_t>(n_directions)));
-  DeviceArray<unsigned char> workspace(operations().directional_variance_workspace(n_directions));
+  DeviceArray<unsigned char> workspace(operations().directional_variance_workspace(n_directions, x.hidden_size));
   for (int p = 0; p < pieces; ++p) {
     const std::int64_t first = x.n_tokens * p / pieces, last = x.n_tokens * (p + 1) / pieces;
     operations().directional_variance(rows.view().slice(first, last - first), parameters.arguments(), v.data(), n_directions,
@@ -39,27 +40,96 @@ std::vector<RunningMoments> measure_on_device(const TestRows& x, const TestNorm&
   return moments.download();
 }
 
+void expect_agreement(const TestRows& x, const TestNorm& norm, std::int64_t n_directions, int pieces = 1) {
+  const std::vector<double> v = unit_directions(n_directions, x.hidden_size);
+  std::vector<RunningMoments> want(static_cast<std::size_t>(n_directions));
+  directional_variance(x.view(), norm.arguments(), v.data(), n_directions, want.data());
+  const std::vector<RunningMoments> got = measure_on_device(x, norm, v, pieces);
+  double square = 0.0;  // of the largest |gamma z| + |offset|, for a row: sum |v_i h_i| stays below its root, |v| being 1
+  const std::vector<double> bare = recompute(x, norm.without_offset());
+  for (std::int64_t t = 0; t < x.n_tokens; ++t) {
+    double sum = 0.0;
+    for (std::int64_t i = 0; i < x.hidden_size; ++i)
+      sum += std::pow(std::fabs(bare[static_cast<std::size_t>(t * x.hidden_size + i)]) + std::fabs(norm.offset(i)), 2);
+    square = std::max(square, sum);
+  }
+  for (std::size_t k = 0; k < want.size(); ++k) {
+    // A projection's rounding is (n/2 + 16) u of sum |v_i h_i|, and the merge adds N u: one such error a side.
+    const double e = (static_cast<double>(x.hidden_size) + 32 + static_cast<double>(x.n_tokens)) * kUnit * std::sqrt(square);
+    EXPECT_EQ(got[k].count, want[k].count);
+    EXPECT_NEAR(got[k].mean, want[k].mean, 2 * e) << x.n_tokens << " x " << x.hidden_size << " direction " << k << " of " << n_directions;
+    EXPECT_NEAR(got[k].variance(), want[k].variance(), 4 * std::sqrt(want[k].variance()) * e + 4 * e * e)
+        << x.n_tokens << " x " << x.hidden_size << " direction " << k << " of " << n_directions;
+  }
+}
+
 TEST_P(DirectionalVarianceGpuTest, AgreesWithTheCpu) {
   const auto [norm_type, element_type] = GetParam();
   for (const auto& [n_tokens, hidden_size] : shapes()) {
-    for (const std::int64_t n_directions : {1, 3, 32}) {
-      const TestRows x = gaussian_rows(n_tokens, hidden_size, element_type, 1.0, 0.5);
-      const TestNorm norm = random_norm(norm_type, hidden_size, 1e-5);
-      const std::vector<double> v = unit_directions(n_directions, hidden_size);
-      std::vector<RunningMoments> want(static_cast<std::size_t>(n_directions));
-      directional_variance(x.view(), norm.arguments(), v.data(), n_directions, want.data());
-      const std::vector<RunningMoments> got = measure_on_device(x, norm, v);
-      for (std::size_t k = 0; k < want.size(); ++k) {
-        // A projection's rounding is (n/2 + 16) u of sum |v_i h_i| <= |h|, and the merge adds N u: one such error a side.
-        const double size = std::sqrt(want[k].variance() + want[k].mean * want[k].mean) + 3 * std::sqrt(static_cast<double>(hidden_size));
-        const double e = (static_cast<double>(hidden_size) + 32 + static_cast<double>(n_tokens)) * kUnit * size;
-        EXPECT_EQ(got[k].count, want[k].count);
-        EXPECT_NEAR(got[k].mean, want[k].mean, 2 * e) << n_tokens << " x " << hidden_size << " direction " << k;
-        EXPECT_NEAR(got[k].variance(), want[k].variance(), 4 * std::sqrt(want[k].variance()) * e + 4 * e * e)
-            << n_tokens << " x " << hidden_size;
-      }
+    for (const std::int64_t n_directions : {1, 2, 3, 32}) {
+      if (n_tokens * hidden_size * n_directions > (1LL << 30)) continue;  // minutes of the CPU's time
+      expect_agreement(gaussian_rows(n_tokens, hidden_size, element_type, 1.0, 0.5), random_norm(norm_type, hidden_size, 1e-5),
+                       n_directions);
     }
   }
+}
+
+// 4096 and 8192 are the widest rows that a block holds for four directions and for two.
+TEST_P(DirectionalVarianceGpuTest, AgreesOnTheWidestRowsHeldAndBeyond) {
+  const auto [norm_type, element_type] = GetParam();
+  for (const std::int64_t hidden_size : {4096, 4104, 8192, 8200}) {
+    for (const std::int64_t n_directions : {1, 3})
+      expect_agreement(gaussian_rows(9, hidden_size, element_type, 1.0, 0.5), random_norm(norm_type, hidden_size, 1e-5), n_directions);
+  }
+}
+
+TEST_P(DirectionalVarianceGpuTest, AgreesOnRowsApartInMemoryAndInPieces) {
+  const auto [norm_type, element_type] = GetParam();
+  for (const std::int64_t stride : {96, 97, 100, 104}) {
+    const TestRows x = gaussian_rows(29, 96, element_type, 1.0, 0.5).with_stride(stride);
+    for (const int pieces : {1, 4}) expect_agreement(x, random_norm(norm_type, 96, 1e-5), 5, pieces);
+  }
+}
+
+// Sums of FP32 rows of 4e37 leave FP32, those of 1e-38 are of numbers below its smallest normal one; a mean of 1000 deviations tests the
+// centre.
+TEST_P(DirectionalVarianceGpuTest, AgreesOnExtremeRows) {
+  const auto [norm_type, element_type] = GetParam();
+  if (norm_type == NormType::identity) GTEST_SKIP() << "keeps the rows' scale: the squares of 4e37 say nothing about the arithmetic";
+  const TestNorm norm = random_norm(norm_type, 304, 0.0);
+  for (const double scale : {1e-38, 1e-30, 1e30, 4e37}) expect_agreement(gaussian_rows(7, 304, element_type, scale, 0.5), norm, 3);
+  TestRows outlier = gaussian_rows(7, 304, element_type, 1.0, 0.0);
+  for (std::int64_t t = 0; t < 7; ++t) outlier.set(t, 17, 3000.0);
+  expect_agreement(outlier, random_norm(norm_type, 304, 1e-5), 3);
+  TestRows equal(element_type, 7, 304, 304);
+  for (std::int64_t t = 0; t < 7; ++t)
+    for (std::int64_t i = 0; i < 304; ++i) equal.set(t, i, 0.37 * static_cast<double>(t));
+  expect_agreement(equal, random_norm(norm_type, 304, 1e-5), 3);
+}
+
+TEST_P(DirectionalVarianceGpuTest, NotANumberShows) {
+  const auto [norm_type, element_type] = GetParam();
+  for (const double bad : {std::nan(""), HUGE_VAL}) {
+    TestRows x = gaussian_rows(9, 64, element_type, 1.0, 0.0);
+    x.set(5, 63, bad);
+    const RunningMoments got = measure_on_device(x, random_norm(norm_type, 64, 1e-5), unit_directions(1, 64))[0];
+    EXPECT_FALSE(std::isfinite(got.variance())) << bad;
+  }
+}
+
+// <v, beta> of 1e6 is added to the mean alone: without a shift, too, the variance is that of gamma z.
+TEST_P(DirectionalVarianceGpuTest, LargeBetaDrownsNothing) {
+  const auto [norm_type, element_type] = GetParam();
+  const TestRows x = gaussian_rows(60, 256, element_type, 1.0, 0.0);
+  TestNorm norm = random_norm(norm_type, 256, 1e-5);
+  for (double& beta : norm.beta) beta *= 1e6;
+  norm.shift.assign(256, 0.0);
+  const std::vector<double> v = unit_directions(1, 256);
+  const RunningMoments with = measure_on_device(x, norm, v)[0], without = measure_on_device(x, norm.without_offset(), v)[0];
+  EXPECT_EQ(with.variance(), without.variance());
+  double offset = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < 256; ++i) offset += v[i] * norm.beta[i], size += std::fabs(v[i] * norm.beta[i]);
+  EXPECT_NEAR(with.mean, without.mean + offset, 256 * kUnit * size);  // a sum of 256 products
 }
 
 TEST_P(DirectionalVarianceGpuTest, RepeatsBitForBit) {
@@ -92,7 +162,7 @@ TEST_P(DirectionalVarianceGpuTest, InverseGammaIsDeadUnderLayerNormAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DirectionalVarianceGpuTest,
-                         ::testing::Combine(::testing::Values(NormType::layernorm, NormType::rmsnorm),
+                         ::testing::Combine(::testing::Values(NormType::layernorm, NormType::rmsnorm, NormType::identity),
                                             ::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16)));
 
 }  // namespace

@@ -57,6 +57,38 @@ TEST_P(NormRecomputeGpuTest, AgreesOnExtremeRows) {
   expect_agreement(equal, random_norm(norm_type, 64, 1e-5));
 }
 
+// The two kernels share their arithmetic but for the last conversion.
+TEST_P(NormRecomputeGpuTest, Float32IsTheFloat64OutputRoundedOnce) {
+  const auto [norm_type, element_type] = GetParam();
+  for (const auto& [n_tokens, hidden_size] : {Shape{5, 64}, {3, 257}, {2, 768}}) {
+    const TestRows x = gaussian_rows(n_tokens, hidden_size, element_type, 1.0, 0.5);
+    const TestNorm norm = random_norm(norm_type, hidden_size, 1e-5);
+    DeviceRows rows(x);
+    DeviceNorm parameters(norm);
+    DeviceArray<float> out(static_cast<std::size_t>(n_tokens * hidden_size));
+    operations().norm_recompute_float32(rows.view(), parameters.arguments(), out.data(), nullptr);
+    const std::vector<double> want = recompute_on_device(x, norm);
+    EXPECT_EQ(out.download(), std::vector<float>(want.begin(), want.end())) << hidden_size;
+  }
+}
+
+// Pairs of elements need an even stride, rows, parameters and an output where pairs may begin; the rest goes element by element.
+TEST_P(NormRecomputeGpuTest, AgreesWhereverRowsAndParametersBegin) {
+  const auto [norm_type, element_type] = GetParam();
+  const TestRows x = gaussian_rows(6, 96, element_type, 1.0, 0.5);
+  const TestNorm norm = random_norm(norm_type, 96, 1e-5);
+  for (const std::int64_t stride : {96, 97, 98, 104}) expect_agreement(x.with_stride(stride), norm);
+  DeviceRows rows(x);
+  std::vector<double> ahead(1, 1e300);  // parameters and output one FP64 away from a multiple of 16 bytes
+  for (const auto* parameter : {&norm.gamma, &norm.beta, &norm.shift}) ahead.insert(ahead.end(), parameter->begin(), parameter->end());
+  DeviceArray<double> parameters(ahead), out(1 + 6 * 96);
+  double* const gamma = parameters.data() + 1;
+  operations().norm_recompute(rows.view(), {norm.type, gamma, gamma + 96, gamma + 192, norm.eps}, out.data() + 1, nullptr);
+  const std::vector<double> got = out.download(), want = recompute(x, norm);
+  for (std::size_t j = 0; j < want.size(); ++j)  // as in expect_agreement; |gamma z|, |beta| and |shift| stay below 16 here
+    ASSERT_NEAR(got[j + 1], want[j], (96 + 32) * kUnit * 32) << j;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, NormRecomputeGpuTest,
                          ::testing::Combine(::testing::Values(NormType::layernorm, NormType::rmsnorm, NormType::identity),
                                             ::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16)));

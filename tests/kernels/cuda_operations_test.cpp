@@ -13,16 +13,27 @@ TEST(CudaOperationsTest, LoadsWithoutADevice) {
   EXPECT_NE(operations.random_normal, nullptr);
   EXPECT_NE(operations.random_uniform_int, nullptr);
   EXPECT_NE(operations.norm_recompute, nullptr);
+  EXPECT_NE(operations.norm_recompute_float32, nullptr);
   EXPECT_NE(operations.directional_variance, nullptr);
   EXPECT_NE(operations.head_fisher, nullptr);
   EXPECT_NE(operations.logit_fisher, nullptr);
+  EXPECT_NE(operations.add_moments, nullptr);
+  EXPECT_NE(operations.finish_moments, nullptr);
   EXPECT_EQ(&operations, &load_cuda_operations(DEADRAY_CUDA_MODULE));
 }
 
 TEST(CudaOperationsTest, WorkspaceGrowsWithTheDirections) {
   const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
-  EXPECT_GE(operations.directional_variance_workspace(1), sizeof(RunningMoments));
-  EXPECT_EQ(operations.directional_variance_workspace(8), 8 * operations.directional_variance_workspace(1));
+  EXPECT_GE(operations.directional_variance_workspace(1, 64), sizeof(RunningMoments));
+  EXPECT_EQ(operations.directional_variance_workspace(2, 64), 2 * operations.directional_variance_workspace(1, 64));
+  EXPECT_EQ(operations.directional_variance_workspace(32, 64), operations.directional_variance_workspace(4, 64));  // four at a time
+}
+
+TEST(CudaOperationsTest, MomentsNeedATileAtMost) {
+  const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
+  EXPECT_EQ(operations.add_moments_workspace(0, 4096), 0U);
+  EXPECT_EQ(operations.add_moments_workspace(2, 4096) - operations.add_moments_workspace(1, 4096), 8 * 4096U);
+  EXPECT_EQ(operations.add_moments_workspace(1'000'000'000, 4096), operations.add_moments_workspace(1'000'000, 4096));
 }
 
 TEST(CudaOperationsTest, TableOfAnotherSizeIsRefused) {

@@ -52,6 +52,15 @@ TEST_P(NormRecomputeTest, StridedRowsGiveWhatContiguousOnesGive) {
   EXPECT_EQ(recompute(x, norm), recompute(padded, norm));
 }
 
+TEST_P(NormRecomputeTest, Float32IsTheFloat64OutputRoundedOnce) {
+  const TestRows x = gaussian_rows(37, 33, element_type(), 1.0, 0.0);
+  const TestNorm norm = random_norm(norm_type(), 33, 1e-5);
+  const std::vector<double> want = recompute(x, norm);
+  std::vector<float> got(want.size());
+  norm_recompute(x.view(), norm.arguments(), got.data());
+  EXPECT_EQ(got, std::vector<float>(want.begin(), want.end()));
+}
+
 TEST_P(NormRecomputeTest, SplittingTheRowsChangesNoBit) {
   const TestRows x = gaussian_rows(9, 257, element_type(), 1.0, 0.0);
   const TestNorm norm = random_norm(norm_type(), 257, 1e-5);

@@ -37,6 +37,8 @@ T shuffle(unsigned mask, T value, int lane) {
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 #undef __shared__
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after another
 
 inline uint3 threadIdx, blockIdx;
