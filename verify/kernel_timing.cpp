@@ -11,6 +11,7 @@ namespace {
 constexpr double kSlow = 0.3;      // seconds; what takes longer is run once a repetition
 constexpr double kMinTime = 0.05;  // seconds of measured work a repetition
 constexpr double kBatch = 2e-3;    // seconds of calls between two events: a launch's own delay must not count
+constexpr double kWarmUp = 0.1;    // seconds; a device that idled raises its clock first
 constexpr int kRepetitions = 5, kSlowRepetitions = 3, kMaxBatch = 128;
 
 /// Keeps the median of the repetitions and prints nothing.
@@ -64,6 +65,7 @@ KernelTiming time_kernel(const BenchDevice& device, const KernelCase& row, bool 
   const double first = seconds_per_call(1);
   const bool slow = first > kSlow;
   const int batch = quick ? 1 : static_cast<int>(std::clamp(kBatch / std::max(first, 1e-9), 1.0, double{kMaxBatch}));
+  for (double warm = quick || slow ? kWarmUp : 0.0; warm < kWarmUp;) warm += batch * seconds_per_call(batch);
 
   std::exception_ptr failure;
   benchmark::ClearRegisteredBenchmarks();
