@@ -72,7 +72,9 @@ TEST_F(BenchKernelsTest, EveryRowHasATimeAndTheRatesOfItsCounts) {
 }
 
 TEST_F(BenchKernelsTest, FilterLeavesTheCeilingsAndWhatMatches) {
-  for (const Json& row : record({"--filter", "norm_recompute/.*float32"})["rows"]) {
+  const Json all = record({"--filter", "norm_recompute/.*float32"});
+  ASSERT_EQ(all["rows"].size(), 4u);
+  for (const Json& row : all["rows"]) {
     const std::string operation = row["operation"];
     EXPECT_TRUE(operation == "copy" || operation == "dgemm" || operation == "bf16_gemm" ||
                 (operation == "norm_recompute" && row["dtype"] == "float32"))
