@@ -5,6 +5,16 @@ namespace {
 
 constexpr std::size_t kBlasWorkspace = 32 << 20;  // what cuBLAS recommends for sm_90 and later
 
+/// @param property  cublasGetProperty or cusolverGetProperty
+template <class Status>
+std::string version_of(Status (*property)(libraryPropertyType, int*), const char* call, const Operation& operation) {
+  int major = 0, minor = 0, patch = 0;
+  operation.check(property(MAJOR_VERSION, &major), call);
+  operation.check(property(MINOR_VERSION, &minor), call);
+  operation.check(property(PATCH_LEVEL, &patch), call);
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
+}
+
 }  // namespace
 
 Context* create_context(int device) {
@@ -64,6 +74,16 @@ DeviceInfo device_info(int device) {
   return info;
 }
 
+LibraryVersions library_versions() {
+  const Operation operation("library_versions", {});
+  LibraryVersions versions;
+  operation.check(cudaDriverGetVersion(&versions.driver), "cudaDriverGetVersion");
+  operation.check(cudaRuntimeGetVersion(&versions.runtime), "cudaRuntimeGetVersion");
+  versions.cublas = version_of(&cublasGetProperty, "cublasGetProperty", operation);
+  versions.cusolver = version_of(&cusolverGetProperty, "cusolverGetProperty", operation);
+  return versions;
+}
+
 void* allocate(std::size_t bytes, bool host) {
   const Operation operation("allocate", {{"bytes", static_cast<std::int64_t>(bytes)}});
   void* memory = nullptr;
@@ -109,6 +129,28 @@ void wait_for(Stream stream, Stream other) {
                     waiting = recorded == cudaSuccess ? cudaStreamWaitEvent(stream, event) : recorded;
   cudaEventDestroy(event);  // is freed when it has happened
   operation.check(waiting, "cudaStreamWaitEvent");
+}
+
+Event create_event() {
+  const Operation operation("create_event", {});
+  Event event = nullptr;
+  operation.check(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
+  return event;
+}
+
+void destroy_event(Event event) noexcept { cudaEventDestroy(event); }
+
+void record_event(Event event, Stream stream) {
+  const Operation operation("record_event", {});
+  operation.check(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+double seconds_between(Event start, Event end) {
+  const Operation operation("seconds_between", {});
+  operation.check(cudaEventSynchronize(end), "cudaEventSynchronize");
+  float milliseconds = 0.0F;
+  operation.check(cudaEventElapsedTime(&milliseconds, start, end), "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds) * 1e-3;
 }
 
 }  // namespace deadray::kernels::cuda

@@ -22,6 +22,13 @@ struct DeviceInfo {
 int device_count();  ///< 0 without a device or a driver
 DeviceInfo device_info(int device);
 
+/// What is in use, as each names itself: CUDA as 1000 major + 10 minor, the libraries as "13.1.0".
+struct LibraryVersions {
+  int driver = 0, runtime = 0;
+  std::string cublas, cusolver;
+};
+LibraryVersions library_versions();
+
 /// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind out_of_memory
 void* allocate(std::size_t bytes, bool host = false);
 void release(void* memory, bool host = false) noexcept;
@@ -34,5 +41,12 @@ Stream create_stream();
 void destroy_stream(Stream stream) noexcept;
 /// Work put on `stream` from now on waits for what is on `other` now.
 void wait_for(Stream stream, Stream other);
+
+/// Marks on a stream that carry the device's time.
+Event create_event();
+void destroy_event(Event event) noexcept;
+void record_event(Event event, Stream stream);
+/// Waits for `end`, which was recorded after `start`. @throws CudaError, of earlier asynchronous work too
+double seconds_between(Event start, Event end);
 
 }  // namespace deadray::kernels::cuda

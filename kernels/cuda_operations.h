@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "kernels/centred_moments.h"
+#include "kernels/ceilings.h"
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
@@ -19,6 +20,7 @@ struct CudaOperations {
   decltype(&cuda::destroy_context) destroy_context;
   decltype(&cuda::device_count) device_count;
   decltype(&cuda::device_info) device_info;
+  decltype(&cuda::library_versions) library_versions;
   decltype(&cuda::allocate) allocate;
   decltype(&cuda::release) release;
   decltype(&cuda::copy) copy;
@@ -27,6 +29,12 @@ struct CudaOperations {
   decltype(&cuda::create_stream) create_stream;
   decltype(&cuda::destroy_stream) destroy_stream;
   decltype(&cuda::wait_for) wait_for;
+  decltype(&cuda::create_event) create_event;
+  decltype(&cuda::destroy_event) destroy_event;
+  decltype(&cuda::record_event) record_event;
+  decltype(&cuda::seconds_between) seconds_between;
+  decltype(&cuda::dgemm) dgemm;
+  decltype(&cuda::bf16_gemm) bf16_gemm;
   decltype(&cuda::random_normal) random_normal;
   decltype(&cuda::random_uniform_int) random_uniform_int;
   void (*norm_recompute)(const Rows&, const NormArguments&, double* out, Stream);

@@ -15,10 +15,13 @@
 #endif
 
 struct CUstream_st;
+struct CUevent_st;
 
 namespace deadray::kernels {
 
 /// cudaStream_t, without the CUDA headers.
 using Stream = ::CUstream_st*;
+/// cudaEvent_t.
+using Event = ::CUevent_st*;
 
 }  // namespace deadray::kernels
