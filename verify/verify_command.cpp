@@ -64,7 +64,7 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
       throw UsageError(fmt::format("--sequence-length {}: {} takes sequences of at most {} tokens", length, model.name, longest));
     length = longest;
   }
-  const std::int64_t sequences = options.batch > 0 ? options.batch : (options.random_tokens + length - 1) / length;
+  const std::int64_t sequences = options.batch > 0 ? options.batch : (options.random_tokens - 1) / length + 1;
   return random_tokens(model.architecture, options.seed, sequences, length);
 }
 

@@ -174,6 +174,12 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
   expect_failure(6, {kModels + "gpt2-tied", "--dump", path("no-folder/x.safetensors")}, {"no-folder"});
 }
 
+// 2^63 - 1 tokens do not even have a size in bytes; 10^12 do, and no machine has as many.
+TEST_F(VerifyCommandTest, SaysInOneLineThatMemoryIsShort) {
+  for (const char* tokens : {"1000000000000", "9223372036854775807"})
+    expect_failure(6, {kModels + "gpt2-tied", "--random-tokens", tokens}, {"not enough memory", "fewer tokens"});
+}
+
 TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
   write_small_gpt2(folder_.path());  // norms and embedding only: the positions are missing
   expect_failure(3, {folder_.path().string()}, {folder_.path().string(), "no tensor 'wpe.weight'"});
