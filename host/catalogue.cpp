@@ -113,11 +113,11 @@ class Catalogue {
     NormSite& final_site = sites_.back();
     final_site.is_final = true;
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
-    if (!architecture_.head) return;
+    if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
-      if (head.tied || stored(head.decoder)) read_by(final_site, head.decoder, -1, head.tied);
-    } else if (stored(head.transform->dense)) {
+      read_by(final_site, head.decoder, -1, head.tied);
+    } else {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
@@ -141,6 +141,14 @@ bool looks_like_norm(std::string_view name) {
 
 std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpoint* checkpoint) {
   return Catalogue(architecture, checkpoint).collect();
+}
+
+bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
+  if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
+  const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
+  const auto stored = [&](const LinearSpec& linear) { return checkpoint->find(full_name(linear.weights[0].name, prefix)) != nullptr; };
+  const HeadSpec& head = *architecture.head;
+  return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
 }
 
 std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {

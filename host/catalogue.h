@@ -28,6 +28,10 @@ std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint
 /// `name`, or the alias under which an old checkpoint stores it.
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name);
 
+/// Whether the model as stored ends in logits: a tied decoder, or one of its own, and the transform before it where the family has one.
+/// @param checkpoint  nullptr: as configured
+bool has_head(const Architecture& architecture, const Checkpoint* checkpoint);
+
 /// Reads gamma and beta; gamma = stored + weight_offset.
 /// @throws MalformedError for a wrong shape or a quantised scale without its dequantisation (predict() judges the values)
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);

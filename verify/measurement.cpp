@@ -1,5 +1,7 @@
 #include "verify/measurement.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "host/catalogue.h"
@@ -122,6 +124,9 @@ class Measuring final : public Observer {
 }  // namespace
 
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+  if (options.dump_logits && !model.weights->has_head())
+    throw UnsupportedError(fmt::format("--dump-logits: {}: no head in its {}; leave it out", model.name,
+                                       model.checkpoint ? "weights" : "configuration"));
   const Stopwatch watch;
   Measuring measuring(model, calibration, options);
   ExecutorOptions executor_options;

@@ -50,9 +50,7 @@ const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t b
   return tensor;
 }
 
-bool CheckpointWeights::has(const TensorSpec& spec) const {
-  return checkpoint_.find(stored_name(architecture_, checkpoint_, name(spec.name))) != nullptr;
-}
+bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
   const TensorInfo& tensor = find(spec, block);

@@ -119,6 +119,16 @@ TEST_F(VerifyCommandTest, DumpsWhatTheDesignNames) {
   EXPECT_EQ(dump.at("logits").shape, (std::vector<std::int64_t>{30, 61}));
 }
 
+TEST_F(VerifyCommandTest, RefusesToDumpLogitsOfAModelWithoutAHead) {
+  const auto refuse = [&](const std::string& model, const char* init) {
+    expect_failure(4, {model, "--init", init, "--dump", path("dump.safetensors"), "--dump-logits"}, {"--dump-logits", "no head"});
+  };
+  refuse(kModels + "llama-headless", "checkpoint");
+  refuse(kModels + "bert-pooler", "random");
+  EXPECT_FALSE(std::filesystem::exists(path("dump.safetensors")));
+  record({kModels + "llama-headless", "--random-tokens", "300", "--dump", path("dump.safetensors")});
+}
+
 TEST_F(VerifyCommandTest, ConfirmsActivationsOfALayerNorm) {
   const auto from_input = record({"--activations", write_activations("input", 200, true)});
   EXPECT_EQ(from_input.at("sites")[0].at("verdict"), "confirmed");
