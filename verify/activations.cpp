@@ -117,6 +117,9 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   const std::int64_t n_rows = input.given() ? input.count() : output.count();
   if (input.given() && output.given() && output.count() != n_rows)
     throw MalformedError(fmt::format("{}: 'input' has {} rows but 'output' {}", path.string(), n_rows, output.count()));
+  if (n_rows == 0)
+    throw MalformedError(fmt::format("{}: '{}' holds no rows, expected [N, {}] with N > {}", path.string(),
+                                     input.given() ? "input" : "output", site.hidden_size, site.hidden_size));
 
   ProbeOptions probe_options = options.probe;
   probe_options.dtype = output.given() ? output.dtype() : input.dtype();

@@ -23,7 +23,7 @@ struct ActivationsResult {
   Measurement measurement;
 };
 
-/// @throws MalformedError naming tensor, row and shape: widths that disagree, NaN or Inf rows, neither input nor output
+/// @throws MalformedError naming tensor, row and shape: widths that disagree, no rows, NaN or Inf in them, neither input nor output
 ActivationsResult verify_activations(const std::filesystem::path& file, const ActivationsOptions& options);
 
 }  // namespace deadray

@@ -1,7 +1,8 @@
 #include "verify/probe.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
+#include "host/error.h"
 #include "kernels/random_normal.h"
 #include "verify/norm_rows.h"
 #include "verify/stopwatch.h"
@@ -27,6 +28,11 @@ at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
 }
 
 }  // namespace
+
+const Reading& SiteResult::decisive() const {
+  if (!exact && !deployed) throw InternalError(fmt::format("norm '{}': no rows were measured", site.name));
+  return exact ? *exact : *deployed;
+}
 
 SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options) : options_(options), norm_(std::move(norm)) {
   const c10::InferenceMode no_derivatives;
@@ -89,8 +95,7 @@ SiteResult SiteProbe::finish() {
   const std::int64_t d = result_.site.hidden_size;
   if (exact_) result_.exact = read_channel(*exact_);
   if (deployed_) result_.deployed = read_channel(*deployed_);
-  const Reading nothing;
-  const Reading& decisive = result_.exact ? *result_.exact : result_.deployed ? *result_.deployed : nothing;
+  const Reading& decisive = result_.decisive();
   result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive, d);
   result_.schur_null = schur_null(d, decisive.tokens);
   if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {

@@ -27,8 +27,11 @@ struct SiteResult {
   std::optional<Reading> exact, deployed;  ///< absent where the data for it were not given
   std::optional<double> schur_input, schur_output;
   double schur_null = 0.0;
-  Judgement judgement;  ///< on the exact reading; on the deployed one where that is all there is
+  Judgement judgement;  ///< on the decisive reading
   double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
+
+  /// The exact reading; the deployed one where that is all there is. @throws InternalError when no rows came at all
+  const Reading& decisive() const;
 };
 
 /// Measures one norm while its tiles pass: the prediction first, then moments of three things, each optional: the output recomputed in FP64

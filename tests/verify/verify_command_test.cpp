@@ -157,7 +157,13 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithActivations) {
   tensors["input"] = random_tensor({20, 8}, 3);
   tensors["input"].values[8 * 5 + 2] = std::numeric_limits<float>::quiet_NaN();
   complain(3, {"'input'", "row 5"});
-  tensors.erase("input");
+  for (const char* name : {"input", "output"}) {  // with the table and without
+    tensors.erase("input");
+    tensors[name] = random_tensor({0, 8}, 3);
+    complain(3, {std::string("'") + name + "' holds no rows", "[N, 8] with N > 8"});
+    expect_failure(3, {"--activations", path("a.safetensors"), "--quiet"}, {"holds no rows"});
+    tensors.erase(name);
+  }
   complain(3, {"neither 'input' nor 'output'"});
   tensors["weight"].values[3] = std::numeric_limits<float>::infinity();
   tensors["input"] = random_tensor({20, 8}, 3);
