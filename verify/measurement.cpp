@@ -125,8 +125,8 @@ class Measuring final : public Observer {
 
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
   if (options.dump_logits && !model.weights->has_head())
-    throw UnsupportedError(fmt::format("--dump-logits: {}: no head in its {}; leave it out", model.name,
-                                       model.checkpoint ? "weights" : "configuration"));
+    throw UnsupportedError(
+        fmt::format("--dump-logits: {}: no head in its {}; leave it out", model.name, model.checkpoint ? "weights" : "configuration"));
   const Stopwatch watch;
   Measuring measuring(model, calibration, options);
   ExecutorOptions executor_options;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -110,6 +111,7 @@ int verify_model(const VerifyOptions& options, JsonOutput& json) {
 int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
   ActivationsOptions activations;
   activations.probe = probe_options(options);
+  activations.checkpoint = options.checkpoint;
   if (!options.norm.empty()) activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
@@ -118,7 +120,6 @@ int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
 
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
-  if (options.dump_logits && options.dump.empty()) throw UsageError("--dump-logits: needs --dump FILE");
   if (options.device != "cpu")
     throw ResourceError(fmt::format("--device {}: this build measures on the CPU only; give --device cpu", options.device));
   if (options.threads > 0) at::set_num_threads(options.threads);
@@ -126,48 +127,70 @@ int run_verify(const VerifyOptions& options) {
   return options.activations.empty() ? verify_model(options, json) : verify_activation_file(options, json);
 }
 
+/// What holds for a model and for a file of activations.
+void add_measuring_options(CLI::App& command, VerifyOptions& options) {
+  command
+      .add_option("--method", options.method,
+                  "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
+      ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
+      ->capture_default_str();
+  command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:I")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads (all cores)")->check(CLI::PositiveNumber);
+  add_model_options(command, options.relative_tau, options.checkpoint);
+}
+
+void add_options_of_activations(CLI::App& command, VerifyOptions& options, CLI::Option* activations) {
+  command.add_option("--norm", options.norm, "Kind of norm of --activations, where its metadata does not say")
+      ->check(CLI::IsMember({"layernorm", "rmsnorm"}))
+      ->needs(activations);
+  command.add_option("--eps", options.eps, "Epsilon of the norm of --activations, where its metadata does not say")
+      ->check(number_below(std::numeric_limits<double>::infinity()))
+      ->needs(activations);
+}
+
+/// @return what an activation file leaves no room for: it brings its own rows, in their own dtype
+std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions& options) {
+  auto* init = command
+                   .add_option("--init", options.init,
+                               "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
+                   ->check(CLI::IsMember({"checkpoint", "random"}))
+                   ->capture_default_str();
+  auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
+  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(CLI::PositiveNumber);
+  auto* random_tokens =
+      command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str()
+          ->excludes(tokens)
+          ->excludes(batch);
+  auto* length =
+      command.add_option("--sequence-length", options.sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
+          ->check(CLI::PositiveNumber);
+  auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")->capture_default_str();
+  auto* dtype = command.add_option("--dtype", options.dtype, "In which the model runs; measurements are FP64 always")
+                    ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
+                    ->capture_default_str();
+  auto* residual =
+      command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
+  auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
+  auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
+  return {init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+}
+
 }  // namespace
 
 void add_verify_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<VerifyOptions>();
   CLI::App& command = *app.add_subcommand("verify", "Measure a model's norms and compare with what gamma alone predicts");
-  command.add_option("MODEL", options->model, "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
-  command.add_option("--activations", options->activations,
-                     "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
-  command.add_option("--norm", options->norm, "Kind of norm of --activations, where its metadata does not say")
-      ->check(CLI::IsMember({"layernorm", "rmsnorm"}));
-  command.add_option("--eps", options->eps, "Epsilon of the norm of --activations, where its metadata does not say");
-  command
-      .add_option("--init", options->init, "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
-      ->check(CLI::IsMember({"checkpoint", "random"}))
-      ->capture_default_str();
-  command.add_option("--seed", options->seed, "Seed of random weights, tokens and directions")->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options->tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
-  command.add_option("--random-tokens", options->random_tokens, "Number of random tokens, rounded up to whole sequences")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str()
-      ->excludes(tokens);
-  command.add_option("--batch", options->batch, "Number of sequences")->check(CLI::PositiveNumber);
-  command.add_option("--sequence-length", options->sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--site", options->site, "final, all, or the name of one norm")->capture_default_str();
-  command
-      .add_option("--method", options->method,
-                  "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
-      ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
-      ->capture_default_str();
-  command.add_option("--dtype", options->dtype, "In which the model runs; measurements are FP64 always")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
-      ->capture_default_str();
-  command.add_option("--device", options->device, "cpu, cuda or cuda:I")->capture_default_str();
-  command.add_option("--tau", options->relative_tau, "|gamma_i| at most this times max|gamma| counts as dead")
-      ->check(CLI::NonNegativeNumber);
-  command.add_flag("--residual", options->residual, "Also the smallest singular value of the residual stream at every block");
-  command.add_option("--dump", options->dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
-  command.add_flag("--dump-logits", options->dump_logits, "Add the logits to --dump");
-  command.add_option("--threads", options->threads, "Threads (all cores)")->check(CLI::PositiveNumber);
-  command.add_option("--max-header", options->checkpoint.max_header_bytes, "Largest safetensors header accepted, in bytes");
-  command.add_flag("--strict", options->checkpoint.strict, "Refuse weights that need a note");
+  auto* model = command.add_option("MODEL", options->model,
+                                   "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
+  auto* activations = command.add_option("--activations", options->activations,
+                                         "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
+  add_measuring_options(command, *options);
+  add_options_of_activations(command, *options, activations);
+  for (CLI::Option* option : add_options_of_models(command, *options)) option->excludes(activations);
+  activations->excludes(model);
   add_output_options(command, options->output);
   command.callback([options, &exit_code] { exit_code = run_verify(*options); });
 }

@@ -191,6 +191,35 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
 }
 
 // 2^63 - 1 tokens do not even have a size in bytes; 10^12 do, and no machine has as many.
+TEST_F(VerifyCommandTest, RefusesOptionsThatWouldDoNothing) {
+  const std::string model = kModels + "gpt2-tied", file = write_activations("input", 200, true);
+  expect_failure(2, {model, "--activations", file}, {"MODEL", "--activations"});
+  for (const std::vector<std::string>& options : std::vector<std::vector<std::string>>{{"--dump", path("x")},
+                                                                                       {"--residual"},
+                                                                                       {"--tokens", path("x.npy")},
+                                                                                       {"--random-tokens", "9"},
+                                                                                       {"--batch", "2"},
+                                                                                       {"--sequence-length", "8"},
+                                                                                       {"--init", "random"},
+                                                                                       {"--dtype", "float64"},
+                                                                                       {"--site", "all"}}) {
+    std::vector<std::string> arguments = {"--activations", file};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    expect_failure(2, arguments, {options[0], "--activations"});
+  }
+  expect_failure(2, {model, "--norm", "rmsnorm"}, {"--norm", "--activations"});
+  expect_failure(2, {model, "--eps", "1e-5"}, {"--eps", "--activations"});
+  expect_failure(2, {model, "--dump-logits"}, {"--dump-logits", "--dump"});
+  expect_failure(2, {model, "--batch", "2", "--random-tokens", "300"}, {"--batch", "--random-tokens"});
+}
+
+TEST_F(VerifyCommandTest, RefusesNumbersOutsideTheirRange) {
+  const std::string model = kModels + "gpt2-tied", file = write_activations("input", 200, true);
+  for (const char* tau : {"5", "1", "-0.1", "nan", "much"}) expect_failure(2, {model, "--tau", tau}, {"--tau", tau});
+  for (const char* eps : {"-1", "nan", "inf"}) expect_failure(2, {"--activations", file, "--eps", eps}, {"--eps", eps});
+  expect_failure(3, {"--activations", file, "--max-header", "10"}, {"header too large", "--max-header"});
+}
+
 TEST_F(VerifyCommandTest, SaysInOneLineThatMemoryIsShort) {
   for (const char* tokens : {"1000000000000", "9223372036854775807"})
     expect_failure(6, {kModels + "gpt2-tied", "--random-tokens", tokens}, {"not enough memory", "fewer tokens"});
