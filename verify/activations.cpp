@@ -8,6 +8,7 @@
 #include <map>
 
 #include "host/catalogue.h"
+#include "host/command_line.h"
 #include "host/error.h"
 #include "host/safetensors.h"
 #include "verify/stopwatch.h"
@@ -125,6 +126,7 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   probe_options.dtype = output.given() ? output.dtype() : input.dtype();
   SiteProbe probe(site, load_norm(file, site), probe_options);
   for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
+    throw_if_stopped();
     const std::int64_t count = std::min(kTileRows, n_rows - first);
     probe.add(input.read(first, count), output.read(first, count));
   }
@@ -134,7 +136,8 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   Seconds& seconds = result.measurement.seconds;
   seconds = {measured.predict_seconds, 0, 0, measured.moments_seconds, measured.spectrum_seconds, watch.seconds()};
   seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
-  result.header = {path.stem().string(), "activations", "activations", 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0};
+  result.header = {path.stem().string(), "activations", "activations", 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0,
+                   file.notes()};
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "host/catalogue.h"
+#include "host/command_line.h"
 #include "host/error.h"
 #include "verify/dump.h"
 #include "verify/stopwatch.h"
@@ -67,6 +68,7 @@ class Measuring final : public Observer {
   }
 
   void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
+    throw_if_stopped();
     const Stopwatch watch;
     if (dump_ && name == final_site_) dump_->final_norm(output);
     if (const auto site = chosen_.find(name); site != chosen_.end()) {
@@ -88,6 +90,7 @@ class Measuring final : public Observer {
 
   void logits(const at::Tensor& tile) override { dump_->logits(tile); }
   void progress(std::int64_t done, std::int64_t total) override {
+    throw_if_stopped();
     if (options_.progress) options_.progress(done, total);
   }
 

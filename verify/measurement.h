@@ -58,6 +58,8 @@ struct Measurement {
 };
 
 /// Runs the model once over the tokens and measures the chosen norms as they pass.
+/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
+///         Stopped after a stop signal, once catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
 
 at::ScalarType scalar_type(DType dtype);

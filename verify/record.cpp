@@ -111,6 +111,7 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
            {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
           {"sites", sites},
           {"residual", residual_json(measurement.residual)},
+          {"notes", header.notes},
           {"seconds",
            {{"predict", seconds.predict},
             {"load", seconds.load},

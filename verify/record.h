@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verify/measurement.h"
 
@@ -16,6 +17,7 @@ struct RecordHeader {
   std::string calibration;  ///< "random" or a file's name
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
+  std::vector<std::string> notes;  ///< what the user should know of the files although it is no error
 };
 
 /// The record `deadray/verify/1` of design and README: one object, keys in a fixed order, so that equal measurements give equal text

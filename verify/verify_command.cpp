@@ -70,9 +70,16 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
 }
 
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
-  return {model.name,      model.architecture.family, model.initialisation, count_parameters(model.architecture),
-          dtype,           calibration.kind,          calibration.tokens(), calibration.ids.size(1),
-          calibration.seed};
+  return {model.name,
+          model.architecture.family,
+          model.initialisation,
+          count_parameters(model.architecture),
+          dtype,
+          calibration.kind,
+          calibration.tokens(),
+          calibration.ids.size(1),
+          calibration.seed,
+          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
 }
 
 int exit_code_for(const Measurement& measurement) {
@@ -88,6 +95,8 @@ int exit_code_for(const Measurement& measurement) {
 int deliver(const RecordHeader& header, const Measurement& measurement, const OutputOptions& options, JsonOutput& json) {
   json.write(verify_record(header, measurement));
   if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
+  if (!options.quiet)
+    for (const std::string& note : header.notes) write_message("note: " + note);
   return exit_code_for(measurement);
 }
 
@@ -122,6 +131,7 @@ int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
   if (options.device != "cpu")
     throw ResourceError(fmt::format("--device {}: this build measures on the CPU only; give --device cpu", options.device));
+  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   if (options.threads > 0) at::set_num_threads(options.threads);
   JsonOutput json(options.output.json);
   return options.activations.empty() ? verify_model(options, json) : verify_activation_file(options, json);

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -232,6 +234,39 @@ TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
   config.replace(config.find("\"vocab_size\": 11"), 16, "\"vocab_size\": 12");
   write_text(folder_.path() / "config.json", config);
   expect_failure(3, {folder_.path().string()}, {"model.safetensors", "'wte.weight'", "[11, 8]", "[12, 8]"});
+}
+
+TEST_F(VerifyCommandTest, PassesOnTheNotesAboutTheFiles) {
+  const std::string file = write_activations("input", 200, true);
+  std::ofstream(file, std::ios::app | std::ios::binary) << "more";
+  Spawned run({"verify", "--activations", file, "--json", path("record.json")});
+  EXPECT_EQ(run.wait(), 0) << run.errors();
+  EXPECT_NE(run.errors().find("note: "), std::string::npos) << run.errors();
+  const auto notes = nlohmann::json::parse(read_text(path("record.json"))).at("notes");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].get<std::string>().find("4 bytes"), std::string::npos) << notes;
+  Spawned quiet({"verify", "--activations", file, "--quiet"});
+  EXPECT_EQ(quiet.errors(), "");
+  expect_failure(3, {"--activations", file, "--strict"}, {"4 bytes"});
+  EXPECT_EQ(record({kModels + "gpt2-tied"}).at("notes").size(), 0U);
+}
+
+TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
+  std::filesystem::create_directory(folder_.path() / "dumps");
+  const auto n_entries = [&] {
+    const std::filesystem::directory_iterator entries(folder_.path() / "dumps");
+    return std::distance(begin(entries), end(entries));
+  };
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
+  Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--residual", "--dump",
+               (folder_.path() / "dumps" / "x.safetensors").string()});
+  for (int tries = 0; n_entries() == 0 && tries < 60'000; ++tries) usleep(1000);
+  EXPECT_EQ(n_entries(), 1) << "the dump had begun";
+  kill(run.process(), SIGTERM);
+  EXPECT_EQ(run.wait(), 128 + SIGTERM);
+  EXPECT_EQ(run.errors(), "");
+  EXPECT_EQ(n_entries(), 0);
 }
 
 TEST_F(VerifyCommandTest, FailsLoudlyOnAFullDisk) {
