@@ -50,12 +50,14 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
 }
 
 SiteProbe::Channel SiteProbe::make_channel(const at::Tensor& shift, double roundoff) const {
-  return {CentredMoments(result_.site.hidden_size, shift), DirectionalMoments(directions_, shift), roundoff};
+  Channel channel{std::nullopt, DirectionalMoments(directions_, shift), roundoff};
+  if (options_.method != Method::directional) channel.moments.emplace(result_.site.hidden_size, shift);
+  return channel;
 }
 
-void SiteProbe::add_to(Channel& channel, const at::Tensor& rows) const {
-  if (options_.method != Method::directional) channel.moments.add(rows);
-  channel.directions.add(rows);
+void SiteProbe::Channel::add(const at::Tensor& rows) {
+  if (moments) moments->add(rows);
+  directions.add(rows);
 }
 
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
@@ -64,7 +66,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   const at::Tensor zero = at::zeros({d}, at::kDouble);
   if (input.defined()) {
     if (!exact_) exact_.emplace(make_channel(zero, unit_roundoff(DType::f64)));
-    add_to(*exact_, recompute_norm(result_.site, norm_, input));
+    exact_->add(recompute_norm(result_.site, norm_, input));
     if (options_.method != Method::directional) {
       if (!input_) input_.emplace(d);
       input_->add(input);
@@ -72,7 +74,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   }
   if (output.defined()) {
     if (!deployed_) deployed_.emplace(make_channel(norm_.beta.empty() ? zero : to_tensor(norm_.beta), unit_roundoff(options_.dtype)));
-    add_to(*deployed_, output);
+    deployed_->add(output);
   }
   result_.moments_seconds += watch.seconds();
 }
@@ -83,10 +85,9 @@ Reading SiteProbe::read_channel(const Channel& channel) const {
   measured.roundoff = channel.roundoff;
   const at::Tensor variances = channel.directions.variance();
   if (n_predicted_ > 0) measured.basis_variance = variances.narrow(0, 0, n_predicted_);
-  if (options_.method == Method::directional)
-    measured.random_variances = variances.narrow(0, n_predicted_, variances.size(0) - n_predicted_);
-  else
-    measured.covariance = channel.moments.covariance();
+  if (const std::int64_t n_random = variances.size(0) - n_predicted_; n_random > 0)
+    measured.random_variances = variances.narrow(0, n_predicted_, n_random);
+  if (channel.moments) measured.covariance = channel.moments->covariance();
   return read(options_.method, result_.predicted, measured);
 }
 
@@ -101,7 +102,7 @@ SiteResult SiteProbe::finish() {
   if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {
     const at::Tensor v = to_tensor(result_.predicted.direction());
     result_.schur_input = schur_ratio(input_->covariance(), v);
-    result_.schur_output = schur_ratio(exact_->moments.covariance(), v);
+    result_.schur_output = schur_ratio(exact_->moments->covariance(), v);
   }
   result_.spectrum_seconds = watch.seconds();
   exact_.reset();

@@ -45,12 +45,12 @@ class SiteProbe {
 
  private:
   struct Channel {
-    CentredMoments moments;
+    std::optional<CentredMoments> moments;  // absent for Method::directional, which promises no covariance
     DirectionalMoments directions;
     double roundoff;
+    void add(const at::Tensor& rows);
   };
   Channel make_channel(const at::Tensor& shift, double roundoff) const;
-  void add_to(Channel& channel, const at::Tensor& rows) const;
   Reading read_channel(const Channel& channel) const;
 
   ProbeOptions options_;
