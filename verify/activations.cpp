@@ -11,6 +11,7 @@
 #include "host/command_line.h"
 #include "host/error.h"
 #include "host/safetensors.h"
+#include "verify/dtypes.h"
 #include "verify/stopwatch.h"
 
 namespace deadray {
@@ -29,9 +30,7 @@ class Rows {
     if (tensor_->shape.size() != 2 || tensor_->shape[1] != width)
       throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(),
                                        name, fmt::join(tensor_->shape, ", "), width));
-    if (!is_plain_float(tensor_->dtype))
-      throw MalformedError(
-          fmt::format("{}: tensor '{}' is {}, expected F64, F32, F16 or BF16", file.path().string(), name, tensor_->stored_dtype));
+    require_plain_float(file, *tensor_);
   }
 
   bool given() const { return tensor_ != nullptr; }

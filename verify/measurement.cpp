@@ -7,25 +7,13 @@
 #include "host/catalogue.h"
 #include "host/command_line.h"
 #include "host/error.h"
+#include "verify/dtypes.h"
 #include "verify/dump.h"
 #include "verify/stopwatch.h"
 
 namespace deadray {
 
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return at::kDouble;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    default:
-      return at::kFloat;
-  }
-}
-
-std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options) {
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   const Config config = Config::load(path);
   model->name = (std::filesystem::is_directory(path) ? std::filesystem::canonical(path) : path).filename().string();

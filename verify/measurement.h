@@ -40,7 +40,7 @@ struct ModelOptions {
 };
 
 /// @throws MalformedError, UnsupportedError as the readers do
-std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options);
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options);
 
 struct MeasurementOptions {
   ProbeOptions probe;
@@ -61,7 +61,5 @@ struct Measurement {
 /// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
 ///         Stopped after a stop signal, once catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
-
-at::ScalarType scalar_type(DType dtype);
 
 }  // namespace deadray

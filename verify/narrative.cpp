@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "host/table.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
 

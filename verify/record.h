@@ -2,7 +2,6 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "verify/measurement.h"
@@ -23,9 +22,6 @@ struct RecordHeader {
 /// The record `deadray/verify/1` of design and README: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement);
-
-/// "float32", "bfloat16", …: as records, options and people call it.
-std::string_view long_name(DType dtype) noexcept;
 
 /// Version, device, threads, libtorch: what can change the figures' last digits.
 nlohmann::ordered_json environment_json();

@@ -15,6 +15,7 @@
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
+#include "verify/dtypes.h"
 #include "verify/measurement.h"
 #include "verify/narrative.h"
 #include "verify/progress.h"
@@ -41,14 +42,10 @@ Method parse_method(const std::string& name) {
   return name == "eigh" ? Method::eigh : name == "certificate" ? Method::certificate : Method::directional;
 }
 
-DType parse_compute_dtype(const std::string& name) {
-  return name == "float64" ? DType::f64 : name == "bfloat16" ? DType::bf16 : DType::f32;
-}
-
 ProbeOptions probe_options(const VerifyOptions& options) {
   ProbeOptions probe;
   probe.method = parse_method(options.method);
-  probe.dtype = parse_compute_dtype(options.dtype);
+  probe.dtype = dtype_from_name(options.dtype);
   probe.seed = options.seed;
   probe.predict.relative_tau = options.relative_tau;
   return probe;
@@ -102,7 +99,7 @@ int deliver(const RecordHeader& header, const Measurement& measurement, const Ou
 
 int verify_model(const VerifyOptions& options, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
-  const auto model = open_model(options.model, {options.init == "random", options.seed, options.checkpoint});
+  const auto model = prepare_model(options.model, {options.init == "random", options.seed, options.checkpoint});
   const Calibration calibration = calibration_for(*model, options);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);

@@ -17,7 +17,7 @@ class Weights {
   /// Name of a tensor or stem in this source, as norm_sites() gives it.
   std::string name(const std::string& spec_name, std::int64_t block = -1) const { return full_name(spec_name, prefix_, block); }
   /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous).
-  /// @throws MalformedError when the checkpoint lacks it or gives another shape
+  /// @throws MalformedError when the checkpoint lacks it or gives another shape, UnsupportedError when it is quantised
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
   /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d]; reads no others.
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;

@@ -28,7 +28,7 @@ std::vector<Case> cases() {
 /// Runs a fixture and compares everything that transformers' reference file holds.
 void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype, const std::string& reference_name, double tolerance,
                                   std::int64_t tile_tokens) {
-  const auto model = open_model(kModels / name, {});
+  const auto model = prepare_model(kModels / name, {});
   const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
   test::Recorder recorder(test::final_site(*model));
   Executor executor(model->architecture, *model->weights, {dtype, tile_tokens, /*logits=*/true});
