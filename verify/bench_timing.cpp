@@ -13,11 +13,12 @@
 #include "host/predictor.h"
 #include "host/table.h"
 #include "kernels/random_normal.h"
+#include "verify/certificate.h"
 #include "verify/comparison.h"
+#include "verify/eigh.h"
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
 #include "verify/record.h"
-#include "verify/spectrum.h"
 #include "verify/stopwatch.h"
 
 namespace deadray {

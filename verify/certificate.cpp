@@ -1,16 +1,16 @@
+#include "verify/certificate.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
 
 #include "verify/lanczos.h"
-#include "verify/spectrum.h"
+#include "verify/thresholds.h"
 
 namespace deadray {
 namespace {
 
-constexpr double kRoundoff = 0x1p-53;
-constexpr double kProvenGap = 1e3;          // what a verdict asks for, in units of the rounding floor d u lambda_d
 constexpr double kNextTolerance = 1e-4;     // relative, of the smallest eigenvalue on the complement
 constexpr double kLargestTolerance = 1e-3;  // of the Ritz pair; the value itself is better than its square root suggests
 constexpr int kLargestSteps = 60;
@@ -87,9 +87,9 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   // Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies below sigma, but for the rounding of
   // the factorisation, at most (d + 1) u trace (Higham, Accuracy and Stability, theorem 10.3). So the gap needs no trust in Lanczos.
   const double mu = result.largest, trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * mu;
-  const double floor = static_cast<double>(d) * kRoundoff * result.largest, bottom = std::max(floor, result.basis_variance);
-  const double target = kProvenGap * (kProvenGap * bottom < result.largest ? bottom : floor);
-  const double sigma = target + static_cast<double>(d + 1) * kRoundoff * trace;
+  const double floor = rounding_floor(d, result.largest), bottom = std::max(floor, result.basis_variance);
+  const double target = kClearGap * (kClearGap * bottom < result.largest ? bottom : floor);  // what a verdict asks for
+  const double sigma = target + static_cast<double>(d + 1) * kRoundoff64 * trace;
   const auto factored = factor(Deflated(c, basis, image, compression, mu), c, sigma);
   result.factored = factored.has_value();
   if (!factored) return result;
@@ -115,7 +115,7 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
 double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count) {
   if (!at::isfinite(second_moment).all().item<bool>()) return std::numeric_limits<double>::quiet_NaN();
   const Certificate c = certify(second_moment, second_moment.narrow(1, 0, 0));
-  const double floor = static_cast<double>(second_moment.size(0)) * kRoundoff * c.largest;
+  const double floor = rounding_floor(second_moment.size(0), c.largest);
   return c.factored && c.next > floor ? std::sqrt(static_cast<double>(count) * c.next) : 0.0;
 }
 

@@ -5,13 +5,13 @@
 #include "host/error.h"
 #include "kernels/random_normal.h"
 #include "verify/norm_rows.h"
+#include "verify/schur.h"
 #include "verify/stopwatch.h"
+#include "verify/tensors.h"
 
 namespace deadray {
 
 namespace {
-
-at::Tensor to_tensor(const std::vector<double>& values) { return at::tensor(at::ArrayRef<double>(values), at::kDouble); }
 
 at::Tensor random_unit_rows(std::int64_t count, std::int64_t d, std::uint64_t seed) {
   const at::Tensor rows = at::empty({count, d}, at::kFloat);
@@ -24,7 +24,7 @@ at::Tensor random_unit_rows(std::int64_t count, std::int64_t d, std::uint64_t se
 at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
   if (predicted.dimension > 0) return basis_of(predicted, d).t().contiguous();
   if (!predicted.inverse.empty()) return to_tensor(predicted.direction()).unsqueeze(0);
-  return at::empty({0, d}, at::kDouble);
+  return at::empty({0, d}, fp64());
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ void SiteProbe::Channel::add(const at::Tensor& rows) {
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   const Stopwatch watch;
   const std::int64_t d = result_.site.hidden_size;
-  const at::Tensor zero = at::zeros({d}, at::kDouble);
+  const at::Tensor zero = at::zeros({d}, fp64());
   if (input.defined()) {
     if (!exact_) exact_.emplace(make_channel(zero, unit_roundoff(DType::f64)));
     exact_->add(recompute_norm(result_.site, norm_, input));
@@ -82,6 +82,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
 Reading SiteProbe::read_channel(const Channel& channel) const {
   Measured measured;
   measured.tokens = channel.directions.count();
+  measured.hidden_size = result_.site.hidden_size;
   measured.roundoff = channel.roundoff;
   const at::Tensor variances = channel.directions.variance();
   if (n_predicted_ > 0) measured.basis_variance = variances.narrow(0, 0, n_predicted_);
@@ -97,7 +98,7 @@ SiteResult SiteProbe::finish() {
   if (exact_) result_.exact = read_channel(*exact_);
   if (deployed_) result_.deployed = read_channel(*deployed_);
   const Reading& decisive = result_.decisive();
-  result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive, d);
+  result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive);
   result_.schur_null = schur_null(d, decisive.tokens);
   if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {
     const at::Tensor v = to_tensor(result_.predicted.direction());

@@ -9,6 +9,7 @@
 #include "host/predictor.h"
 #include "verify/comparison.h"
 #include "verify/moments.h"
+#include "verify/verdict.h"
 
 namespace deadray {
 

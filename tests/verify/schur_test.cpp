@@ -1,9 +1,10 @@
+#include "verify/schur.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "tests/verify/spectra.h"
-#include "verify/comparison.h"
 #include "verify/moments.h"
 
 namespace deadray {
