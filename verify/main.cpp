@@ -29,15 +29,15 @@ namespace {
 }
 
 int run(int argc, char** argv) {
-  int exit_code = 0;
+  Command chosen;
   CLI::App app("deadray: dead directions of LayerNorm transformers, predicted from gamma and verified by measurement", "deadray");
   app.require_subcommand(1);
-  add_verify_command(app, exit_code);
+  add_verify_command(app, chosen);
   CLI::App& bench = *app.add_subcommand("bench", "Measure what prediction and verification cost");
   bench.require_subcommand(1);
-  add_bench_predict_command(bench, exit_code);
-  add_bench_timing_command(bench, exit_code);
-  return parse_command_line(app, argc, argv) ? exit_code : 0;
+  add_bench_predict_command(bench, chosen);
+  add_bench_timing_command(bench, chosen);
+  return parse_command_line(app, argc, argv) ? chosen() : 0;
 }
 
 }  // namespace

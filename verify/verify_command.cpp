@@ -187,7 +187,7 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
 
 }  // namespace
 
-void add_verify_command(CLI::App& app, int& exit_code) {
+void add_verify_command(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<VerifyOptions>();
   CLI::App& command = *app.add_subcommand("verify", "Measure a model's norms and compare with what gamma alone predicts");
   auto* model = command.add_option("MODEL", options->model,
@@ -199,7 +199,7 @@ void add_verify_command(CLI::App& app, int& exit_code) {
   for (CLI::Option* option : add_options_of_models(command, *options)) option->excludes(activations);
   activations->excludes(model);
   add_output_options(command, options->output);
-  command.callback([options, &exit_code] { exit_code = run_verify(*options); });
+  command.callback([options, &chosen] { chosen = [options] { return run_verify(*options); }; });
 }
 
 }  // namespace deadray
