@@ -113,6 +113,33 @@ TEST_F(VerifyCommandTest, IsUndeterminedWithFewerTokensThanDimensions) {
   EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("tokens"), std::string::npos);
 }
 
+// In bfloat16 the exact reading is untouched; the deployed one shows the variance that rounding the output leaves along v*, within the
+// factor 4 between a number at the bottom of its binade and one at the top.
+TEST_F(VerifyCommandTest, SeesTheRoundingOfBfloat16InTheDeployedReadingAlone) {
+  const auto site = record({kModels + "gpt2-tied", "--dtype", "bfloat16"}).at("sites")[0];
+  EXPECT_EQ(site.at("verdict"), "confirmed") << site.at("reason");
+  const double exact = site.at("exact").at("lambda_v"), deployed = site.at("deployed").at("lambda_v");
+  const double expected = site.at("predicted").at("deployed_floor"), mean = site.at("deployed").at("eigenvalues").at("mean");
+  EXPECT_LT(exact, 1e-28 * mean);  // (d u)^2 of FP64
+  EXPECT_GT(deployed, expected / 4);
+  EXPECT_LT(deployed, expected * 4);
+}
+
+TEST_F(VerifyCommandTest, RefusesQuantisedWeightsByFileAndTensor) {
+  const auto write_as = [&](const std::string& tensor) {  // the same bytes, said to be integers
+    std::string bytes = read_text(folder_.path() / "model.safetensors");
+    const std::size_t entry = bytes.find("\"F32\"", bytes.find('"' + tensor + '"'));
+    ASSERT_NE(entry, std::string::npos);
+    write_text(folder_.path() / "model.safetensors", bytes.replace(entry, 5, "\"I32\""));
+  };
+  write_small_gpt2(folder_.path());
+  write_as("wte.weight");
+  expect_failure(4, {folder_.path().string()}, {"model.safetensors", "wte.weight", "I32"});
+  std::filesystem::rename(write_activations("input", 200, true), folder_.path() / "model.safetensors");
+  write_as("input");
+  expect_failure(4, {"--activations", path("model.safetensors")}, {"model.safetensors", "'input'", "I32"});
+}
+
 TEST_F(VerifyCommandTest, DumpsWhatTheDesignNames) {
   record({kModels + "gpt2-tied", "--dump", path("dump.safetensors"), "--dump-logits", "--batch", "2", "--sequence-length", "15"});
   const Checkpoint dump = Checkpoint::open(path("dump.safetensors"));
@@ -248,7 +275,9 @@ TEST_F(VerifyCommandTest, PassesOnTheNotesAboutTheFiles) {
   Spawned quiet({"verify", "--activations", file, "--quiet"});
   EXPECT_EQ(quiet.errors(), "");
   expect_failure(3, {"--activations", file, "--strict"}, {"4 bytes"});
-  EXPECT_EQ(record({kModels + "gpt2-tied"}).at("notes").size(), 0U);
+  std::filesystem::remove(file);
+  write_text(folder_.path() / "config.json", kSmallConfig);
+  EXPECT_EQ(record({folder_.path().string(), "--init", "random"}).at("notes").size(), 0U);
 }
 
 TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
