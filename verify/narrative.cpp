@@ -109,7 +109,8 @@ std::string summary(const Measurement& measurement) {
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
   std::string text = fmt::format("{}: {}", header.name, header.family);
   if (header.parameters > 0) text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
-  if (header.initialisation != header.family) text += header.initialisation == "random" ? ", drawn at random" : ", trained weights";
+  if (header.source == Source::checkpoint) text += ", trained weights";
+  if (header.source == Source::random) text += ", drawn at random";
   text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
                       header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
   if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);

@@ -85,7 +85,7 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
            {{"name", header.name},
             {"family", header.family},
             {"parameters", header.parameters > 0 ? Json(header.parameters) : Json(nullptr)},
-            {"init", header.initialisation},
+            {"init", to_string(header.source)},
             {"dtype", long_name(header.dtype)}}},
           {"calibration",
            {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},

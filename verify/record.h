@@ -10,7 +10,8 @@ namespace deadray {
 
 /// What stands in a record's "model", "calibration" and "environment" beside the measurements.
 struct RecordHeader {
-  std::string name, family, initialisation;
+  std::string name, family;
+  Source source = Source::checkpoint;
   std::int64_t parameters = 0;  ///< 0: unknown (activation files)
   DType dtype = DType::f32;
   std::string calibration;  ///< "random" or a file's name

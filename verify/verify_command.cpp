@@ -69,7 +69,7 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
   return {model.name,
           model.architecture.family,
-          model.initialisation,
+          model.source,
           count_parameters(model.architecture),
           dtype,
           calibration.kind,
