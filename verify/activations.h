@@ -24,7 +24,8 @@ struct ActivationsResult {
   Measurement measurement;
 };
 
-/// @throws MalformedError naming tensor, row and shape: widths that disagree, no rows, NaN or Inf in them, neither input nor output
+/// @throws MalformedError naming tensor, row and shape: widths that disagree, no rows, NaN or Inf in them, neither input nor output;
+///         UnsupportedError for quantised rows; Stopped after a stop signal, once catch_stop_signals() was called
 ActivationsResult verify_activations(const std::filesystem::path& file, const ActivationsOptions& options);
 
 }  // namespace deadray
