@@ -265,6 +265,15 @@ TEST_F(PredictCommandTest, EndsQuietlyWhenNobodyReads) {
   close(ends[0]);
   Spawned killed({"predict", model()}, ends[1]);
   EXPECT_EQ(killed.wait(), 141);
+TEST_F(PredictCommandTest, KeepsItsExitCodeWhenStandardErrorCannotBeWritten) {
+  const int full = open("/dev/full", O_WRONLY);
+  ASSERT_GE(full, 0);
+  EXPECT_EQ(Spawned({"predict", "/nowhere"}, -1, DEADRAY_BIN "/deadray", full).wait(), 2);
+  write_small_gpt2(model());
+  EXPECT_EQ(Spawned({"predict", model(), "--norm", "layernorm"}, -1, DEADRAY_BIN "/deadray", full).wait(), 0);  // has a note to tell
+  close(full);
+}
+
   EXPECT_EQ(killed.errors(), "");
   const auto before = signal(SIGPIPE, SIG_IGN);  // inherited: the write then fails instead
   Spawned told({"predict", model()}, ends[1]);

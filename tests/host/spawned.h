@@ -29,8 +29,9 @@ inline void write_text(const std::filesystem::path& file, const std::string& tex
 /// A program that was started; its standard error, and its standard output unless that goes elsewhere, are kept.
 class Spawned {
  public:
-  /// @param output  where standard output goes: a descriptor, or -1 to keep it
-  explicit Spawned(std::vector<std::string> arguments, int output = -1, const std::filesystem::path& program = DEADRAY_BIN "/deadray") {
+  /// @param output, errors  where standard output and error go: a descriptor, or -1 to keep it
+  explicit Spawned(std::vector<std::string> arguments, int output = -1, const std::filesystem::path& program = DEADRAY_BIN "/deadray",
+                   int errors = -1) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -38,7 +39,10 @@ class Spawned {
       posix_spawn_file_actions_adddup2(&actions, output, 1);
     else
       posix_spawn_file_actions_addopen(&actions, 1, (folder_ / "out").c_str(), O_WRONLY | O_CREAT, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0600);
+    if (errors >= 0)
+      posix_spawn_file_actions_adddup2(&actions, errors, 2);
+    else
+      posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0600);
     arguments.insert(arguments.begin(), program.filename().string());
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
