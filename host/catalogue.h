@@ -29,7 +29,7 @@ std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name);
 
 /// Reads gamma and beta; gamma = stored + weight_offset.
-/// @throws MalformedError for a wrong shape or a quantised scale without its dequantisation (predict() judges the values)
+/// @throws MalformedError when a tensor is missing, UnsupportedError for a quantised scale (predict() judges the values)
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 
 /// Gamma 1, beta 0: what every family initialises its norms to.
