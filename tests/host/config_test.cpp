@@ -99,6 +99,13 @@ TEST(ConfigTest, SaysWhatToDoWhenItIsMissing) {
   EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { Config::load(folder / "nowhere"); }), "no such file or folder"));
 }
 
+TEST(ConfigTest, NamesAKeyThatIsThereTwice) {
+  const auto broken = [](const std::string& text) { return message_of(ExitCode::malformed, [&] { Config::parse(text, "config.json"); }); };
+  EXPECT_TRUE(contains(broken(R"({"n_embd": 8, "x": {}, "n_embd": 8})"), "config.json: key 'n_embd' is there twice"));
+  EXPECT_TRUE(contains(broken(R"({"a": [{"b": {}, "c": 1, "c": 2}]})"), "key 'c' is there twice"));
+  EXPECT_NO_THROW(Config::parse(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}], "c": {"b": 3}})", "config.json"));
+}
+
 TEST(ConfigTest, NamesThePlaceWhereItIsBroken) {
   const auto broken = [](const std::string& text) { return message_of(ExitCode::malformed, [&] { Config::parse(text, "config.json"); }); };
   EXPECT_TRUE(contains(broken("{\n\"a\": 1,\n}"), "config.json: not JSON at line 3, column 1 (byte 10)"));

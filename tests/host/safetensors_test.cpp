@@ -70,6 +70,8 @@ TEST(SafetensorsTest, RecognisesAGitLfsPointer) {
 
 TEST(SafetensorsTest, RecognisesAWebPage) {
   EXPECT_TRUE(contains(complaint("\n<!DOCTYPE html><html>Sign in</html>"), "web page"));
+  EXPECT_TRUE(contains(complaint("Access to this model is restricted.\n"),
+                       "is a text of 36 bytes that begins 'Access to this model is restricted.\\x0a', not weights"));
   EXPECT_TRUE(contains(complaint("{\"error\":\"Access to model is restricted\"}"), "JSON text"));
 }
 
