@@ -56,7 +56,9 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   command->add_flag("--classify", request.classify, "Also ask the parameters which norm it is; reads the consumers' weights");
   command->add_option("--max-header", request.checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")->type_name("N");
   command->add_flag("--strict", request.checkpoint.strict, "Take what would be a note about the files as an error");
-  command->add_option("--directions", options->directions, "Write one unit vector for each norm to this .safetensors file")
+  command
+      ->add_option("--directions", options->directions,
+                   "Write the dead direction of each LayerNorm, a unit vector, to this .safetensors file")
       ->type_name("FILE");
   add_output_options(*command, options->output);
   command->callback([options, &chosen] { chosen = [options] { return run_predict(*options); }; });

@@ -156,11 +156,13 @@ std::string to_text(const Prediction& prediction, bool coloured) {
 }
 
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {
+  const auto has_direction = [](const SitePrediction& p) { return p.site.kind == NormKind::layernorm && !p.subspace.inverse.empty(); };
   std::vector<TensorDeclaration> tensors;
   for (const SitePrediction& p : prediction.sites)
-    if (!p.subspace.inverse.empty()) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
+    if (has_direction(p)) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
   SafetensorsWriter writer(file, tensors);
   for (const SitePrediction& p : prediction.sites) {
+    if (!has_direction(p)) continue;
     const std::vector<double> direction = p.subspace.direction();
     writer.append(std::as_bytes(std::span(direction)));
   }

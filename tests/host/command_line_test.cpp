@@ -137,6 +137,13 @@ TEST_F(PredictCommandTest, WritesTheDirections) {
   EXPECT_NEAR(square, 1.0, 1e-14);
 }
 
+TEST_F(PredictCommandTest, WritesNoDirectionWhereThereIsNone) {
+  write_tensors(folder_ / "model.safetensors", {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
+  const auto file = folder_ / "directions.safetensors";
+  record({"--norm", "rmsnorm", "--directions", file.string()});
+  EXPECT_TRUE(Checkpoint::open(file).tensors().empty());
+}
+
 TEST_F(PredictCommandTest, SaysPlainlyThatAnRmsNormHasNone) {
   write_tensors(folder_ / "model.safetensors", {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
   Spawned run({"predict", model(), "--norm", "rmsnorm"});
