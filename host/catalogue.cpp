@@ -195,7 +195,7 @@ std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::stri
     if (which == "final" ? site.is_final : site.name == which) chosen.push_back(site);
   if (chosen.empty())
     for (const NormSite& site : sites)
-      if (site.name.ends_with(which)) chosen.push_back(site);
+      if (site.name.ends_with(fmt::format(".{}", which))) chosen.push_back(site);
   if (chosen.size() == 1) return chosen;
   std::vector<std::string> names;
   for (const NormSite& site : sites) names.push_back(site.name);

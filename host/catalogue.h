@@ -35,7 +35,7 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 /// Gamma 1, beta 0: what every family initialises its norms to.
 NormParameters initial_norm(const NormSite& site);
 
-/// "final", "all", or the name of one site (a unique suffix suffices).
+/// "final", "all", or the name of one site (its last components suffice where they are unique: "norm" for "model.norm").
 /// @throws UsageError listing near names
 std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::string_view which);
 
