@@ -93,7 +93,7 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
 
   for (SitePrediction& site : result.sites) {
     site.consumers = dead_parameters(site.site, site.subspace);
-    if (site.site.unused.empty()) result.dead_directions += site.subspace.dimension;
+    result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }
   if (request.classify)

@@ -33,7 +33,6 @@ struct NormSite {
   bool is_final = false;            ///< the norm whose output the head, or the user, reads
   bool feeds_residual = false;      ///< its output is the residual stream itself (post-LN, embedding norm): beta has other readers
   std::vector<Consumer> consumers;  ///< every linear map that reads it
-  std::string unused;               ///< why the model never evaluates it; empty when it does
 };
 
 /// A norm's parameters, normalised once at loading: after this there is one gamma, FP64.

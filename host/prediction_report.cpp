@@ -28,8 +28,7 @@ Json to_json(const SitePrediction& prediction) {
       {"hidden_size", site.hidden_size},
       {"predicted", to_json(subspace)},
       {"gamma", {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"stored", site.weight.empty() ? "none" : to_string(stored)}}},
-      {"consumers", Json::array()},
-      {"unused", site.unused}};
+      {"consumers", Json::array()}};
   for (const DeadParameters& c : consumers)
     record["consumers"].push_back(
         {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
@@ -51,7 +50,7 @@ std::string first_few(std::span<const std::int64_t> coordinates) {
 }
 
 std::string dead_parameters_cell(const SitePrediction& prediction) {
-  if (!prediction.site.unused.empty() || prediction.consumers.empty()) return "–";
+  if (prediction.consumers.empty()) return "–";
   std::int64_t count = 0;
   for (const DeadParameters& consumer : prediction.consumers) count += consumer.count;
   return fmt::format("{}", count);
@@ -86,7 +85,7 @@ Table table_of(const Prediction& prediction, bool classified) {
     std::vector<std::string> row{on_one_line(p.site.name, 60),
                                  std::string(to_string(p.site.kind)),
                                  fmt::format("{}", p.site.hidden_size),
-                                 p.site.unused.empty() ? fmt::format("{}", s.dimension) : "unused",
+                                 fmt::format("{}", s.dimension),
                                  first_few(s.coordinates),
                                  s.constant ? fmt::format("{:.4g}", *s.constant) : "–",
                                  fmt::format("{:.2g}…{:.2g}", s.gamma_min, s.gamma_max),
@@ -149,10 +148,7 @@ Json to_json(const Prediction& p) {
 std::string to_text(const Prediction& prediction, bool coloured) {
   const bool classified =
       std::any_of(prediction.sites.begin(), prediction.sites.end(), [](const auto& s) { return s.evidence.has_value(); });
-  std::string text = table_of(prediction, classified).render(coloured) + "\n";
-  for (const SitePrediction& p : prediction.sites)
-    if (!p.site.unused.empty()) text += fmt::format("{} is unused: {}\n", on_one_line(p.site.name, 60), p.site.unused);
-  return text + summary_of(prediction);
+  return table_of(prediction, classified).render(coloured) + "\n" + summary_of(prediction);
 }
 
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {

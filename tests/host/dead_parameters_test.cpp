@@ -226,11 +226,6 @@ TEST(DeadParametersTest, ClaimsNoShiftOfBetaThatTheResidualStreamWouldSee) {
   EXPECT_EQ(counts_for(random_layer(true, true, 27), {consumer("q", 12, true)}, feeds)[0].count, 12);
 }
 
-TEST(DeadParametersTest, ClaimsNothingOfANormThatIsNeverEvaluated) {
-  const auto counts = counts_for(random_layer(true, true, 28), {consumer("q", 12, true)}, [](NormSite& site) { site.unused = "no head"; });
-  EXPECT_EQ(counts[0].count, 0);
-}
-
 TEST(DeadParametersTest, MerelyTinyScalesDoNotMultiplyTheCount) {
   Layer layer = random_layer(true, true, 29);
   layer.gamma[1] = 1e-12;
