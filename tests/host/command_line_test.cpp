@@ -132,9 +132,12 @@ TEST_F(PredictCommandTest, WritesTheDirections) {
   double square = 0;
   for (std::size_t i = 0; i < v.size(); ++i) {
     square += v[i] * v[i];
-    EXPECT_NEAR(v[i] * gamma[i] / (v[0] * gamma[0]), 1.0, 1e-14);
+    // 1/gamma takes 4 roundings, its scaling one, the product with gamma one; twice these and the quotient: 13.
+    EXPECT_NEAR(v[i] * gamma[i] / (v[0] * gamma[0]), 1.0, 13 * 0x1p-53);
   }
-  EXPECT_NEAR(square, 1.0, 1e-14);
+  // The norm's square takes 8 roundings, its root and reciprocal and the scaling 3, which squaring doubles; the squares and their sum
+  // 8: 22.
+  EXPECT_NEAR(square, 1.0, 22 * 0x1p-53);
 }
 
 TEST_F(PredictCommandTest, WritesNoDirectionWhereThereIsNone) {
