@@ -8,6 +8,8 @@
 #include "host/architecture.h"
 #include "host/catalogue.h"
 #include "host/config.h"
+#include "host/model_folder.h"
+#include "host/stopwatch.h"
 #include "host/error.h"
 
 namespace deadray {
@@ -29,6 +31,7 @@ class Stopwatch {
 std::vector<NormSite> sites_by_name(const Checkpoint& checkpoint, std::string_view norm) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   return discover_norm_sites(checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+    model.parameters = count_parameters(architecture);
 }
 
 bool has_config(const std::filesystem::path& model) {
@@ -37,7 +40,7 @@ bool has_config(const std::filesystem::path& model) {
 }
 
 OpenedModel recognise(const PredictRequest& request) {
-  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, 0.0};
+  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
   if (!request.norm.empty() && !has_config(request.model)) {
     model.sites = sites_by_name(model.checkpoint, request.norm);
@@ -71,12 +74,12 @@ OpenedModel open_model(const PredictRequest& request) {
 
 Prediction predict_model(const PredictRequest& request, const OpenedModel& model) {
   Prediction result;
-  result.name = request.model.filename().empty() ? request.model.parent_path().filename().string() : request.model.filename().string();
+  result.name = model_name(request.model);
   result.family = model.family;
   result.notes = model.notes;
   result.seconds_open = model.seconds;
   result.bytes_read = model.checkpoint.header_bytes();
-  for (const TensorInfo& tensor : model.checkpoint.tensors()) result.parameters += tensor.elements();
+  result.parameters = model.parameters;
 
   Stopwatch watch;
   const std::vector<NormSite> sites = select_sites(model.sites, request.site);

@@ -131,7 +131,10 @@ Json to_json(const DeadSubspace& s) {
 
 Json to_json(const Prediction& p) {
   Json record{{"schema", "deadray/predict/1"},
-              {"model", {{"name", p.name}, {"family", p.family}, {"parameters", p.parameters}}},
+              {"model",
+               {{"name", p.name},
+                {"family", p.family.empty() ? Json() : Json(p.family)},
+                {"parameters", p.parameters ? Json(*p.parameters) : Json()}}},
               {"sites", Json::array()},
               {"totals",
                {{"dead_directions", p.dead_directions},

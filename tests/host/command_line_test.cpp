@@ -114,6 +114,23 @@ TEST_F(PredictCommandTest, RecordHoldsEverySiteAndTheTotals) {
   EXPECT_GT(r["bytes_read"], 0);
 }
 
+TEST_F(PredictCommandTest, NamesTheFolderWhateverPathLeadsThere) {
+  write_small_gpt2(model());
+  const std::string name = folder_.path().filename().string();
+  for (const std::string& path : {model(), model() + "/", model() + "/."}) {
+    Spawned run({"predict", path, "--json", "-"});
+    EXPECT_EQ(nlohmann::json::parse(run.output())["model"]["name"], name) << path;
+  }
+}
+
+TEST_F(PredictCommandTest, CountsParametersAsTheConfigurationDescribesThem) {
+  write_small_gpt2(model());
+  // 11 tokens and 16 positions of width 8; two norms, q|k|v, out and an MLP of width 32, all with biases; the final norm.
+  EXPECT_EQ(record()["model"]["parameters"], 27 * 8 + 2 * 16 + (8 * 24 + 24) + (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8) + 16);
+  write_text(folder_ / "config.json", "{\"model_type\": \"something_new\"}");
+  EXPECT_TRUE(record({"--norm", "layernorm"})["model"]["parameters"].is_null());
+}
+
 TEST_F(PredictCommandTest, ChoosesSites) {
   write_small_gpt2(model());
   EXPECT_EQ(record({"--site", "final"})["sites"][0]["name"], "ln_f");
