@@ -42,14 +42,23 @@ double number(const Config& config, const std::string& prefix, std::string_view 
 
 }  // namespace
 
+std::filesystem::path config_file(const std::filesystem::path& model) {
+  std::error_code ignored;
+  return (std::filesystem::is_directory(model, ignored) ? model : model.parent_path()) / "config.json";
+}
+
+bool has_config(const std::filesystem::path& model) {
+  std::error_code ignored;
+  return std::filesystem::exists(config_file(model), ignored);
+}
+
 Config Config::load(const std::filesystem::path& model) {
   std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(model, ignored);
-  if (!is_folder && !std::filesystem::exists(model, ignored)) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
-  const std::filesystem::path file = (is_folder ? model : model.parent_path()) / "config.json";
-  if (!std::filesystem::exists(file, ignored))
+  if (!std::filesystem::exists(model, ignored)) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  const std::filesystem::path file = config_file(model);
+  if (!has_config(model))
     throw MalformedError(fmt::format("{}: missing: deadray reads the architecture there; put the model's config.json {}", file.string(),
-                                     is_folder ? "into the folder" : "beside the weights"));
+                                     std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
   return parse(read_text_file(file), file);
 }
 

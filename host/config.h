@@ -14,6 +14,10 @@ namespace deadray {
 /// Beyond every size of a model; the product of two, and a sum of several such products, stays in std::int64_t.
 inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 30;
 
+/// Where a model's config.json is, if it has one. @param model  folder that holds it, or a weight file beside it
+std::filesystem::path config_file(const std::filesystem::path& model);
+bool has_config(const std::filesystem::path& model);
+
 /// A model's config.json with typed access; every complaint names the file and the key.
 class Config {
  public:

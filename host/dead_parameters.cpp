@@ -1,8 +1,6 @@
-#include <fmt/format.h>
+#include "host/dead_parameters.h"
 
 #include <algorithm>
-
-#include "host/predictor.h"
 
 namespace deadray {
 namespace {

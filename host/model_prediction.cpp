@@ -2,41 +2,21 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <utility>
 
 #include "host/architecture.h"
 #include "host/catalogue.h"
 #include "host/config.h"
+#include "host/error.h"
 #include "host/model_folder.h"
 #include "host/stopwatch.h"
-#include "host/error.h"
 
 namespace deadray {
 namespace {
 
-/// Seconds since it was made, or since it was last asked.
-class Stopwatch {
- public:
-  double lap() {
-    const auto now = Clock::now();
-    return std::chrono::duration<double>(now - std::exchange(start_, now)).count();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
-};
-
 std::vector<NormSite> sites_by_name(const Checkpoint& checkpoint, std::string_view norm) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   return discover_norm_sites(checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
-    model.parameters = count_parameters(architecture);
-}
-
-bool has_config(const std::filesystem::path& model) {
-  std::error_code failed;
-  return std::filesystem::exists((std::filesystem::is_directory(model, failed) ? model : model.parent_path()) / "config.json", failed);
 }
 
 OpenedModel recognise(const PredictRequest& request) {
@@ -51,6 +31,7 @@ OpenedModel recognise(const PredictRequest& request) {
   try {
     const Architecture architecture = describe_architecture(config);
     model.family = architecture.family;
+    model.parameters = count_parameters(architecture);
     model.sites = norm_sites(architecture, &model.checkpoint);
     if (!request.norm.empty())
       model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
@@ -65,7 +46,7 @@ OpenedModel recognise(const PredictRequest& request) {
 
 }  // namespace
 
-OpenedModel open_model(const PredictRequest& request) {
+OpenedModel open_checkpoint_model(const PredictRequest& request) {
   Stopwatch watch;
   OpenedModel model = recognise(request);
   model.seconds = watch.lap();

@@ -54,7 +54,7 @@ struct OpenedModel {
 };
 
 /// @throws Error of every kind that Checkpoint, Config and the catalogue throw
-OpenedModel open_model(const PredictRequest& request);
+OpenedModel open_checkpoint_model(const PredictRequest& request);
 Prediction predict_model(const PredictRequest& request, const OpenedModel& model);
 
 }  // namespace deadray

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/dtype.h"
@@ -11,6 +12,9 @@ namespace deadray {
 enum class NormKind { layernorm, rmsnorm };
 
 std::string_view to_string(NormKind kind) noexcept;
+
+/// Whether a tensor is called as model families call a norm's: …norm…, …ln_…, ….ln…, ln….
+bool looks_like_norm(std::string_view tensor);
 
 /// A linear map y = W h + b that reads a norm's output, W [width, hidden_size].
 struct Consumer {

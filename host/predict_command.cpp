@@ -28,7 +28,7 @@ int run_predict(Options& options) {
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
   request.model = options.model;
-  const OpenedModel model = open_model(request);
+  const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   json.write(to_json(prediction));

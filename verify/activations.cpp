@@ -10,7 +10,7 @@
 #include "host/catalogue.h"
 #include "host/error.h"
 #include "host/safetensors.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

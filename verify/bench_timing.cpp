@@ -18,7 +18,7 @@
 #include "verify/norm_rows.h"
 #include "verify/record.h"
 #include "verify/spectrum.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

@@ -5,7 +5,7 @@
 #include "host/catalogue.h"
 #include "host/error.h"
 #include "verify/dump.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

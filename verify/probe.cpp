@@ -4,7 +4,7 @@
 
 #include "kernels/random_normal.h"
 #include "verify/norm_rows.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

@@ -1,3 +1,5 @@
+#include "host/dead_parameters.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,8 +9,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include "host/predictor.h"
 
 namespace deadray {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "host/error.h"
 #include "tests/host/small_model.h"
 
 namespace deadray {
