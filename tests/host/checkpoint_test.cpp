@@ -4,7 +4,9 @@
 
 #include <cmath>
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/safetensors_bytes.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -118,7 +120,7 @@ TEST(CheckpointTest, ReportsAFileTruncatedAfterItWasOpened) {
 
 TEST(CheckpointTest, SurvivesEveryTruncationAndEveryFlippedByte) {
   const TemporaryFolder folder;
-  const std::string whole = contents(DEADRAY_FIXTURES "/checkpoint/mixed.safetensors");
+  const std::string whole = read_text(DEADRAY_FIXTURES "/checkpoint/mixed.safetensors");
   for (std::size_t n = 0; n < whole.size(); ++n) open_error(folder.write("cut.safetensors", whole.substr(0, n)));
   std::size_t refused = 0;
   for (std::size_t i = 0; i < whole.size(); ++i) {

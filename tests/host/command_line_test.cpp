@@ -13,9 +13,10 @@
 
 #include "host/checkpoint.h"
 #include "host/error.h"
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
+#include "tests/support/spawned.h"
 
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 TEST(RunProgramTest, MapsEveryEndToItsExitCode) {
@@ -52,17 +53,6 @@ TEST(RunProgramTest, LetsAStoppedProgramSaveItsResultsFirst) {
 class DeadrayTest : public ::testing::Test {
  protected:
   std::string model() const { return folder_.path().string(); }
-
-  /// Runs it, expects the exit code, nothing on standard output and one line on standard error that holds each of the parts.
-  void expect_failure(ExitCode code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
-    Spawned run(std::move(arguments));
-    const std::string errors = run.errors();
-    EXPECT_EQ(run.wait(), static_cast<int>(code)) << errors;
-    EXPECT_EQ(run.output(), "");
-    EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
-    EXPECT_TRUE(errors.starts_with("deadray: ")) << errors;
-    for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
-  }
 
   nlohmann::json record(std::vector<std::string> arguments = {}) {
     arguments.insert(arguments.begin(), {"predict", model(), "--json", "-"});
@@ -371,4 +361,4 @@ TEST_F(DeadrayTest, ModelsListsTheFamilies) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

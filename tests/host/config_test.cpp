@@ -2,7 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/architecture.h"
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
 
 namespace deadray::test {
 namespace {

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "host/error.h"
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
 
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 TEST(PredictorTimingTest, TimesWholeProcesses) {
@@ -35,4 +35,4 @@ TEST(PredictorTimingTest, SaysWhenThereIsNoProgram) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/safetensors_bytes.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {

@@ -6,25 +6,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "tests/host/temporary_folder.h"
+#include "host/error.h"
+#include "tests/support/temporary_folder.h"
 
 extern char** environ;
 
-namespace deadray {
-
-inline std::string read_text(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-inline void write_text(const std::filesystem::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+namespace deadray::test {
 
 /// A program that was started; its standard error, and its standard output unless that goes elsewhere, are kept.
 class Spawned {
@@ -69,4 +62,15 @@ class Spawned {
   int code_ = -1;
 };
 
-}  // namespace deadray
+/// Runs `deadray`, expects the exit code, nothing on standard output, and one line on standard error that holds each of the parts.
+inline void expect_failure(ExitCode code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
+  Spawned run(std::move(arguments));
+  const std::string errors = run.errors();
+  EXPECT_EQ(run.wait(), static_cast<int>(code)) << errors;
+  EXPECT_EQ(run.output(), "");
+  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+  EXPECT_TRUE(errors.starts_with("deadray: ")) << errors;
+  for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
+}
+
+}  // namespace deadray::test
