@@ -19,7 +19,7 @@ struct ProcessTiming {
   double best = 0.0, median = 0.0;
 };
 /// Starts `deadray predict model` again and again; the model's files come from the page cache.
-/// @throws ResourceError when it cannot be started; where it fails, an Error of its own exit code with what it said
+/// @throws ResourceError when it cannot be started, InternalError when it fails
 ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions = 100);
 
 }  // namespace deadray
