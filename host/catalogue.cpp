@@ -10,8 +10,6 @@
 
 namespace deadray {
 
-std::string_view to_string(NormKind kind) noexcept { return kind == NormKind::layernorm ? "layernorm" : "rmsnorm"; }
-
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
   for (const auto& [ending, alias] : architecture.aliases)
@@ -129,12 +127,8 @@ class Catalogue {
   std::vector<NormSite> sites_;
 };
 
-bool looks_like_norm(std::string_view name) {
-  if (!name.ends_with(".weight") && !name.ends_with(".gamma")) return false;
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower.find("norm") != std::string::npos || lower.find("ln_") != std::string::npos || lower.find(".ln") != std::string::npos ||
-         lower.starts_with("ln");
+bool is_scale(const TensorInfo& tensor) {
+  return tensor.shape.size() == 1 && (tensor.name.ends_with(".weight") || tensor.name.ends_with(".gamma")) && looks_like_norm(tensor.name);
 }
 
 }  // namespace
@@ -154,7 +148,7 @@ bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
 std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {
   std::vector<NormSite> sites;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (tensor.shape.size() != 1 || !looks_like_norm(tensor.name)) continue;
+    if (!is_scale(tensor)) continue;
     NormSite site;
     site.name = tensor.name.substr(0, tensor.name.rfind('.'));
     site.kind = kind;
@@ -203,7 +197,7 @@ std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::stri
     if (which == "final" ? site.is_final : site.name == which) chosen.push_back(site);
   if (chosen.empty())
     for (const NormSite& site : sites)
-      if (site.name.ends_with(which)) chosen.push_back(site);
+      if (site.name.ends_with(fmt::format(".{}", which))) chosen.push_back(site);
   if (chosen.size() == 1) return chosen;
   std::vector<std::string> names;
   for (const NormSite& site : sites) names.push_back(site.name);

@@ -119,7 +119,10 @@ void write_output(std::string_view text) {
   }
 }
 
-void write_message(std::string_view text) { fmt::print(stderr, "{}\n", text); }
+void write_message(std::string_view text) {
+  const std::string line = std::string(text) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);  // fmt::print would throw, often out of a catch block
+}
 
 void catch_stop_signals() {
   struct sigaction action = {};

@@ -24,7 +24,7 @@ int run_predict(Options& options) {
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
   request.model = options.model;
-  const OpenedModel model = open_model(request);
+  const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   json.write(to_json(prediction));
@@ -49,7 +49,9 @@ void add_predict_command(CLI::App& app, Command& chosen) {
       ->type_name("KIND");
   command->add_flag("--classify", request.classify, "Also ask the parameters which norm it is; reads the consumers' weights");
   add_model_options(*command, request.predict.relative_tau, request.checkpoint);
-  command->add_option("--directions", options->directions, "Write one unit vector for each norm to this .safetensors file")
+  command
+      ->add_option("--directions", options->directions,
+                   "Write the dead direction of each LayerNorm, a unit vector, to this .safetensors file")
       ->type_name("FILE");
   add_output_options(*command, options->output);
   command->callback([options, &chosen] { chosen = [options] { return run_predict(*options); }; });

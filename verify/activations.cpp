@@ -11,8 +11,8 @@
 #include "host/command_line.h"
 #include "host/error.h"
 #include "host/safetensors.h"
+#include "host/stopwatch.h"
 #include "verify/dtypes.h"
-#include "verify/stopwatch.h"
 
 namespace deadray {
 
@@ -30,7 +30,7 @@ class Rows {
     if (tensor_->shape.size() != 2 || tensor_->shape[1] != width)
       throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(),
                                        name, fmt::join(tensor_->shape, ", "), width));
-    require_plain_float(file, *tensor_);
+    file.require_plain_float(*tensor_);
   }
 
   bool given() const { return tensor_ != nullptr; }

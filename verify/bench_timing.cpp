@@ -11,6 +11,7 @@
 
 #include "host/error.h"
 #include "host/predictor.h"
+#include "host/stopwatch.h"
 #include "host/table.h"
 #include "kernels/random_normal.h"
 #include "verify/certificate.h"
@@ -19,7 +20,6 @@
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
 #include "verify/record.h"
-#include "verify/stopwatch.h"
 
 namespace deadray {
 

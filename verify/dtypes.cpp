@@ -49,10 +49,4 @@ kernels::ElementType element_type(at::ScalarType type) {
   }
 }
 
-void require_plain_float(const Checkpoint& checkpoint, const TensorInfo& tensor) {
-  if (is_plain_float(tensor.dtype)) return;
-  throw UnsupportedError(fmt::format("{}: tensor '{}' is stored as {}; deadray reads F64, F32, F16 and BF16: convert it first",
-                                     checkpoint.files()[tensor.file].string(), tensor.name, tensor.stored_dtype));
-}
-
 }  // namespace deadray

@@ -4,14 +4,13 @@
 
 #include <string_view>
 
-#include "host/checkpoint.h"
 #include "host/dtype.h"
 #include "kernels/rows.h"
 
 // One type of number under its four names: the checkpoint's (DType), libtorch's, the kernels', and the one that people and records use.
 namespace deadray {
 
-/// @throws InternalError for what a model does not run in (integers, FP8): see require_plain_float()
+/// @throws InternalError for what a model does not run in (integers, FP8): see Checkpoint::require_plain_float()
 at::ScalarType scalar_type(DType dtype);
 /// @throws InternalError for other than the four floats
 DType dtype_of(at::ScalarType type);
@@ -22,8 +21,5 @@ kernels::ElementType element_type(at::ScalarType type);
 std::string_view long_name(DType dtype);
 /// The inverse of long_name(). @throws InternalError for other words
 DType dtype_from_name(std::string_view name);
-
-/// @throws UnsupportedError naming file and tensor unless its values stand for themselves (F64, F32, F16, BF16)
-void require_plain_float(const Checkpoint& checkpoint, const TensorInfo& tensor);
 
 }  // namespace deadray

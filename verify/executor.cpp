@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "host/command_line.h"
+#include "host/commands.h"
 #include "host/error.h"
 #include "verify/bench_predict.h"
 #include "verify/bench_timing.h"
@@ -33,7 +34,7 @@ int run(int argc, char** argv) {
   CLI::App app("deadray: dead directions of LayerNorm transformers, predicted from gamma and verified by measurement", "deadray");
   app.require_subcommand(1);
   add_verify_command(app, chosen);
-  CLI::App& bench = *app.add_subcommand("bench", "Measure what prediction and verification cost");
+  CLI::App& bench = *app.add_subcommand(kBenchCommand.name, kBenchCommand.description);
   bench.require_subcommand(1);
   add_bench_predict_command(bench, chosen);
   add_bench_timing_command(bench, chosen);

@@ -7,9 +7,9 @@
 #include "host/catalogue.h"
 #include "host/command_line.h"
 #include "host/error.h"
+#include "host/stopwatch.h"
 #include "verify/dtypes.h"
 #include "verify/dump.h"
-#include "verify/stopwatch.h"
 
 namespace deadray {
 
@@ -28,7 +28,7 @@ std::string_view to_string(Source source) noexcept {
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   const Config config = Config::load(path);
-  model->name = (std::filesystem::is_directory(path) ? std::filesystem::canonical(path) : path).filename().string();
+  model->name = model_name(path);
   model->architecture = describe_architecture(config);
   model->seed = options.seed;
   if (options.random) {

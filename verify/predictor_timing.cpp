@@ -17,7 +17,7 @@
 
 #include "host/error.h"
 #include "host/predictor.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 extern char** environ;
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include "host/error.h"
+#include "host/stopwatch.h"
 #include "kernels/random_normal.h"
 #include "verify/norm_rows.h"
 #include "verify/schur.h"
-#include "verify/stopwatch.h"
 #include "verify/tensors.h"
 
 namespace deadray {

@@ -12,6 +12,7 @@
 
 #include "host/atomic_file.h"
 #include "host/command_line.h"
+#include "host/commands.h"
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
@@ -189,7 +190,7 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
 
 void add_verify_command(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<VerifyOptions>();
-  CLI::App& command = *app.add_subcommand("verify", "Measure a model's norms and compare with what gamma alone predicts");
+  CLI::App& command = *app.add_subcommand(kVerifyCommand.name, kVerifyCommand.description);
   auto* model = command.add_option("MODEL", options->model,
                                    "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
   auto* activations = command.add_option("--activations", options->activations,

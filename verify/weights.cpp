@@ -28,7 +28,7 @@ const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t b
   if (tensor.shape != spec.shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
                                      tensor.name, fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
-  require_plain_float(checkpoint_, tensor);
+  checkpoint_.require_plain_float(tensor);
   return tensor;
 }
 

@@ -2,10 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
+#include "tests/support/spawned.h"
 
 // `deadray bench` as a user runs it. Times are whatever they are; that they are there, positive and in order must hold.
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 class BenchCommandTest : public testing::Test {
@@ -62,4 +63,4 @@ TEST_F(BenchCommandTest, RefusesAMethodThatIsNone) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

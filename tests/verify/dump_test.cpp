@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "host/checkpoint.h"
-#include "tests/host/spawned.h"
+#include "tests/support/spawned.h"
 
 // The dump as a user gets it, against what transformers computed from the same tokens.
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 struct Case {
@@ -68,4 +68,4 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, DumpTest, testing::ValuesIn(cases()), [](cons
 });
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

@@ -9,10 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "host/checkpoint.h"
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
+#include "tests/support/spawned.h"
 
 // `deadray verify` as a user runs it, on the fixtures and on activation files that the tests write.
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 const std::string kModels = DEADRAY_FIXTURES "/models/";
@@ -29,15 +30,9 @@ class VerifyCommandTest : public testing::Test {
     return nlohmann::json::parse(run.output());
   }
 
-  /// Expects the exit code, nothing on standard output, and one line on standard error that holds each part.
   void expect_failure(int code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
     arguments.insert(arguments.begin(), "verify");
-    Spawned run(std::move(arguments));
-    EXPECT_EQ(run.wait(), code);
-    EXPECT_EQ(run.output(), "");
-    const std::string errors = run.errors();
-    EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
-    for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
+    test::expect_failure(static_cast<ExitCode>(code), std::move(arguments), parts);
   }
 
   /// Rows of a LayerNorm or RMSNorm output made in double, stored as float32.
@@ -316,4 +311,4 @@ TEST_F(VerifyCommandTest, EndsQuietlyWhenNobodyReads) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test
