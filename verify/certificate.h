@@ -15,7 +15,7 @@ struct Certificate {
   double largest = 0.0;         ///< lambda_d, from a few Lanczos steps on C
   double proven = 0.0;  ///< no eigenvalue on the complement lies below this, by Sylvester's inertia of a shifted Cholesky: 1e3 times the
                         ///< larger of basis_variance and d u lambda_d; 0: not proven
-  double sine_bound = 1.0;  ///< Davis-Kahan: sin of the largest angle between P and the bottom eigenspace is at most this
+  double sine_bound = 1.0;  ///< sin of the largest angle between P and the bottom eigenspace is at most this; close to it where proven
   int steps = 0;            ///< Lanczos steps taken on the inverse
   bool factored = false;    ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
 };

@@ -67,6 +67,7 @@ void read_certificate(const Measured& measured, const at::Tensor& basis, const a
   reading.dimension = (proof.basis_variance < floor ? k : 0) + (has_next && proof.next < floor ? 1 : 0);
   reading.gap = gap_above(proof.next, proof.basis_variance, floor);
   reading.residual = k > 0 ? proof.basis_residual : residual_of(c, basis, direction, proof.largest);
+  if (proof.sine_bound >= 1) return;  // says nothing of the angle
   const double cosine = std::sqrt(1 - proof.sine_bound * proof.sine_bound);
   reading.principal_cosines.assign(static_cast<std::size_t>(k), cosine);
   if (k == 1 && direction.defined()) {  // the angle to v* is at most the angle to P plus that between P and v*

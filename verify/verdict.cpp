@@ -35,6 +35,8 @@ Judgement judge_subspace(std::int64_t k, const Reading& r, double cosine) {
                                     directions(r.dimension), k));
   }
   if (cosine >= kSameDirection && r.gap >= kClearGap) return confirmed(figures);
+  if (r.gap >= kClearGap && r.principal_cosines.empty())
+    return undetermined(fmt::format("lambda_{}/lambda_{} = {:.2g}, but no bound on the angle; eigh measures it", k + 1, k, r.gap));
   if (r.gap >= kClearGap) return refuted(fmt::format("{}: the bottom of the spectrum is elsewhere", figures));
   if (r.lambda_v >= kClearGap * r.floor)
     return refuted(fmt::format("the predicted space is not null: variance {:.2g} along it, {:.2g} x the rounding floor", r.lambda_v,

@@ -243,6 +243,39 @@ TEST(JudgeTest, DoesNotDecideWithoutAGap) {
 
 // ---- the two spectral methods agree
 
+// Activations as float32 and bfloat16 leave them: dead to the rounding of each element only, which couples the prediction to its
+// complement.
+TEST(SpectralMethodsRoundedTest, GiveTheSameAngleOfRoundedActivations) {
+  const LayerNormCase c;
+  for (const auto& [type, roundoff] : {std::pair{at::kFloat, 0x1p-24}, {at::kBFloat16, 0x1p-8}}) {
+    const DeadSubspace predicted = predicting(1 / c.gamma);
+    Measured measured = measure(c.h().to(type).to(at::kDouble), predicted, c.beta);
+    measured.roundoff = roundoff;
+    const Reading full = read(Method::eigh, predicted, measured), cheap = read(Method::certificate, predicted, measured);
+    ASSERT_TRUE(full.abs_cos && cheap.abs_cos);
+    // sin of the angle is bounded by (D - sigma)^-1 Q C P, too large by sigma/lambda_2 alone, 1e3 times a variance of u^2: within a tenth
+    // here.
+    EXPECT_NEAR(1 - *cheap.abs_cos, 1 - *full.abs_cos, 0.1 * (1 - *full.abs_cos) + 1e-12) << c10::toString(type);
+    EXPECT_LE(*cheap.abs_cos, *full.abs_cos + 1e-12) << c10::toString(type);
+    EXPECT_EQ(judge(Method::certificate, kLayerNorm, predicted, cheap).verdict, judge(Method::eigh, kLayerNorm, predicted, full).verdict);
+  }
+}
+
+// Three scales as a pretrained BERT has them: h_i there is the rounding of beta_i alone, far above d u^2 of a spectrum.
+TEST(SpectralMethodsRoundedTest, ConfirmTinyScalesBesideRoundedShifts) {
+  LayerNormCase c;
+  for (const std::int64_t i : {3, 10, 40}) c.gamma[i].fill_(4.8e-33);
+  const at::Tensor residue = gaussian(c.n, c.d, 35) * 3e-9;
+  const at::Tensor h = at::where((c.gamma.abs() < 1e-30).unsqueeze(0).expand({c.n, c.d}), c.beta + residue, c.h());
+  const DeadSubspace predicted = predicting_coordinates({3, 10, 40}, predicting(1 / c.gamma).direction());
+  for (const Method method : kSpectral) {
+    Measured measured = measure(h, predicted, c.beta);
+    measured.roundoff = 0x1p-24;
+    const Judgement j = judge(method, kLayerNorm, predicted, read(method, predicted, measured));
+    EXPECT_EQ(j.verdict, Verdict::confirmed) << to_string(method) << ": " << j.reason;
+  }
+}
+
 class SpectralMethodsTest : public ::testing::TestWithParam<std::int64_t> {};
 
 TEST_P(SpectralMethodsTest, AgreeOverHardSpectraForTrueAndWrongPredictions) {
