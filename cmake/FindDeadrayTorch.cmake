@@ -1,6 +1,6 @@
 # Finds the libtorch of a Python wheel (torch 2.11.0 is the pinned release) without torch's own TorchConfig, which insists on a CUDA toolkit
 # and links all of libtorch. Looks in DEADRAY_TORCH_DIR (a folder `torch` with include/ and lib/), then .venv, then the python3 at hand.
-# Targets: deadray::torch_cpu. Variables: DeadrayTorch_DIR, DeadrayTorch_INCLUDE_DIR, DeadrayTorch_VERSION.
+# Targets: deadray::torch_cpu. Variables: DeadrayTorch_INCLUDE_DIR, DeadrayTorch_VERSION.
 set(DEADRAY_TORCH_DIR "" CACHE PATH "Folder `torch` of a PyTorch wheel")
 if(DEADRAY_TORCH_DIR)
   set(_torch_dir ${DEADRAY_TORCH_DIR})

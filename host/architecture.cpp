@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <functional>
-#include <numeric>
+#include <stdexcept>
 
 #include "host/error.h"
 #include "host/near_names.h"
@@ -20,11 +19,25 @@ const std::vector<Family>& families() {
   return kFamilies;
 }
 
+namespace {
+
+Architecture described(const Family& family, const Config& config) {
+  Architecture architecture = family.describe(config);
+  try {
+    count_parameters(architecture);
+  } catch (const std::overflow_error& overflow) {
+    throw MalformedError(fmt::format("{}: its sizes make {}; is one of them wrong?", config.path().string(), overflow.what()));
+  }
+  return architecture;
+}
+
+}  // namespace
+
 Architecture describe_architecture(const Config& config) {
   const std::string type = config.text("model_type");
   std::vector<std::string> known;
   for (const Family& family : families()) {
-    if (family.model_type == type) return family.describe(config);
+    if (family.model_type == type) return described(family, config);
     known.emplace_back(family.model_type);
   }
   const auto near = near_names(type, known, 1);
@@ -43,33 +56,60 @@ std::string full_name(std::string_view name, std::string_view prefix, std::int64
 
 namespace {
 
-std::int64_t elements(const std::vector<std::int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+/// A number of elements that refuses to wrap.
+class Count {
+ public:
+  Count(std::int64_t value) : value_(value) {}
+  Count& operator+=(Count other) { return checked(__builtin_add_overflow(value_, other.value_, &value_)); }
+  Count& operator*=(Count other) { return checked(__builtin_mul_overflow(value_, other.value_, &value_)); }
+  std::int64_t value() const { return value_; }
+
+ private:
+  Count& checked(bool overflows) {
+    if (overflows) throw std::overflow_error("more than 2^63 - 1 parameters");
+    return *this;
+  }
+  std::int64_t value_;
+};
+
+Count elements(const std::vector<std::int64_t>& shape) {
+  Count product = 1;
+  for (const std::int64_t extent : shape) product *= extent;
+  return product;
 }
-std::int64_t elements(const std::optional<TensorSpec>& spec) { return spec ? elements(spec->shape) : 0; }
-std::int64_t elements(const NormSpec& norm) { return norm.width * (norm.has_bias ? 2 : 1); }
-std::int64_t elements(const std::optional<NormSpec>& norm) { return norm ? elements(*norm) : 0; }
-std::int64_t elements(const LinearSpec& linear) {
-  std::int64_t sum = 0;
+Count elements(const std::optional<TensorSpec>& spec) { return spec ? elements(spec->shape) : 0; }
+Count elements(const NormSpec& norm) { return norm.width * (norm.has_bias ? 2 : 1); }
+Count elements(const std::optional<NormSpec>& norm) { return norm ? elements(*norm) : 0; }
+Count elements(const LinearSpec& linear) {
+  Count sum = 0;
   for (const auto* parts : {&linear.weights, &linear.biases})
     for (const TensorSpec& part : *parts) sum += elements(part.shape);
+  return sum;
+}
+Count elements(const BlockSpec& block) {
+  Count sum = elements(block.attention_norm);
+  sum += elements(block.mlp_norm);
+  for (const LinearSpec* linear : {&block.attention.qkv, &block.attention.out, &block.mlp.in, &block.mlp.out}) sum += elements(*linear);
   return sum;
 }
 
 }  // namespace
 
 std::int64_t count_parameters(const Architecture& a) {
-  const BlockSpec& block = a.block;
-  std::int64_t count = elements(a.token_embedding.shape) + elements(a.position_embedding) + elements(a.type_embedding) +
-                       elements(a.embedding_norm) + elements(a.final_norm);
-  count += a.n_blocks * (elements(block.attention_norm) + elements(block.mlp_norm) + elements(block.attention.qkv) +
-                         elements(block.attention.out) + elements(block.mlp.in) + elements(block.mlp.out));
+  Count count = elements(a.block);
+  count *= a.n_blocks;
+  count += elements(a.token_embedding.shape);
+  for (const auto& embedding : {a.position_embedding, a.type_embedding}) count += elements(embedding);
+  for (const auto& norm : {a.embedding_norm, a.final_norm}) count += elements(norm);
   if (a.pooler) count += elements(*a.pooler);
-  if (a.head) {
-    if (a.head->transform) count += elements(a.head->transform->dense) + elements(a.head->transform->norm);
-    count += elements(a.head->decoder) - (a.head->tied ? elements(a.head->decoder.weights[0].shape) : 0);
+  if (!a.head) return count.value();
+  if (a.head->transform) {
+    count += elements(a.head->transform->dense);
+    count += elements(a.head->transform->norm);
   }
-  return count;
+  for (const TensorSpec& bias : a.head->decoder.biases) count += elements(bias.shape);
+  if (!a.head->tied) count += elements(a.head->decoder.weights[0].shape);
+  return count.value();
 }
 
 }  // namespace deadray

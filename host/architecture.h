@@ -139,6 +139,7 @@ Architecture describe_architecture(const Config& config);
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);
 
 /// Number of parameters of the model that the architecture describes, tied weights counted once.
+/// @throws std::overflow_error beyond 2^63 - 1; describe_architecture() has made sure that it is not
 std::int64_t count_parameters(const Architecture& architecture);
 
 }  // namespace deadray

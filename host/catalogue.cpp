@@ -10,8 +10,6 @@
 
 namespace deadray {
 
-std::string_view to_string(NormKind kind) noexcept { return kind == NormKind::layernorm ? "layernorm" : "rmsnorm"; }
-
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
   for (const auto& [ending, alias] : architecture.aliases)
@@ -113,11 +111,11 @@ class Catalogue {
     NormSite& final_site = sites_.back();
     final_site.is_final = true;
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
-    if (!architecture_.head) return;
+    if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
-      if (head.tied || stored(head.decoder)) read_by(final_site, head.decoder, -1, head.tied);
-    } else if (stored(head.transform->dense)) {
+      read_by(final_site, head.decoder, -1, head.tied);
+    } else {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
@@ -129,12 +127,8 @@ class Catalogue {
   std::vector<NormSite> sites_;
 };
 
-bool looks_like_norm(std::string_view name) {
-  if (!name.ends_with(".weight") && !name.ends_with(".gamma")) return false;
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower.find("norm") != std::string::npos || lower.find("ln_") != std::string::npos || lower.find(".ln") != std::string::npos ||
-         lower.starts_with("ln");
+bool is_scale(const TensorInfo& tensor) {
+  return tensor.shape.size() == 1 && (tensor.name.ends_with(".weight") || tensor.name.ends_with(".gamma")) && looks_like_norm(tensor.name);
 }
 
 }  // namespace
@@ -143,10 +137,18 @@ std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpo
   return Catalogue(architecture, checkpoint).collect();
 }
 
+bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
+  if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
+  const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
+  const auto stored = [&](const LinearSpec& linear) { return checkpoint->find(full_name(linear.weights[0].name, prefix)) != nullptr; };
+  const HeadSpec& head = *architecture.head;
+  return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
+}
+
 std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {
   std::vector<NormSite> sites;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (tensor.shape.size() != 1 || !looks_like_norm(tensor.name)) continue;
+    if (!is_scale(tensor)) continue;
     NormSite site;
     site.name = tensor.name.substr(0, tensor.name.rfind('.'));
     site.kind = kind;
@@ -195,7 +197,7 @@ std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::stri
     if (which == "final" ? site.is_final : site.name == which) chosen.push_back(site);
   if (chosen.empty())
     for (const NormSite& site : sites)
-      if (site.name.ends_with(which)) chosen.push_back(site);
+      if (site.name.ends_with(fmt::format(".{}", which))) chosen.push_back(site);
   if (chosen.size() == 1) return chosen;
   std::vector<std::string> names;
   for (const NormSite& site : sites) names.push_back(site.name);

@@ -28,14 +28,18 @@ std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint
 /// `name`, or the alias under which an old checkpoint stores it.
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name);
 
+/// Whether the model as stored ends in logits: a tied decoder, or one of its own, and the transform before it where the family has one.
+/// @param checkpoint  nullptr: as configured
+bool has_head(const Architecture& architecture, const Checkpoint* checkpoint);
+
 /// Reads gamma and beta; gamma = stored + weight_offset.
-/// @throws MalformedError for a wrong shape or a quantised scale without its dequantisation (predict() judges the values)
+/// @throws MalformedError when a tensor is missing, UnsupportedError for a quantised scale (predict() judges the values)
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 
 /// Gamma 1, beta 0: what every family initialises its norms to.
 NormParameters initial_norm(const NormSite& site);
 
-/// "final", "all", or the name of one site (a unique suffix suffices).
+/// "final", "all", or the name of one site (its last components suffice where they are unique: "norm" for "model.norm").
 /// @throws UsageError listing near names
 std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::string_view which);
 

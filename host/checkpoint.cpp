@@ -39,7 +39,7 @@ struct Checkpoint::State {
   }
   void refuse_unknown_dtype(const TensorInfo& tensor) const {
     if (tensor.dtype == DType::unknown)
-      throw MalformedError(fmt::format("{}: dtype {} unknown to deadray", where(tensor), in_quotes(tensor.stored_dtype)));
+      throw UnsupportedError(fmt::format("{}: dtype {} unknown to deadray", where(tensor), in_quotes(tensor.stored_dtype)));
   }
 };
 
@@ -154,11 +154,17 @@ void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t
   }
 }
 
-std::vector<double> Checkpoint::read_fp64(const TensorInfo& tensor) const {
+void Checkpoint::require_plain_float(const TensorInfo& tensor) const {
   state_->refuse_unknown_dtype(tensor);
-  if (!is_plain_float(tensor.dtype))
-    throw MalformedError(fmt::format("{}: stored as {}: dequantisation scale not found; give the unquantised checkpoint",
-                                     state_->where(tensor), tensor.stored_dtype));
+  if (is_plain_float(tensor.dtype)) return;
+  const bool quantised = size_of(tensor.dtype) == 1 && tensor.dtype != DType::boolean;
+  throw UnsupportedError(
+      fmt::format("{}: stored as {}{}", state_->where(tensor), tensor.stored_dtype,
+                  quantised ? ": dequantisation scale not found; give the unquantised checkpoint" : ", expected F64, F32, F16 or BF16"));
+}
+
+std::vector<double> Checkpoint::read_fp64(const TensorInfo& tensor) const {
+  require_plain_float(tensor);
   std::vector<double> values(static_cast<std::size_t>(tensor.elements()));
   if (tensor.dtype == DType::f64) {
     read(tensor, values.data());

@@ -53,11 +53,12 @@ class Checkpoint {
   const TensorInfo& at(std::string_view name) const;
 
   /// Reads elements [first, first + count) as stored into `destination` (count * size_of(dtype) bytes).
-  /// Thread-safe. @throws MalformedError when the file ends early
+  /// Thread-safe. @throws MalformedError when the file ends early, UnsupportedError for an unknown dtype
   void read(const TensorInfo& tensor, std::int64_t first, std::int64_t count, void* destination) const;
   void read(const TensorInfo& tensor, void* destination) const { read(tensor, 0, tensor.elements(), destination); }
-  /// All elements, widened to FP64.
-  /// @throws MalformedError for integer or FP8 storage ("dequantisation scale not found")
+  /// @throws UnsupportedError naming file and tensor, unless it is stored as F64, F32, F16 or BF16
+  void require_plain_float(const TensorInfo& tensor) const;
+  /// All elements, widened to FP64. @throws as require_plain_float() and read() do
   std::vector<double> read_fp64(const TensorInfo& tensor) const;
 
  private:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -75,6 +76,23 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
   command.add_flag("--no-color", options.no_color, "No colour (NO_COLOR and TERM=dumb say so too)");
 }
 
+CLI::Validator number_below(double limit) {
+  const auto check = [limit](std::string& text) {
+    double x = 0;
+    if (CLI::detail::lexical_cast(text, x) && x >= 0 && x < limit) return std::string();
+    return fmt::format("{} is not a number with 0 <= x{}", text, std::isinf(limit) ? "" : fmt::format(" < {}", limit));
+  };
+  return CLI::Validator(check, "");
+}
+
+void add_model_options(CLI::App& command, double& relative_tau, CheckpointOptions& checkpoint) {
+  command.add_option("--tau", relative_tau, "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
+      ->check(number_below(1))
+      ->type_name("X");
+  command.add_option("--max-header", checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")->type_name("N");
+  command.add_flag("--strict", checkpoint.strict, "Take what would be a note about the files as an error");
+}
+
 JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
   if (!path_.empty() && path_ != "-") check_writable(path_);
 }
@@ -101,7 +119,10 @@ void write_output(std::string_view text) {
   }
 }
 
-void write_message(std::string_view text) { fmt::print(stderr, "{}\n", text); }
+void write_message(std::string_view text) {
+  const std::string line = std::string(text) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);  // fmt::print would throw, often out of a catch block
+}
 
 void catch_stop_signals() {
   struct sigaction action = {};

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "host/checkpoint.h"
+
 namespace deadray {
 
 /// "0.1.0"
@@ -19,6 +21,12 @@ struct OutputOptions {
   bool table_wanted() const noexcept { return !quiet && json != "-"; }
 };
 void add_output_options(CLI::App& command, OutputOptions& options);
+
+/// A number x with 0 <= x < limit; NaN is none. For Option::check().
+CLI::Validator number_below(double limit);
+
+/// What every subcommand that opens a model takes: --tau, --max-header, --strict.
+void add_model_options(CLI::App& command, double& relative_tau, CheckpointOptions& checkpoint);
 
 /// Where a record goes: "-" for standard output, "" for nowhere. Checked before the work, so that an unwritable place costs no computation;
 /// a file appears whole or not at all.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 
 #include "host/command_line.h"
@@ -8,6 +9,14 @@ namespace deadray {
 
 /// The work of the subcommand that was parsed; returns the exit code.
 using Command = std::function<int()>;
+
+/// A subcommand of deadray-verify: `deadray` lists it and hands the process over.
+struct HeavyCommand {
+  const char *name, *description;
+};
+inline constexpr HeavyCommand kVerifyCommand{"verify", "Measure a model's norms and compare with what gamma alone predicts"};
+inline constexpr HeavyCommand kBenchCommand{"bench", "Measure what prediction and verification cost"};
+inline constexpr std::array kHeavyCommands{kVerifyCommand, kBenchCommand};
 
 void add_predict_command(CLI::App& app, Command& chosen);
 void add_models_command(CLI::App& app, Command& chosen);

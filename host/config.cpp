@@ -1,6 +1,5 @@
 #include "host/config.h"
 
-#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -27,21 +26,39 @@ const nlohmann::json* lookup(const nlohmann::json& object, std::string_view key)
       fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key), found ? show_json(*found) : "missing", expected));
 }
 
-bool fits_int64(const nlohmann::json& value) {
-  return value.is_number_integer() &&
-         !(value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+bool is_size(const nlohmann::json& value) {
+  if (!value.is_number_unsigned()) return false;
+  const auto size = value.get<std::uint64_t>();
+  return size >= 1 && size <= static_cast<std::uint64_t>(kLargestSize);
+}
+
+/// The number at `key`, which must be `right`.
+template <class Right>
+double number(const Config& config, const std::string& prefix, std::string_view key, std::string_view expected, Right right) {
+  const nlohmann::json* value = lookup(config.json(), key);
+  if (!value || !value->is_number() || !right(value->get<double>())) complain(config.path(), prefix + std::string(key), value, expected);
+  return value->get<double>();
 }
 
 }  // namespace
 
+std::filesystem::path config_file(const std::filesystem::path& model) {
+  std::error_code ignored;
+  return (std::filesystem::is_directory(model, ignored) ? model : model.parent_path()) / "config.json";
+}
+
+bool has_config(const std::filesystem::path& model) {
+  std::error_code ignored;
+  return std::filesystem::exists(config_file(model), ignored);
+}
+
 Config Config::load(const std::filesystem::path& model) {
   std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(model, ignored);
-  if (!is_folder && !std::filesystem::exists(model, ignored)) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
-  const std::filesystem::path file = (is_folder ? model : model.parent_path()) / "config.json";
-  if (!std::filesystem::exists(file, ignored))
+  if (!std::filesystem::exists(model, ignored)) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  const std::filesystem::path file = config_file(model);
+  if (!has_config(model))
     throw MalformedError(fmt::format("{}: missing: deadray reads the architecture there; put the model's config.json {}", file.string(),
-                                     is_folder ? "into the folder" : "beside the weights"));
+                                     std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
   return parse(read_text_file(file), file);
 }
 
@@ -56,26 +73,21 @@ bool Config::has(std::string_view key) const { return lookup(*json_, key) != nul
 
 std::int64_t Config::integer(std::string_view key) const {
   const nlohmann::json* value = lookup(*json_, key);
-  if (!value || !fits_int64(*value) || value->get<std::int64_t>() < 1)
-    complain(path_, prefix_ + std::string(key), value, "an integer of at least 1");
+  if (!value || !is_size(*value)) complain(path_, prefix_ + std::string(key), value, "an integer from 1 to 2^30");
   return value->get<std::int64_t>();
 }
 
-std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const {
-  const nlohmann::json* value = lookup(*json_, key);
-  if (!value) return fallback;
-  if (fallback >= 1) return integer(key);
-  if (!fits_int64(*value)) complain(path_, prefix_ + std::string(key), value, "an integer");
-  return value->get<std::int64_t>();
+std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
+
+double Config::positive(std::string_view key) const {
+  return number(*this, prefix_, key, "a number above 0", [](double x) { return x > 0.0; });
 }
 
-double Config::number(std::string_view key) const {
-  const nlohmann::json* value = lookup(*json_, key);
-  if (!value || !value->is_number()) complain(path_, prefix_ + std::string(key), value, "a number");
-  return value->get<double>();
-}
+double Config::positive(std::string_view key, double fallback) const { return has(key) ? positive(key) : fallback; }
 
-double Config::number(std::string_view key, double fallback) const { return has(key) ? number(key) : fallback; }
+double Config::non_negative(std::string_view key, double fallback) const {
+  return has(key) ? number(*this, prefix_, key, "a number of at least 0", [](double x) { return x >= 0.0; }) : fallback;
+}
 
 bool Config::flag(std::string_view key, bool fallback) const {
   const nlohmann::json* value = lookup(*json_, key);

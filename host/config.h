@@ -11,6 +11,13 @@
 
 namespace deadray {
 
+/// Beyond every size of a model; the product of two, and a sum of several such products, stays in std::int64_t.
+inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 30;
+
+/// Where a model's config.json is, if it has one. @param model  folder that holds it, or a weight file beside it
+std::filesystem::path config_file(const std::filesystem::path& model);
+bool has_config(const std::filesystem::path& model);
+
 /// A model's config.json with typed access; every complaint names the file and the key.
 class Config {
  public:
@@ -20,12 +27,13 @@ class Config {
   static Config parse(const std::string& text, const std::filesystem::path& name);
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  bool has(std::string_view key) const;              ///< present and not null
-  std::int64_t integer(std::string_view key) const;  ///< @throws MalformedError when absent, of another type, or not >= 1
-  std::int64_t integer(std::string_view key,
-                       std::int64_t fallback) const;  ///< fallback when absent or null; below 1 only if the fallback is
-  double number(std::string_view key) const;
-  double number(std::string_view key, double fallback) const;
+  bool has(std::string_view key) const;  ///< present and not null
+  /// A size. @throws MalformedError when absent, of another type, or outside 1 … kLargestSize
+  std::int64_t integer(std::string_view key) const;
+  std::int64_t integer(std::string_view key, std::int64_t fallback) const;  ///< fallback when absent or null
+  double positive(std::string_view key) const;                              ///< @throws MalformedError when absent, no number, or not > 0
+  double positive(std::string_view key, double fallback) const;
+  double non_negative(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, std::string_view fallback) const;

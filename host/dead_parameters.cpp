@@ -1,8 +1,6 @@
-#include <fmt/format.h>
+#include "host/dead_parameters.h"
 
 #include <algorithm>
-
-#include "host/predictor.h"
 
 namespace deadray {
 namespace {
@@ -53,9 +51,7 @@ std::vector<DeadParameters> dead_parameters(const NormSite& site, const DeadSubs
   std::vector<DeadParameters> all;
   for (const Consumer& consumer : site.consumers) {
     DeadParameters dead{consumer.name, consumer.width, Family::none, 0, {}};
-    if (!site.unused.empty()) {
-      dead.why = "the norm is never evaluated";
-    } else if (constant.count == 0) {
+    if (constant.count == 0) {
       dead.why =
           site.kind == NormKind::rmsnorm ? "an RMSNorm fixes no direction of its output" : "no direction of the output is fixed exactly";
     } else if (consumer.tied) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "host/error.h"
+#include "host/in_quotes.h"
 
 namespace deadray {
 
@@ -23,6 +24,20 @@ void throw_convertible(const std::filesystem::path& file, std::string_view forma
                                      file.string(), format, file.string()));
 }
 
+namespace {
+
+/// ASCII where a safetensors file has its header's length, and no control characters after it.
+bool is_text(std::string_view head) {
+  const auto ends_text = [](unsigned char c) {
+    return (c < ' ' && std::string_view("\t\n\r").find(static_cast<char>(c)) == std::string_view::npos) || c == 0x7f;
+  };
+  return std::none_of(head.begin(), head.end(), ends_text) &&
+         std::all_of(head.begin(), head.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(head.size(), 8)),
+                     [](unsigned char c) { return c < 0x80; });
+}
+
+}  // namespace
+
 void refuse_other_formats(const InputFile& file) {
   std::string head(std::min<std::uint64_t>(file.size(), 256), '\0');
   file.read(0, head.size(), head.data());
@@ -37,6 +52,9 @@ void refuse_other_formats(const InputFile& file) {
     if (text.starts_with(page))
       throw MalformedError(
           fmt::format("{}: is a web page or JSON text of {} bytes, not weights: fetch the real file", file.path().string(), file.size()));
+  if (is_text(head))
+    throw MalformedError(fmt::format("{}: is a text of {} bytes that begins {}, not weights: give a safetensors file", file.path().string(),
+                                     file.size(), in_quotes(std::string_view(head).substr(0, 40))));
 }
 
 }  // namespace deadray

@@ -46,9 +46,11 @@ const char* kind_of(mode_t mode) {
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // without O_NONBLOCK a pipe would make us wait for a writer
   if (descriptor_ < 0) throw_open_error(path, errno);
-  struct stat status;
-  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+  struct stat status = {};
+  const int error = ::fstat(descriptor_, &status) == 0 ? 0 : errno;
+  if (error != 0 || !S_ISREG(status.st_mode)) {
     ::close(std::exchange(descriptor_, -1));
+    if (error != 0) throw_open_error(path, error);
     throw MalformedError(fmt::format("{}: is a {}, expected a regular file", path.string(), kind_of(status.st_mode)));
   }
   size_ = static_cast<std::uint64_t>(status.st_size);

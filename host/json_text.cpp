@@ -1,6 +1,8 @@
 #include "host/json_text.h"
 
 #include <algorithm>
+#include <unordered_set>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -50,13 +52,20 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
 }
 
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name) {
-  const auto refuse_depth = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+  using Event = nlohmann::json::parse_event_t;
+  std::vector<std::unordered_set<std::string>> keys;  // of each object around the place that was reached
+  const auto check = [&](int depth, Event event, const nlohmann::json& value) {
     if (depth > kMaxDepth) throw MalformedError(fmt::format("{}: nested deeper than {} levels", name.string(), kMaxDepth));
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
+      throw MalformedError(fmt::format("{}: key {} is there twice in one object: remove the wrong one", name.string(),
+                                       in_quotes(value.get_ref<const std::string&>())));
     return true;
   };
   nlohmann::json object;
   try {
-    object = nlohmann::json::parse(text, refuse_depth);
+    object = nlohmann::json::parse(text, check);
   } catch (const nlohmann::json::parse_error& error) {
     throw MalformedError(fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
   } catch (const nlohmann::json::exception& error) {  // a number too large for a double has no position

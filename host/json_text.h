@@ -14,7 +14,7 @@ namespace deadray {
 std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what, std::size_t first = 0);
 
 /// @param name  the file, for messages
-/// @throws MalformedError when the text is no JSON, no object, or nested deeper than 100 levels
+/// @throws MalformedError when the text is no JSON, no object, nested deeper than 100 levels, or has a key twice in one object
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name);
 
 /// "'x' (a string)", "12 (an integer)", …: a value as a message shows it, on one line, cut when long.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -14,16 +13,6 @@
 
 namespace deadray {
 namespace {
-
-struct HeavyCommand {
-  const char *name, *description;
-};
-constexpr std::array kHeavyCommands{
-    HeavyCommand{"verify", "Measure a model's activations and compare with the prediction"},
-    HeavyCommand{"fisher", "Measure the Fisher information along dead parameter directions"},
-    HeavyCommand{"suite", "Predict and verify every model of a roster"},
-    HeavyCommand{"bench", "Time the predictor, the kernels and what they replace"},
-};
 
 /// Replaces this process by deadray-verify with the same arguments.
 [[noreturn]] void become_verify(char** argv) {

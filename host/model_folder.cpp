@@ -112,6 +112,12 @@ std::vector<std::string> other_sets(const Listing& listing, const WeightFiles& c
 
 }  // namespace
 
+std::string model_name(const fs::path& model) {
+  std::error_code error;
+  const fs::path folder = fs::is_directory(model, error) ? fs::canonical(model, error) : model;
+  return (error ? model : folder).filename().string();
+}
+
 WeightFiles find_weights(const fs::path& model, bool strict) {
   std::error_code error;
   const fs::file_status status = fs::status(model, error);

@@ -6,6 +6,9 @@
 
 namespace deadray {
 
+/// What records and tables call a model: the last component of its path, where "." and links stand for the folder they lead to.
+std::string model_name(const std::filesystem::path& model);
+
 /// Which files of a model's folder hold its weights.
 struct WeightFiles {
   std::filesystem::path file;  ///< a safetensors file, or the index of a sharded set

@@ -2,42 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <utility>
 
 #include "host/architecture.h"
 #include "host/catalogue.h"
 #include "host/config.h"
 #include "host/error.h"
+#include "host/model_folder.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 namespace {
-
-/// Seconds since it was made, or since it was last asked.
-class Stopwatch {
- public:
-  double lap() {
-    const auto now = Clock::now();
-    return std::chrono::duration<double>(now - std::exchange(start_, now)).count();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
-};
 
 std::vector<NormSite> sites_by_name(const Checkpoint& checkpoint, std::string_view norm) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   return discover_norm_sites(checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
 }
 
-bool has_config(const std::filesystem::path& model) {
-  std::error_code failed;
-  return std::filesystem::exists((std::filesystem::is_directory(model, failed) ? model : model.parent_path()) / "config.json", failed);
-}
-
 OpenedModel recognise(const PredictRequest& request) {
-  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, 0.0};
+  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
   if (!request.norm.empty() && !has_config(request.model)) {
     model.sites = sites_by_name(model.checkpoint, request.norm);
@@ -48,6 +31,7 @@ OpenedModel recognise(const PredictRequest& request) {
   try {
     const Architecture architecture = describe_architecture(config);
     model.family = architecture.family;
+    model.parameters = count_parameters(architecture);
     model.sites = norm_sites(architecture, &model.checkpoint);
     if (!request.norm.empty())
       model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
@@ -62,7 +46,7 @@ OpenedModel recognise(const PredictRequest& request) {
 
 }  // namespace
 
-OpenedModel open_model(const PredictRequest& request) {
+OpenedModel open_checkpoint_model(const PredictRequest& request) {
   Stopwatch watch;
   OpenedModel model = recognise(request);
   model.seconds = watch.lap();
@@ -71,12 +55,12 @@ OpenedModel open_model(const PredictRequest& request) {
 
 Prediction predict_model(const PredictRequest& request, const OpenedModel& model) {
   Prediction result;
-  result.name = request.model.filename().empty() ? request.model.parent_path().filename().string() : request.model.filename().string();
+  result.name = model_name(request.model);
   result.family = model.family;
   result.notes = model.notes;
   result.seconds_open = model.seconds;
   result.bytes_read = model.checkpoint.header_bytes();
-  for (const TensorInfo& tensor : model.checkpoint.tensors()) result.parameters += tensor.elements();
+  result.parameters = model.parameters;
 
   Stopwatch watch;
   const std::vector<NormSite> sites = select_sites(model.sites, request.site);
@@ -93,7 +77,7 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
 
   for (SitePrediction& site : result.sites) {
     site.consumers = dead_parameters(site.site, site.subspace);
-    if (site.site.unused.empty()) result.dead_directions += site.subspace.dimension;
+    result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }
   if (request.classify)

@@ -8,6 +8,7 @@
 
 #include "host/checkpoint.h"
 #include "host/classify.h"
+#include "host/dead_parameters.h"
 #include "host/norm_site.h"
 #include "host/predictor.h"
 
@@ -32,8 +33,8 @@ struct SitePrediction {
 };
 
 struct Prediction {
-  std::string name, family;     ///< family empty: unknown, norms found by their names
-  std::int64_t parameters = 0;  ///< elements of all tensors
+  std::string name, family;                ///< family empty: unknown, norms found by their names
+  std::optional<std::int64_t> parameters;  ///< of the model that config.json describes; absent where the family is unknown
   std::vector<SitePrediction> sites;
   std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites
   std::int64_t dead_parameter_directions = 0;
@@ -46,13 +47,14 @@ struct Prediction {
 struct OpenedModel {
   Checkpoint checkpoint;
   std::string family;
+  std::optional<std::int64_t> parameters;
   std::vector<NormSite> sites;
   std::vector<std::string> notes;
   double seconds = 0;  ///< to open it
 };
 
 /// @throws Error of every kind that Checkpoint, Config and the catalogue throw
-OpenedModel open_model(const PredictRequest& request);
+OpenedModel open_checkpoint_model(const PredictRequest& request);
 Prediction predict_model(const PredictRequest& request, const OpenedModel& model);
 
 }  // namespace deadray

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/dtype.h"
@@ -11,6 +12,9 @@ namespace deadray {
 enum class NormKind { layernorm, rmsnorm };
 
 std::string_view to_string(NormKind kind) noexcept;
+
+/// Whether a tensor is called as model families call a norm's: …norm…, …ln_…, ….ln…, ln….
+bool looks_like_norm(std::string_view tensor);
 
 /// A linear map y = W h + b that reads a norm's output, W [width, hidden_size].
 struct Consumer {
@@ -33,7 +37,6 @@ struct NormSite {
   bool is_final = false;            ///< the norm whose output the head, or the user, reads
   bool feeds_residual = false;      ///< its output is the residual stream itself (post-LN, embedding norm): beta has other readers
   std::vector<Consumer> consumers;  ///< every linear map that reads it
-  std::string unused;               ///< why the model never evaluates it; empty when it does
 };
 
 /// A norm's parameters, normalised once at loading: after this there is one gamma, FP64.

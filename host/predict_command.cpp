@@ -1,7 +1,5 @@
-#include <fmt/format.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -23,12 +21,10 @@ struct Options {
 
 int run_predict(Options& options) {
   PredictRequest& request = options.request;
-  const double tau = request.predict.relative_tau;
-  if (!(tau >= 0.0 && tau < 1.0)) throw UsageError(fmt::format("--tau {}: expected a share of max|gamma|, 0 <= tau < 1", tau));
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
   request.model = options.model;
-  const OpenedModel model = open_model(request);
+  const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   json.write(to_json(prediction));
@@ -48,15 +44,14 @@ void add_predict_command(CLI::App& app, Command& chosen) {
       ->required()
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")->type_name("NAME");
-  command->add_option("--tau", request.predict.relative_tau, "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
-      ->type_name("X");
   command->add_option("--norm", request.norm, "Kind of norm of a model whose family is unknown: layernorm, rmsnorm or layernorm1p")
       ->check(CLI::IsMember({"layernorm", "rmsnorm", "layernorm1p"}))
       ->type_name("KIND");
   command->add_flag("--classify", request.classify, "Also ask the parameters which norm it is; reads the consumers' weights");
-  command->add_option("--max-header", request.checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")->type_name("N");
-  command->add_flag("--strict", request.checkpoint.strict, "Take what would be a note about the files as an error");
-  command->add_option("--directions", options->directions, "Write one unit vector for each norm to this .safetensors file")
+  add_model_options(*command, request.predict.relative_tau, request.checkpoint);
+  command
+      ->add_option("--directions", options->directions,
+                   "Write the dead direction of each LayerNorm, a unit vector, to this .safetensors file")
       ->type_name("FILE");
   add_output_options(*command, options->output);
   command->callback([options, &chosen] { chosen = [options] { return run_predict(*options); }; });

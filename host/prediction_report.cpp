@@ -28,8 +28,7 @@ Json to_json(const SitePrediction& prediction) {
       {"hidden_size", site.hidden_size},
       {"predicted", to_json(subspace)},
       {"gamma", {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"stored", site.weight.empty() ? "none" : to_string(stored)}}},
-      {"consumers", Json::array()},
-      {"unused", site.unused}};
+      {"consumers", Json::array()}};
   for (const DeadParameters& c : consumers)
     record["consumers"].push_back(
         {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
@@ -51,7 +50,7 @@ std::string first_few(std::span<const std::int64_t> coordinates) {
 }
 
 std::string dead_parameters_cell(const SitePrediction& prediction) {
-  if (!prediction.site.unused.empty() || prediction.consumers.empty()) return "–";
+  if (prediction.consumers.empty()) return "–";
   std::int64_t count = 0;
   for (const DeadParameters& consumer : prediction.consumers) count += consumer.count;
   return fmt::format("{}", count);
@@ -86,7 +85,7 @@ Table table_of(const Prediction& prediction, bool classified) {
     std::vector<std::string> row{on_one_line(p.site.name, 60),
                                  std::string(to_string(p.site.kind)),
                                  fmt::format("{}", p.site.hidden_size),
-                                 p.site.unused.empty() ? fmt::format("{}", s.dimension) : "unused",
+                                 fmt::format("{}", s.dimension),
                                  first_few(s.coordinates),
                                  s.constant ? fmt::format("{:.4g}", *s.constant) : "–",
                                  fmt::format("{:.2g}…{:.2g}", s.gamma_min, s.gamma_max),
@@ -132,7 +131,10 @@ Json to_json(const DeadSubspace& s) {
 
 Json to_json(const Prediction& p) {
   Json record{{"schema", "deadray/predict/1"},
-              {"model", {{"name", p.name}, {"family", p.family}, {"parameters", p.parameters}}},
+              {"model",
+               {{"name", p.name},
+                {"family", p.family.empty() ? Json() : Json(p.family)},
+                {"parameters", p.parameters ? Json(*p.parameters) : Json()}}},
               {"sites", Json::array()},
               {"totals",
                {{"dead_directions", p.dead_directions},
@@ -149,18 +151,17 @@ Json to_json(const Prediction& p) {
 std::string to_text(const Prediction& prediction, bool coloured) {
   const bool classified =
       std::any_of(prediction.sites.begin(), prediction.sites.end(), [](const auto& s) { return s.evidence.has_value(); });
-  std::string text = table_of(prediction, classified).render(coloured) + "\n";
-  for (const SitePrediction& p : prediction.sites)
-    if (!p.site.unused.empty()) text += fmt::format("{} is unused: {}\n", on_one_line(p.site.name, 60), p.site.unused);
-  return text + summary_of(prediction);
+  return table_of(prediction, classified).render(coloured) + "\n" + summary_of(prediction);
 }
 
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {
+  const auto has_direction = [](const SitePrediction& p) { return p.site.kind == NormKind::layernorm && !p.subspace.inverse.empty(); };
   std::vector<TensorDeclaration> tensors;
   for (const SitePrediction& p : prediction.sites)
-    if (!p.subspace.inverse.empty()) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
+    if (has_direction(p)) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});
   SafetensorsWriter writer(file, tensors);
   for (const SitePrediction& p : prediction.sites) {
+    if (!has_direction(p)) continue;
     const std::vector<double> direction = p.subspace.direction();
     writer.append(std::as_bytes(std::span(direction)));
   }

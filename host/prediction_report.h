@@ -14,7 +14,8 @@ nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const DeadSubspace& subspace);
 /// The table and the summary for people.
 std::string to_text(const Prediction& prediction, bool coloured);
-/// Writes a safetensors file with one FP64 unit vector [hidden_size] for each site where v* exists, named after the site.
+/// Writes a safetensors file with one FP64 unit vector [hidden_size], v*, for each LayerNorm where it exists, named after the site. An
+/// RMSNorm has no dead direction of that kind.
 void write_directions(const std::filesystem::path& file, const Prediction& prediction);
 
 }  // namespace deadray

@@ -12,6 +12,7 @@
 #include "host/in_quotes.h"
 #include "host/input_file.h"
 #include "host/json_text.h"
+#include "host/norm_site.h"
 
 namespace deadray {
 namespace {
@@ -42,13 +43,6 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   const bool in_blobs = folder.parent_path().filename() == "snapshots" && is_under(target, folder.parent_path().parent_path() / "blobs");
   if (!is_under(target, folder) && !in_blobs) refuse("links to " + target.string());
   return path;
-}
-
-/// By the names that model families give their norms' tensors; only for the message about what a missing shard loses.
-bool looks_like_norm(std::string_view name) {
-  for (const std::string_view part : {"norm", "Norm", "ln_", ".ln"})
-    if (name.find(part) != name.npos) return true;
-  return false;
 }
 
 [[noreturn]] void throw_missing(const fs::path& index, const ShardIndex& lost_from, std::size_t shard) {

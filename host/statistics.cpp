@@ -59,9 +59,4 @@ double chance_p_value(double abs_cos, std::int64_t hidden_size) {
   return static_cast<double>(incomplete_beta((Real(hidden_size) - 1) / 2, Real{0.5}, upper, cosine * cosine));
 }
 
-double mean_chance_cosine(std::int64_t hidden_size) {
-  const Real d = Real(hidden_size);
-  return static_cast<double>(std::exp(std::lgamma(d / 2) - std::lgamma((d + 1) / 2)) / std::sqrt(std::acos(Real{-1})));
-}
-
 }  // namespace deadray

@@ -9,7 +9,5 @@ namespace deadray {
 double incomplete_beta(double a, double b, double x);
 /// P(|<u, v>| >= abs_cos) for a fixed unit v and u uniform on the sphere in R^d: cos^2 ~ Beta(1/2, (d-1)/2).
 double chance_p_value(double abs_cos, std::int64_t hidden_size);
-/// Mean |cos| of random directions, Gamma(d/2)/(sqrt(pi) Gamma((d+1)/2)), about 0.8/sqrt(d).
-double mean_chance_cosine(std::int64_t hidden_size);
 
 }  // namespace deadray

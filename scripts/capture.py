@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-from tool import MALFORMED, UNSUPPORTED, USAGE, ToolError, one_line, run_tool, write_whole
+from tool import MALFORMED, RESOURCES, UNSUPPORTED, USAGE, ToolError, one_line, run_tool, write_whole
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -135,7 +135,7 @@ def main() -> None:
     if arguments.out is None and not arguments.list:
         parser.error("--out FILE is needed")
     if arguments.out is not None and not os.access(arguments.out.parent, os.W_OK):
-        raise ToolError(USAGE, f"{arguments.out.parent}: no folder that can be written to")
+        raise ToolError(RESOURCES, f"{arguments.out.parent}: no folder that can be written to")
 
     model = load_model(arguments.model, DTYPES[arguments.dtype])
     if arguments.list:

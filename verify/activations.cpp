@@ -8,9 +8,11 @@
 #include <map>
 
 #include "host/catalogue.h"
+#include "host/command_line.h"
 #include "host/error.h"
 #include "host/safetensors.h"
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
 
@@ -28,9 +30,7 @@ class Rows {
     if (tensor_->shape.size() != 2 || tensor_->shape[1] != width)
       throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}], expected [N, {}], the width of 'weight'", file.path().string(),
                                        name, fmt::join(tensor_->shape, ", "), width));
-    if (!is_plain_float(tensor_->dtype))
-      throw MalformedError(
-          fmt::format("{}: tensor '{}' is {}, expected F64, F32, F16 or BF16", file.path().string(), name, tensor_->stored_dtype));
+    file.require_plain_float(*tensor_);
   }
 
   bool given() const { return tensor_ != nullptr; }
@@ -109,7 +109,7 @@ NormSite described_site(const Checkpoint& file, const Metadata& metadata, const 
 
 ActivationsResult verify_activations(const std::filesystem::path& path, const ActivationsOptions& options) {
   const Stopwatch watch;
-  const Checkpoint file = Checkpoint::open(path);
+  const Checkpoint file = Checkpoint::open(path, options.checkpoint);
   const NormSite site = described_site(file, read_safetensors_header(InputFile(path)).metadata, options);
   const Rows input(file, "input", site.hidden_size), output(file, "output", site.hidden_size);
   if (!input.given() && !output.given())
@@ -117,11 +117,15 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   const std::int64_t n_rows = input.given() ? input.count() : output.count();
   if (input.given() && output.given() && output.count() != n_rows)
     throw MalformedError(fmt::format("{}: 'input' has {} rows but 'output' {}", path.string(), n_rows, output.count()));
+  if (n_rows == 0)
+    throw MalformedError(fmt::format("{}: '{}' holds no rows, expected [N, {}] with N > {}", path.string(),
+                                     input.given() ? "input" : "output", site.hidden_size, site.hidden_size));
 
   ProbeOptions probe_options = options.probe;
   probe_options.dtype = output.given() ? output.dtype() : input.dtype();
   SiteProbe probe(site, load_norm(file, site), probe_options);
   for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
+    throw_if_stopped();
     const std::int64_t count = std::min(kTileRows, n_rows - first);
     probe.add(input.read(first, count), output.read(first, count));
   }
@@ -131,7 +135,8 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   Seconds& seconds = result.measurement.seconds;
   seconds = {measured.predict_seconds, 0, 0, measured.moments_seconds, measured.spectrum_seconds, watch.seconds()};
   seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
-  result.header = {path.stem().string(), "activations", "activations", 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0};
+  result.header = {path.stem().string(), "activations", Source::activations, 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0,
+                   file.notes()};
   return result;
 }
 

@@ -13,6 +13,7 @@ namespace deadray {
 /// the rest.
 struct ActivationsOptions {
   ProbeOptions probe;
+  CheckpointOptions checkpoint;
   std::optional<NormKind> kind;  ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
   std::optional<double>
       eps;  ///< absent: the metadata ("eps"), else 1e-5; changes no prediction, since any normaliser leaves the same direction dead
@@ -23,7 +24,8 @@ struct ActivationsResult {
   Measurement measurement;
 };
 
-/// @throws MalformedError naming tensor, row and shape: widths that disagree, NaN or Inf rows, neither input nor output
+/// @throws MalformedError naming tensor, row and shape: widths that disagree, no rows, NaN or Inf in them, neither input nor output;
+///         UnsupportedError for quantised rows; Stopped after a stop signal, once catch_stop_signals() was called
 ActivationsResult verify_activations(const std::filesystem::path& file, const ActivationsOptions& options);
 
 }  // namespace deadray

@@ -7,9 +7,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/command_line.h"
-#include "host/predictor_timing.h"
+#include "host/error.h"
 #include "host/table.h"
+#include "verify/predictor_timing.h"
+#include "verify/record.h"
 
 namespace deadray {
 namespace {
@@ -20,7 +21,7 @@ struct Options {
   OutputOptions output;
 };
 
-void run(const Options& options) {
+int run(const Options& options) {
   const JsonOutput json(options.output.json);
   nlohmann::ordered_json record{{"schema", "deadray/bench-predict/1"}, {"warm", nlohmann::ordered_json::array()}};
   Table table({{"d", Align::right}, {"copy of gamma, ns", Align::right}, {"prediction, ns", Align::right}, {"ratio", Align::right}});
@@ -38,22 +39,21 @@ void run(const Options& options) {
                         t.median * 1e3);
     record["process"] = {{"model", options.model}, {"best", t.best}, {"median", t.median}};
   }
+  record["environment"] = environment_json();
   json.write(record);
   if (options.output.table_wanted()) write_output(text);
+  return static_cast<int>(ExitCode::done);
 }
 
 }  // namespace
 
-void add_bench_predict_command(CLI::App& bench, int& exit_code) {
+void add_bench_predict_command(CLI::App& bench, Command& chosen) {
   auto& command = *bench.add_subcommand("predict", "One warm prediction against copying gamma, and the whole process");
   const auto options = std::make_shared<Options>();
   command.add_option("--dims", options->dims, "Hidden sizes")->type_name("D,…")->delimiter(',')->check(CLI::PositiveNumber);
   command.add_option("--model", options->model, "Also time the whole process on this model")->type_name("MODEL");
   add_output_options(command, options->output);
-  command.callback([options, &exit_code] {
-    run(*options);
-    exit_code = 0;
-  });
+  command.callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 
 }  // namespace deadray

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "host/commands.h"
 
 namespace deadray {
 
 /// Adds `bench predict`: one warm prediction against copying gamma, by hidden size, and the whole process on a model.
-void add_bench_predict_command(CLI::App& bench, int& exit_code);
+void add_bench_predict_command(CLI::App& bench, Command& chosen);
 
 }  // namespace deadray

@@ -9,16 +9,17 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/command_line.h"
+#include "host/error.h"
 #include "host/predictor.h"
+#include "host/stopwatch.h"
 #include "host/table.h"
 #include "kernels/random_normal.h"
+#include "verify/certificate.h"
 #include "verify/comparison.h"
+#include "verify/eigh.h"
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
 #include "verify/record.h"
-#include "verify/spectrum.h"
-#include "verify/stopwatch.h"
 
 namespace deadray {
 
@@ -101,12 +102,12 @@ int run_timing(const TimingOptions& options) {
   }
   json.write({{"schema", "deadray/timing/1"}, {"rows", rows}, {"environment", environment_json()}});
   if (options.output.table_wanted()) write_output(table.render(colour_allowed(STDOUT_FILENO, options.output.no_color)));
-  return 0;
+  return static_cast<int>(ExitCode::done);
 }
 
 }  // namespace
 
-void add_bench_timing_command(CLI::App& bench, int& exit_code) {
+void add_bench_timing_command(CLI::App& bench, Command& chosen) {
   auto options = std::make_shared<TimingOptions>();
   CLI::App& command = *bench.add_subcommand("timing", "Prediction, directional variance, certificate and eigendecomposition side by side");
   command.add_option("--dims", options->dims, "Hidden sizes")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
@@ -118,7 +119,7 @@ void add_bench_timing_command(CLI::App& bench, int& exit_code) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_output_options(command, options->output);
-  command.callback([options, &exit_code] { exit_code = run_timing(*options); });
+  command.callback([options, &chosen] { chosen = [options] { return run_timing(*options); }; });
 }
 
 }  // namespace deadray

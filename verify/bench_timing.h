@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "host/commands.h"
 
 namespace deadray {
 
 /// Adds `bench timing`: the prediction against the measurements that it replaces, by hidden size.
-void add_bench_timing_command(CLI::App& bench, int& exit_code);
+void add_bench_timing_command(CLI::App& bench, Command& chosen);
 
 }  // namespace deadray

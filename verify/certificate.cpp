@@ -1,16 +1,16 @@
+#include "verify/certificate.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
 
 #include "verify/lanczos.h"
-#include "verify/spectrum.h"
+#include "verify/thresholds.h"
 
 namespace deadray {
 namespace {
 
-constexpr double kRoundoff = 0x1p-53;
-constexpr double kProvenGap = 1e3;          // what a verdict asks for, in units of the rounding floor d u lambda_d
 constexpr double kNextTolerance = 1e-4;     // relative, of the smallest eigenvalue on the complement
 constexpr double kLargestTolerance = 1e-3;  // of the Ritz pair; the value itself is better than its square root suggests
 constexpr int kLargestSteps = 60;
@@ -49,20 +49,10 @@ class Deflated {
   at::Tensor c_, left_, right_;
 };
 
-/// Cholesky factor of the deflated matrix less `shift`.
-struct Factor {
-  at::Tensor lower;
-  double shift = 0.0;
-};
-
-/// With the shift sigma if that is numerically positive definite, else without, else nothing.
-std::optional<Factor> factor(const Deflated& deflated, const at::Tensor& c, double sigma) {
-  const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
-  for (const double shift : {sigma, 0.0}) {
-    deflated.assemble(work, shift);
-    if (auto lower = factor_in_place(work)) return Factor{*lower, shift};
-  }
-  return std::nullopt;
+/// Cholesky factor of the deflated matrix less `shift`; empty when that is not numerically positive definite.
+std::optional<at::Tensor> factor(const Deflated& deflated, const at::Tensor& work, double shift) {
+  deflated.assemble(work, shift);
+  return factor_in_place(work);
 }
 
 }  // namespace
@@ -75,11 +65,10 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   if (!(result.largest > 0)) return result;
 
   const at::Tensor image = c.mm(basis), compression = basis.t().mm(image);
-  double leak = 0;  // |Q C P|: what couples the predicted space to its complement
+  const at::Tensor leak = image - basis.mm(compression);  // Q C P: what couples the predicted space to its complement
   if (k > 0) {
     result.basis_residual = at::linalg_matrix_norm(image, 2).item<double>() / result.largest;
     result.basis_variance = at::linalg_eigvalsh(compression).max().item<double>();
-    leak = at::linalg_matrix_norm(image - basis.mm(compression), 2).item<double>();
   }
   result.factored = k == d;
   if (k == d) return result;  // there is no complement
@@ -87,35 +76,46 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   // Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies below sigma, but for the rounding of
   // the factorisation, at most (d + 1) u trace (Higham, Accuracy and Stability, theorem 10.3). So the gap needs no trust in Lanczos.
   const double mu = result.largest, trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * mu;
-  const double floor = static_cast<double>(d) * kRoundoff * result.largest, bottom = std::max(floor, result.basis_variance);
-  const double target = kProvenGap * (kProvenGap * bottom < result.largest ? bottom : floor);
-  const double sigma = target + static_cast<double>(d + 1) * kRoundoff * trace;
-  const auto factored = factor(Deflated(c, basis, image, compression, mu), c, sigma);
-  result.factored = factored.has_value();
-  if (!factored) return result;
+  const double floor = rounding_floor(d, result.largest), bottom = std::max(floor, result.basis_variance);
+  const double target = kClearGap * (kClearGap * bottom < result.largest ? bottom : floor);  // what a verdict asks for
+  const double rounding = static_cast<double>(d + 1) * kRoundoff64 * trace, sigma = target + rounding;
+  const Deflated deflated(c, basis, image, compression, mu);
+  const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
+  double shift = sigma;
+  auto lower = factor(deflated, work, shift);
+  if (!lower) lower = factor(deflated, work, shift = 0.0);
+  result.factored = lower.has_value();
+  if (!lower) return result;
 
-  const auto inverse = [&](const at::Tensor& x) { return solve(factored->lower, x); };
+  const auto inverse = [&](const at::Tensor& x) { return solve(*lower, x); };
   const RitzValue ritz = largest_eigenvalue(inverse, basis, kNextTolerance, max_steps);
   result.steps = ritz.steps;
-  result.next = factored->shift + 1 / ritz.value;
+  result.next = shift + 1 / ritz.value;
   result.next_error = ritz.residual < ritz.value ? ritz.residual / ritz.value / (ritz.value - ritz.residual) + floor : result.next;
-  if (factored->shift > 0) {
+  if (shift > 0) {
     result.proven = target;
   } else {
     result.next =
         std::min(result.next, sigma);  // the shifted matrix was indefinite: whatever Lanczos saw, there is an eigenvalue below sigma
   }
 
-  // With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P) (P^T U), so |X| <= |Q C P|/(lambda_min(D) - lambda_k).
-  const double separation = (result.proven > 0 ? result.proven : result.next - result.next_error) - result.basis_variance;
-  result.sine_bound = k == 0 ? 0.0 : separation > 0 ? std::min(1.0, leak / separation) : 1.0;
+  // With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P)(P^T U). In the eigenbases of D and Lambda each entry is divided by
+  // d_i - lambda_j, which d_i - sigma does not exceed where sigma >= lambda_k: so |X|_F <= |(D - sigma)^-1 Q C P|_F, and hardly less.
+  result.sine_bound = k == 0 ? 0.0 : 1.0;
+  if (shift > result.basis_variance) {
+    double squares = 0;
+    for (std::int64_t j = 0; j < k; ++j) squares += inverse(leak.select(1, j)).square().sum().item<double>();
+    result.sine_bound = std::min(1.0, std::sqrt(squares));
+  } else if (const double separation = result.next - result.next_error - result.basis_variance; k > 0 && separation > 0) {
+    result.sine_bound = std::min(1.0, at::linalg_matrix_norm(leak, 2).item<double>() / separation);
+  }
   return result;
 }
 
 double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count) {
   if (!at::isfinite(second_moment).all().item<bool>()) return std::numeric_limits<double>::quiet_NaN();
   const Certificate c = certify(second_moment, second_moment.narrow(1, 0, 0));
-  const double floor = static_cast<double>(second_moment.size(0)) * kRoundoff * c.largest;
+  const double floor = rounding_floor(second_moment.size(0), c.largest);
   return c.factored && c.next > floor ? std::sqrt(static_cast<double>(count) * c.next) : 0.0;
 }
 

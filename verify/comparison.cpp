@@ -4,35 +4,23 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <limits>
 
 #include "host/statistics.h"
-#include "verify/spectrum.h"
+#include "verify/certificate.h"
+#include "verify/eigh.h"
+#include "verify/tensors.h"
 
 namespace deadray {
 namespace {
 
-constexpr double kRoundoff64 = 0x1p-53;
 constexpr std::array kDepths = {1e-4, 1e-6, 1e-8, 1e-10};  // of tr C/d
-
-at::TensorOptions fp64() { return at::TensorOptions().dtype(at::kDouble); }
-
-at::Tensor to_tensor(const std::vector<double>& values) {
-  const at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, fp64());
-  std::copy(values.begin(), values.end(), result.data_ptr<double>());
-  return result;
-}
 
 std::vector<double> to_vector(const at::Tensor& values) {
   const at::Tensor flat = values.contiguous();
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
-
-/// What an eigenvalue must exceed to be told from zero, per unit of the largest: d u; activations rounded at u > 2^-53 leave d u^2 at
-/// least.
-double relative_floor(std::int64_t d, double roundoff) { return static_cast<double>(d) * std::max(kRoundoff64, roundoff * roundoff); }
 
 bool is_finite(const at::Tensor& values) { return !values.defined() || at::isfinite(values).all().item<bool>(); }
 
@@ -48,33 +36,38 @@ double residual_of(const at::Tensor& c, const at::Tensor& basis, const at::Tenso
   return at::linalg_matrix_norm(c.mm(columns), 2).item<double>() / largest;
 }
 
-void read_eigh(const at::Tensor& c, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+  const at::Tensor& c = measured.covariance;
   const Eigendecomposition e = eigh(c);
   const auto values = to_vector(e.values);
   const std::size_t d = values.size(), k = static_cast<std::size_t>(basis.size(1));
-  const double mean = c.diagonal().mean().item<double>();
-  reading.driver = e.driver;
-  reading.eigenvalues = {values[0], d > 1 ? values[1] : 0.0, k < d ? values[k] : 0.0, mean, values[d - 1]};
+  const double mean = c.diagonal().mean().item<double>(), largest = values[d - 1];
+  const double floor = rounding_floor(measured.hidden_size, largest, measured.roundoff);
   const auto count_below = [&](double bound) { return std::count_if(values.begin(), values.end(), [&](double v) { return v < bound; }); };
-  reading.dimension = count_below(reading.floor *= values[d - 1]);
+  reading.driver = e.driver;
+  reading.floor = floor;
+  reading.eigenvalues = {values[0], d > 1 ? values[1] : 0.0, k < d ? values[k] : 0.0, mean, largest};
+  reading.dimension = count_below(floor);
   for (const double depth : kDepths) reading.below.push_back(count_below(depth * mean));
-  reading.gap = gap_above(reading.eigenvalues.next, k > 0 ? values[k - 1] : 0.0, reading.floor);
-  reading.residual = residual_of(c, basis, direction, values[d - 1]);
+  reading.gap = gap_above(reading.eigenvalues.next, k > 0 ? values[k - 1] : 0.0, floor);
+  reading.residual = residual_of(c, basis, direction, largest);
   if (k > 0) reading.principal_cosines = to_vector(at::linalg_svdvals(basis.t().mm(e.vectors.narrow(1, 0, basis.size(1)))).clamp_max(1.0));
   if (direction.defined()) reading.abs_cos = std::min(1.0, std::abs(direction.squeeze(1).dot(e.vectors.select(1, 0)).item<double>()));
 }
 
-void read_certificate(const at::Tensor& c, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+void read_certificate(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+  const at::Tensor& c = measured.covariance;
   const Certificate proof = certify(c, basis);
   const auto k = basis.size(1);
+  const double mean = c.diagonal().mean().item<double>(), floor = rounding_floor(measured.hidden_size, proof.largest, measured.roundoff);
   reading.driver = fmt::format("Cholesky and {} Lanczos steps", proof.steps);
-  reading.floor *= proof.largest;
-  reading.eigenvalues = {k > 0 ? reading.lambda_v : proof.next, k == 1 ? proof.next : 0.0, proof.next, c.diagonal().mean().item<double>(),
-                         proof.largest};
+  reading.floor = floor;
+  reading.eigenvalues = {k > 0 ? reading.lambda_v : proof.next, k == 1 ? proof.next : 0.0, proof.next, mean, proof.largest};
   const bool has_next = k < c.size(0);
-  reading.dimension = (proof.basis_variance < reading.floor ? k : 0) + (has_next && proof.next < reading.floor ? 1 : 0);
-  reading.gap = gap_above(proof.next, proof.basis_variance, reading.floor);
+  reading.dimension = (proof.basis_variance < floor ? k : 0) + (has_next && proof.next < floor ? 1 : 0);
+  reading.gap = gap_above(proof.next, proof.basis_variance, floor);
   reading.residual = k > 0 ? proof.basis_residual : residual_of(c, basis, direction, proof.largest);
+  if (proof.sine_bound >= 1) return;  // says nothing of the angle
   const double cosine = std::sqrt(1 - proof.sine_bound * proof.sine_bound);
   reading.principal_cosines.assign(static_cast<std::size_t>(k), cosine);
   if (k == 1 && direction.defined()) {  // the angle to v* is at most the angle to P plus that between P and v*
@@ -86,8 +79,9 @@ void read_certificate(const at::Tensor& c, const at::Tensor& basis, const at::Te
 void read_directional(const Measured& measured, Reading& reading) {
   reading.driver = "projection";
   if (!measured.random_variances.defined() || measured.random_variances.numel() == 0) return;
-  reading.random_variance = measured.random_variances.median().item<double>();
-  reading.floor *= *reading.random_variance;  // lambda_d is at least the variance along any direction
+  const double random = measured.random_variances.median().item<double>();
+  reading.random_variance = random;
+  reading.floor = rounding_floor(measured.hidden_size, random, measured.roundoff);  // lambda_d is at least the variance along any direction
 }
 
 /// NaN in every figure of the spectrum: the measurement was not finite, and LAPACK is not asked.
@@ -99,20 +93,6 @@ void read_not_finite(Reading& reading) {
 }
 
 }  // namespace
-
-std::string_view to_string(Verdict verdict) noexcept {
-  switch (verdict) {
-    case Verdict::confirmed:
-      return "confirmed";
-    case Verdict::absent:
-      return "absent";
-    case Verdict::refuted:
-      return "refuted";
-    case Verdict::undetermined:
-      return "undetermined";
-  }
-  return "?";
-}
 
 std::string_view to_string(Method method) noexcept {
   switch (method) {
@@ -135,16 +115,13 @@ at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
 }
 
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured) {
-  const auto start = std::chrono::steady_clock::now();
   const at::Tensor& c = measured.covariance;
-  // Without covariance and v* (some gamma_i = 0) the width is not known here: 1 gives the strictest floor.
-  const auto d = c.defined() ? c.size(0) : std::max<std::int64_t>(1, static_cast<std::int64_t>(predicted.inverse.size()));
-  const at::Tensor basis = c.defined() ? basis_of(predicted, d) : at::Tensor{};
+  const at::Tensor basis = basis_of(predicted, measured.hidden_size);
   const at::Tensor direction = predicted.inverse.empty() ? at::Tensor{} : to_tensor(predicted.direction()).unsqueeze(1);
 
   Reading reading;
   reading.tokens = measured.tokens;
-  reading.floor = relative_floor(d, measured.roundoff);
+  reading.hidden_size = measured.hidden_size;
   if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0) {
     reading.lambda_v = measured.basis_variance.max().item<double>();
   } else if (c.defined() && basis.size(1) > 0) {
@@ -155,12 +132,11 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   } else if (method == Method::directional) {
     read_directional(measured, reading);
   } else if (method == Method::certificate) {
-    read_certificate(c, basis, direction, reading);
+    read_certificate(measured, basis, direction, reading);
   } else {
-    read_eigh(c, basis, direction, reading);
+    read_eigh(measured, basis, direction, reading);
   }
-  if (reading.abs_cos) reading.chance_p = chance_p_value(*reading.abs_cos, d);
-  reading.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (reading.abs_cos) reading.chance_p = chance_p_value(*reading.abs_cos, measured.hidden_size);
   return reading;
 }
 

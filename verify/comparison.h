@@ -8,32 +8,30 @@
 #include <string_view>
 #include <vector>
 
-#include "host/norm_site.h"
 #include "host/predictor.h"
+#include "verify/thresholds.h"
 
 namespace deadray {
 
 enum class Method { eigh, certificate, directional };
-enum class Verdict { confirmed, absent, refuted, undetermined };
-std::string_view to_string(Verdict verdict) noexcept;
 std::string_view to_string(Method method) noexcept;
 
 /// Orthonormal basis of a predicted subspace, [d, dimension] FP64 (dimension may be 0).
 at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size);
 
+/// lambda_1, lambda_2, lambda_{k+1}, tr C/d, lambda_d; certificate: first is lambda_v, second 0 for k >= 2
 struct Eigenvalues {
   double first = 0, second = 0, next = 0, mean = 0, last = 0;
-};  ///< lambda_1, lambda_2, lambda_{k+1}, tr C/d, lambda_d; certificate: first is lambda_v, second 0 for k >= 2
+};
 
 /// One reading of a site: exact (norm recomputed in FP64 from its input) or deployed (activations as the model's dtype produced them).
 /// What a method does not measure stays empty.
 struct Reading {
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0, hidden_size = 0;
   std::optional<double> abs_cos;          ///< |<u_1, v*>|, the paper's number; absent when v* does not exist
   std::vector<double> principal_cosines;  ///< of P and the bottom k eigenvectors, descending; certificate: lower bounds
   std::int64_t dimension = 0;             ///< eigenvalues below `floor`; certificate: at least so many
-  double floor =
-      0;  ///< d * 2^-53 * lambda_d, deployed at least d * u^2 * lambda_d; directional: of the median random variance instead of lambda_d
+  double floor = 0;                       ///< rounding_floor() of lambda_d; directional: of the median random variance instead
   double lambda_v = 0;  ///< largest variance along the predicted basis (v* when nothing is predicted), rows projected first
   Eigenvalues eigenvalues;
   double residual = 0;                    ///< |C v|/|C|
@@ -41,41 +39,20 @@ struct Reading {
   std::optional<double> chance_p;         ///< P(|cos| >= abs_cos) for a random direction
   std::optional<double> random_variance;  ///< directional: median variance along random directions
   std::vector<std::int64_t> below;        ///< eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of tr C/d
-  double seconds = 0;
   std::string driver;
 };
 
 /// What the measurements of one site's output gave, before any method is applied.
 struct Measured {
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0, hidden_size = 0;
   at::Tensor covariance{};        ///< [d, d] FP64; undefined for Method::directional
   at::Tensor basis_variance{};    ///< [max(1, k)] variances along the basis, or along v* when k = 0, rows projected first; undefined when
                                   ///< neither exists
   at::Tensor random_variances{};  ///< [K] along seeded random unit directions; may be undefined
-  double roundoff = 1.1102230246251565e-16;  ///< u of the precision in which the activations were formed
+  double roundoff = kRoundoff64;  ///< u of the precision in which the activations were formed
 };
 
 /// Applies one method to one reading. Never throws for odd data: zero covariance, N <= d and the like end in the verdict.
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured);
-
-struct Judgement {
-  Verdict verdict;
-  std::string reason;
-};  ///< reason: one clause for people, always filled
-
-/// confirmed    LayerNorm, N > d, all principal cosines >= 0.9999 and gap >= 1e3
-/// absent       RMSNorm that predicted none, and none measured
-/// refuted      a measured contradiction
-/// undetermined N <= d, zero covariance, no gap, more null directions than predicted (the predicted among them: lambda_v <= floor), not
-/// finite directional sees no spectrum: confirmed where lambda_v is below the floor and 1e3 below random directions, refuted where it is
-/// not 1e3 below them;
-///             an RMSNorm that predicts nothing stays undetermined unless v* is dead (refuted).
-Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted, const Reading& exact, std::int64_t hidden_size);
-
-/// Share of v's variance that the other d-1 coordinates explain: 1 - 1/((v^T C^-1 v)(v^T C v)), in [0, 1]. Empty where v's variance is
-/// below rounding.
-std::optional<double> schur_ratio(const at::Tensor& c, const at::Tensor& v);
-/// Its expectation for independent coordinates: (d-1)/(N-1).
-double schur_null(std::int64_t hidden_size, std::int64_t tokens);
 
 }  // namespace deadray

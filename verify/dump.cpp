@@ -2,27 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "verify/dtypes.h"
+
 namespace deadray {
 
-namespace {
-
-DType stored_type(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kDouble:
-      return DType::f64;
-    case at::kBFloat16:
-      return DType::bf16;
-    case at::kHalf:
-      return DType::f16;
-    default:
-      return DType::f32;
-  }
-}
-
-}  // namespace
-
 Dump::Dump(const std::filesystem::path& file, const Architecture& architecture, std::int64_t tokens, at::ScalarType dtype, bool logits) {
-  const DType type = stored_type(dtype);
+  const DType type = dtype_of(dtype);
   const std::vector<std::int64_t> stream_shape = {tokens, architecture.hidden_size};
   std::vector<TensorDeclaration> tensors;
   for (std::int64_t node = 0; node <= architecture.n_blocks; ++node)

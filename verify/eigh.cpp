@@ -1,9 +1,10 @@
+#include "verify/eigh.h"
+
 #include <fmt/format.h>
 
 #include <limits>
 
 #include "host/error.h"
-#include "verify/spectrum.h"
 
 namespace deadray {
 namespace {
@@ -32,7 +33,5 @@ Eigendecomposition eigh(const at::Tensor& c) {
                     result.driver, c.size(0), c.size(0), result.residual, result.orthogonality, kLargestScaledError));
   return result;
 }
-
-at::Tensor eigenvalues(const at::Tensor& c) { return at::linalg_eigvalsh(c); }
 
 }  // namespace deadray

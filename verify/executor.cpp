@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 
@@ -87,8 +87,7 @@ void Executor::finish() {
   std::optional<Linear> dense;
   Linear decoder;
   if (architecture_.final_norm) final_norm.emplace(weights_, *architecture_.final_norm, -1, options_.dtype);
-  const bool has_head = head && (head->tied || weights_.has(head->decoder.weights[0])) &&
-                        (!head->transform || weights_.has(head->transform->dense.weights[0]));
+  const bool has_head = weights_.has_head();
   if (has_head && head->transform) {
     dense = load_linear(weights_, head->transform->dense, -1, options_.dtype);
     head_norm.emplace(weights_, head->transform->norm, -1, options_.dtype);

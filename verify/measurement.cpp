@@ -1,38 +1,40 @@
 #include "verify/measurement.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "host/catalogue.h"
+#include "host/command_line.h"
 #include "host/error.h"
+#include "host/stopwatch.h"
+#include "verify/dtypes.h"
 #include "verify/dump.h"
-#include "verify/stopwatch.h"
 
 namespace deadray {
 
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return at::kDouble;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    default:
-      return at::kFloat;
+std::string_view to_string(Source source) noexcept {
+  switch (source) {
+    case Source::checkpoint:
+      return "checkpoint";
+    case Source::random:
+      return "random";
+    case Source::activations:
+      return "activations";
   }
+  return "?";
 }
 
-std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options) {
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   const Config config = Config::load(path);
-  model->name = (std::filesystem::is_directory(path) ? std::filesystem::canonical(path) : path).filename().string();
+  model->name = model_name(path);
   model->architecture = describe_architecture(config);
   model->seed = options.seed;
   if (options.random) {
-    model->initialisation = "random";
+    model->source = Source::random;
     model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed);
   } else {
-    model->initialisation = "checkpoint";
     model->checkpoint.emplace(Checkpoint::open(path, options.checkpoint));
     model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint);
   }
@@ -65,27 +67,24 @@ class Measuring final : public Observer {
   }
 
   void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
-    const Stopwatch watch;
+    throw_if_stopped();
     if (dump_ && name == final_site_) dump_->final_norm(output);
-    if (const auto site = chosen_.find(name); site != chosen_.end()) {
-      auto probe = probes_.find(name);
-      if (probe == probes_.end()) probe = probes_.try_emplace(name, site->second, parameters(site->second), options_.probe).first;
-      probe->second.add(input, output);
-    }
-    seconds_.moments += watch.seconds();
+    if (const auto site = chosen_.find(name); site != chosen_.end()) probe_of(site->second).add(input, output);
   }
 
   void finished(const std::string& name) override {
     const auto probe = probes_.find(name);
     if (probe == probes_.end()) return;
-    results_.push_back(probe->second.finish());
+    const SiteResult& result = results_.emplace_back(probe->second.finish());
     probes_.erase(probe);
-    seconds_.spectrum += results_.back().spectrum_seconds;
-    seconds_.predict += results_.back().predict_seconds;
+    seconds_.predict += result.predict_seconds;
+    seconds_.moments += result.moments_seconds;
+    seconds_.spectrum += result.spectrum_seconds;
   }
 
   void logits(const at::Tensor& tile) override { dump_->logits(tile); }
   void progress(std::int64_t done, std::int64_t total) override {
+    throw_if_stopped();
     if (options_.progress) options_.progress(done, total);
   }
 
@@ -101,8 +100,12 @@ class Measuring final : public Observer {
   }
 
  private:
-  NormParameters parameters(const NormSite& site) const {
-    return model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
+  SiteProbe& probe_of(const NormSite& site) {
+    if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
+    const Stopwatch watch;
+    NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
+    seconds_.load += watch.seconds();
+    return probes_.try_emplace(site.name, site, std::move(norm), options_.probe).first->second;
   }
   bool is_norm_output(std::int64_t node) const {
     return model_.architecture.block.wiring == Wiring::post || (node == 0 && model_.architecture.embedding_norm.has_value());
@@ -122,6 +125,9 @@ class Measuring final : public Observer {
 }  // namespace
 
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+  if (options.dump_logits && !model.weights->has_head())
+    throw UnsupportedError(
+        fmt::format("--dump-logits: {}: no head in its {}; leave it out", model.name, model.checkpoint ? "weights" : "configuration"));
   const Stopwatch watch;
   Measuring measuring(model, calibration, options);
   ExecutorOptions executor_options;
@@ -131,7 +137,7 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   executor.run(calibration, measuring);
   Measurement measurement = measuring.take();
   Seconds& seconds = measurement.seconds;
-  seconds.load = executor.load_seconds();
+  seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();
   seconds.forward = seconds.total - seconds.load - seconds.moments - seconds.spectrum - seconds.predict;
   return measurement;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/architecture.h"
@@ -17,10 +18,14 @@
 
 namespace deadray {
 
-/// Where the time of a measurement went, in seconds.
+/// Where the time of a measurement went, in seconds; `forward` is what the others leave of the total.
 struct Seconds {
   double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
 };
+
+/// Where the numbers under measurement come from.
+enum class Source { checkpoint, random, activations };
+std::string_view to_string(Source source) noexcept;
 
 /// A model ready to run: its description, its weights, its norms.
 struct Model {
@@ -29,7 +34,7 @@ struct Model {
   std::optional<Checkpoint> checkpoint;  ///< absent for random initialisation
   std::unique_ptr<Weights> weights;
   std::vector<NormSite> sites;
-  std::string initialisation;  ///< "checkpoint" or "random"
+  Source source = Source::checkpoint;
   std::uint64_t seed = 0;
 };
 
@@ -40,7 +45,7 @@ struct ModelOptions {
 };
 
 /// @throws MalformedError, UnsupportedError as the readers do
-std::unique_ptr<Model> open_model(const std::filesystem::path& path, const ModelOptions& options);
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options);
 
 struct MeasurementOptions {
   ProbeOptions probe;
@@ -58,8 +63,8 @@ struct Measurement {
 };
 
 /// Runs the model once over the tokens and measures the chosen norms as they pass.
+/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
+///         Stopped after a stop signal, once catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
-
-at::ScalarType scalar_type(DType dtype);
 
 }  // namespace deadray

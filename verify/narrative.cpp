@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "host/table.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
 
@@ -44,8 +45,8 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
                {"next", Align::right},
                {"verdict"}});
   for (const SiteResult& result : measurement.sites) {
-    const std::optional<Reading>& decisive = result.exact ? result.exact : result.deployed;
-    const double next = decisive->random_variance ? *decisive->random_variance : decisive->eigenvalues.next;
+    const Reading& decisive = result.decisive();
+    const double next = decisive.random_variance.value_or(decisive.eigenvalues.next);
     table.add_row({result.site.name, std::string(to_string(result.site.kind)), std::to_string(result.site.hidden_size),
                    std::to_string(result.predicted.dimension), cosine(result, result.exact), cosine(result, result.deployed),
                    variance(result.exact), variance(result.deployed), figure(next), std::string(to_string(result.judgement.verdict))});
@@ -66,9 +67,9 @@ std::string explanation(const Measurement& measurement) {
         result.site.is_final || result.judgement.verdict == Verdict::refuted || result.judgement.verdict == Verdict::undetermined;
     if (noteworthy) text += fmt::format("{}: {}: {}\n", result.site.name, to_string(result.judgement.verdict), result.judgement.reason);
     if (!result.site.is_final) continue;
-    const std::optional<Reading>& reading = result.exact ? result.exact : result.deployed;
-    if (reading->below.size() == 4)
-      text += fmt::format("  eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of their mean: {}\n", fmt::join(reading->below, ", "));
+    const Reading& reading = result.decisive();
+    if (reading.below.size() == 4)
+      text += fmt::format("  eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of their mean: {}\n", fmt::join(reading.below, ", "));
     if (result.schur_input)
       text += fmt::format(
           "  share of the direction's variance that the other coordinates explain (Schur ratio, reconstructed): norm input {:.4f}, null "
@@ -108,7 +109,8 @@ std::string summary(const Measurement& measurement) {
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
   std::string text = fmt::format("{}: {}", header.name, header.family);
   if (header.parameters > 0) text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
-  if (header.initialisation != header.family) text += header.initialisation == "random" ? ", drawn at random" : ", trained weights";
+  if (header.source == Source::checkpoint) text += ", trained weights";
+  if (header.source == Source::random) text += ", drawn at random";
   text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
                       header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
   if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);

@@ -3,23 +3,9 @@
 #include <ATen/Parallel.h>
 
 #include "kernels/norm_recompute.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
-
-namespace {
-
-kernels::ElementType element_type(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kDouble:
-      return kernels::ElementType::float64;
-    case at::kBFloat16:
-      return kernels::ElementType::bfloat16;
-    default:
-      return kernels::ElementType::float32;
-  }
-}
-
-}  // namespace
 
 at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm, const at::Tensor& input) {
   const at::Tensor rows = (input.scalar_type() == at::kHalf ? input.to(at::kFloat) : input).contiguous();

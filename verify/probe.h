@@ -9,6 +9,7 @@
 #include "host/predictor.h"
 #include "verify/comparison.h"
 #include "verify/moments.h"
+#include "verify/verdict.h"
 
 namespace deadray {
 
@@ -27,8 +28,11 @@ struct SiteResult {
   std::optional<Reading> exact, deployed;  ///< absent where the data for it were not given
   std::optional<double> schur_input, schur_output;
   double schur_null = 0.0;
-  Judgement judgement;  ///< on the exact reading; on the deployed one where that is all there is
+  Judgement judgement;  ///< on the decisive reading
   double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
+
+  /// The exact reading; the deployed one where that is all there is. @throws InternalError when no rows came at all
+  const Reading& decisive() const;
 };
 
 /// Measures one norm while its tiles pass: the prediction first, then moments of three things, each optional: the output recomputed in FP64
@@ -42,12 +46,12 @@ class SiteProbe {
 
  private:
   struct Channel {
-    CentredMoments moments;
+    std::optional<CentredMoments> moments;  // absent for Method::directional, which promises no covariance
     DirectionalMoments directions;
     double roundoff;
+    void add(const at::Tensor& rows);
   };
   Channel make_channel(const at::Tensor& shift, double roundoff) const;
-  void add_to(Channel& channel, const at::Tensor& rows) const;
   Reading read_channel(const Channel& channel) const;
 
   ProbeOptions options_;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "verify/stopwatch.h"
+#include "host/stopwatch.h"
 
 namespace deadray {
 

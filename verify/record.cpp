@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "host/command_line.h"
+#include "host/prediction_report.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
 
@@ -21,15 +23,6 @@ Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
   for (const double value : values) list.push_back(number(value));
   return list;
-}
-
-Json prediction_json(const DeadSubspace& predicted) {
-  return {{"dimension", predicted.dimension},
-          {"coordinates", predicted.coordinates},
-          {"constant", number(predicted.constant)},
-          {"tau", number(predicted.tau)},
-          {"variance_bound", number(predicted.variance_bound)},
-          {"deployed_floor", number(predicted.deployed_floor)}};
 }
 
 Json reading_json(const std::optional<Reading>& reading) {
@@ -59,7 +52,7 @@ Json site_json(const SiteResult& result) {
   return {{"name", result.site.name},
           {"norm", to_string(result.site.kind)},
           {"hidden_size", result.site.hidden_size},
-          {"predicted", prediction_json(result.predicted)},
+          {"predicted", to_json(result.predicted)},
           {"exact", reading_json(result.exact)},
           {"deployed", reading_json(result.deployed)},
           {"schur", {{"input", number(result.schur_input)}, {"output", number(result.schur_output)}, {"null", number(result.schur_null)}}},
@@ -79,19 +72,6 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 }  // namespace
 
-std::string_view long_name(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::f64:
-      return "float64";
-    case DType::bf16:
-      return "bfloat16";
-    case DType::f16:
-      return "float16";
-    default:
-      return "float32";
-  }
-}
-
 nlohmann::ordered_json environment_json() {
   return {{"version", version()}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
 }
@@ -105,12 +85,13 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
            {{"name", header.name},
             {"family", header.family},
             {"parameters", header.parameters > 0 ? Json(header.parameters) : Json(nullptr)},
-            {"init", header.initialisation},
+            {"init", to_string(header.source)},
             {"dtype", long_name(header.dtype)}}},
           {"calibration",
            {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
           {"sites", sites},
           {"residual", residual_json(measurement.residual)},
+          {"notes", header.notes},
           {"seconds",
            {{"predict", seconds.predict},
             {"load", seconds.load},

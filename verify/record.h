@@ -2,7 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "verify/measurement.h"
 
@@ -10,20 +10,19 @@ namespace deadray {
 
 /// What stands in a record's "model", "calibration" and "environment" beside the measurements.
 struct RecordHeader {
-  std::string name, family, initialisation;
+  std::string name, family;
+  Source source = Source::checkpoint;
   std::int64_t parameters = 0;  ///< 0: unknown (activation files)
   DType dtype = DType::f32;
   std::string calibration;  ///< "random" or a file's name
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
+  std::vector<std::string> notes;  ///< what the user should know of the files although it is no error
 };
 
-/// The record `deadray/verify/1` of design and README: one object, keys in a fixed order, so that equal measurements give equal text
+/// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement);
-
-/// "float32", "bfloat16", …: as records, options and people call it.
-std::string_view long_name(DType dtype) noexcept;
 
 /// Version, device, threads, libtorch: what can change the figures' last digits.
 nlohmann::ordered_json environment_json();

@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "host/error.h"
+#include "verify/certificate.h"
 #include "verify/moments.h"
-#include "verify/spectrum.h"
 
 namespace deadray {
 

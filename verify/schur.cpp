@@ -1,8 +1,10 @@
+#include "verify/schur.h"
+
 #include <algorithm>
 #include <cmath>
 
-#include "verify/comparison.h"
-#include "verify/spectrum.h"
+#include "verify/eigh.h"
+#include "verify/thresholds.h"
 
 namespace deadray {
 namespace {
@@ -12,7 +14,7 @@ double inverse_quadratic_form(const at::Tensor& c, const at::Tensor& v) {
   const auto [lower, info] = at::linalg_cholesky_ex(c);
   if (info.item<int>() == 0) return at::linalg_solve_triangular(lower, v.unsqueeze(1), /*upper=*/false).square().sum().item<double>();
   const Eigendecomposition e = eigh(c);
-  const double floor = static_cast<double>(c.size(0)) * 0x1p-53 * e.values[-1].item<double>();
+  const double floor = rounding_floor(c.size(0), e.values[-1].item<double>());
   return (e.vectors.t().mv(v).square() / e.values.clamp_min(floor)).sum().item<double>();
 }
 
@@ -20,8 +22,8 @@ double inverse_quadratic_form(const at::Tensor& c, const at::Tensor& v) {
 
 std::optional<double> schur_ratio(const at::Tensor& c, const at::Tensor& v) {
   const double variance = v.dot(c.mv(v)).item<double>();
-  const double floor = static_cast<double>(c.size(0)) * 0x1p-53 * c.norm().item<double>();  // Frobenius: at least lambda_d
-  if (!(variance > floor)) return std::nullopt;                                             // NaN too
+  const double floor = rounding_floor(c.size(0), c.norm().item<double>());  // Frobenius: at least lambda_d
+  if (!(variance > floor)) return std::nullopt;                             // NaN too
   return std::clamp(1 - 1 / (inverse_quadratic_form(c, v) * variance), 0.0, 1.0);
 }
 

@@ -1,15 +1,14 @@
+#include "verify/verdict.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "verify/comparison.h"
+#include "verify/thresholds.h"
 
 namespace deadray {
 namespace {
-
-constexpr double kSameDirection = 0.9999;  // least principal cosine of a confirmed subspace
-constexpr double kClearGap = 1e3;          // least lambda_{k+1}/lambda_k of a confirmed subspace
 
 Judgement confirmed(std::string reason) { return {Verdict::confirmed, std::move(reason)}; }
 Judgement refuted(std::string reason) { return {Verdict::refuted, std::move(reason)}; }
@@ -36,6 +35,8 @@ Judgement judge_subspace(std::int64_t k, const Reading& r, double cosine) {
                                     directions(r.dimension), k));
   }
   if (cosine >= kSameDirection && r.gap >= kClearGap) return confirmed(figures);
+  if (r.gap >= kClearGap && r.principal_cosines.empty())
+    return undetermined(fmt::format("lambda_{}/lambda_{} = {:.2g}, but no bound on the angle; eigh measures it", k + 1, k, r.gap));
   if (r.gap >= kClearGap) return refuted(fmt::format("{}: the bottom of the spectrum is elsewhere", figures));
   if (r.lambda_v >= kClearGap * r.floor)
     return refuted(fmt::format("the predicted space is not null: variance {:.2g} along it, {:.2g} x the rounding floor", r.lambda_v,
@@ -69,12 +70,26 @@ Judgement judge_directional(std::int64_t k, const Reading& r) {
 
 }  // namespace
 
-Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted, const Reading& r, std::int64_t hidden_size) {
+std::string_view to_string(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::confirmed:
+      return "confirmed";
+    case Verdict::absent:
+      return "absent";
+    case Verdict::refuted:
+      return "refuted";
+    case Verdict::undetermined:
+      return "undetermined";
+  }
+  return "?";
+}
+
+Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted, const Reading& r) {
   const auto k = predicted.dimension;
   if (!is_finite(r)) return undetermined("the measurement is not finite: NaN or Inf in the activations");
-  if (r.tokens <= hidden_size)
+  if (r.tokens <= r.hidden_size)
     return undetermined(fmt::format("{} tokens for hidden_size {}: the covariance has null directions of its own; give more than {}",
-                                    r.tokens, hidden_size, hidden_size));
+                                    r.tokens, r.hidden_size, r.hidden_size));
   if (kind == NormKind::layernorm && k == 0) return undetermined("nothing was predicted for this LayerNorm");
   if (method == Method::directional) return judge_directional(k, r);
   if (!(r.eigenvalues.last > 0)) return undetermined("covariance is zero: every token gave the same output, direction undefined");

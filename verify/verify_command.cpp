@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "host/atomic_file.h"
 #include "host/command_line.h"
+#include "host/commands.h"
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
+#include "verify/dtypes.h"
 #include "verify/measurement.h"
 #include "verify/narrative.h"
 #include "verify/progress.h"
@@ -40,14 +43,10 @@ Method parse_method(const std::string& name) {
   return name == "eigh" ? Method::eigh : name == "certificate" ? Method::certificate : Method::directional;
 }
 
-DType parse_compute_dtype(const std::string& name) {
-  return name == "float64" ? DType::f64 : name == "bfloat16" ? DType::bf16 : DType::f32;
-}
-
 ProbeOptions probe_options(const VerifyOptions& options) {
   ProbeOptions probe;
   probe.method = parse_method(options.method);
-  probe.dtype = parse_compute_dtype(options.dtype);
+  probe.dtype = dtype_from_name(options.dtype);
   probe.seed = options.seed;
   probe.predict.relative_tau = options.relative_tau;
   return probe;
@@ -64,14 +63,21 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
       throw UsageError(fmt::format("--sequence-length {}: {} takes sequences of at most {} tokens", length, model.name, longest));
     length = longest;
   }
-  const std::int64_t sequences = options.batch > 0 ? options.batch : (options.random_tokens + length - 1) / length;
+  const std::int64_t sequences = options.batch > 0 ? options.batch : (options.random_tokens - 1) / length + 1;
   return random_tokens(model.architecture, options.seed, sequences, length);
 }
 
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
-  return {model.name,      model.architecture.family, model.initialisation, count_parameters(model.architecture),
-          dtype,           calibration.kind,          calibration.tokens(), calibration.ids.size(1),
-          calibration.seed};
+  return {model.name,
+          model.architecture.family,
+          model.source,
+          count_parameters(model.architecture),
+          dtype,
+          calibration.kind,
+          calibration.tokens(),
+          calibration.ids.size(1),
+          calibration.seed,
+          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
 }
 
 int exit_code_for(const Measurement& measurement) {
@@ -87,12 +93,14 @@ int exit_code_for(const Measurement& measurement) {
 int deliver(const RecordHeader& header, const Measurement& measurement, const OutputOptions& options, JsonOutput& json) {
   json.write(verify_record(header, measurement));
   if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
+  if (!options.quiet)
+    for (const std::string& note : header.notes) write_message("note: " + note);
   return exit_code_for(measurement);
 }
 
 int verify_model(const VerifyOptions& options, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
-  const auto model = open_model(options.model, {options.init == "random", options.seed, options.checkpoint});
+  const auto model = prepare_model(options.model, {options.init == "random", options.seed, options.checkpoint});
   const Calibration calibration = calibration_for(*model, options);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
@@ -110,6 +118,7 @@ int verify_model(const VerifyOptions& options, JsonOutput& json) {
 int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
   ActivationsOptions activations;
   activations.probe = probe_options(options);
+  activations.checkpoint = options.checkpoint;
   if (!options.norm.empty()) activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
@@ -118,58 +127,80 @@ int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
 
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
-  if (options.dump_logits && options.dump.empty()) throw UsageError("--dump-logits: needs --dump FILE");
   if (options.device != "cpu")
     throw ResourceError(fmt::format("--device {}: this build measures on the CPU only; give --device cpu", options.device));
+  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   if (options.threads > 0) at::set_num_threads(options.threads);
   JsonOutput json(options.output.json);
   return options.activations.empty() ? verify_model(options, json) : verify_activation_file(options, json);
 }
 
-}  // namespace
-
-void add_verify_command(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<VerifyOptions>();
-  CLI::App& command = *app.add_subcommand("verify", "Measure a model's norms and compare with what gamma alone predicts");
-  command.add_option("MODEL", options->model, "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
-  command.add_option("--activations", options->activations,
-                     "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
-  command.add_option("--norm", options->norm, "Kind of norm of --activations, where its metadata does not say")
-      ->check(CLI::IsMember({"layernorm", "rmsnorm"}));
-  command.add_option("--eps", options->eps, "Epsilon of the norm of --activations, where its metadata does not say");
+/// What holds for a model and for a file of activations.
+void add_measuring_options(CLI::App& command, VerifyOptions& options) {
   command
-      .add_option("--init", options->init, "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
-      ->check(CLI::IsMember({"checkpoint", "random"}))
-      ->capture_default_str();
-  command.add_option("--seed", options->seed, "Seed of random weights, tokens and directions")->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options->tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
-  command.add_option("--random-tokens", options->random_tokens, "Number of random tokens, rounded up to whole sequences")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str()
-      ->excludes(tokens);
-  command.add_option("--batch", options->batch, "Number of sequences")->check(CLI::PositiveNumber);
-  command.add_option("--sequence-length", options->sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--site", options->site, "final, all, or the name of one norm")->capture_default_str();
-  command
-      .add_option("--method", options->method,
+      .add_option("--method", options.method,
                   "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
       ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
       ->capture_default_str();
-  command.add_option("--dtype", options->dtype, "In which the model runs; measurements are FP64 always")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
-      ->capture_default_str();
-  command.add_option("--device", options->device, "cpu, cuda or cuda:I")->capture_default_str();
-  command.add_option("--tau", options->relative_tau, "|gamma_i| at most this times max|gamma| counts as dead")
-      ->check(CLI::NonNegativeNumber);
-  command.add_flag("--residual", options->residual, "Also the smallest singular value of the residual stream at every block");
-  command.add_option("--dump", options->dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
-  command.add_flag("--dump-logits", options->dump_logits, "Add the logits to --dump");
-  command.add_option("--threads", options->threads, "Threads (all cores)")->check(CLI::PositiveNumber);
-  command.add_option("--max-header", options->checkpoint.max_header_bytes, "Largest safetensors header accepted, in bytes");
-  command.add_flag("--strict", options->checkpoint.strict, "Refuse weights that need a note");
+  command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:I")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads (all cores)")->check(CLI::PositiveNumber);
+  add_model_options(command, options.relative_tau, options.checkpoint);
+}
+
+void add_options_of_activations(CLI::App& command, VerifyOptions& options, CLI::Option* activations) {
+  command.add_option("--norm", options.norm, "Kind of norm of --activations, where its metadata does not say")
+      ->check(CLI::IsMember({"layernorm", "rmsnorm"}))
+      ->needs(activations);
+  command.add_option("--eps", options.eps, "Epsilon of the norm of --activations, where its metadata does not say")
+      ->check(number_below(std::numeric_limits<double>::infinity()))
+      ->needs(activations);
+}
+
+/// @return what an activation file leaves no room for: it brings its own rows, in their own dtype
+std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions& options) {
+  auto* init = command
+                   .add_option("--init", options.init,
+                               "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
+                   ->check(CLI::IsMember({"checkpoint", "random"}))
+                   ->capture_default_str();
+  auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
+  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(CLI::PositiveNumber);
+  auto* random_tokens =
+      command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str()
+          ->excludes(tokens)
+          ->excludes(batch);
+  auto* length =
+      command.add_option("--sequence-length", options.sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
+          ->check(CLI::PositiveNumber);
+  auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")->capture_default_str();
+  auto* dtype = command.add_option("--dtype", options.dtype, "In which the model runs; measurements are FP64 always")
+                    ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
+                    ->capture_default_str();
+  auto* residual =
+      command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
+  auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
+  auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
+  return {init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<VerifyOptions>();
+  CLI::App& command = *app.add_subcommand(kVerifyCommand.name, kVerifyCommand.description);
+  auto* model = command.add_option("MODEL", options->model,
+                                   "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
+  auto* activations = command.add_option("--activations", options->activations,
+                                         "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
+  add_measuring_options(command, *options);
+  add_options_of_activations(command, *options, activations);
+  for (CLI::Option* option : add_options_of_models(command, *options)) option->excludes(activations);
+  activations->excludes(model);
   add_output_options(command, options->output);
-  command.callback([options, &exit_code] { exit_code = run_verify(*options); });
+  command.callback([options, &chosen] { chosen = [options] { return run_verify(*options); }; });
 }
 
 }  // namespace deadray

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "host/commands.h"
 
 namespace deadray {
 
-/// Adds `verify` to the program; the callback fills `exit_code`.
-void add_verify_command(CLI::App& app, int& exit_code);
+/// Adds `verify` to the program.
+void add_verify_command(CLI::App& app, Command& chosen);
 
 }  // namespace deadray

@@ -10,28 +10,9 @@
 #include "host/catalogue.h"
 #include "host/error.h"
 #include "kernels/random_normal.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
-
-namespace {
-
-at::ScalarType scalar_type(DType dtype, const TensorInfo& tensor) {
-  switch (dtype) {
-    case DType::f64:
-      return at::kDouble;
-    case DType::f32:
-      return at::kFloat;
-    case DType::f16:
-      return at::kHalf;
-    case DType::bf16:
-      return at::kBFloat16;
-    default:
-      throw UnsupportedError(fmt::format("tensor '{}' is stored as {}; deadray runs F64, F32, F16, BF16 weights: convert it first",
-                                         tensor.name, tensor.stored_dtype));
-  }
-}
-
-}  // namespace
 
 at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const {
   at::Tensor out = at::empty(spec.shape, dtype);
@@ -47,16 +28,15 @@ const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t b
   if (tensor.shape != spec.shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
                                      tensor.name, fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
+  checkpoint_.require_plain_float(tensor);
   return tensor;
 }
 
-bool CheckpointWeights::has(const TensorSpec& spec) const {
-  return checkpoint_.find(stored_name(architecture_, checkpoint_, name(spec.name))) != nullptr;
-}
+bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
   const TensorInfo& tensor = find(spec, block);
-  const auto stored = scalar_type(tensor.dtype, tensor);
+  const auto stored = scalar_type(tensor.dtype);
   if (stored == out.scalar_type()) return checkpoint_.read(tensor, out.data_ptr());
   // Another dtype: through a buffer of 4 Mi elements, so that loading never takes twice the memory.
   constexpr std::int64_t kChunk = std::int64_t{1} << 22;
@@ -72,7 +52,7 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
 void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
   const TensorInfo& tensor = find(spec, -1);
   const std::int64_t width = spec.shape[1];
-  const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype, tensor));
+  const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   const auto* id = ids.const_data_ptr<std::int64_t>();
   auto* bytes = static_cast<std::byte*>(rows.data_ptr());
   const std::size_t row_bytes = static_cast<std::size_t>(width) * size_of(tensor.dtype);

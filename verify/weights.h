@@ -17,11 +17,11 @@ class Weights {
   /// Name of a tensor or stem in this source, as norm_sites() gives it.
   std::string name(const std::string& spec_name, std::int64_t block = -1) const { return full_name(spec_name, prefix_, block); }
   /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous).
-  /// @throws MalformedError when the checkpoint lacks it or gives another shape
+  /// @throws MalformedError when the checkpoint lacks it or gives another shape, UnsupportedError when it is quantised
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
   /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d]; reads no others.
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
-  virtual bool has(const TensorSpec& spec) const = 0;
+  virtual bool has_head() const = 0;  ///< whether logits can be computed
 
   at::Tensor load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const;
 
@@ -35,7 +35,7 @@ class CheckpointWeights final : public Weights {
   CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint);
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
-  bool has(const TensorSpec& spec) const override;
+  bool has_head() const override;
 
  private:
   const TensorInfo& find(const TensorSpec& spec, std::int64_t block) const;
@@ -46,14 +46,16 @@ class CheckpointWeights final : public Weights {
 /// The family's own rule of initialisation. Every element depends on (seed, tensor name, index) alone: not on threads, order or machine.
 class RandomWeights final : public Weights {
  public:
-  RandomWeights(const Architecture& architecture, std::uint64_t seed) : Weights(architecture.prefixes.front()), seed_(seed) {}
+  RandomWeights(const Architecture& architecture, std::uint64_t seed)
+      : Weights(architecture.prefixes.front()), seed_(seed), has_head_(architecture.head.has_value()) {}
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
-  bool has(const TensorSpec&) const override { return true; }
+  bool has_head() const override { return has_head_; }
 
  private:
   void fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const;
   std::uint64_t seed_;
+  bool has_head_;
 };
 
 /// A linear map ready to apply: y = x weight^T + bias, the spec's parts side by side.

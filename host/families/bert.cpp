@@ -13,7 +13,7 @@ Architecture describe_bert(const Config& config) {
   const std::int64_t n_heads = config.integer("num_attention_heads"), width = config.integer("intermediate_size");
   const std::int64_t vocab = config.integer("vocab_size"), positions = config.integer("max_position_embeddings", 512);
   const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
-  const double deviation = config.number("initializer_range", 0.02), eps = config.number("layer_norm_eps", 1e-12);
+  const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_eps", 1e-12);
   const Init normal{Init::Kind::normal, deviation};
   const auto norm = [&](std::string name) { return NormSpec{std::move(name), NormKind::layernorm, d, eps, true, 0.0}; };
 

@@ -46,22 +46,22 @@ Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_
   Rope rope;
   rope.rotated_dims = rotated_dims;
   const std::string key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  rope.theta = config.number("rope_theta", default_theta);
+  rope.theta = config.positive("rope_theta", default_theta);
   if (!config.has(key)) return rope;
   const Config settings = config.object(key);
-  rope.theta = settings.number("rope_theta", rope.theta);
+  rope.theta = settings.positive("rope_theta", rope.theta);
   settings.require("partial_rotary_factor", 1.0, "1.0");
   const std::string type = settings.text("rope_type", settings.text("type", "default"));
   if (type == "default") return rope;
   if (type != "linear" && type != "llama3")
     throw UnsupportedError(
         fmt::format("{}: {}.rope_type is \"{}\"; deadray runs default, linear, llama3", config.path().string(), key, type));
-  rope.factor = settings.number("factor");
+  rope.factor = settings.positive("factor");
   rope.scaling = Rope::Scaling::linear;
   if (type == "linear") return rope;
   rope.scaling = Rope::Scaling::llama3;
-  rope.low_frequency_factor = settings.number("low_freq_factor");
-  rope.high_frequency_factor = settings.number("high_freq_factor");
+  rope.low_frequency_factor = settings.positive("low_freq_factor");
+  rope.high_frequency_factor = settings.positive("high_freq_factor");
   rope.original_max_positions = settings.integer("original_max_position_embeddings");
   if (!(rope.low_frequency_factor < rope.high_frequency_factor))
     throw MalformedError(fmt::format("{}: {}.low_freq_factor {} must be below high_freq_factor {}", config.path().string(), key,

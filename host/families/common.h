@@ -25,7 +25,7 @@ std::int64_t divide(const Config& config, std::string_view total_key, std::int64
 /// @throws UnsupportedError for a rope type other than default, linear, llama3
 Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta);
 
-/// True when `architectures` is absent or names a class that ends in one of `heads` ("LMHeadModel", "ForCausalLM").
+/// Whether the first class of `architectures` ends in one of `heads` ("LMHeadModel", "ForCausalLM"); when_absent where it names none.
 bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent);
 
 /// Row of the padding token, whose embedding starts at zero; -1 when there is none.

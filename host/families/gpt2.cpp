@@ -11,7 +11,7 @@ Architecture describe_gpt2(const Config& config) {
   const std::int64_t d = config.integer("n_embd"), n_blocks = config.integer("n_layer"), n_heads = config.integer("n_head");
   const std::int64_t vocab = config.integer("vocab_size"), positions = config.integer("n_positions");
   const std::int64_t width = config.integer("n_inner", 4 * d), head_dim = divide(config, "n_embd", d, "n_head", n_heads);
-  const double deviation = config.number("initializer_range", 0.02), eps = config.number("layer_norm_epsilon", 1e-5);
+  const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_epsilon", 1e-5);
   // Both maps that write to the residual stream start smaller, so that its variance does not grow with depth.
   const double residual_deviation = deviation / std::sqrt(2.0 * static_cast<double>(n_blocks));
   const auto norm = [&](std::string name) { return NormSpec{std::move(name), NormKind::layernorm, d, eps, true, 0.0}; };

@@ -13,7 +13,7 @@ Architecture describe_llama(const Config& config) {
   const std::int64_t head_dim =
       config.has("head_dim") ? config.integer("head_dim") : divide(config, "hidden_size", d, "num_attention_heads", n_heads);
   divide(config, "head_dim", head_dim, "rotary pair", 2);
-  const double deviation = config.number("initializer_range", 0.02), eps = config.number("rms_norm_eps", 1e-6);
+  const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("rms_norm_eps", 1e-6);
   const bool attention_bias = config.flag("attention_bias", false), mlp_bias = config.flag("mlp_bias", false);
   const auto norm = [&](std::string name) { return NormSpec{std::move(name), NormKind::rmsnorm, d, eps, false, 0.0}; };
 

@@ -2,8 +2,9 @@
 
 #include <sys/stat.h>
 
-#include "tests/host/file_size_limit.h"
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/file_size_limit.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -12,7 +13,7 @@ TEST(AtomicFileTest, ReplacesAFileAndLeavesNothingElse) {
   const TemporaryFolder folder;
   const fs::path file = folder.write("record.json", "old");
   write_file_atomically(file, "new");
-  EXPECT_EQ(contents(file), "new");
+  EXPECT_EQ(read_text(file), "new");
   EXPECT_EQ(folder.n_entries(), 1u);
   const mode_t mask = ::umask(0);
   ::umask(mask);
@@ -28,7 +29,7 @@ TEST(AtomicFileTest, LeavesTheOldFileWhenItIsNotCommitted) {
     AtomicFile out(file);
     out.write(std::as_bytes(std::span("half", 4)));
   }
-  EXPECT_EQ(contents(file), "old");
+  EXPECT_EQ(read_text(file), "old");
   EXPECT_EQ(folder.n_entries(), 1u);
 }
 
@@ -42,7 +43,7 @@ TEST(AtomicFileTest, LeavesNoHalfFileWhenTheDiskIsFull) {
   }
   EXPECT_TRUE(contains(message, "record.json: cannot be written"));
   EXPECT_TRUE(contains(message, "needs 10000 bytes"));
-  EXPECT_EQ(contents(file), "old");
+  EXPECT_EQ(read_text(file), "old");
   EXPECT_EQ(folder.n_entries(), 1u);
 }
 
@@ -73,7 +74,7 @@ TEST(AtomicFileTest, WritesThroughALinkAndKeepsIt) {
   fs::create_symlink("real.json", folder / "latest.json");
   write_file_atomically(folder / "latest.json", "new");
   EXPECT_TRUE(fs::is_symlink(folder / "latest.json"));
-  EXPECT_EQ(contents(folder / "real.json"), "new");
+  EXPECT_EQ(read_text(folder / "real.json"), "new");
 }
 
 TEST(CheckWritableTest, AcceptsAWritablePlaceWithoutATrace) {
@@ -82,7 +83,7 @@ TEST(CheckWritableTest, AcceptsAWritablePlaceWithoutATrace) {
   EXPECT_EQ(folder.n_entries(), 0u);
   const fs::path old = folder.write("old.json", "old");
   EXPECT_NO_THROW(check_writable(old));
-  EXPECT_EQ(contents(old), "old");
+  EXPECT_EQ(read_text(old), "old");
   EXPECT_NO_THROW(check_writable(folder / (std::string(250, 'n') + ".json"))) << "255 bytes, as long as names may be";
 }
 

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/safetensors_bytes.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -90,14 +92,19 @@ TEST(CheckpointTest, RefusesToWidenQuantisedOrUnknownStorage) {
   const TemporaryFolder folder;
   const Checkpoint checkpoint =
       Checkpoint::open(folder.write("m.safetensors", safetensors(R"({"f8":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[1,2]},
-    "i8":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"odd":{"dtype":"NF4","shape":[1000000000000,1000],"data_offsets":[2,3]}})",
-                                                                 "xyz")));
+    "i8":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"odd":{"dtype":"NF4","shape":[1000000000000,1000],"data_offsets":[2,3]},
+    "ids":{"dtype":"I64","shape":[1],"data_offsets":[3,11]}})",
+                                                                 "xyz12345678")));
   const auto complaint = [&](std::string_view name) {
-    return message_of(ExitCode::malformed, [&] { checkpoint.read_fp64(checkpoint.at(name)); });
+    const std::string message = message_of(ExitCode::unsupported, [&] { checkpoint.read_fp64(checkpoint.at(name)); });
+    EXPECT_EQ(message, message_of(ExitCode::unsupported, [&] { checkpoint.require_plain_float(checkpoint.at(name)); }));
+    EXPECT_TRUE(contains(message, "m.safetensors: "));
+    return message;
   };
   EXPECT_TRUE(contains(complaint("i8"), "tensor 'i8': stored as I8: dequantisation scale not found"));
   EXPECT_TRUE(contains(complaint("f8"), "tensor 'f8': stored as F8_E4M3: dequantisation scale not found"));
   EXPECT_TRUE(contains(complaint("odd"), "tensor 'odd': dtype 'NF4' unknown"));
+  EXPECT_TRUE(contains(complaint("ids"), "tensor 'ids': stored as I64, expected F64, F32, F16 or BF16"));
 }
 
 TEST(CheckpointTest, ReportsAFileTruncatedAfterItWasOpened) {
@@ -113,7 +120,7 @@ TEST(CheckpointTest, ReportsAFileTruncatedAfterItWasOpened) {
 
 TEST(CheckpointTest, SurvivesEveryTruncationAndEveryFlippedByte) {
   const TemporaryFolder folder;
-  const std::string whole = contents(DEADRAY_FIXTURES "/checkpoint/mixed.safetensors");
+  const std::string whole = read_text(DEADRAY_FIXTURES "/checkpoint/mixed.safetensors");
   for (std::size_t n = 0; n < whole.size(); ++n) open_error(folder.write("cut.safetensors", whole.substr(0, n)));
   std::size_t refused = 0;
   for (std::size_t i = 0; i < whole.size(); ++i) {

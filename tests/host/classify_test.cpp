@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "host/catalogue.h"
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
 
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 constexpr std::int64_t kWidth = 32, kOutputs = 96;
@@ -96,4 +96,4 @@ TEST_F(ClassifyTest, NoConsumerNoEvidence) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

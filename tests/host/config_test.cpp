@@ -2,7 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -24,10 +25,11 @@ TEST(ConfigTest, GivesTypedValuesAndFallbacks) {
   EXPECT_EQ(config.integer("n"), 12);
   EXPECT_EQ(config.integer("none", 7), 7);
   EXPECT_EQ(config.integer("absent", 7), 7);
-  EXPECT_EQ(config.integer("zero", -1), 0);
-  EXPECT_EQ(config.number("f"), 1e-5);
-  EXPECT_EQ(config.number("n"), 12.0);
-  EXPECT_EQ(config.number("absent", 0.5), 0.5);
+  EXPECT_EQ(config.positive("f"), 1e-5);
+  EXPECT_EQ(config.positive("n"), 12.0);
+  EXPECT_EQ(config.positive("absent", 0.5), 0.5);
+  EXPECT_EQ(config.non_negative("zero", 0.5), 0.0);
+  EXPECT_EQ(config.non_negative("absent", 0.5), 0.5);
   EXPECT_TRUE(config.flag("yes", false));
   EXPECT_TRUE(config.flag("absent", true));
   EXPECT_EQ(config.text("s"), "gelu");
@@ -39,18 +41,31 @@ TEST(ConfigTest, GivesTypedValuesAndFallbacks) {
 
 TEST(ConfigTest, NamesFileKeyAndValueOfWrongTypes) {
   EXPECT_EQ(complaint([](const Config& c) { c.integer("n_embd"); }),
-            "model/config.json: key 'n_embd' is missing, expected an integer of at least 1");
+            "model/config.json: key 'n_embd' is missing, expected an integer from 1 to 2^30");
   EXPECT_EQ(complaint([](const Config& c) { c.integer("zero"); }),
-            "model/config.json: key 'zero' is 0 (an integer), expected an integer of at least 1");
+            "model/config.json: key 'zero' is 0 (an integer), expected an integer from 1 to 2^30");
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.integer("below", 4); }),
-                       "key 'below' is -1 (an integer), expected an integer of at least 1"));
+                       "key 'below' is -1 (an integer), expected an integer from 1 to 2^30"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.integer("whole"); }), "key 'whole' is 768.0 (a float)"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.integer("big"); }), "key 'big' is 18446744073709551615"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.integer("s", 3); }), "key 's' is \"gelu\" (a string)"));
-  EXPECT_TRUE(contains(complaint([](const Config& c) { c.number("yes"); }), "key 'yes' is true, expected a number"));
+  EXPECT_TRUE(contains(complaint([](const Config& c) { c.positive("yes"); }), "key 'yes' is true, expected a number above 0"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.flag("n", true); }), "key 'n' is 12 (an integer), expected true or false"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.text("none"); }), "key 'none' is missing, expected a string"));
   EXPECT_TRUE(contains(complaint([](const Config& c) { c.object("n"); }), "key 'n' is 12 (an integer), expected an object"));
+}
+
+TEST(ConfigTest, BoundsWhatAModelCanBeBuiltOf) {
+  const auto config = [](const std::string& value) { return Config::parse("{\"x\": " + value + "}", "config.json"); };
+  EXPECT_EQ(config("1073741824").integer("x"), kLargestSize);
+  for (const char* size : {"1073741825", "9000000000000000000", "9223372036854775808", "0", "-1"})
+    EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { config(size).integer("x", 4); }), size)) << size;
+  for (const char* value : {"0", "0.0", "-1e-5", "-3"}) {
+    EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { config(value).positive("x"); }), "expected a number above 0")) << value;
+    if (*value == '-') {
+      EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { config(value).non_negative("x", 1.0); }), "at least 0")) << value;
+    }
+  }
 }
 
 TEST(ConfigTest, NamesKeysOfNestedObjectsInFullAndOutlivesItsParent) {
@@ -83,6 +98,13 @@ TEST(ConfigTest, SaysWhatToDoWhenItIsMissing) {
   const fs::path weights = folder.write("model.safetensors", "");
   EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { Config::load(weights); }), "put the model's config.json beside the weights"));
   EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { Config::load(folder / "nowhere"); }), "no such file or folder"));
+}
+
+TEST(ConfigTest, NamesAKeyThatIsThereTwice) {
+  const auto broken = [](const std::string& text) { return message_of(ExitCode::malformed, [&] { Config::parse(text, "config.json"); }); };
+  EXPECT_TRUE(contains(broken(R"({"n_embd": 8, "x": {}, "n_embd": 8})"), "config.json: key 'n_embd' is there twice"));
+  EXPECT_TRUE(contains(broken(R"({"a": [{"b": {}, "c": 1, "c": 2}]})"), "key 'c' is there twice"));
+  EXPECT_NO_THROW(Config::parse(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}], "c": {"b": 3}})", "config.json"));
 }
 
 TEST(ConfigTest, NamesThePlaceWhereItIsBroken) {

@@ -1,3 +1,5 @@
+#include "host/dead_parameters.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,8 +9,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include "host/predictor.h"
 
 namespace deadray {
 namespace {
@@ -224,11 +224,6 @@ TEST(DeadParametersTest, ClaimsNoShiftOfBetaThatTheResidualStreamWouldSee) {
   const auto feeds = [](NormSite& site) { site.feeds_residual = true; };
   EXPECT_EQ(counts_for(random_layer(true, false, 26), {consumer("q", 12, false)}, feeds)[0].family, Family::none);
   EXPECT_EQ(counts_for(random_layer(true, true, 27), {consumer("q", 12, true)}, feeds)[0].count, 12);
-}
-
-TEST(DeadParametersTest, ClaimsNothingOfANormThatIsNeverEvaluated) {
-  const auto counts = counts_for(random_layer(true, true, 28), {consumer("q", 12, true)}, [](NormSite& site) { site.unused = "no head"; });
-  EXPECT_EQ(counts[0].count, 0);
 }
 
 TEST(DeadParametersTest, MerelyTinyScalesDoNotMultiplyTheCount) {

@@ -1,6 +1,8 @@
 #include "host/npy.h"
 
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/safetensors_bytes.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {

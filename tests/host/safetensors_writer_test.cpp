@@ -1,8 +1,9 @@
 #include "host/safetensors_writer.h"
 
 #include "host/safetensors.h"
-#include "tests/host/file_size_limit.h"
-#include "tests/host/files.h"
+#include "tests/support/errors.h"
+#include "tests/support/file_size_limit.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {

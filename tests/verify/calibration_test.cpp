@@ -6,9 +6,9 @@
 
 #include "host/error.h"
 #include "host/safetensors_writer.h"
-#include "tests/host/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 Architecture small() {
@@ -71,4 +71,4 @@ TEST_F(CalibrationTest, RandomTokensCoverTheVocabularyAndDependOnTheSeedAlone) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

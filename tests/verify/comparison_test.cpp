@@ -8,6 +8,7 @@
 #include "host/statistics.h"
 #include "tests/verify/spectra.h"
 #include "verify/moments.h"
+#include "verify/verdict.h"
 
 namespace deadray {
 namespace {
@@ -23,7 +24,7 @@ Measured measure(const at::Tensor& h, const DeadSubspace& predicted, const at::T
   const auto d = h.size(1);
   CentredMoments moments(d, shift);
   moments.add(h);
-  Measured measured{.tokens = h.size(0), .covariance = moments.covariance()};
+  Measured measured{.tokens = h.size(0), .hidden_size = d, .covariance = moments.covariance()};
   const at::Tensor basis = basis_of(predicted, d);
   const auto project = [&](const at::Tensor& directions) {
     DirectionalMoments projected(directions, shift);
@@ -41,7 +42,7 @@ Measured measure(const at::Tensor& h, const DeadSubspace& predicted, const at::T
 }
 
 Judgement judged(Method method, NormKind kind, const at::Tensor& h, const DeadSubspace& predicted, const at::Tensor& shift = {}) {
-  return judge(method, kind, predicted, read(method, predicted, measure(h, predicted, shift)), h.size(1));
+  return judge(method, kind, predicted, read(method, predicted, measure(h, predicted, shift)));
 }
 
 /// A LayerNorm with gamma of mixed signs and its activations.
@@ -231,15 +232,49 @@ TEST(JudgeTest, DoesNotDecideWithoutAGap) {
   values[0].fill_(0);
   values[1].fill_(100 * d * kEps);
   const DeadSubspace predicted = predicting(q.select(1, 0));
-  const Measured measured{.tokens = 1000, .covariance = with_spectrum(q, values), .basis_variance = at::zeros({1}, fp64())};
+  const Measured measured{
+      .tokens = 1000, .hidden_size = d, .covariance = with_spectrum(q, values), .basis_variance = at::zeros({1}, fp64())};
   for (const Method method : kSpectral) {
-    const Judgement j = judge(method, kLayerNorm, predicted, read(method, predicted, measured), d);
+    const Judgement j = judge(method, kLayerNorm, predicted, read(method, predicted, measured));
     EXPECT_EQ(j.verdict, Verdict::undetermined) << to_string(method) << ": " << j.reason;
     EXPECT_NE(j.reason.find("no gap"), std::string::npos) << j.reason;
   }
 }
 
 // ---- the two spectral methods agree
+
+// Activations as float32 and bfloat16 leave them: dead to the rounding of each element only, which couples the prediction to its
+// complement.
+TEST(SpectralMethodsRoundedTest, GiveTheSameAngleOfRoundedActivations) {
+  const LayerNormCase c;
+  for (const auto& [type, roundoff] : {std::pair{at::kFloat, 0x1p-24}, {at::kBFloat16, 0x1p-8}}) {
+    const DeadSubspace predicted = predicting(1 / c.gamma);
+    Measured measured = measure(c.h().to(type).to(at::kDouble), predicted, c.beta);
+    measured.roundoff = roundoff;
+    const Reading full = read(Method::eigh, predicted, measured), cheap = read(Method::certificate, predicted, measured);
+    ASSERT_TRUE(full.abs_cos && cheap.abs_cos);
+    // sin of the angle is bounded by (D - sigma)^-1 Q C P, too large by sigma/lambda_2 alone, 1e3 times a variance of u^2: within a tenth
+    // here.
+    EXPECT_NEAR(1 - *cheap.abs_cos, 1 - *full.abs_cos, 0.1 * (1 - *full.abs_cos) + 1e-12) << c10::toString(type);
+    EXPECT_LE(*cheap.abs_cos, *full.abs_cos + 1e-12) << c10::toString(type);
+    EXPECT_EQ(judge(Method::certificate, kLayerNorm, predicted, cheap).verdict, judge(Method::eigh, kLayerNorm, predicted, full).verdict);
+  }
+}
+
+// Three scales as a pretrained BERT has them: h_i there is the rounding of beta_i alone, far above d u^2 of a spectrum.
+TEST(SpectralMethodsRoundedTest, ConfirmTinyScalesBesideRoundedShifts) {
+  LayerNormCase c;
+  for (const std::int64_t i : {3, 10, 40}) c.gamma[i].fill_(4.8e-33);
+  const at::Tensor residue = gaussian(c.n, c.d, 35) * 3e-9;
+  const at::Tensor h = at::where((c.gamma.abs() < 1e-30).unsqueeze(0).expand({c.n, c.d}), c.beta + residue, c.h());
+  const DeadSubspace predicted = predicting_coordinates({3, 10, 40}, predicting(1 / c.gamma).direction());
+  for (const Method method : kSpectral) {
+    Measured measured = measure(h, predicted, c.beta);
+    measured.roundoff = 0x1p-24;
+    const Judgement j = judge(method, kLayerNorm, predicted, read(method, predicted, measured));
+    EXPECT_EQ(j.verdict, Verdict::confirmed) << to_string(method) << ": " << j.reason;
+  }
+}
 
 class SpectralMethodsTest : public ::testing::TestWithParam<std::int64_t> {};
 
@@ -250,10 +285,9 @@ TEST_P(SpectralMethodsTest, AgreeOverHardSpectraForTrueAndWrongPredictions) {
     const at::Tensor c = with_spectrum(q, s.values);
     for (const std::int64_t column : {std::int64_t{0}, d - 1}) {
       const DeadSubspace predicted = predicting(q.select(1, column));
-      const Measured measured{.tokens = 10 * d, .covariance = c, .basis_variance = s.values[column].unsqueeze(0)};
+      const Measured measured{.tokens = 10 * d, .hidden_size = d, .covariance = c, .basis_variance = s.values[column].unsqueeze(0)};
       const Reading full = read(Method::eigh, predicted, measured), cheap = read(Method::certificate, predicted, measured);
-      const Judgement a = judge(Method::eigh, kLayerNorm, predicted, full, d),
-                      b = judge(Method::certificate, kLayerNorm, predicted, cheap, d);
+      const Judgement a = judge(Method::eigh, kLayerNorm, predicted, full), b = judge(Method::certificate, kLayerNorm, predicted, cheap);
       EXPECT_EQ(a.verdict, b.verdict) << s.name << " column " << column << "\n  eigh: " << a.reason << "\n  certificate: " << b.reason;
       if (column == 0 && d > 1) {
         const double rounding = 4 * static_cast<double>(d) * kEps * full.eigenvalues.last;
@@ -279,7 +313,7 @@ TEST(ReadTest, GivesTheFiguresOfAKnownSpectrum) {
   values[2].fill_(1e-5);
   values[d - 1].fill_(2.0);
   const DeadSubspace predicted = predicting(q.select(1, 0));
-  const Measured measured{.tokens = 1000, .covariance = with_spectrum(q, values), .basis_variance = tensor_of({1e-31})};
+  const Measured measured{.tokens = 1000, .hidden_size = d, .covariance = with_spectrum(q, values), .basis_variance = tensor_of({1e-31})};
   const Reading r = read(Method::eigh, predicted, measured);
   const double rounding = 4 * d * kEps * 2, mean = values.mean().item<double>();
   EXPECT_NEAR(*r.abs_cos, 1.0, 1e-12);
@@ -301,7 +335,7 @@ TEST(ReadTest, RaisesTheFloorOfADeployedReading) {
   const std::int64_t d = 16;
   const at::Tensor c = at::eye(d, fp64());
   for (const double u : {0x1p-24, 0x1p-9}) {
-    const Measured measured{.tokens = 1000, .covariance = c, .basis_variance = at::ones({1}, fp64()), .roundoff = u};
+    const Measured measured{.tokens = 1000, .hidden_size = d, .covariance = c, .basis_variance = at::ones({1}, fp64()), .roundoff = u};
     EXPECT_DOUBLE_EQ(read(Method::eigh, predicting(at::ones({d}, fp64())), measured).floor, d * u * u);
   }
 }
@@ -323,7 +357,7 @@ TEST(ReadTest, UsesVStarAsTheChanceControlOfAnRmsNorm) {
   const at::Tensor q = orthogonal(d, 38), c = with_spectrum(q, at::linspace(0.1, 1, d, fp64()));
   DeadSubspace control = predicting(gaussian(1, d, 39).squeeze(0));
   control.dimension = 0;
-  const Measured measured{.tokens = 1000, .covariance = c, .basis_variance = tensor_of({0.5})};
+  const Measured measured{.tokens = 1000, .hidden_size = d, .covariance = c, .basis_variance = tensor_of({0.5})};
   const Reading r = read(Method::eigh, control, measured);
   EXPECT_TRUE(r.principal_cosines.empty());
   EXPECT_NEAR(*r.abs_cos, std::abs(q.select(1, 0).dot(tensor_of(control.direction())).item<double>()), 1e-10);
@@ -348,7 +382,7 @@ TEST(ReadTest, LeavesEmptyWhatTheDirectionalMethodDoesNotSee) {
 
 TEST(ReadTest, ProjectsTheCovarianceWhereNoVarianceIsHandedOver) {
   const std::int64_t d = 8;
-  const Measured measured{.tokens = 100, .covariance = at::eye(d, fp64()) * 3};
+  const Measured measured{.tokens = 100, .hidden_size = d, .covariance = at::eye(d, fp64()) * 3};
   EXPECT_DOUBLE_EQ(read(Method::eigh, predicting(at::ones({d}, fp64())), measured).lambda_v, 3.0);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/checkpoint.h"
+#include "verify/dtypes.h"
 #include "verify/measurement.h"
 
 namespace deadray::test {

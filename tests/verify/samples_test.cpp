@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "tests/host/spawned.h"
+#include "tests/support/spawned.h"
 
 // The main claim on real pretrained weights, through the program. Skipped, visibly, until scripts/samples has fetched them.
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 nlohmann::json verify_sample(const std::string& name, std::vector<std::string> options) {
@@ -53,4 +53,4 @@ TEST_F(SamplesTest, TheFinalRmsNormOfATrainedLlamaHasNone) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

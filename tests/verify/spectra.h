@@ -45,6 +45,13 @@ struct Spectrum {
   std::int64_t null = 0;  ///< how many of them are null directions
 };
 
+/// Weyl: a symmetric perturbation moves no eigenvalue by more than its norm; forming Q diag Q^T and the driver each leave some d u
+/// lambda_d.
+inline double tolerance(const Spectrum& s) {
+  const std::int64_t d = s.values.size(0);
+  return 4 * static_cast<double>(d) * kEps * s.values[d - 1].item<double>();
+}
+
 /// Ascending spectra whose bottom is hard in its own way.
 inline std::vector<Spectrum> hard_spectra(std::int64_t d) {
   const auto ramp = [&](double first, double last) { return d > 1 ? at::linspace(first, last, d, fp64()) : at::full({1}, last, fp64()); };

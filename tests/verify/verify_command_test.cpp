@@ -3,14 +3,17 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "host/checkpoint.h"
-#include "tests/host/small_model.h"
+#include "tests/support/small_model.h"
+#include "tests/support/spawned.h"
 
 // `deadray verify` as a user runs it, on the fixtures and on activation files that the tests write.
-namespace deadray {
+namespace deadray::test {
 namespace {
 
 const std::string kModels = DEADRAY_FIXTURES "/models/";
@@ -27,15 +30,9 @@ class VerifyCommandTest : public testing::Test {
     return nlohmann::json::parse(run.output());
   }
 
-  /// Expects the exit code, nothing on standard output, and one line on standard error that holds each part.
   void expect_failure(int code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
     arguments.insert(arguments.begin(), "verify");
-    Spawned run(std::move(arguments));
-    EXPECT_EQ(run.wait(), code);
-    EXPECT_EQ(run.output(), "");
-    const std::string errors = run.errors();
-    EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
-    for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
+    test::expect_failure(static_cast<ExitCode>(code), std::move(arguments), parts);
   }
 
   /// Rows of a LayerNorm or RMSNorm output made in double, stored as float32.
@@ -111,12 +108,49 @@ TEST_F(VerifyCommandTest, IsUndeterminedWithFewerTokensThanDimensions) {
   EXPECT_NE(result.at("sites")[0].at("reason").get<std::string>().find("tokens"), std::string::npos);
 }
 
+// In bfloat16 the exact reading is untouched; the deployed one shows the variance that rounding the output leaves along v*, within the
+// factor 4 between a number at the bottom of its binade and one at the top.
+TEST_F(VerifyCommandTest, SeesTheRoundingOfBfloat16InTheDeployedReadingAlone) {
+  const auto site = record({kModels + "gpt2-tied", "--dtype", "bfloat16"}).at("sites")[0];
+  EXPECT_EQ(site.at("verdict"), "confirmed") << site.at("reason");
+  const double exact = site.at("exact").at("lambda_v"), deployed = site.at("deployed").at("lambda_v");
+  const double expected = site.at("predicted").at("deployed_floor"), mean = site.at("deployed").at("eigenvalues").at("mean");
+  EXPECT_LT(exact, 1e-28 * mean);  // (d u)^2 of FP64
+  EXPECT_GT(deployed, expected / 4);
+  EXPECT_LT(deployed, expected * 4);
+}
+
+TEST_F(VerifyCommandTest, RefusesQuantisedWeightsByFileAndTensor) {
+  const auto write_as = [&](const std::string& tensor) {  // the same bytes, said to be integers
+    std::string bytes = read_text(folder_.path() / "model.safetensors");
+    const std::size_t entry = bytes.find("\"F32\"", bytes.find('"' + tensor + '"'));
+    ASSERT_NE(entry, std::string::npos);
+    write_text(folder_.path() / "model.safetensors", bytes.replace(entry, 5, "\"I32\""));
+  };
+  write_small_gpt2(folder_.path());
+  write_as("wte.weight");
+  expect_failure(4, {folder_.path().string()}, {"model.safetensors", "wte.weight", "I32"});
+  std::filesystem::rename(write_activations("input", 200, true), folder_.path() / "model.safetensors");
+  write_as("input");
+  expect_failure(4, {"--activations", path("model.safetensors")}, {"model.safetensors", "'input'", "I32"});
+}
+
 TEST_F(VerifyCommandTest, DumpsWhatTheDesignNames) {
   record({kModels + "gpt2-tied", "--dump", path("dump.safetensors"), "--dump-logits", "--batch", "2", "--sequence-length", "15"});
   const Checkpoint dump = Checkpoint::open(path("dump.safetensors"));
   for (const char* name : {"residual.0", "residual.3", "final_norm.output"})
     EXPECT_EQ(dump.at(name).shape, (std::vector<std::int64_t>{30, 24})) << name;
   EXPECT_EQ(dump.at("logits").shape, (std::vector<std::int64_t>{30, 61}));
+}
+
+TEST_F(VerifyCommandTest, RefusesToDumpLogitsOfAModelWithoutAHead) {
+  const auto refuse = [&](const std::string& model, const char* init) {
+    expect_failure(4, {model, "--init", init, "--dump", path("dump.safetensors"), "--dump-logits"}, {"--dump-logits", "no head"});
+  };
+  refuse(kModels + "llama-headless", "checkpoint");
+  refuse(kModels + "bert-pooler", "random");
+  EXPECT_FALSE(std::filesystem::exists(path("dump.safetensors")));
+  record({kModels + "llama-headless", "--random-tokens", "300", "--dump", path("dump.safetensors")});
 }
 
 TEST_F(VerifyCommandTest, ConfirmsActivationsOfALayerNorm) {
@@ -147,7 +181,13 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithActivations) {
   tensors["input"] = random_tensor({20, 8}, 3);
   tensors["input"].values[8 * 5 + 2] = std::numeric_limits<float>::quiet_NaN();
   complain(3, {"'input'", "row 5"});
-  tensors.erase("input");
+  for (const char* name : {"input", "output"}) {  // with the table and without
+    tensors.erase("input");
+    tensors[name] = random_tensor({0, 8}, 3);
+    complain(3, {std::string("'") + name + "' holds no rows", "[N, 8] with N > 8"});
+    expect_failure(3, {"--activations", path("a.safetensors"), "--quiet"}, {"holds no rows"});
+    tensors.erase(name);
+  }
   complain(3, {"neither 'input' nor 'output'"});
   tensors["weight"].values[3] = std::numeric_limits<float>::infinity();
   tensors["input"] = random_tensor({20, 8}, 3);
@@ -174,6 +214,41 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
   expect_failure(6, {kModels + "gpt2-tied", "--dump", path("no-folder/x.safetensors")}, {"no-folder"});
 }
 
+// 2^63 - 1 tokens do not even have a size in bytes; 10^12 do, and no machine has as many.
+TEST_F(VerifyCommandTest, RefusesOptionsThatWouldDoNothing) {
+  const std::string model = kModels + "gpt2-tied", file = write_activations("input", 200, true);
+  expect_failure(2, {model, "--activations", file}, {"MODEL", "--activations"});
+  for (const std::vector<std::string>& options : std::vector<std::vector<std::string>>{{"--dump", path("x")},
+                                                                                       {"--residual"},
+                                                                                       {"--tokens", path("x.npy")},
+                                                                                       {"--random-tokens", "9"},
+                                                                                       {"--batch", "2"},
+                                                                                       {"--sequence-length", "8"},
+                                                                                       {"--init", "random"},
+                                                                                       {"--dtype", "float64"},
+                                                                                       {"--site", "all"}}) {
+    std::vector<std::string> arguments = {"--activations", file};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    expect_failure(2, arguments, {options[0], "--activations"});
+  }
+  expect_failure(2, {model, "--norm", "rmsnorm"}, {"--norm", "--activations"});
+  expect_failure(2, {model, "--eps", "1e-5"}, {"--eps", "--activations"});
+  expect_failure(2, {model, "--dump-logits"}, {"--dump-logits", "--dump"});
+  expect_failure(2, {model, "--batch", "2", "--random-tokens", "300"}, {"--batch", "--random-tokens"});
+}
+
+TEST_F(VerifyCommandTest, RefusesNumbersOutsideTheirRange) {
+  const std::string model = kModels + "gpt2-tied", file = write_activations("input", 200, true);
+  for (const char* tau : {"5", "1", "-0.1", "nan", "much"}) expect_failure(2, {model, "--tau", tau}, {"--tau", tau});
+  for (const char* eps : {"-1", "nan", "inf"}) expect_failure(2, {"--activations", file, "--eps", eps}, {"--eps", eps});
+  expect_failure(3, {"--activations", file, "--max-header", "10"}, {"header too large", "--max-header"});
+}
+
+TEST_F(VerifyCommandTest, SaysInOneLineThatMemoryIsShort) {
+  for (const char* tokens : {"1000000000000", "9223372036854775807"})
+    expect_failure(6, {kModels + "gpt2-tied", "--random-tokens", tokens}, {"not enough memory", "fewer tokens"});
+}
+
 TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
   write_small_gpt2(folder_.path());  // norms and embedding only: the positions are missing
   expect_failure(3, {folder_.path().string()}, {folder_.path().string(), "no tensor 'wpe.weight'"});
@@ -181,6 +256,41 @@ TEST_F(VerifyCommandTest, NamesAWeightThatContradictsTheConfiguration) {
   config.replace(config.find("\"vocab_size\": 11"), 16, "\"vocab_size\": 12");
   write_text(folder_.path() / "config.json", config);
   expect_failure(3, {folder_.path().string()}, {"model.safetensors", "'wte.weight'", "[11, 8]", "[12, 8]"});
+}
+
+TEST_F(VerifyCommandTest, PassesOnTheNotesAboutTheFiles) {
+  const std::string file = write_activations("input", 200, true);
+  std::ofstream(file, std::ios::app | std::ios::binary) << "more";
+  Spawned run({"verify", "--activations", file, "--json", path("record.json")});
+  EXPECT_EQ(run.wait(), 0) << run.errors();
+  EXPECT_NE(run.errors().find("note: "), std::string::npos) << run.errors();
+  const auto notes = nlohmann::json::parse(read_text(path("record.json"))).at("notes");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].get<std::string>().find("4 bytes"), std::string::npos) << notes;
+  Spawned quiet({"verify", "--activations", file, "--quiet"});
+  EXPECT_EQ(quiet.errors(), "");
+  expect_failure(3, {"--activations", file, "--strict"}, {"4 bytes"});
+  std::filesystem::remove(file);
+  write_text(folder_.path() / "config.json", kSmallConfig);
+  EXPECT_EQ(record({folder_.path().string(), "--init", "random"}).at("notes").size(), 0U);
+}
+
+TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
+  std::filesystem::create_directory(folder_.path() / "dumps");
+  const auto n_entries = [&] {
+    const std::filesystem::directory_iterator entries(folder_.path() / "dumps");
+    return std::distance(begin(entries), end(entries));
+  };
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
+  Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--residual", "--dump",
+               (folder_.path() / "dumps" / "x.safetensors").string()});
+  for (int tries = 0; n_entries() == 0 && tries < 60'000; ++tries) usleep(1000);
+  EXPECT_EQ(n_entries(), 1) << "the dump had begun";
+  kill(run.process(), SIGTERM);
+  EXPECT_EQ(run.wait(), 128 + SIGTERM);
+  EXPECT_EQ(run.errors(), "");
+  EXPECT_EQ(n_entries(), 0);
 }
 
 TEST_F(VerifyCommandTest, FailsLoudlyOnAFullDisk) {
@@ -201,4 +311,4 @@ TEST_F(VerifyCommandTest, EndsQuietlyWhenNobodyReads) {
 }
 
 }  // namespace
-}  // namespace deadray
+}  // namespace deadray::test

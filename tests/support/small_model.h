@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "host/safetensors_writer.h"
-#include "tests/host/spawned.h"
+#include "tests/support/temporary_folder.h"
 
-namespace deadray {
+namespace deadray::test {
 
 struct SmallTensor {
   std::vector<std::int64_t> shape;
@@ -63,4 +63,4 @@ inline void write_small_gpt2(const std::filesystem::path& folder, const SmallTen
   write_text(folder / "config.json", config);
 }
 
-}  // namespace deadray
+}  // namespace deadray::test

@@ -6,31 +6,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "tests/host/temporary_folder.h"
+#include "host/error.h"
+#include "tests/support/temporary_folder.h"
 
 extern char** environ;
 
-namespace deadray {
-
-inline std::string read_text(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-inline void write_text(const std::filesystem::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+namespace deadray::test {
 
 /// A program that was started; its standard error, and its standard output unless that goes elsewhere, are kept.
 class Spawned {
  public:
-  /// @param output  where standard output goes: a descriptor, or -1 to keep it
-  explicit Spawned(std::vector<std::string> arguments, int output = -1, const std::filesystem::path& program = DEADRAY_BIN "/deadray") {
+  /// @param output, errors  where standard output and error go: a descriptor, or -1 to keep it
+  explicit Spawned(std::vector<std::string> arguments, int output = -1, const std::filesystem::path& program = DEADRAY_BIN "/deadray",
+                   int errors = -1) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -38,7 +32,10 @@ class Spawned {
       posix_spawn_file_actions_adddup2(&actions, output, 1);
     else
       posix_spawn_file_actions_addopen(&actions, 1, (folder_ / "out").c_str(), O_WRONLY | O_CREAT, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0600);
+    if (errors >= 0)
+      posix_spawn_file_actions_adddup2(&actions, errors, 2);
+    else
+      posix_spawn_file_actions_addopen(&actions, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT, 0600);
     arguments.insert(arguments.begin(), program.filename().string());
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -65,4 +62,15 @@ class Spawned {
   int code_ = -1;
 };
 
-}  // namespace deadray
+/// Runs `deadray`, expects the exit code, nothing on standard output, and one line on standard error that holds each of the parts.
+inline void expect_failure(ExitCode code, std::vector<std::string> arguments, const std::vector<std::string>& parts) {
+  Spawned run(std::move(arguments));
+  const std::string errors = run.errors();
+  EXPECT_EQ(run.wait(), static_cast<int>(code)) << errors;
+  EXPECT_EQ(run.output(), "");
+  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+  EXPECT_TRUE(errors.starts_with("deadray: ")) << errors;
+  for (const std::string& part : parts) EXPECT_NE(errors.find(part), std::string::npos) << "no '" << part << "' in: " << errors;
+}
+
+}  // namespace deadray::test

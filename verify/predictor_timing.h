@@ -19,7 +19,7 @@ struct ProcessTiming {
   double best = 0.0, median = 0.0;
 };
 /// Starts `deadray predict model` again and again; the model's files come from the page cache.
-/// @throws ResourceError when it cannot be started, InternalError when it fails
+/// @throws ResourceError when it cannot be started, and its own error when it fails
 ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions = 100);
 
 }  // namespace deadray

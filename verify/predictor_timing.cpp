@@ -1,20 +1,23 @@
-#include "host/predictor_timing.h"
+#include "verify/predictor_timing.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/error.h"
 #include "host/predictor.h"
+#include "host/stopwatch.h"
 
 extern char** environ;
 
@@ -29,23 +32,48 @@ void keep(const Values& values) {
 
 template <class Work>
 double seconds_of(int times, Work work) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   for (int i = 0; i < times; ++i) work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / times;
+  return watch.seconds() / times;
 }
 
-void run_once(const std::string& program, const std::string& model) {
+struct Ended {
+  int status = 0;
+  std::string errors;  ///< what it wrote to standard error
+};
+
+/// Starts `program predict model` with its standard output thrown away, and waits for its end.
+Ended run(const std::string& program, const std::string& model) {
+  int errors[2];
+  if (pipe2(errors, O_CLOEXEC) != 0) throw ResourceError(fmt::format("pipe: {}", std::strerror(errno)));
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
   char* const argv[] = {const_cast<char*>("deadray"), const_cast<char*>("predict"), const_cast<char*>(model.c_str()), nullptr};
   pid_t process = 0;
   const int failed = posix_spawn(&process, program.c_str(), &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
+  close(errors[1]);
+  Ended ended;
+  if (failed == 0) {
+    char buffer[4096];
+    for (ssize_t got = 0; (got = read(errors[0], buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR);)
+      if (got > 0) ended.errors.append(buffer, static_cast<std::size_t>(got));
+    while (waitpid(process, &ended.status, 0) < 0 && errno == EINTR) continue;
+  }
+  close(errors[0]);
   if (failed != 0) throw ResourceError(fmt::format("{}: {}", program, std::strerror(failed)));
-  int status = 0;
-  waitpid(process, &status, 0);
-  if (status != 0) throw InternalError(fmt::format("{} predict {} failed", program, model));
+  return ended;
+}
+
+/// Its failure is ours: the same exit code and, without the program's name, the same line.
+void expect_success(const Ended& ended, const std::string& program) {
+  if (ended.status == 0) return;
+  if (!WIFEXITED(ended.status)) throw InternalError(fmt::format("{} predict: ended by signal {}", program, WTERMSIG(ended.status)));
+  std::string line = ended.errors.substr(0, ended.errors.find('\n'));
+  if (constexpr std::string_view kPrefix = "deadray: "; line.starts_with(kPrefix)) line.erase(0, kPrefix.size());
+  throw Error(static_cast<ExitCode>(WEXITSTATUS(ended.status)), line);
 }
 
 }  // namespace
@@ -69,7 +97,8 @@ PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions) {
 
 ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions) {
   std::vector<double> seconds;
-  for (int i = 0; i < repetitions; ++i) seconds.push_back(seconds_of(1, [&] { run_once(deadray.string(), model.string()); }));
+  for (int i = 0; i < repetitions; ++i)
+    seconds.push_back(seconds_of(1, [&] { expect_success(run(deadray.string(), model.string()), deadray.string()); }));
   std::sort(seconds.begin(), seconds.end());
   return {seconds.front(), seconds[seconds.size() / 2]};
 }

@@ -3,23 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <string>
 
 namespace deadray {
-
-/// Eigendecomposition of a symmetric matrix, checked as LAPACK's own tests do: each error below 30 in units of d * 2^-52.
-struct Eigendecomposition {
-  at::Tensor values;           ///< [d], ascending
-  at::Tensor vectors;          ///< [d, d], column k belongs to values[k]
-  double residual = 0.0;       ///< |C V - V diag(values)|_1 / (|C|_1 d eps)
-  double orthogonality = 0.0;  ///< |V^T V - 1|_1 / (d eps)
-  std::string driver;          ///< e.g. "LAPACK dsyevd"
-};
-
-/// @param c [d, d] FP64 symmetric, finite; may be exactly singular
-/// @throws InternalError when the scaled errors exceed 30 (a broken driver), with both figures
-Eigendecomposition eigh(const at::Tensor& c);
-at::Tensor eigenvalues(const at::Tensor& c);  ///< [d], ascending; no vectors, about half the time
 
 /// Proof that span(P) is the bottom eigenspace of C at d^3/3 flops instead of about 9 d^3.
 struct Certificate {
@@ -30,7 +15,7 @@ struct Certificate {
   double largest = 0.0;         ///< lambda_d, from a few Lanczos steps on C
   double proven = 0.0;  ///< no eigenvalue on the complement lies below this, by Sylvester's inertia of a shifted Cholesky: 1e3 times the
                         ///< larger of basis_variance and d u lambda_d; 0: not proven
-  double sine_bound = 1.0;  ///< Davis-Kahan: sin of the largest angle between P and the bottom eigenspace is at most this
+  double sine_bound = 1.0;  ///< sin of the largest angle between P and the bottom eigenspace is at most this; close to it where proven
   int steps = 0;            ///< Lanczos steps taken on the inverse
   bool factored = false;    ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
 };

@@ -1,0 +1,149 @@
+#include "host/catalogue.h"
+
+#include <algorithm>
+
+#include "tests/support/errors.h"
+#include "tests/support/safetensors_bytes.h"
+#include "tests/support/temporary_folder.h"
+
+namespace deadray::test {
+namespace {
+
+/// A fixture's architecture, checkpoint and sites.
+struct Fixture {
+  explicit Fixture(const std::string& name)
+      : folder(fs::path(DEADRAY_FIXTURES) / "models" / name),
+        architecture(describe_architecture(Config::load(folder))),
+        checkpoint(Checkpoint::open(folder)),
+        sites(norm_sites(architecture, &checkpoint)) {}
+
+  std::vector<std::string> consumers(const std::string& site) const {
+    const std::vector<NormSite> chosen = select_sites(sites, site);
+    std::vector<std::string> names;
+    for (const Consumer& consumer : chosen.front().consumers) names.push_back(consumer.name);
+    return names;
+  }
+
+  fs::path folder;
+  Architecture architecture;
+  Checkpoint checkpoint;
+  std::vector<NormSite> sites;
+};
+
+using Names = std::vector<std::string>;
+
+TEST(CatalogueTest, FindsThePrefixOfEachCheckpoint) {
+  EXPECT_EQ(Fixture("gpt2-tied").sites.back().name, "transformer.ln_f");
+  EXPECT_EQ(Fixture("gpt2-no-prefix").sites.back().name, "ln_f");
+  EXPECT_EQ(Fixture("llama-mha").sites.back().name, "model.norm");
+  EXPECT_EQ(Fixture("llama-headless").sites.back().name, "norm");
+  EXPECT_EQ(Fixture("bert-no-pooler").sites.front().name, "bert.embeddings.LayerNorm");
+}
+
+TEST(CatalogueTest, ReadsNormsUnderTheirOldNames) {
+  const Fixture old("bert-gamma-beta");
+  const NormSite& site = old.sites.front();
+  EXPECT_TRUE(site.weight.ends_with("LayerNorm.gamma")) << site.weight;
+  EXPECT_TRUE(site.bias.ends_with("LayerNorm.beta")) << site.bias;
+  const NormParameters norm = load_norm(old.checkpoint, site);
+  EXPECT_EQ(norm.gamma, old.checkpoint.read_fp64(old.checkpoint.at(site.weight)));
+  EXPECT_EQ(norm.beta, old.checkpoint.read_fp64(old.checkpoint.at(site.bias)));
+}
+
+TEST(CatalogueTest, ListsWhatReadsAPreLayerNorm) {
+  const Fixture gpt2("gpt2-untied");
+  EXPECT_EQ(gpt2.consumers("h.0.ln_1"), Names{"transformer.h.0.attn.c_attn"});
+  EXPECT_EQ(gpt2.consumers("h.1.ln_2"), Names{"transformer.h.1.mlp.c_fc"});
+  EXPECT_EQ(gpt2.consumers("final"), Names{"lm_head"});
+  EXPECT_FALSE(gpt2.sites.back().consumers.front().tied);
+  EXPECT_TRUE(Fixture("gpt2-tied").sites.back().consumers.front().tied);
+  for (const NormSite& site : gpt2.sites) EXPECT_FALSE(site.feeds_residual) << site.name;
+}
+
+TEST(CatalogueTest, ListsWhatReadsAPostLayerNorm) {
+  const Fixture bert("bert-pooler");
+  const std::string self = ".attention.self.";
+  const auto qkv = [&](const std::string& block) {
+    return Names{"encoder.layer." + block + self + "query", "encoder.layer." + block + self + "key",
+                 "encoder.layer." + block + self + "value"};
+  };
+  EXPECT_EQ(bert.consumers("embeddings.LayerNorm"), qkv("0"));
+  EXPECT_EQ(bert.consumers("layer.0.attention.output.LayerNorm"), Names{"encoder.layer.0.intermediate.dense"});
+  EXPECT_EQ(bert.consumers("layer.0.output.LayerNorm"), qkv("1"));
+  EXPECT_EQ(bert.consumers("final"), Names{"pooler.dense"});
+  for (const NormSite& site : bert.sites) EXPECT_TRUE(site.feeds_residual) << site.name;
+  EXPECT_TRUE(Fixture("bert-no-pooler").consumers("final").empty());
+}
+
+TEST(CatalogueTest, PutsTheNormOfAHeadBehindTheFinalNorm) {
+  const Fixture bert("bert-masked-lm");
+  EXPECT_EQ(bert.consumers("final"), Names{"cls.predictions.transform.dense"});
+  const NormSite& transform = bert.sites.back();
+  EXPECT_EQ(transform.name, "cls.predictions.transform.LayerNorm");
+  EXPECT_FALSE(transform.is_final);
+  EXPECT_EQ(bert.consumers(transform.name), Names{"cls.predictions.decoder"});
+  EXPECT_EQ(std::count_if(bert.sites.begin(), bert.sites.end(), [](const NormSite& site) { return site.is_final; }), 1);
+}
+
+TEST(CatalogueTest, CountsOnlyConsumersThatTheCheckpointHolds) {
+  const Fixture headless("llama-headless");
+  EXPECT_TRUE(headless.consumers("final").empty());
+  const Fixture llama("llama-gqa-tied");
+  const NormSite first = llama.sites.front();
+  ASSERT_EQ(first.consumers.size(), 3u);
+  EXPECT_GT(first.consumers[0].width, first.consumers[1].width) << "grouped queries: fewer keys than queries";
+  EXPECT_EQ(first.consumers[1].width, first.consumers[2].width);
+}
+
+TEST(CatalogueTest, NamesATensorThatIsMissingOrOfAnotherShape) {
+  const TemporaryFolder folder;
+  const Architecture architecture = Fixture("llama-mha").architecture;
+  const auto complaint = [&](const std::string& header, std::size_t bytes) {
+    const Checkpoint checkpoint = Checkpoint::open(folder.write("m.safetensors", safetensors(header, std::string(bytes, '\0'))));
+    return message_of(ExitCode::malformed, [&] { norm_sites(architecture, &checkpoint); });
+  };
+  EXPECT_TRUE(contains(complaint(R"({"other":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4), "under any prefix of llama"));
+  EXPECT_TRUE(contains(complaint(R"({"model.layers.0.input_layernorm.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+                       "has shape [1]"));
+}
+
+std::vector<NormSite> named(const Names& names) {
+  std::vector<NormSite> sites;
+  for (const std::string& name : names) {
+    sites.emplace_back();
+    sites.back().name = name;
+  }
+  sites.back().is_final = true;
+  return sites;
+}
+
+TEST(SelectSitesTest, MatchesWholeComponentsFromTheEnd) {
+  const auto sites = named({"model.layers.0.input_layernorm", "model.layers.10.input_layernorm", "model.norm"});
+  const auto one = [&](std::string_view which) { return select_sites(sites, which).at(0).name; };
+  EXPECT_EQ(select_sites(sites, "all").size(), 3u);
+  EXPECT_EQ(one("final"), "model.norm");
+  EXPECT_EQ(one("norm"), "model.norm") << "input_layernorm ends so too, but is another component";
+  EXPECT_EQ(one("model.norm"), "model.norm");
+  EXPECT_EQ(one("0.input_layernorm"), "model.layers.0.input_layernorm");
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one("input_layernorm"); }), "2 norms end so"));
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one("orm"); }), "no such norm"));
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one(""); }), "no such norm"));
+}
+
+TEST(DiscoverNormSitesTest, FindsScalesByTheirNamesAlone) {
+  const TemporaryFolder folder;
+  const std::string header = R"({"a.ln_1.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
+    "a.ln_1.weight":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"b.Norm.gamma":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},
+    "c.linear.weight":{"dtype":"F32","shape":[1],"data_offsets":[12,16]},"d.norm.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[16,20]}})";
+  const Checkpoint checkpoint = Checkpoint::open(folder.write("m.safetensors", safetensors(header, std::string(20, '\0'))));
+  const auto sites = discover_norm_sites(checkpoint, NormKind::layernorm, 1.0);
+  ASSERT_EQ(sites.size(), 2u);
+  EXPECT_EQ(sites[0].name, "a.ln_1");
+  EXPECT_EQ(sites[0].bias, "a.ln_1.bias");
+  EXPECT_EQ(sites[1].weight, "b.Norm.gamma");
+  EXPECT_TRUE(sites[1].bias.empty());
+  EXPECT_EQ(load_norm(checkpoint, sites[0]).gamma, std::vector<double>{1.0}) << "the stored 0 and the offset 1";
+}
+
+}  // namespace
+}  // namespace deadray::test

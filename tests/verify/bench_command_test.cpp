@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_model.h"
+#include "tests/support/spawned.h"
+
+// `deadray bench` as a user runs it. Times are whatever they are; that they are there, positive and in order must hold.
+namespace deadray::test {
+namespace {
+
+class BenchCommandTest : public testing::Test {
+ protected:
+  nlohmann::json record(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "bench");
+    arguments.insert(arguments.end(), {"--json", "-"});
+    Spawned run(std::move(arguments));
+    EXPECT_EQ(run.wait(), 0) << run.errors();
+    return nlohmann::json::parse(run.output());
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
+  write_small_gpt2(folder_.path());
+  const auto result = record({"predict", "--dims", "16,64", "--model", folder_.path().string()});
+  EXPECT_EQ(result.at("schema"), "deadray/bench-predict/1");
+  ASSERT_EQ(result.at("warm").size(), 2U);
+  EXPECT_EQ(result.at("warm")[1].at("hidden_size"), 64);
+  for (const auto& row : result.at("warm")) {
+    EXPECT_GT(row.at("copy").get<double>(), 0.0);
+    EXPECT_GT(row.at("predict").get<double>(), 0.0);
+  }
+  const double best = result.at("process").at("best");
+  EXPECT_GT(best, 0.0);
+  EXPECT_LE(best, result.at("process").at("median").get<double>());
+  EXPECT_TRUE(result.at("environment").contains("version"));
+}
+
+TEST_F(BenchCommandTest, TimesEveryMethodAtEverySize) {
+  const auto result = record({"timing", "--dims", "16,32", "--methods", "predict,directional,certificate,eigh", "--repetitions", "1"});
+  ASSERT_EQ(result.at("rows").size(), 8U);
+  for (const auto& row : result.at("rows")) EXPECT_GT(row.at("seconds").get<double>(), 0.0) << row;
+}
+
+// The child's failure is the bench's own: its code, its one line.
+TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
+  for (const std::string config : {"{}", R"({"model_type": "unheard-of"})"}) {
+    write_small_gpt2(folder_.path(), small_gpt2(), config);
+    Spawned alone({"predict", folder_.path().string()}), bench({"bench", "predict", "--dims", "8", "--model", folder_.path().string()});
+    EXPECT_NE(alone.wait(), 0);
+    EXPECT_EQ(bench.wait(), alone.wait());
+    EXPECT_EQ(bench.errors(), alone.errors());
+    EXPECT_EQ(bench.output(), "");
+  }
+}
+
+TEST_F(BenchCommandTest, RefusesAMethodThatIsNone) {
+  Spawned run({"bench", "timing", "--methods", "guess"});
+  EXPECT_EQ(run.wait(), 2);
+  EXPECT_NE(run.errors().find("guess"), std::string::npos) << run.errors();
+}
+
+}  // namespace
+}  // namespace deadray::test
