@@ -96,7 +96,7 @@ KernelCase directional_variance_case(ElementType type, std::int64_t n_tokens, st
     const SharedBuffer directions = random_buffer(device, ElementType::float64, n_directions * hidden_size, "directions");
     const auto moments = empty_buffer(device, static_cast<std::size_t>(n_directions) * sizeof(kernels::RunningMoments));
     device.operations().clear(moments->as<void>(), moments->bytes(), device.stream());
-    const SharedBuffer workspace = empty_buffer(device, device.operations().directional_variance_workspace(n_directions));
+    const SharedBuffer workspace = empty_buffer(device, device.operations().directional_variance_workspace(n_directions, hidden_size));
     return {[=, &device](std::int64_t repetition) {
               device.operations().directional_variance(rows.at(repetition), norm.arguments(), directions->as<double>(), n_directions,
                                                        moments->as<kernels::RunningMoments>(), workspace->as<void>(), device.stream());
