@@ -10,7 +10,7 @@
 // <v, h> = scale * (sum w_i (x_i - mean) - correction * sum w_i) + sum v_i offset_i with w = v gamma: two sweeps over a row, the second for
 // its statistics and all projections. What it costs an H100 in percent of what it has while it reads memory at 3.0 TB/s (12.9 bytes a
 // processor and clock), for 1 and 4 directions: FP64 arithmetic, 3 + K instructions of 64 a clock, 20 and 35 (FP32), 40 and 71 (bf16);
-// weights out of the first-level cache, 8 K bytes for each column of kRows rows of 128 a clock, 10 and 40, 10 and 80; widening, 16 a clock,
+// weights out of the first-level cache, 8 K bytes for each column of kRows rows of 128 a clock, 10 and 40, 20 and 80; widening, 16 a clock,
 // 20 and 41.
 namespace deadray::kernels::cuda {
 namespace {
@@ -97,13 +97,16 @@ __global__ void __launch_bounds__(32 * kMaxHeldWarps, 1)
       for (int r = 0; r < n_rows; ++r) {
         d[r][0] = widen(pair[r][0]) - centre[r], d[r][1] = widen(pair[r][1]) - centre[r];
         sums[r * n_sums] += d[r][0] + d[r][1];
-        sums[r * n_sums + 1] += d[r][0] * d[r][0] + d[r][1] * d[r][1];
+        sums[r * n_sums + 1] = d[r][0] * d[r][0] + (d[r][1] * d[r][1] + sums[r * n_sums + 1]);  // two fused, where += would take three
       }
 #pragma unroll
       for (int k = 0; k < n_directions; ++k) {
         const double2 w = values[(k * (kWidth<T> / 2) + place) * n_chunks + chunk];
 #pragma unroll
-        for (int r = 0; r < n_rows; ++r) sums[r * n_sums + 2 + k] += w.x * d[r][0] + w.y * d[r][1];
+        for (int r = 0; r < n_rows; ++r) {
+          double& dot = sums[r * n_sums + 2 + k];
+          dot = w.x * d[r][0] + (w.y * d[r][1] + dot);
+        }
       }
     });
     block_sums.share(sums);
