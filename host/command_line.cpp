@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -41,8 +42,9 @@ std::vector<std::string> names_of(const CLI::App& app, bool options) {
 
 [[noreturn]] void throw_usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* reached = &app;
-  while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
-  const std::string way_out = fmt::format("; see {} --help", reached == &app ? app.get_name() : app.get_name() + " " + reached->get_name());
+  std::string way = app.get_name();
+  while (!reached->get_subcommands().empty()) way += " " + (reached = reached->get_subcommands().front())->get_name();
+  const std::string way_out = fmt::format("; see {} --help", way);
   const auto unknown = [&](std::string_view kind, const std::string& name, const std::vector<std::string>& known) {
     const std::string hint = did_you_mean(name, known);
     return UsageError(fmt::format("unknown {} {}{}", kind, name, hint.empty() ? way_out : hint));
@@ -81,6 +83,15 @@ CLI::Validator number_below(double limit) {
     double x = 0;
     if (CLI::detail::lexical_cast(text, x) && x >= 0 && x < limit) return std::string();
     return fmt::format("{} is not a number with 0 <= x{}", text, std::isinf(limit) ? "" : fmt::format(" < {}", limit));
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator positive_integer() {
+  const auto check = [](std::string& text) {
+    std::int64_t n = 0;
+    if (CLI::detail::lexical_cast(text, n) && n > 0) return std::string();
+    return fmt::format("{} is not an integer from 1 to {}", text, std::numeric_limits<std::int64_t>::max());
   };
   return CLI::Validator(check, "");
 }

@@ -24,6 +24,7 @@ void add_output_options(CLI::App& command, OutputOptions& options);
 
 /// A number x with 0 <= x < limit; NaN is none. For Option::check().
 CLI::Validator number_below(double limit);
+CLI::Validator positive_integer();
 
 /// What every subcommand that opens a model takes: --tau, --max-header, --strict.
 void add_model_options(CLI::App& command, double& relative_tau, CheckpointOptions& checkpoint);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
@@ -20,6 +21,9 @@ namespace {
   const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
   if (failed) throw ResourceError(fmt::format("/proc/self/exe: {}; call deadray-verify directly", failed.message()));
   const auto program = self.parent_path() / "deadray-verify";
+  // Read when the OpenMP library is loaded. Threads that wait spin for microseconds, then sleep: its own choice, to spin for milliseconds,
+  // made a busy machine several times slower, and sleeping at once costs an idle one a tenth.
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw ResourceError(
       fmt::format("{}: {}; '{}' needs it: build it with cmake -B build -DDEADRAY_VERIFY=ON && cmake --build build --target deadray-verify",

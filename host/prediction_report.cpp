@@ -97,6 +97,15 @@ Table table_of(const Prediction& prediction, bool classified) {
   return table;
 }
 
+/// What the columns mean, for a reader who has not met the paper.
+constexpr std::string_view kLegend =
+    "dead: directions of the norm's output without variance, whatever the input: 1/gamma, or where gamma is practically zero those "
+    "coordinates.\n"
+    "constant: what <1/gamma, output> equals for every input. floor: least variance that rounding to the model's dtype leaves along them.\n"
+    "dead parameters: directions in the weights of the maps that read the norm which change no output (each of their outputs gives one, by "
+    "1/gamma;\n"
+    "coordinates that are exactly zero give one each).\n";
+
 std::string plural(std::int64_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
 
 std::string summary_of(const Prediction& p) {
@@ -106,9 +115,10 @@ std::string summary_of(const Prediction& p) {
   if (p.dead_directions == 0)
     text += ", no dead direction predicted";
   else
-    text += fmt::format(", {} of activations and {} of parameters predicted; local learning coefficient lower by {}\n",
-                        plural(p.dead_directions, "dead direction"), p.dead_parameter_directions,
-                        static_cast<double>(p.dead_parameter_directions) / 2);
+    text += fmt::format(", {} of activations", plural(p.dead_directions, "dead direction")) +
+            (p.family.empty() ? " predicted; of parameters: not known for this architecture\n"
+                              : fmt::format(" and {} of parameters predicted; local learning coefficient lower by {}\n",
+                                            p.dead_parameter_directions, static_cast<double>(p.dead_parameter_directions) / 2));
   if (p.dead_directions == 0)
     text += std::all_of(p.sites.begin(), p.sites.end(), is_rms)
                 ? ": an RMSNorm does not subtract the mean, so none of its directions is fixed\n"
@@ -151,7 +161,7 @@ Json to_json(const Prediction& p) {
 std::string to_text(const Prediction& prediction, bool coloured) {
   const bool classified =
       std::any_of(prediction.sites.begin(), prediction.sites.end(), [](const auto& s) { return s.evidence.has_value(); });
-  return table_of(prediction, classified).render(coloured) + "\n" + summary_of(prediction);
+  return table_of(prediction, classified).render(coloured) + "\n" + std::string(kLegend) + summary_of(prediction);
 }
 
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {

@@ -43,7 +43,7 @@ def main() -> None:
     for cells in (HEADINGS, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     print("\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1.")
-    print("absent: none predicted, none found; |cos| is then that of 1/gamma, near 0 as for any direction.")
+    print("absent: none predicted, none found; |cos| is then that of 1/gamma, a control, here as small as for a random direction.")
 
 
 if __name__ == "__main__":

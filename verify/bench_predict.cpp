@@ -50,7 +50,7 @@ int run(const Options& options) {
 void add_bench_predict_command(CLI::App& bench, Command& chosen) {
   auto& command = *bench.add_subcommand("predict", "One warm prediction against copying gamma, and the whole process");
   const auto options = std::make_shared<Options>();
-  command.add_option("--dims", options->dims, "Hidden sizes")->type_name("D,…")->delimiter(',')->check(CLI::PositiveNumber);
+  command.add_option("--dims", options->dims, "Hidden sizes")->type_name("D,…")->delimiter(',')->check(positive_integer());
   command.add_option("--model", options->model, "Also time the whole process on this model")->type_name("MODEL");
   add_output_options(command, options->output);
   command.callback([options, &chosen] { chosen = [options] { return run(*options); }; });

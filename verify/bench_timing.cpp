@@ -110,13 +110,13 @@ int run_timing(const TimingOptions& options) {
 void add_bench_timing_command(CLI::App& bench, Command& chosen) {
   auto options = std::make_shared<TimingOptions>();
   CLI::App& command = *bench.add_subcommand("timing", "Prediction, directional variance, certificate and eigendecomposition side by side");
-  command.add_option("--dims", options->dims, "Hidden sizes")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--dims", options->dims, "Hidden sizes")->delimiter(',')->check(positive_integer())->capture_default_str();
   command.add_option("--methods", options->methods, "Which of predict, directional, certificate, eigh")
       ->delimiter(',')
       ->check(CLI::IsMember({"predict", "directional", "certificate", "eigh"}))
       ->capture_default_str();
   command.add_option("--repetitions", options->repetitions, "Runs of each; the median counts")
-      ->check(CLI::PositiveNumber)
+      ->check(positive_integer())
       ->capture_default_str();
   add_output_options(command, options->output);
   command.callback([options, &chosen] { chosen = [options] { return run_timing(*options); }; });

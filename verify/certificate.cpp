@@ -105,7 +105,7 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   if (shift > result.basis_variance) {
     double squares = 0;
     for (std::int64_t j = 0; j < k; ++j) squares += inverse(leak.select(1, j)).square().sum().item<double>();
-    result.sine_bound = std::min(1.0, std::sqrt(squares));
+    result.sine_bound = std::min(1.0, std::sqrt(squares) + floor * ritz.value);  // and what rounding leaves of Q C P
   } else if (const double separation = result.next - result.next_error - result.basis_variance; k > 0 && separation > 0) {
     result.sine_bound = std::min(1.0, at::linalg_matrix_norm(leak, 2).item<double>() / separation);
   }

@@ -7,6 +7,7 @@
 #include "host/catalogue.h"
 #include "host/command_line.h"
 #include "host/error.h"
+#include "host/model_folder.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
 #include "verify/dump.h"

@@ -27,7 +27,7 @@ std::string cosine(const SiteResult& result, const std::optional<Reading>& readi
   if (!reading->principal_cosines.empty())
     return fmt::format("{:.6f}", *std::min_element(reading->principal_cosines.begin(), reading->principal_cosines.end()));
   if (!reading->abs_cos) return "-";
-  return result.predicted.dimension == 0 && reading->chance_p ? fmt::format("{:.3f} (p = {:.2f})", *reading->abs_cos, *reading->chance_p)
+  return result.predicted.dimension == 0 && reading->chance_p ? fmt::format("{:.3f} (p = {:.2g})", *reading->abs_cos, *reading->chance_p)
                                                               : fmt::format("{:.6f}", *reading->abs_cos);
 }
 
@@ -57,14 +57,20 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
 /// What the columns mean, for a reader who has not met the paper; and what more there is to say of the final norm.
 std::string explanation(const Measurement& measurement) {
   std::string text =
-      "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions (for an RMSNorm 1/gamma, as a control) "
-      "and the bottom\n"
-      "eigenvectors of the measured covariance; 1 is agreement. variance: along the predicted directions, next: the smallest of all "
-      "others. exact: the norm\n"
-      "recomputed in FP64; deployed: the activations as the model's own dtype rounds them.\n";
+      "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions and the bottom eigenvectors of the "
+      "measured\n"
+      "covariance; 1 is agreement. variance: along the predicted directions; next: the smallest of all others. exact: the norm recomputed "
+      "in FP64;\n"
+      "deployed: the activations as the model's own dtype rounds them.\n";
+  const auto nothing_predicted = [](const SiteResult& result) { return result.predicted.dimension == 0; };
+  if (std::any_of(measurement.sites.begin(), measurement.sites.end(), nothing_predicted))
+    text +=
+        "Where none is predicted |cos| is that of 1/gamma, a control that decides nothing (p: a random direction reaches it); `next` "
+        "against the\n"
+        "rounding floor decides.\n";
   for (const SiteResult& result : measurement.sites) {
-    const bool noteworthy =
-        result.site.is_final || result.judgement.verdict == Verdict::refuted || result.judgement.verdict == Verdict::undetermined;
+    const bool noteworthy = measurement.sites.size() == 1 || result.site.is_final || result.judgement.verdict == Verdict::refuted ||
+                            result.judgement.verdict == Verdict::undetermined;
     if (noteworthy) text += fmt::format("{}: {}: {}\n", result.site.name, to_string(result.judgement.verdict), result.judgement.reason);
     if (!result.site.is_final) continue;
     const Reading& reading = result.decisive();
@@ -108,7 +114,10 @@ std::string summary(const Measurement& measurement) {
 
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
   std::string text = fmt::format("{}: {}", header.name, header.family);
-  if (header.parameters > 0) text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
+  if (header.parameters >= 1'000'000)
+    text += fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);
+  else if (header.parameters > 0)
+    text += fmt::format(", {} parameters", header.parameters);
   if (header.source == Source::checkpoint) text += ", trained weights";
   if (header.source == Source::random) text += ", drawn at random";
   text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,

@@ -144,7 +144,7 @@ void add_measuring_options(CLI::App& command, VerifyOptions& options) {
       ->capture_default_str();
   command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")->capture_default_str();
   command.add_option("--device", options.device, "cpu, cuda or cuda:I")->capture_default_str();
-  command.add_option("--threads", options.threads, "Threads (all cores)")->check(CLI::PositiveNumber);
+  command.add_option("--threads", options.threads, "Threads (all cores)")->check(positive_integer());
   add_model_options(command, options.relative_tau, options.checkpoint);
 }
 
@@ -165,16 +165,16 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
                    ->check(CLI::IsMember({"checkpoint", "random"}))
                    ->capture_default_str();
   auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
-  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(CLI::PositiveNumber);
+  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(positive_integer());
   auto* random_tokens =
       command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
-          ->check(CLI::PositiveNumber)
+          ->check(positive_integer())
           ->capture_default_str()
           ->excludes(tokens)
           ->excludes(batch);
   auto* length =
       command.add_option("--sequence-length", options.sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
-          ->check(CLI::PositiveNumber);
+          ->check(positive_integer());
   auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")->capture_default_str();
   auto* dtype = command.add_option("--dtype", options.dtype, "In which the model runs; measurements are FP64 always")
                     ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))

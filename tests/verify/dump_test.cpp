@@ -61,8 +61,8 @@ class DumpTest : public testing::TestWithParam<Case> {
 TEST_P(DumpTest, HoldsWhatTransformersComputesInFloat32) { expect_reference("float32", "reference.safetensors", 1e-5); }
 TEST_P(DumpTest, HoldsWhatTransformersComputesInFloat64) { expect_reference("float64", "reference64.safetensors", GetParam().tolerance64); }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, DumpTest, testing::ValuesIn(cases()), [](const auto& info) {
-  std::string name = info.param.name;
+INSTANTIATE_TEST_SUITE_P(Fixtures, DumpTest, testing::ValuesIn(cases()), [](const auto& instance) {
+  std::string name = instance.param.name;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

@@ -40,8 +40,9 @@ void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
   }
   EXPECT_LT(test::relative_error(recorder.final_output(), test::read_tensor(reference, "final_norm.output")), tolerance);
   ASSERT_EQ(recorder.all_logits().defined(), reference.find("logits") != nullptr);
-  if (recorder.all_logits().defined())
+  if (recorder.all_logits().defined()) {
     EXPECT_LT(test::relative_error(recorder.all_logits(), test::read_tensor(reference, "logits")), tolerance);
+  }
 }
 
 class ExecutorTest : public testing::TestWithParam<Case> {};
@@ -72,11 +73,13 @@ TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
   for (std::size_t node = 0; node < all.residuals.size(); ++node)
     EXPECT_LT(test::relative_error(one.residuals[node], all.residuals[node]), 1e-12) << node;
   EXPECT_LT(test::relative_error(one.final_output(), all.final_output()), 1e-12);
-  if (all.all_logits().defined()) EXPECT_LT(test::relative_error(one.all_logits(), all.all_logits()), 1e-12);
+  if (all.all_logits().defined()) {
+    EXPECT_LT(test::relative_error(one.all_logits(), all.all_logits()), 1e-12);
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorTest, testing::ValuesIn(cases()), [](const auto& info) {
-  std::string name = info.param.name;
+INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorTest, testing::ValuesIn(cases()), [](const auto& instance) {
+  std::string name = instance.param.name;
   for (char& c : name)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   return name;
