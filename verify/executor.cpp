@@ -13,7 +13,9 @@ namespace deadray {
 
 namespace {
 
-std::string mebibytes(double bytes) { return fmt::format("{:.1f} MiB", bytes / (1 << 20)); }
+std::string size_text(double bytes) {
+  return bytes < (1 << 20) ? fmt::format("{:.1f} KiB", bytes / (1 << 10)) : fmt::format("{:.1f} MiB", bytes / (1 << 20));
+}
 
 /// Bytes of one block's weights.
 double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
@@ -81,8 +83,8 @@ void Executor::shrink_tile(std::int64_t sequences) {
     throw ResourceError(
         fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
                     "stream, {}; {} are free; give shorter sequences with --sequence-length",
-                    backend.description(), length, mebibytes(block_bytes(architecture_.block, options_.dtype)),
-                    mebibytes(static_cast<double>(stream_.nbytes())), mebibytes(static_cast<double>(backend.free_bytes()))));
+                    backend.description(), length, size_text(block_bytes(architecture_.block, options_.dtype)),
+                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes()))));
   tile_sequences_ = sequences / 2;
   notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}", backend.description(), sequences * length,
                                tile_sequences_ * length));
@@ -140,10 +142,10 @@ std::unique_ptr<Executor::Block> Executor::load_block(std::int64_t block) const 
   backend.release_unused();
   if (auto loaded = try_load(block)) return loaded;
   throw ResourceError(
-      fmt::format("{}: block {} of {} needs {} for its weights; {} are free beside the residual stream of {}; give fewer tokens, "
-                  "--dtype bfloat16, or --device cpu",
-                  backend.description(), block, architecture_.n_blocks, mebibytes(block_bytes(architecture_.block, options_.dtype)),
-                  mebibytes(static_cast<double>(backend.free_bytes())), mebibytes(static_cast<double>(stream_.nbytes()))));
+      fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
+                  "give fewer tokens, --dtype bfloat16, or --device cpu",
+                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block, options_.dtype)),
+                  size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
 }
 
 at::Tensor Executor::run_tile(const Block& block, const at::Tensor& x) {
