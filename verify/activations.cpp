@@ -123,11 +123,12 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
 
   ProbeOptions probe_options = options.probe;
   probe_options.dtype = output.given() ? output.dtype() : input.dtype();
-  SiteProbe probe(site, load_norm(file, site), probe_options);
+  SiteProbe probe(site, load_norm(file, site), probe_options, *options.backend);
+  const auto placed = [&](const at::Tensor& rows) { return rows.defined() ? rows.to(options.backend->device()) : rows; };
   for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
     throw_if_stopped();
     const std::int64_t count = std::min(kTileRows, n_rows - first);
-    probe.add(input.read(first, count), output.read(first, count));
+    probe.add(placed(input.read(first, count)), placed(output.read(first, count)));
   }
   ActivationsResult result;
   result.measurement.sites.push_back(probe.finish());

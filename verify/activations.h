@@ -14,7 +14,8 @@ namespace deadray {
 struct ActivationsOptions {
   ProbeOptions probe;
   CheckpointOptions checkpoint;
-  std::optional<NormKind> kind;  ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
+  Backend* backend = &cpu_backend();  ///< where it is measured
+  std::optional<NormKind> kind;       ///< absent: the file's metadata ("norm") says, else a 'bias' means LayerNorm
   std::optional<double>
       eps;  ///< absent: the metadata ("eps"), else 1e-5; changes no prediction, since any normaliser leaves the same direction dead
 };

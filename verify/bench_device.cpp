@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 
 #include "host/error.h"
 #include "kernels/random_normal.h"
+#include "verify/device_module.h"
 
 namespace deadray {
 namespace {
@@ -19,19 +18,6 @@ using kernels::ElementType;
 constexpr std::int64_t kPeriod = 4194301;
 constexpr std::size_t kBeyondCache = std::size_t{256} << 20;
 constexpr std::size_t kMaxRotating = 8;
-
-std::string module_path() {
-  if (const char* given = std::getenv("DEADRAY_KERNELS")) return given;
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libdeadray_cuda.so";
-}
-
-const kernels::CudaOperations& load_operations() {
-  try {
-    return kernels::load_cuda_operations(module_path().c_str());
-  } catch (const kernels::CudaError& error) {
-    throw ResourceError(error.what());
-  }
-}
 
 template <class T>
 T narrowed(float value) {
@@ -56,10 +42,7 @@ void fill(const BenchDevice& device, const BenchBuffer& buffer, const std::vecto
 
 }  // namespace
 
-BenchDevice::BenchDevice(int index) : operations_(&load_operations()), index_(index) {
-  const int count = operations_->device_count();
-  if (count == 0) throw ResourceError("no CUDA device: the kernels' speed is measured on one");
-  if (index >= count) throw ResourceError(fmt::format("no CUDA device {}: there are {}, counted from 0", index, count));
+BenchDevice::BenchDevice(int index) : operations_(&operations_of_device(index)), index_(index) {
   try {
     context_ = operations_->create_context(index);
     stream_ = operations_->create_stream();

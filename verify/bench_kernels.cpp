@@ -14,6 +14,7 @@
 
 #include "host/error.h"
 #include "host/table.h"
+#include "verify/device_module.h"
 #include "verify/kernel_timing.h"
 
 namespace deadray {
@@ -45,12 +46,9 @@ struct Ceilings {
   double of(Gemm gemm) const { return gemm == Gemm::dgemm ? dgemm : bf16_gemm; }
 };
 
-/// "cuda" or "cuda:1"
 int device_index(const std::string& text) {
-  std::smatch match;
-  if (!std::regex_match(text, match, std::regex("cuda(?::([0-9]{1,3}))?")))
-    throw UsageError(fmt::format("--device {}: expected cuda or cuda:N; kernels are measured on a CUDA device", text));
-  return match[1].matched ? std::stoi(match[1]) : 0;
+  if (const auto index = cuda_index(text)) return *index;
+  throw UsageError(fmt::format("--device {}: expected cuda or cuda:N; kernels are measured on a CUDA device", text));
 }
 
 std::regex filter_of(const std::string& text) {
@@ -143,10 +141,9 @@ Json device_json(const BenchDevice& device) {
 
 Json versions_json(const BenchDevice& device) {
   const kernels::cuda::LibraryVersions versions = device.operations().library_versions();
-  const auto cuda = [](int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); };
   return {{"deadray", version()},
-          {"cuda_driver", cuda(versions.driver)},
-          {"cuda_runtime", cuda(versions.runtime)},
+          {"cuda_driver", cuda_version_text(versions.driver)},
+          {"cuda_runtime", cuda_version_text(versions.runtime)},
           {"cublas", versions.cublas},
           {"cusolver", versions.cusolver}};
 }

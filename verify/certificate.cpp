@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 
 #include "verify/lanczos.h"
 #include "verify/thresholds.h"
@@ -14,20 +13,6 @@ namespace {
 constexpr double kNextTolerance = 1e-4;     // relative, of the smallest eigenvalue on the complement
 constexpr double kLargestTolerance = 1e-3;  // of the Ritz pair; the value itself is better than its square root suggests
 constexpr int kLargestSteps = 60;
-
-/// Lower Cholesky factor, column-major; empty when the matrix is not numerically positive definite. Overwrites `work`, symmetric and
-/// row-major.
-std::optional<at::Tensor> factor_in_place(const at::Tensor& work) {
-  at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));
-  at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);
-  if (info.item<int>() != 0) return std::nullopt;
-  return lower;
-}
-
-at::Tensor solve(const at::Tensor& lower, const at::Tensor& right) {
-  const at::Tensor half = at::linalg_solve_triangular(lower, right.unsqueeze(1), /*upper=*/false);
-  return at::linalg_solve_triangular(lower.t(), half, /*upper=*/true).squeeze(1);
-}
 
 /// C with the basis deflated: Q C Q + mu P P^T, Q = 1 - P P^T. P becomes invariant with eigenvalue mu, the complement keeps its compression
 /// of C.
@@ -49,15 +34,12 @@ class Deflated {
   at::Tensor c_, left_, right_;
 };
 
-/// Cholesky factor of the deflated matrix less `shift`; empty when that is not numerically positive definite.
-std::optional<at::Tensor> factor(const Deflated& deflated, const at::Tensor& work, double shift) {
-  deflated.assemble(work, shift);
-  return factor_in_place(work);
-}
+/// |X|_2 of a matrix of a few columns; on the host, the only place where libtorch is sure to have its own LAPACK.
+double spectral_norm(const at::Tensor& columns) { return at::linalg_matrix_norm(columns.cpu(), 2).item<double>(); }
 
 }  // namespace
 
-Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps) {
+Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps, Backend& backend) {
   Certificate result;
   const auto d = c.size(0), k = basis.size(1);
   const auto product = [&](const at::Tensor& x) { return c.mv(x); };
@@ -67,8 +49,8 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   const at::Tensor image = c.mm(basis), compression = basis.t().mm(image);
   const at::Tensor leak = image - basis.mm(compression);  // Q C P: what couples the predicted space to its complement
   if (k > 0) {
-    result.basis_residual = at::linalg_matrix_norm(image, 2).item<double>() / result.largest;
-    result.basis_variance = at::linalg_eigvalsh(compression).max().item<double>();
+    result.basis_residual = spectral_norm(image) / result.largest;
+    result.basis_variance = at::linalg_eigvalsh(compression.cpu()).max().item<double>();
   }
   result.factored = k == d;
   if (k == d) return result;  // there is no complement
@@ -81,13 +63,17 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
   const double rounding = static_cast<double>(d + 1) * kRoundoff64 * trace, sigma = target + rounding;
   const Deflated deflated(c, basis, image, compression, mu);
   const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
+  const auto factor_less = [&](double amount) {
+    deflated.assemble(work, amount);
+    return backend.factor(work);
+  };
   double shift = sigma;
-  auto lower = factor(deflated, work, shift);
-  if (!lower) lower = factor(deflated, work, shift = 0.0);
-  result.factored = lower.has_value();
-  if (!lower) return result;
+  auto factor = factor_less(shift);
+  if (!factor) factor = factor_less(shift = 0.0);
+  result.factored = factor != nullptr;
+  if (!factor) return result;
 
-  const auto inverse = [&](const at::Tensor& x) { return solve(*lower, x); };
+  const auto inverse = [&](const at::Tensor& x) { return factor->solve(x); };
   const RitzValue ritz = largest_eigenvalue(inverse, basis, kNextTolerance, max_steps);
   result.steps = ritz.steps;
   result.next = shift + 1 / ritz.value;
@@ -107,14 +93,14 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps)
     for (std::int64_t j = 0; j < k; ++j) squares += inverse(leak.select(1, j)).square().sum().item<double>();
     result.sine_bound = std::min(1.0, std::sqrt(squares) + floor * ritz.value);  // and what rounding leaves of Q C P
   } else if (const double separation = result.next - result.next_error - result.basis_variance; k > 0 && separation > 0) {
-    result.sine_bound = std::min(1.0, at::linalg_matrix_norm(leak, 2).item<double>() / separation);
+    result.sine_bound = std::min(1.0, spectral_norm(leak) / separation);
   }
   return result;
 }
 
-double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count) {
+double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count, Backend& backend) {
   if (!at::isfinite(second_moment).all().item<bool>()) return std::numeric_limits<double>::quiet_NaN();
-  const Certificate c = certify(second_moment, second_moment.narrow(1, 0, 0));
+  const Certificate c = certify(second_moment, second_moment.narrow(1, 0, 0), 100, backend);
   const double floor = rounding_floor(second_moment.size(0), c.largest);
   return c.factored && c.next > floor ? std::sqrt(static_cast<double>(count) * c.next) : 0.0;
 }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "verify/backend.h"
+
 namespace deadray {
 
 /// Proof that span(P) is the bottom eigenspace of C at d^3/3 flops instead of about 9 d^3.
@@ -20,12 +22,13 @@ struct Certificate {
   bool factored = false;    ///< Cholesky of C + mu P P^T succeeded; false: C has further null directions and `next` is 0
 };
 
-/// @param c [d, d] FP64, finite   @param basis [d, k] orthonormal columns; k = 0: the smallest eigenvalue of C itself
+/// @param c [d, d] FP64, finite, on the backend's device   @param basis [d, k] orthonormal columns there; k = 0: the smallest eigenvalue of
+/// C itself
 /// Stops when `next` is known to 1e-4 relative, at the latest after `max_steps`. Start vector seeded: same input, same output.
-Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps = 100);
+Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps = 100, Backend& backend = cpu_backend());
 
 /// sqrt of the smallest eigenvalue of X^T X given as second moments times count; 0 where it is below rounding, NaN where
 /// the moments are not finite.
-double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count);
+double smallest_singular_value(const at::Tensor& second_moment, std::int64_t count, Backend& backend = cpu_backend());
 
 }  // namespace deadray

@@ -9,7 +9,6 @@
 
 #include "host/statistics.h"
 #include "verify/certificate.h"
-#include "verify/eigh.h"
 #include "verify/tensors.h"
 
 namespace deadray {
@@ -18,7 +17,7 @@ namespace {
 constexpr std::array kDepths = {1e-4, 1e-6, 1e-8, 1e-10};  // of tr C/d
 
 std::vector<double> to_vector(const at::Tensor& values) {
-  const at::Tensor flat = values.contiguous();
+  const at::Tensor flat = values.cpu().contiguous();
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
 
@@ -33,12 +32,12 @@ double gap_above(double next, double bottom, double floor) {
 double residual_of(const at::Tensor& c, const at::Tensor& basis, const at::Tensor& direction, double largest) {
   const at::Tensor columns = basis.size(1) > 0 ? basis : direction;
   if (!columns.defined() || !(largest > 0)) return 0.0;
-  return at::linalg_matrix_norm(c.mm(columns), 2).item<double>() / largest;
+  return at::linalg_matrix_norm(c.mm(columns).cpu(), 2).item<double>() / largest;
 }
 
-void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Backend& backend, Reading& reading) {
   const at::Tensor& c = measured.covariance;
-  const Eigendecomposition e = eigh(c);
+  const Eigendecomposition e = backend.eigh(c);
   const auto values = to_vector(e.values);
   const std::size_t d = values.size(), k = static_cast<std::size_t>(basis.size(1));
   const double mean = c.diagonal().mean().item<double>(), largest = values[d - 1];
@@ -51,13 +50,14 @@ void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tens
   for (const double depth : kDepths) reading.below.push_back(count_below(depth * mean));
   reading.gap = gap_above(reading.eigenvalues.next, k > 0 ? values[k - 1] : 0.0, floor);
   reading.residual = residual_of(c, basis, direction, largest);
-  if (k > 0) reading.principal_cosines = to_vector(at::linalg_svdvals(basis.t().mm(e.vectors.narrow(1, 0, basis.size(1)))).clamp_max(1.0));
+  if (k > 0)
+    reading.principal_cosines = to_vector(at::linalg_svdvals(basis.t().mm(e.vectors.narrow(1, 0, basis.size(1))).cpu()).clamp_max(1.0));
   if (direction.defined()) reading.abs_cos = std::min(1.0, std::abs(direction.squeeze(1).dot(e.vectors.select(1, 0)).item<double>()));
 }
 
-void read_certificate(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Reading& reading) {
+void read_certificate(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Backend& backend, Reading& reading) {
   const at::Tensor& c = measured.covariance;
-  const Certificate proof = certify(c, basis);
+  const Certificate proof = certify(c, basis, 100, backend);
   const auto k = basis.size(1);
   const double mean = c.diagonal().mean().item<double>(), floor = rounding_floor(measured.hidden_size, proof.largest, measured.roundoff);
   reading.driver = fmt::format("Cholesky and {} Lanczos steps", proof.steps);
@@ -114,10 +114,11 @@ at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
   return basis;
 }
 
-Reading read(Method method, const DeadSubspace& predicted, const Measured& measured) {
+Reading read(Method method, const DeadSubspace& predicted, const Measured& measured, Backend& backend) {
   const at::Tensor& c = measured.covariance;
-  const at::Tensor basis = basis_of(predicted, measured.hidden_size);
-  const at::Tensor direction = predicted.inverse.empty() ? at::Tensor{} : to_tensor(predicted.direction()).unsqueeze(1);
+  const at::Tensor basis = basis_of(predicted, measured.hidden_size).to(backend.device());
+  const at::Tensor direction =
+      predicted.inverse.empty() ? at::Tensor{} : to_tensor(predicted.direction()).unsqueeze(1).to(backend.device());
 
   Reading reading;
   reading.tokens = measured.tokens;
@@ -132,9 +133,9 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   } else if (method == Method::directional) {
     read_directional(measured, reading);
   } else if (method == Method::certificate) {
-    read_certificate(measured, basis, direction, reading);
+    read_certificate(measured, basis, direction, backend, reading);
   } else {
-    read_eigh(measured, basis, direction, reading);
+    read_eigh(measured, basis, direction, backend, reading);
   }
   if (reading.abs_cos) reading.chance_p = chance_p_value(*reading.abs_cos, measured.hidden_size);
   return reading;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host/predictor.h"
+#include "verify/backend.h"
 #include "verify/thresholds.h"
 
 namespace deadray {
@@ -45,7 +46,7 @@ struct Reading {
 /// What the measurements of one site's output gave, before any method is applied.
 struct Measured {
   std::int64_t tokens = 0, hidden_size = 0;
-  at::Tensor covariance{};        ///< [d, d] FP64; undefined for Method::directional
+  at::Tensor covariance{};        ///< [d, d] FP64, on the backend's device; undefined for Method::directional
   at::Tensor basis_variance{};    ///< [max(1, k)] variances along the basis, or along v* when k = 0, rows projected first; undefined when
                                   ///< neither exists
   at::Tensor random_variances{};  ///< [K] along seeded random unit directions; may be undefined
@@ -53,6 +54,6 @@ struct Measured {
 };
 
 /// Applies one method to one reading. Never throws for odd data: zero covariance, N <= d and the like end in the verdict.
-Reading read(Method method, const DeadSubspace& predicted, const Measured& measured);
+Reading read(Method method, const DeadSubspace& predicted, const Measured& measured, Backend& backend = cpu_backend());
 
 }  // namespace deadray

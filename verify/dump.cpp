@@ -18,7 +18,7 @@ Dump::Dump(const std::filesystem::path& file, const Architecture& architecture, 
 }
 
 void Dump::append(const at::Tensor& values) {
-  const at::Tensor dense = values.contiguous();
+  const at::Tensor dense = values.cpu().contiguous();
   writer_->append(std::span(static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()));
 }
 

@@ -20,7 +20,9 @@ class Dump {
   Dump(const std::filesystem::path& file, const Architecture& architecture, std::int64_t tokens, at::ScalarType dtype, bool logits);
   void residual(const at::Tensor& x) { append(x); }
   void logits(const at::Tensor& tile) { append(tile); }
-  void final_norm(const at::Tensor& tile) { final_tiles_.push_back(tile.clone()); }
+  void final_norm(const at::Tensor& tile) {
+    final_tiles_.push_back(tile.to(at::kCPU, tile.scalar_type(), /*non_blocking=*/false, /*copy=*/true));
+  }
   void finish();
 
  private:

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/architecture.h"
 #include "verify/calibration.h"
@@ -22,6 +24,9 @@ class Observer {
   virtual void residual(std::int64_t /*node*/, const at::Tensor& /*x*/) {}
   /// Whether norm() is to be called for this site, by its name as in norm_sites().
   virtual bool wants(const std::string& /*site*/) { return false; }
+  /// The same tile will come to norm(), unless memory runs out meanwhile: then smaller ones will. Nothing may be counted here; whatever
+  /// norm() needs is to be taken.
+  virtual void prepare(const std::string& /*site*/, const at::Tensor& /*input*/, const at::Tensor& /*output*/) {}
   /// One tile of a norm: input and output [n, d] in the model's dtype. The tiles of a site arrive in order and are not kept.
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/, const at::Tensor& /*output*/) {}
   /// All tokens have passed this site: nothing more will come for it.
@@ -38,20 +43,37 @@ struct ExecutorOptions {
   bool logits = false;
 };
 
-/// Runs a transformer layer by layer: all tokens pass block l before block l+1 is loaded. So one block of weights and the residual stream
-/// [N, d] are all that is in memory, whatever the model's depth.
+/// Runs a transformer layer by layer on its weights' backend: all tokens pass block l before block l+1. So one block of weights, on a
+/// device the next one too, and the residual stream [N, d] are all that is in memory, whatever the model's depth. Where the device's memory
+/// is too short for a tile, smaller ones follow.
 class Executor {
  public:
   Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options);
+  /// @throws ResourceError with the sizes when a block, or a tile of one sequence, does not fit the device
   void run(const Calibration& calibration, Observer& observer);
-  double load_seconds() const noexcept { return load_seconds_; }  ///< of the last run: reading or drawing weights
+  double load_seconds() const noexcept { return load_seconds_; }             ///< of the last run: waiting for weights
+  const std::vector<std::string>& notes() const noexcept { return notes_; }  ///< what the user should know of the last run
 
  private:
-  using Tile = std::function<void(at::Tensor)>;
-  void for_each_tile(const Tile& body);
+  struct Block {
+    Norm attention_norm, mlp_norm;
+    Attention attention;
+    Mlp mlp;
+  };
+  struct PendingNorm {
+    const std::string* site;
+    at::Tensor input, output;
+  };
+  /// A tile of the stream to what replaces it; undefined: nothing does. It may ask for memory, but count nothing.
+  using Step = std::function<at::Tensor(const at::Tensor&)>;
+  void for_each_tile(const Step& step);
+  void shrink_tile(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
   void embed(const at::Tensor& ids);
-  void run_block(std::int64_t block);
+  std::unique_ptr<Block> try_load(std::int64_t block) const;
+  std::unique_ptr<Block> load_block(std::int64_t block) const;
+  at::Tensor run_tile(const Block& block, const at::Tensor& x);
+  void run_blocks();
   void finish();
   void report_residual(std::int64_t node);
 
@@ -59,9 +81,13 @@ class Executor {
   const Weights& weights_;
   ExecutorOptions options_;
   Observer* observer_ = nullptr;
-  at::Tensor stream_;  // [sequences, length, d]
+  at::Tensor stream_;                // [sequences, length, d]
+  std::int64_t tile_sequences_ = 1;  // whole ones that pass at once
+  std::vector<PendingNorm> pending_norms_;
+  at::Tensor pending_logits_;
   std::optional<RotaryTable> rotary_;
   double load_seconds_ = 0.0;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace deadray

@@ -29,16 +29,16 @@ RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>&
   const auto d = basis.size(0);
   const int limit = static_cast<int>(std::min<std::int64_t>(max_steps, d - basis.size(1)));
   const auto options = at::TensorOptions().dtype(at::kDouble);
-  const at::Tensor krylov = at::empty({limit, d}, options), tridiagonal = at::zeros({limit, limit}, options), out = basis.t();
+  const at::Tensor krylov = at::empty({limit, d}, basis.options()), tridiagonal = at::zeros({limit, limit}, options), out = basis.t();
 
-  at::Tensor w = at::randn({d}, at::make_generator<at::CPUGeneratorImpl>(kSeed), options);
+  at::Tensor w = at::randn({d}, at::make_generator<at::CPUGeneratorImpl>(kSeed), options).to(basis.device());
   orthogonalise(w, out);
   double beta = w.norm().item<double>();
   RitzValue ritz;
   for (int step = 0; step < limit; ++step) {
     krylov[step].copy_(w / beta);
     w = apply(krylov[step]);
-    tridiagonal[step][step] = krylov[step].dot(w);
+    tridiagonal[step][step] = krylov[step].dot(w).item<double>();
     orthogonalise(w, out);
     orthogonalise(w, krylov.narrow(0, 0, step + 1));
     beta = w.norm().item<double>();

@@ -9,6 +9,7 @@
 #include "host/command_line.h"
 #include "host/commands.h"
 #include "host/error.h"
+#include "kernels/cuda_error.h"
 #include "verify/bench_kernels.h"
 #include "verify/bench_predict.h"
 #include "verify/bench_timing.h"
@@ -28,6 +29,20 @@ namespace {
     throw ResourceError(fmt::format("not enough memory{}; give fewer tokens, or one norm with --site NAME", bytes));
   }
   throw std::runtime_error(what);
+}
+
+/// A device's failures by what the user can do about them.
+[[noreturn]] void rethrow(const kernels::CudaError& error) {
+  switch (error.kind()) {
+    case kernels::CudaError::Kind::no_device:
+      throw ResourceError(fmt::format("{}; give another --device", error.what()));
+    case kernels::CudaError::Kind::out_of_memory:
+      throw ResourceError(
+          fmt::format("not enough memory on the device: {}; give fewer tokens, one norm with --site NAME, or --device cpu", error.what()));
+    case kernels::CudaError::Kind::other:
+      break;
+  }
+  throw InternalError(error.what());
 }
 
 int run(int argc, char** argv) {
@@ -52,6 +67,8 @@ int main(int argc, char** argv) {
     try {
       return deadray::run(argc, argv);
     } catch (const c10::Error& error) {
+      deadray::rethrow(error);
+    } catch (const deadray::kernels::CudaError& error) {
       deadray::rethrow(error);
     }
   });

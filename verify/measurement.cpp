@@ -34,10 +34,10 @@ std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const Mo
   model->seed = options.seed;
   if (options.random) {
     model->source = Source::random;
-    model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed);
+    model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
   } else {
     model->checkpoint.emplace(Checkpoint::open(path, options.checkpoint));
-    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint);
+    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint, *options.backend);
   }
   model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
   return model;
@@ -53,7 +53,7 @@ class Measuring final : public Observer {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
-    if (options.residual) residual_.emplace();
+    if (options.residual) residual_.emplace(model.weights->backend());
     if (!options.dump.empty())
       dump_.emplace(options.dump, model.architecture, calibration.tokens(), scalar_type(options.probe.dtype), options.dump_logits);
   }
@@ -65,6 +65,10 @@ class Measuring final : public Observer {
     if (dump_) dump_->residual(x);
     if (residual_) residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output : ResidualStream::Node::stream);
     seconds_.moments += watch.seconds();
+  }
+
+  void prepare(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
+    if (const auto site = chosen_.find(name); site != chosen_.end()) probe_of(site->second).reserve(input, output);
   }
 
   void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
@@ -106,7 +110,7 @@ class Measuring final : public Observer {
     const Stopwatch watch;
     NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
     seconds_.load += watch.seconds();
-    return probes_.try_emplace(site.name, site, std::move(norm), options_.probe).first->second;
+    return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
   }
   bool is_norm_output(std::int64_t node) const {
     return model_.architecture.block.wiring == Wiring::post || (node == 0 && model_.architecture.embedding_norm.has_value());
@@ -137,6 +141,7 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   Executor executor(model.architecture, *model.weights, executor_options);
   executor.run(calibration, measuring);
   Measurement measurement = measuring.take();
+  measurement.notes = executor.notes();
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

@@ -18,7 +18,7 @@
 
 namespace deadray {
 
-/// Where the time of a measurement went, in seconds; `forward` is what the others leave of the total.
+/// Where the time of a measurement went, in seconds; `load` is the wait for weights, `forward` is what the others leave of the total.
 struct Seconds {
   double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
 };
@@ -42,6 +42,7 @@ struct ModelOptions {
   bool random = false;  ///< draw the weights instead of reading them; config.json is enough then
   std::uint64_t seed = 0;
   CheckpointOptions checkpoint;
+  Backend* backend = &cpu_backend();  ///< where the model is to run and be measured; outlives the model
 };
 
 /// @throws MalformedError, UnsupportedError as the readers do
@@ -60,9 +61,10 @@ struct Measurement {
   std::vector<SiteResult> sites;  ///< in order of evaluation
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
+  std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
 };
 
-/// Runs the model once over the tokens and measures the chosen norms as they pass.
+/// Runs the model once over the tokens, on the backend of its weights, and measures the chosen norms as they pass.
 /// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
 ///         Stopped after a stop signal, once catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "host/error.h"
 #include "host/stopwatch.h"
 #include "kernels/random_normal.h"
-#include "verify/norm_rows.h"
 #include "verify/schur.h"
 #include "verify/tensors.h"
 
@@ -34,7 +35,8 @@ const Reading& SiteResult::decisive() const {
   return exact ? *exact : *deployed;
 }
 
-SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options) : options_(options), norm_(std::move(norm)) {
+SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options, Backend& backend)
+    : options_(options), norm_(std::move(norm)), backend_(&backend) {
   const c10::InferenceMode no_derivatives;
   const std::int64_t d = site.hidden_size;
   result_.site = std::move(site);
@@ -49,66 +51,66 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
     directions_ = at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
 }
 
-SiteProbe::Channel SiteProbe::make_channel(const at::Tensor& shift, double roundoff) const {
-  Channel channel{std::nullopt, DirectionalMoments(directions_, shift), roundoff};
-  if (options_.method != Method::directional) channel.moments.emplace(result_.site.hidden_size, shift);
-  return channel;
-}
-
-void SiteProbe::Channel::add(const at::Tensor& rows) {
-  if (moments) moments->add(rows);
-  directions.add(rows);
+void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
+  const std::int64_t d = result_.site.hidden_size;
+  const auto ready = [&](std::unique_ptr<Channel>& channel, const at::Tensor& rows, ChannelSpec spec) {
+    if (!channel) channel = backend_->make_channel(std::move(spec));
+    channel->reserve(rows);
+  };
+  const at::Tensor zero = at::zeros({d}, fp64());
+  if (input.defined()) {
+    ready(exact_, input, {d, RecomputedNorm{result_.site, norm_}, zero, directions_, forms_covariance()});
+    if (forms_covariance()) ready(input_, input, {.hidden_size = d});
+  }
+  if (output.defined())
+    ready(deployed_, output, {d, std::nullopt, norm_.beta.empty() ? zero : to_tensor(norm_.beta), directions_, forms_covariance()});
 }
 
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
+  backend_->synchronize();  // so that the forward pass is not counted as ours
   const Stopwatch watch;
-  const std::int64_t d = result_.site.hidden_size;
-  const at::Tensor zero = at::zeros({d}, fp64());
+  reserve(input, output);
   if (input.defined()) {
-    if (!exact_) exact_.emplace(make_channel(zero, unit_roundoff(DType::f64)));
-    exact_->add(recompute_norm(result_.site, norm_, input));
-    if (options_.method != Method::directional) {
-      if (!input_) input_.emplace(d);
-      input_->add(input);
-    }
+    exact_->add(input);
+    if (input_) input_->add(input);
   }
-  if (output.defined()) {
-    if (!deployed_) deployed_.emplace(make_channel(norm_.beta.empty() ? zero : to_tensor(norm_.beta), unit_roundoff(options_.dtype)));
-    deployed_->add(output);
-  }
+  if (output.defined()) deployed_->add(output);
+  backend_->synchronize();
   result_.moments_seconds += watch.seconds();
 }
 
-Reading SiteProbe::read_channel(const Channel& channel) const {
+Reading SiteProbe::read_moments(const RowMoments& moments, double roundoff) const {
   Measured measured;
-  measured.tokens = channel.directions.count();
+  measured.tokens = moments.count;
   measured.hidden_size = result_.site.hidden_size;
-  measured.roundoff = channel.roundoff;
-  const at::Tensor variances = channel.directions.variance();
-  if (n_predicted_ > 0) measured.basis_variance = variances.narrow(0, 0, n_predicted_);
-  if (const std::int64_t n_random = variances.size(0) - n_predicted_; n_random > 0)
-    measured.random_variances = variances.narrow(0, n_predicted_, n_random);
-  if (channel.moments) measured.covariance = channel.moments->covariance();
-  return read(options_.method, result_.predicted, measured);
+  measured.roundoff = roundoff;
+  if (n_predicted_ > 0) measured.basis_variance = moments.variance.narrow(0, 0, n_predicted_);
+  if (const std::int64_t n_random = moments.variance.size(0) - n_predicted_; n_random > 0)
+    measured.random_variances = moments.variance.narrow(0, n_predicted_, n_random);
+  measured.covariance = moments.covariance;
+  return read(options_.method, result_.predicted, measured, *backend_);
 }
 
 SiteResult SiteProbe::finish() {
   const Stopwatch watch;
   const std::int64_t d = result_.site.hidden_size;
-  if (exact_) result_.exact = read_channel(*exact_);
-  if (deployed_) result_.deployed = read_channel(*deployed_);
+  const auto take = [](std::unique_ptr<Channel>& channel) { return std::exchange(channel, nullptr)->finish(); };
+  RowMoments exact;
+  if (exact_) {
+    exact = take(exact_);
+    result_.exact = read_moments(exact, unit_roundoff(DType::f64));
+  }
+  if (deployed_) result_.deployed = read_moments(take(deployed_), unit_roundoff(options_.dtype));
   const Reading& decisive = result_.decisive();
   result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive);
   result_.schur_null = schur_null(d, decisive.tokens);
   if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {
-    const at::Tensor v = to_tensor(result_.predicted.direction());
-    result_.schur_input = schur_ratio(input_->covariance(), v);
-    result_.schur_output = schur_ratio(exact_->moments->covariance(), v);
+    const at::Tensor v = to_tensor(result_.predicted.direction()).to(backend_->device());
+    result_.schur_input = schur_ratio(take(input_).covariance, v, *backend_);
+    result_.schur_output = schur_ratio(exact.covariance, v, *backend_);
   }
-  result_.spectrum_seconds = watch.seconds();
-  exact_.reset();
-  deployed_.reset();
   input_.reset();
+  result_.spectrum_seconds = watch.seconds();
   return std::move(result_);
 }
 

@@ -3,12 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "host/norm_site.h"
 #include "host/predictor.h"
+#include "verify/backend.h"
 #include "verify/comparison.h"
-#include "verify/moments.h"
 #include "verify/verdict.h"
 
 namespace deadray {
@@ -39,28 +40,24 @@ struct SiteResult {
 /// (exact), the output as the model made it (deployed), and the input (for the Schur ratio).
 class SiteProbe {
  public:
-  SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options);
-  /// @param input, output [n, d] in any float dtype; an undefined tensor leaves its reading out
+  SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options, Backend& backend = cpu_backend());
+  /// Takes the memory that add() of the same tile needs: then the tile counts whole or not at all.
+  void reserve(const at::Tensor& input, const at::Tensor& output);
+  /// @param input, output [n, d] in any float dtype, on the backend's device; an undefined tensor leaves its reading out
   void add(const at::Tensor& input, const at::Tensor& output);
   SiteResult finish();
 
  private:
-  struct Channel {
-    std::optional<CentredMoments> moments;  // absent for Method::directional, which promises no covariance
-    DirectionalMoments directions;
-    double roundoff;
-    void add(const at::Tensor& rows);
-  };
-  Channel make_channel(const at::Tensor& shift, double roundoff) const;
-  Reading read_channel(const Channel& channel) const;
+  bool forms_covariance() const { return options_.method != Method::directional; }  // which promises none
+  Reading read_moments(const RowMoments& moments, double roundoff) const;
 
   ProbeOptions options_;
   NormParameters norm_;
+  Backend* backend_;
   SiteResult result_;
   at::Tensor directions_;         // [predicted + random, d] unit rows
   std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
-  std::optional<Channel> exact_, deployed_;
-  std::optional<CentredMoments> input_;
+  std::unique_ptr<Channel> exact_, deployed_, input_;
 };
 
 }  // namespace deadray

@@ -72,11 +72,16 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 }  // namespace
 
-nlohmann::ordered_json environment_json() {
-  return {{"version", version()}, {"device", "cpu"}, {"threads", at::get_num_threads()}, {"libtorch", TORCH_VERSION}, {"cuda", nullptr}};
+nlohmann::ordered_json environment_json(const Backend& backend) {
+  const auto cuda = backend.cuda_version();
+  return {{"version", version()},
+          {"device", backend.description()},
+          {"threads", at::get_num_threads()},
+          {"libtorch", TORCH_VERSION},
+          {"cuda", cuda ? Json(*cuda) : Json(nullptr)}};
 }
 
-nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement) {
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend) {
   Json sites = Json::array();
   for (const SiteResult& result : measurement.sites) sites.push_back(site_json(result));
   const Seconds& seconds = measurement.seconds;
@@ -99,7 +104,7 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
             {"moments", seconds.moments},
             {"spectrum", seconds.spectrum},
             {"total", seconds.total}}},
-          {"environment", environment_json()}};
+          {"environment", environment_json(backend)}};
 }
 
 }  // namespace deadray

@@ -22,9 +22,9 @@ struct RecordHeader {
 
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.
-nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement);
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend = cpu_backend());
 
-/// Version, device, threads, libtorch: what can change the figures' last digits.
-nlohmann::ordered_json environment_json();
+/// Version, device, threads, libtorch, CUDA: what can change the figures' last digits.
+nlohmann::ordered_json environment_json(const Backend& backend = cpu_backend());
 
 }  // namespace deadray

@@ -7,7 +7,6 @@
 
 #include "host/error.h"
 #include "verify/certificate.h"
-#include "verify/moments.h"
 
 namespace deadray {
 
@@ -22,10 +21,11 @@ void ResidualStream::add(const at::Tensor& x, Node node) {
 
   double centred = 0, uncentred = 0;
   if (tokens_ > hidden_size_) {
-    CentredMoments moments(hidden_size_);
-    moments.add(x);
-    centred = smallest_singular_value(moments.covariance(), tokens_);
-    uncentred = smallest_singular_value(moments.second_moment(), tokens_);
+    const auto channel = backend_->make_channel({.hidden_size = hidden_size_});
+    channel->add(x);
+    const RowMoments moments = channel->finish();
+    centred = smallest_singular_value(moments.covariance, tokens_, *backend_);
+    uncentred = smallest_singular_value(second_moment(moments), tokens_, *backend_);
   }
   spectrum_.centred.push_back(centred);
   spectrum_.uncentred.push_back(uncentred);

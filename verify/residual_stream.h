@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "verify/backend.h"
+
 namespace deadray {
 
 /// Smallest singular values of the residual stream X_l [N, d], one entry a node: X_0 after the embeddings, X_L the final norm's input.
@@ -22,14 +24,17 @@ struct ResidualSpectrum {
 /// Collects the nodes of one forward pass in order; holds two numbers a node, never the stream.
 class ResidualStream {
  public:
+  explicit ResidualStream(Backend& backend = cpu_backend()) : backend_(&backend) {}
   enum class Node { stream, layernorm_output };
 
-  /// @param x  [N, d], any float dtype; N and d the same at every node. FP64 Gram in row tiles, then d^3/3 flops twice.
+  /// @param x  [N, d], any float dtype, on the backend's device; N and d the same at every node. FP64 Gram in row tiles, then d^3/3 flops
+  /// twice.
   void add(const at::Tensor& x, Node node = Node::stream);
   /// X_0 is the first node that is not excluded.
   ResidualSpectrum finish() const;
 
  private:
+  Backend* backend_;
   std::int64_t tokens_ = 0, hidden_size_ = 0;
   ResidualSpectrum spectrum_;
 };

@@ -16,6 +16,8 @@
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
+#include "verify/cuda_backend.h"
+#include "verify/device_module.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
 #include "verify/narrative.h"
@@ -90,17 +92,18 @@ int exit_code_for(const Measurement& measurement) {
   return static_cast<int>(ExitCode::done);
 }
 
-int deliver(const RecordHeader& header, const Measurement& measurement, const OutputOptions& options, JsonOutput& json) {
-  json.write(verify_record(header, measurement));
+int deliver(RecordHeader header, const Measurement& measurement, const Backend& backend, const OutputOptions& options, JsonOutput& json) {
+  header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
+  json.write(verify_record(header, measurement, backend));
   if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
   if (!options.quiet)
     for (const std::string& note : header.notes) write_message("note: " + note);
   return exit_code_for(measurement);
 }
 
-int verify_model(const VerifyOptions& options, JsonOutput& json) {
+int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
-  const auto model = prepare_model(options.model, {options.init == "random", options.seed, options.checkpoint});
+  const auto model = prepare_model(options.model, {options.init == "random", options.seed, options.checkpoint, &backend});
   const Calibration calibration = calibration_for(*model, options);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
@@ -112,27 +115,40 @@ int verify_model(const VerifyOptions& options, JsonOutput& json) {
   measurement_options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   const Measurement measurement = measure(*model, calibration, measurement_options);
   progress.clear();
-  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, options.output, json);
+  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, backend, options.output, json);
 }
 
-int verify_activation_file(const VerifyOptions& options, JsonOutput& json) {
+int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
   ActivationsOptions activations;
   activations.probe = probe_options(options);
   activations.checkpoint = options.checkpoint;
+  activations.backend = &backend;
   if (!options.norm.empty()) activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
-  return deliver(result.header, result.measurement, options.output, json);
+  return deliver(result.header, result.measurement, backend, options.output, json);
+}
+
+/// Null for the CPU.
+std::unique_ptr<Backend> device_backend(const std::string& name) {
+  if (name == "cpu") return nullptr;
+  const auto index = cuda_index(name);
+  if (!index) throw UsageError(fmt::format("--device {}: expected cpu, cuda or cuda:N", name));
+  try {
+    return make_cuda_backend(*index);
+  } catch (const ResourceError& error) {
+    throw ResourceError(fmt::format("--device {}: {}; or give --device cpu", name, error.what()));
+  }
 }
 
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
-  if (options.device != "cpu")
-    throw ResourceError(fmt::format("--device {}: this build measures on the CPU only; give --device cpu", options.device));
+  JsonOutput json(options.output.json);
+  const std::unique_ptr<Backend> device = device_backend(options.device);
+  Backend& backend = device ? *device : cpu_backend();
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   if (options.threads > 0) at::set_num_threads(options.threads);
-  JsonOutput json(options.output.json);
-  return options.activations.empty() ? verify_model(options, json) : verify_activation_file(options, json);
+  return options.activations.empty() ? verify_model(options, backend, json) : verify_activation_file(options, backend, json);
 }
 
 /// What holds for a model and for a file of activations.

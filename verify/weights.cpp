@@ -1,6 +1,5 @@
 #include "verify/weights.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -15,13 +14,13 @@
 namespace deadray {
 
 at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const {
-  at::Tensor out = at::empty(spec.shape, dtype);
+  at::Tensor out = empty(spec.shape, dtype);
   read(spec, block, out);
   return out;
 }
 
-CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint)
-    : Weights(checkpoint_prefix(architecture, checkpoint)), architecture_(architecture), checkpoint_(checkpoint) {}
+CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)
+    : Weights(checkpoint_prefix(architecture, checkpoint), backend), architecture_(architecture), checkpoint_(checkpoint) {}
 
 const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
   const TensorInfo& tensor = checkpoint_.at(stored_name(architecture_, checkpoint_, name(spec.name, block)));
@@ -36,17 +35,18 @@ bool CheckpointWeights::has_head() const { return deadray::has_head(architecture
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
   const TensorInfo& tensor = find(spec, block);
-  const auto stored = scalar_type(tensor.dtype);
-  if (stored == out.scalar_type()) return checkpoint_.read(tensor, out.data_ptr());
-  // Another dtype: through a buffer of 4 Mi elements, so that loading never takes twice the memory.
-  constexpr std::int64_t kChunk = std::int64_t{1} << 22;
-  const at::Tensor flat = out.view({-1});
-  at::Tensor buffer = at::empty({std::min(kChunk, flat.numel())}, stored);
-  for (std::int64_t first = 0; first < flat.numel(); first += kChunk) {
-    const std::int64_t count = std::min(kChunk, flat.numel() - first);
-    checkpoint_.read(tensor, first, count, buffer.data_ptr());
-    flat.narrow(0, first, count).copy_(buffer.narrow(0, 0, count));
-  }
+  const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
+  backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+    if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
+    // Another dtype: through a buffer of 4 Mi elements, so that loading never takes twice the memory.
+    constexpr std::int64_t kChunk = std::int64_t{1} << 22;
+    const at::Tensor place = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
+    for (std::int64_t done = 0; done < count; done += kChunk) {
+      const std::int64_t n = std::min(kChunk, count - done);
+      checkpoint_.read(tensor, first + done, n, buffer.data_ptr());
+      place.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
+    }
+  });
 }
 
 void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
@@ -66,13 +66,8 @@ void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_
     out.fill_(spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
     return;
   }
-  const at::Tensor drawn = out.scalar_type() == at::kFloat ? out : at::empty(out.sizes(), at::kFloat);
-  auto* values = drawn.data_ptr<float>();
-  const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
-  const auto deviation = static_cast<float>(spec.init.deviation);
-  at::parallel_for(0, drawn.numel(), std::int64_t{1} << 16, [&](std::int64_t begin, std::int64_t end) {
-    kernels::random_normal(seed_, stream, first + begin, end - begin, deviation, values + begin);
-  });
+  const at::Tensor drawn = out.scalar_type() == at::kFloat ? out : empty(out.sizes(), at::kFloat);
+  backend_->random_normal(seed_, kernels::stream_of(name(spec.name, block)), first, static_cast<float>(spec.init.deviation), drawn);
   if (!drawn.is_same(out)) out.copy_(drawn);
 }
 
@@ -102,7 +97,7 @@ Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t 
     }
     auto shape = parts[0].shape;
     shape[0] = spec.outputs;
-    at::Tensor all = at::empty(shape, dtype);
+    at::Tensor all = weights.empty(shape, dtype);
     std::int64_t row = 0;
     for (const TensorSpec& part : parts) {  // straight into place: no second copy in memory
       weights.read(part, block, all.narrow(0, row, part.shape[0]));

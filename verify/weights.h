@@ -7,32 +7,39 @@
 
 #include "host/architecture.h"
 #include "host/checkpoint.h"
+#include "verify/backend.h"
 
 namespace deadray {
 
-/// Where a model's tensors come from, one at a time, so that no more than a block need be in memory.
+/// Where a model's tensors come from, one at a time, so that no more than a block need be in memory; and where they go, the backend on
+/// which the model runs.
 class Weights {
  public:
   virtual ~Weights() = default;
   /// Name of a tensor or stem in this source, as norm_sites() gives it.
   std::string name(const std::string& spec_name, std::int64_t block = -1) const { return full_name(spec_name, prefix_, block); }
-  /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous).
+  /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous; on the backend's device).
   /// @throws MalformedError when the checkpoint lacks it or gives another shape, UnsupportedError when it is quantised
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
-  /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d]; reads no others.
+  /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d] on the backend's device; reads no others.
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
   virtual bool has_head() const = 0;  ///< whether logits can be computed
 
+  Backend& backend() const noexcept { return *backend_; }
+  at::Tensor empty(at::IntArrayRef shape, at::ScalarType dtype) const {
+    return at::empty(shape, at::device(backend_->device()).dtype(dtype));
+  }
   at::Tensor load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const;
 
  protected:
-  explicit Weights(std::string prefix) : prefix_(std::move(prefix)) {}
+  Weights(std::string prefix, Backend& backend) : prefix_(std::move(prefix)), backend_(&backend) {}
   std::string prefix_;
+  Backend* backend_;
 };
 
 class CheckpointWeights final : public Weights {
  public:
-  CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint);
+  CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend = cpu_backend());
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
   bool has_head() const override;
@@ -46,8 +53,8 @@ class CheckpointWeights final : public Weights {
 /// The family's own rule of initialisation. Every element depends on (seed, tensor name, index) alone: not on threads, order or machine.
 class RandomWeights final : public Weights {
  public:
-  RandomWeights(const Architecture& architecture, std::uint64_t seed)
-      : Weights(architecture.prefixes.front()), seed_(seed), has_head_(architecture.head.has_value()) {}
+  RandomWeights(const Architecture& architecture, std::uint64_t seed, Backend& backend = cpu_backend())
+      : Weights(architecture.prefixes.front(), backend), seed_(seed), has_head_(architecture.head.has_value()) {}
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
   bool has_head() const override { return has_head_; }

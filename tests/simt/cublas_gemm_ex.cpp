@@ -41,7 +41,9 @@ extern "C" cublasStatus_t cublasGemmEx(cublasHandle_t, cublasOperation_t ta, cub
                                        const void* beta, void* c, cudaDataType c_type, int ldc, cublasComputeType_t compute,
                                        cublasGemmAlgo_t) {
   if (!known(a_type) || a_type != b_type || !known(c_type)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (m < 0 || n < 0 || k < 0 || lda < 1 || ldb < 1 || ldc < 1 || lda < (ta == CUBLAS_OP_N ? m : k) || ldb < (tb == CUBLAS_OP_N ? k : n) || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
+  if (m < 0 || n < 0 || k < 0 || lda < 1 || ldb < 1 || ldc < 1 || lda < (ta == CUBLAS_OP_N ? m : k) || ldb < (tb == CUBLAS_OP_N ? k : n) ||
+      ldc < m)
+    return CUBLAS_STATUS_INVALID_VALUE;
   const cudaDataType scale_type = compute == CUBLAS_COMPUTE_64F ? CUDA_R_64F : CUDA_R_32F;
   const double by = load(alpha, scale_type, 0), keep = load(beta, scale_type, 0);
   for (int j = 0; j < n; ++j) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <string>
 
 /// The CUDA run time as far as the kernels use it, on host memory: "device" memory is malloc's, filled with NaN, and every call is done
@@ -18,6 +19,7 @@ std::size_t capacity() {
   return text ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
 }
 
+std::mutex allocations_lock;
 std::map<void*, std::size_t>& allocations() {
   static std::map<void*, std::size_t> sizes;
   return sizes;
@@ -30,6 +32,7 @@ std::size_t used() {
 }
 
 cudaError_t allocate(void** memory, std::size_t bytes) {
+  const std::lock_guard<std::mutex> lock(allocations_lock);
   if (used() + bytes > capacity()) return cudaErrorMemoryAllocation;
   *memory = std::malloc(bytes > 0 ? bytes : 1);
   if (!*memory) return cudaErrorMemoryAllocation;
@@ -40,6 +43,7 @@ cudaError_t allocate(void** memory, std::size_t bytes) {
 
 cudaError_t release(void* memory) {
   if (!memory) return cudaSuccess;
+  const std::lock_guard<std::mutex> lock(allocations_lock);
   if (allocations().erase(memory) == 0) return cudaErrorInvalidValue;
   std::free(memory);
   return cudaSuccess;
@@ -68,6 +72,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t)
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  const std::lock_guard<std::mutex> lock(allocations_lock);
   *total_bytes = capacity();
   *free_bytes = capacity() - used();
   return cudaSuccess;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -187,6 +188,8 @@ void Block::run() {
 }  // namespace
 
 void run(dim3 blocks, dim3 threads, std::size_t shared_bytes, const std::function<void()>& body) {
+  static std::mutex one_at_a_time;  // the built-in variables and shared memory are there once
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
   blockDim = threads;
   gridDim = blocks;
   Block block(threads, shared_bytes, body);

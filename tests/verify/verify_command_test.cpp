@@ -209,7 +209,8 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
   expect_failure(2, {kModels + "gpt2-tied", "--tokns", "x"}, {"--tokns", "--tokens"});
   expect_failure(2, {kModels + "gpt2-tied", "--site", "ln_g"}, {"ln_f"});
   expect_failure(2, {kModels + "gpt2-tied", "--sequence-length", "21"}, {"20 tokens"});
-  expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda"}, {"--device cuda", "cpu"});
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cpu:0"})
+    expect_failure(2, {kModels + "gpt2-tied", "--device", device}, {"--device", device, "cpu, cuda or cuda:N"});
   expect_failure(6, {kModels + "gpt2-tied", "--json", path("no-folder/x.json")}, {"no-folder"});
   expect_failure(6, {kModels + "gpt2-tied", "--dump", path("no-folder/x.safetensors")}, {"no-folder"});
 }
