@@ -53,7 +53,7 @@ void add_moments(Context& context, const Rows& rows, const NormArguments& norm, 
   const std::size_t parts_bytes = norm_recompute_workspace(rows.hidden_size);  // the tile comes behind
   const std::int64_t room = workspace_bytes < parts_bytes ? 0 : static_cast<std::int64_t>(workspace_bytes - parts_bytes);
   const std::int64_t tile_rows = std::min(room / (8 * rows.hidden_size), most_tile_rows(rows.hidden_size));
-  operation.check(tile_rows > 0 ? cudaSuccess : cudaErrorInvalidValue, "a workspace that holds no row");
+  operation.check_workspace(workspace_bytes, parts_bytes + 8 * static_cast<std::size_t>(rows.hidden_size));  // for one row at least
   auto* const tile = reinterpret_cast<double*>(static_cast<char*>(workspace) + parts_bytes);
   const auto n = static_cast<int>(rows.hidden_size);
   const double one = 1.0;

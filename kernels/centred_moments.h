@@ -29,7 +29,7 @@ void finish_moments(std::int64_t n_tokens, std::int64_t hidden_size, bool centre
 
 namespace cuda {
 
-/// Bytes of device memory for add_moments calls of at most n_tokens rows, at most some 300 MB up to hidden_size 65536: ask once, use again.
+/// Bytes of device memory for add_moments calls of at most n_tokens rows, at most some 300 MB up to hidden_size 16384, 400 MB at 65536: ask once, use again.
 /// It works through the rows in tiles that fit, so that less does too, down to norm_recompute_workspace() and one row.
 std::size_t add_moments_workspace(std::int64_t n_tokens, std::int64_t hidden_size);
 

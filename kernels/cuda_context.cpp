@@ -52,6 +52,7 @@ void destroy_context(Context* context) noexcept {
 }
 
 void Context::use(Stream stream, const Operation& operation) {
+  operation.check(cudaSetDevice(device), "cudaSetDevice");
   operation.check(cublasSetStream(blas, stream), "cublasSetStream");
   operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace), "cublasSetWorkspace");  // cublasSetStream takes it away
   operation.check(cusolverDnSetStream(solver, stream), "cusolverDnSetStream");
@@ -68,9 +69,13 @@ DeviceInfo device_info(int device) {
   const Operation operation("device_info", {{"device", device}});
   cudaDeviceProp properties;
   operation.check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  int current = 0;
+  operation.check(cudaGetDevice(&current), "cudaGetDevice");
   operation.check(cudaSetDevice(device), "cudaSetDevice");
   DeviceInfo info{properties.name, properties.major, properties.minor, properties.multiProcessorCount};
-  operation.check(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "cudaMemGetInfo");
+  const cudaError_t told = cudaMemGetInfo(&info.free_bytes, &info.total_bytes);
+  operation.check(cudaSetDevice(current), "cudaSetDevice");
+  operation.check(told, "cudaMemGetInfo");
   return info;
 }
 
@@ -99,11 +104,13 @@ void release(void* memory, bool host) noexcept { host ? cudaFreeHost(memory) : c
 
 void copy(void* to, const void* from, std::size_t bytes, Stream stream) {
   const Operation operation("copy", {{"bytes", static_cast<std::int64_t>(bytes)}});
+  if (bytes == 0) return;
   operation.check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "cudaMemcpyAsync");
 }
 
 void clear(void* memory, std::size_t bytes, Stream stream) {
   const Operation operation("clear", {{"bytes", static_cast<std::int64_t>(bytes)}});
+  if (bytes == 0) return;
   operation.check(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");
 }
 

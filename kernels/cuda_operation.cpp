@@ -86,6 +86,7 @@ void Operation::fail(CudaError::Kind kind, const std::string& problem) const {
 
 void Operation::check(cudaError_t status, const char* call) const {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // reported here: the next launch asks for it too
   fail(kind_of(status), std::string(call) + " gave " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 

@@ -93,10 +93,10 @@ void Operation::launch(void (*kernel)(Parameters...), const Launch& how, Argumen
           "cudaFuncSetAttribute");
   }
   kernel<<<how.blocks, how.threads, how.shared_bytes, how.stream>>>(arguments...);
-  check(cudaGetLastError(), "launch");
 #else
   simt::run(how.blocks, how.threads, how.shared_bytes, [&] { kernel(arguments...); });
 #endif
+  check(cudaGetLastError(), "launch");
 }
 #endif
 

@@ -208,8 +208,9 @@ void run_head_fisher(const Operation& operation, Context& context, const Rows& h
   const std::int64_t vocab = weight.n_tokens;
   Pieces pieces(workspace);
   const Memory<Real> memory(n_directions, vocab, pieces);
+  operation.check_workspace(workspace_bytes, pieces.used());
   const Tiles<Real> tiles(hidden.n_tokens, vocab, static_cast<std::int64_t>(workspace_bytes - pieces.used()), pieces);
-  operation.check(pieces.used() > workspace_bytes ? cudaErrorInvalidValue : cudaSuccess, "head_fisher_workspace");
+  operation.check_workspace(workspace_bytes, pieces.used());
   const auto wait = [&](Stream waits, cudaEvent_t mark, Stream other) {
     operation.check(cudaEventRecord(mark, other), "cudaEventRecord");
     operation.check(cudaStreamWaitEvent(waits, mark, 0), "cudaStreamWaitEvent");
@@ -283,6 +284,7 @@ void head_fisher(Context& context, const Rows& hidden, const Rows& weight, const
   const Operation operation(
       "head_fisher", {{"n_tokens", n_tokens}, {"hidden_size", weight.hidden_size}, {"vocab", vocab}, {"n_directions", n_directions}});
   if (vocab == 0) return clear_out(operation, n_tokens * n_directions, out, stream);
+  if (hidden.type != weight.type) operation.fail(CudaError::Kind::other, "hidden and weight of two types, expected one");
   context.use(stream, operation);
   if (weight.type == ElementType::float64) {
     run_head_fisher<double>(operation, context, hidden, weight, logits, directions, n_directions, out, workspace, workspace_bytes, stream);

@@ -47,7 +47,9 @@ class SyevjParameters {
  public:
   explicit SyevjParameters(const Operation& operation) {
     operation.check(cusolverDnCreateSyevjInfo(&info_), "cusolverDnCreateSyevjInfo");
-    cusolverDnXsyevjSetMaxSweeps(info_, kMaxSweeps);
+    const cusolverStatus_t set = cusolverDnXsyevjSetMaxSweeps(info_, kMaxSweeps);
+    if (set != CUSOLVER_STATUS_SUCCESS) cusolverDnDestroySyevjInfo(info_);  // no destructor follows
+    operation.check(set, "cusolverDnXsyevjSetMaxSweeps");
   }
   ~SyevjParameters() { cusolverDnDestroySyevjInfo(info_); }
   SyevjParameters(const SyevjParameters&) = delete;
@@ -61,12 +63,12 @@ class SyevjParameters {
 /// In doubles, and counted in an int there.
 std::size_t syevj_bytes(Context& context, const Operation& operation, std::int64_t n, const SyevjParameters& parameters) {
   const auto* const any = static_cast<const double*>(context.blas_workspace);
+  if (n > kLargestSyevj) operation.fail(CudaError::Kind::other, "cusolverDnDsyevj_bufferSize would overflow its int");
   const auto size = static_cast<int>(n);
   int count = 0;
   operation.check(cusolverDnDsyevj_bufferSize(context.solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, size, any, size, any,
                                               &count, parameters.get()),
                   "cusolverDnDsyevj_bufferSize");
-  if (n > kLargestSyevj) operation.fail(CudaError::Kind::other, "cusolverDnDsyevj_bufferSize overflows its int");
   return static_cast<std::size_t>(count) * sizeof(double);
 }
 

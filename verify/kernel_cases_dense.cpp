@@ -6,7 +6,6 @@
 #include "kernels/spectrum.h"
 #include "verify/kernel_cases.h"
 
-// An operation's rows are there once the table of operations has it: `requires` asks.
 namespace deadray {
 namespace {
 
@@ -21,7 +20,6 @@ struct Shape {
   std::int64_t n_tokens, hidden_size;
 };
 
-template <class Operations>
 KernelCase add_moments_case(const Shape& shape, ElementType type) {
   const auto [n_tokens, hidden_size] = shape;
   KernelCase row{.operation = "centred_moments",
@@ -33,7 +31,7 @@ KernelCase add_moments_case(const Shape& shape, ElementType type) {
   if (hidden_size == 4096 && type == ElementType::float32)
     row.target = {.of = Target::Of::gemm, .at_least = 0.8, .text = ">= 80 % of dgemm"};
   row.prepare = [n_tokens, hidden_size, type](const BenchDevice& device) -> PreparedCall {
-    const Operations& operations = device.operations();
+    const CudaOperations& operations = device.operations();
     const RotatingRows rows(device, type, n_tokens, hidden_size);
     const RandomNorm norm(device, hidden_size);
     const auto square = static_cast<std::size_t>(hidden_size * hidden_size) * sizeof(double);
@@ -51,17 +49,12 @@ KernelCase add_moments_case(const Shape& shape, ElementType type) {
   return row;
 }
 
-template <class Operations>
 void add_centred_moments(Cases& cases, bool quick) {
-  if constexpr (requires(const Operations& operations) { operations.add_moments; }) {
-    const auto shapes = quick ? std::vector<Shape>{{40, 24}} : std::vector<Shape>{{65536, 768}, {16384, 4096}, {16384, 8192}};
-    for (const Shape& shape : shapes)
-      for (const ElementType type : {ElementType::float32, ElementType::bfloat16})
-        cases.push_back(add_moments_case<Operations>(shape, type));
-  }
+  const auto shapes = quick ? std::vector<Shape>{{40, 24}} : std::vector<Shape>{{65536, 768}, {16384, 4096}, {16384, 8192}};
+  for (const Shape& shape : shapes)
+    for (const ElementType type : {ElementType::float32, ElementType::bfloat16}) cases.push_back(add_moments_case(shape, type));
 }
 
-template <class Operations>
 KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t n_directions, const KernelCase& bare) {
   const auto [n_tokens, hidden_size] = shape;
   KernelCase row{.operation = "head_fisher",
@@ -78,7 +71,7 @@ KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t
                   .workspace_below = 256 * kMiB};
   }
   row.prepare = [=](const BenchDevice& device) -> PreparedCall {
-    const Operations& operations = device.operations();
+    const CudaOperations& operations = device.operations();
     const ElementType type = ElementType::bfloat16;
     const RotatingRows hidden(device, type, n_tokens, hidden_size);
     // Logits of deviation 2: a softmax that is neither flat nor one token's.
@@ -96,19 +89,16 @@ KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t
   return row;
 }
 
-template <class Operations>
 void add_head_fisher(Cases& cases, bool quick) {
-  if constexpr (requires(const Operations& operations) { operations.head_fisher; }) {
-    struct Head {
-      Shape shape;
-      std::int64_t vocab;
-    };
-    const auto heads = quick ? std::vector<Head>{{{16, 32}, 100}} : std::vector<Head>{{{8192, 768}, 50257}, {{8192, 4096}, 131072}};
-    for (const auto& [shape, vocab] : heads) {
-      const KernelCase bare = gemm_case(Gemm::bf16, shape.n_tokens, vocab, shape.hidden_size);
-      cases.push_back(bare);
-      for (const std::int64_t n_directions : {1, 8}) cases.push_back(head_fisher_case<Operations>(shape, vocab, n_directions, bare));
-    }
+  struct Head {
+    Shape shape;
+    std::int64_t vocab;
+  };
+  const auto heads = quick ? std::vector<Head>{{{16, 32}, 100}} : std::vector<Head>{{{8192, 768}, 50257}, {{8192, 4096}, 131072}};
+  for (const auto& [shape, vocab] : heads) {
+    const KernelCase bare = gemm_case(Gemm::bf16, shape.n_tokens, vocab, shape.hidden_size);
+    cases.push_back(bare);
+    for (const std::int64_t n_directions : {1, 8}) cases.push_back(head_fisher_case(shape, vocab, n_directions, bare));
   }
 }
 
@@ -134,12 +124,11 @@ KernelCase solver_case(const char* operation, std::int64_t n) {
   return {.operation = operation, .shape = {{"n", n}}, .dtype = "float64", .gemm = Gemm::dgemm};
 }
 
-template <class Operations>
 KernelCase eigh_case(std::int64_t n, std::int64_t bottom) {
   KernelCase row = solver_case(bottom > 0 ? "eigh_bottom" : "eigh", n);
   if (bottom > 0) row.shape.emplace_back("k", bottom);
   row.prepare = [n, bottom](const BenchDevice& device) -> PreparedCall {
-    const Operations& operations = device.operations();
+    const CudaOperations& operations = device.operations();
     const Covariance matrix(device, n);
     const SharedBuffer eigenvalues = empty_buffer(device, static_cast<std::size_t>(n) * sizeof(double));
     const SharedBuffer workspace = empty_buffer(device, operations.eigh_workspace(device.context(), n));
@@ -159,13 +148,12 @@ KernelCase eigh_case(std::int64_t n, std::int64_t bottom) {
 }
 
 /// The device's part of a certificate: Cholesky, the factor's inverse, and the products of thirty steps of inverse Lanczos.
-template <class Operations>
 KernelCase certificate_case(std::int64_t n, const KernelCase& full) {
   KernelCase row = solver_case("certificate", n);
   row.flops = 2.0 / 3.0 * product(n, n, n) + kLanczosSteps * 2 * product(n, n);
   row.target = {.of = Target::Of::row, .at_least = 10.0, .text = ">= 10 times as fast as eigh", .row = full.name()};
   row.prepare = [n](const BenchDevice& device) -> PreparedCall {
-    const Operations& operations = device.operations();
+    const CudaOperations& operations = device.operations();
     const Covariance matrix(device, n);
     const SharedBuffer x = random_buffer(device, ElementType::float64, n, "x");
     const auto vector = static_cast<std::size_t>(n) * sizeof(double);
@@ -187,24 +175,21 @@ KernelCase certificate_case(std::int64_t n, const KernelCase& full) {
   return row;
 }
 
-template <class Operations>
 void add_spectrum(Cases& cases, bool quick) {
-  if constexpr (requires(const Operations& operations) { operations.eigh; }) {
-    for (const std::int64_t n : quick ? std::vector<std::int64_t>{16} : std::vector<std::int64_t>{4096, 8192}) {
-      const KernelCase full = eigh_case<Operations>(n, 0);
-      cases.push_back(full);
-      cases.push_back(eigh_case<Operations>(n, 2));
-      cases.push_back(certificate_case<Operations>(n, full));
-    }
+  for (const std::int64_t n : quick ? std::vector<std::int64_t>{16} : std::vector<std::int64_t>{4096, 8192}) {
+    const KernelCase full = eigh_case(n, 0);
+    cases.push_back(full);
+    cases.push_back(eigh_case(n, 2));
+    cases.push_back(certificate_case(n, full));
   }
 }
 
 }  // namespace
 
 void add_dense_cases(Cases& cases, bool quick) {
-  add_centred_moments<CudaOperations>(cases, quick);
-  add_head_fisher<CudaOperations>(cases, quick);
-  add_spectrum<CudaOperations>(cases, quick);
+  add_centred_moments(cases, quick);
+  add_head_fisher(cases, quick);
+  add_spectrum(cases, quick);
 }
 
 }  // namespace deadray

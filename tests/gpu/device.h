@@ -17,8 +17,9 @@ inline std::string module_path() {
   return given ? given : DEADRAY_CUDA_MODULE;
 }
 
-/// In the emulation a test takes its smaller shapes; under compute-sanitizer too, as slow, where DEADRAY_SMALL_SHAPES is set.
-inline bool emulated() { return module_path().find("simt") != std::string::npos || std::getenv("DEADRAY_SMALL_SHAPES"); }
+inline bool emulated() { return module_path().find("simt") != std::string::npos; }
+/// In the emulation, and under compute-sanitizer, as slow, where DEADRAY_SMALL_SHAPES is set.
+inline bool small_shapes() { return emulated() || std::getenv("DEADRAY_SMALL_SHAPES"); }
 
 inline const kernels::CudaOperations& operations() { return kernels::load_cuda_operations(module_path().c_str()); }
 

@@ -42,7 +42,7 @@ struct Shape {
 };
 /// Widths and heights where tiles, warps and blocks end evenly and where they do not.
 inline std::vector<Shape> shapes() {
-  if (emulated()) return {{1, 1}, {3, 7}, {1, 64}, {65, 64}, {19, 257}, {5, 768}};
+  if (small_shapes()) return {{1, 1}, {3, 7}, {1, 64}, {65, 64}, {19, 257}, {5, 768}};
   return {{1, 1},     {3, 7},      {1, 64},      {65, 64},   {256, 257},   {257, 257},
           {767, 768}, {1025, 768}, {4095, 4096}, {33, 4096}, {8192, 8192}, {3, 8192}};
 }

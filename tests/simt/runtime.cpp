@@ -6,10 +6,13 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 /// The CUDA run time as far as the kernels use it, on host memory: "device" memory is malloc's, filled with NaN, and every call is done
 /// when it returns.
 namespace {
+
+thread_local cudaError_t last_error = cudaSuccess;  // kept until somebody asks, as the real one is
 
 using Clock = std::chrono::steady_clock;  // an event is a place for its time
 
@@ -33,9 +36,9 @@ std::size_t used() {
 
 cudaError_t allocate(void** memory, std::size_t bytes) {
   const std::lock_guard<std::mutex> lock(allocations_lock);
-  if (used() + bytes > capacity()) return cudaErrorMemoryAllocation;
+  if (used() + bytes > capacity()) return last_error = cudaErrorMemoryAllocation;
   *memory = std::malloc(bytes > 0 ? bytes : 1);
-  if (!*memory) return cudaErrorMemoryAllocation;
+  if (!*memory) return last_error = cudaErrorMemoryAllocation;
   std::memset(*memory, 0xff, bytes);
   allocations()[*memory] = bytes;
   return cudaSuccess;
@@ -142,7 +145,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 const char* cudaGetErrorName(cudaError_t status) { return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError"; }
 const char* cudaGetErrorString(cudaError_t status) { return status == cudaErrorMemoryAllocation ? "out of memory" : "error"; }
 
