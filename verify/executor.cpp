@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <future>
 #include <utility>
 
 #include "host/error.h"
@@ -40,6 +39,8 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   observer_ = &observer;
   load_seconds_ = 0.0;
   notes_.clear();
+  ahead_ = {};
+  reads_ahead_ = weights_.backend().loads_ahead();
   tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.ids.size(1));
   if (const auto& rope = architecture_.block.attention.rope) {
     rotary_ = rotary_table(*rope, calibration.ids.size(1), options_.dtype);
@@ -64,7 +65,7 @@ void Executor::for_each_tile(const Step& step) {
     const auto norms = std::exchange(pending_norms_, {});
     const at::Tensor logits = std::exchange(pending_logits_, {});
     if (!fitted) {
-      shrink_tile(count);
+      make_room(count);
       continue;
     }
     // Nothing below wants memory of the device: a tile counts whole or not at all.
@@ -73,12 +74,21 @@ void Executor::for_each_tile(const Step& step) {
     if (next.defined()) x.copy_(next);
     first += count;
   }
+  weights_.backend().synchronize();  // the memory of the weights may go back to whoever loads
 }
 
-void Executor::shrink_tile(std::int64_t sequences) {
+void Executor::make_room(std::int64_t sequences) {
   Backend& backend = weights_.backend();
   backend.release_unused();
   const std::int64_t length = stream_.size(1);
+  if (ahead_.valid()) {  // first the block that is not needed yet
+    ahead_.get();
+    reads_ahead_ = false;
+    backend.release_unused();
+    notes_.push_back(fmt::format("{}: not enough memory beside two blocks of weights: each is loaded when the one before is done",
+                                 backend.description()));
+    return;
+  }
   if (sequences == 1)
     throw ResourceError(
         fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
@@ -163,17 +173,18 @@ at::Tensor Executor::run_tile(const Block& block, const at::Tensor& x) {
 }
 
 void Executor::run_blocks() {
-  Backend& backend = weights_.backend();
   const std::int64_t n_blocks = architecture_.n_blocks;
-  std::future<std::unique_ptr<Block>> next;  // loaded by a second thread while the block before it computes
   for (std::int64_t index = 0; index < n_blocks; ++index) {
     const Stopwatch watch;
-    std::unique_ptr<Block> block = next.valid() ? next.get() : nullptr;
+    std::unique_ptr<Block> block;
+    if (ahead_.valid()) {
+      block = ahead_.get();
+      reads_ahead_ = block != nullptr;
+    }
     if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
-    if (backend.loads_ahead() && index + 1 < n_blocks) next = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
+    if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
     for_each_tile([&](const at::Tensor& x) { return run_tile(*block, x); });
-    backend.synchronize();  // the weights' memory is the loader's again
     observer_->finished(block->attention_norm.name());
     observer_->finished(block->mlp_norm.name());
     block.reset();

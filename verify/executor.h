@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +46,7 @@ struct ExecutorOptions {
 
 /// Runs a transformer layer by layer on its weights' backend: all tokens pass block l before block l+1. So one block of weights, on a
 /// device the next one too, and the residual stream [N, d] are all that is in memory, whatever the model's depth. Where the device's memory
-/// is too short for a tile, smaller ones follow.
+/// is too short, the next block waits, then tiles are halved.
 class Executor {
  public:
   Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options);
@@ -67,7 +68,7 @@ class Executor {
   /// A tile of the stream to what replaces it; undefined: nothing does. It may ask for memory, but count nothing.
   using Step = std::function<at::Tensor(const at::Tensor&)>;
   void for_each_tile(const Step& step);
-  void shrink_tile(std::int64_t sequences);
+  void make_room(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
   void embed(const at::Tensor& ids);
   std::unique_ptr<Block> try_load(std::int64_t block) const;
@@ -83,11 +84,13 @@ class Executor {
   Observer* observer_ = nullptr;
   at::Tensor stream_;                // [sequences, length, d]
   std::int64_t tile_sequences_ = 1;  // whole ones that pass at once
+  bool reads_ahead_ = false;
   std::vector<PendingNorm> pending_norms_;
   at::Tensor pending_logits_;
   std::optional<RotaryTable> rotary_;
   double load_seconds_ = 0.0;
   std::vector<std::string> notes_;
+  std::future<std::unique_ptr<Block>> ahead_;  // the next block, loaded by a second thread; last, so that it ends before what it uses
 };
 
 }  // namespace deadray

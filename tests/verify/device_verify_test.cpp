@@ -163,12 +163,5 @@ TEST_F(DeviceVerifyTest, SaysInOneLineWhatDoesNotFit) {
   }
 }
 
-// The real kernels on a machine without a device; where there is one, this says nothing.
-TEST(WithoutDeviceTest, EndsWithOneLine) {
-  if (has_device()) GTEST_SKIP() << "there is a device";
-  expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda"},
-                 {"--device cuda", "no CUDA device", "--device cpu"});
-}
-
 }  // namespace
 }  // namespace deadray::test

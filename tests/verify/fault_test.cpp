@@ -88,9 +88,10 @@ TEST(OutOfMemoryTest, HalvesTheTileCountsEveryRowOnceAndSaysSo) {
     device.most_rows = 40;  // tiles of 320, 160, 80 tokens do not fit
     const Measurement got = measured(name, device), want = measured(name, cpu_backend());
     expect_equal(got, want);
-    EXPECT_EQ(device.failures, 3) << "a size that does not fit is not tried again";
-    ASSERT_EQ(got.notes.size(), 3U);
-    EXPECT_NE(got.notes[2].find("80 tokens: went on with 40"), std::string::npos) << got.notes[2];
+    // Halved three times; before that, where there is a block ahead, it is given up. A size that does not fit is not tried again.
+    EXPECT_EQ(device.failures, std::string(name) == "bert-pooler" ? 3 : 4) << name;  // Bert's runs out before the first block
+    ASSERT_EQ(static_cast<int>(got.notes.size()), device.failures);
+    EXPECT_NE(got.notes.back().find("80 tokens: went on with 40"), std::string::npos) << got.notes.back();
     EXPECT_TRUE(want.notes.empty());
   }
 }

@@ -215,6 +215,12 @@ TEST_F(VerifyCommandTest, NamesWhatIsWrongWithTheCommandLine) {
   expect_failure(6, {kModels + "gpt2-tied", "--dump", path("no-folder/x.safetensors")}, {"no-folder"});
 }
 
+TEST_F(VerifyCommandTest, SaysInOneLineThatThereIsNoDevice) {
+  if (std::filesystem::exists("/dev/nvidiactl")) GTEST_SKIP() << "there is a device, or its driver";
+  expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda"}, {"--device cuda", "--device cpu"});
+  expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda:1"}, {"--device cuda:1", "--device cpu"});
+}
+
 // 2^63 - 1 tokens do not even have a size in bytes; 10^12 do, and no machine has as many.
 TEST_F(VerifyCommandTest, RefusesOptionsThatWouldDoNothing) {
   const std::string model = kModels + "gpt2-tied", file = write_activations("input", 200, true);
