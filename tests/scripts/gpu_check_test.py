@@ -72,9 +72,11 @@ class StepTest(CheckCase):
 
     def test_nothing_starts_once_the_budget_is_spent(self):
         self.check.deadline = time.monotonic()
-        with self.assertRaisesRegex(gpu_check.Skipped, "budget"):
+        with self.assertRaisesRegex(gpu_check.Spent, "budget"):
             self.check.run(["touch", self.folder / "started"], 10)
         self.assertFalse((self.folder / "started").exists())
+        self.assertFalse(self.check.step("late", lambda: self.check.run(["true"], 10)))
+        self.assertEqual(self.recorded()["steps"][-1]["status"], "not run")
 
 
 class TestsTest(CheckCase):
