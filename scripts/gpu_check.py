@@ -6,7 +6,7 @@
 
 torch is python3's, or the folder in DEADRAY_TORCH_DIR; libraries that the system lacks come from .bundle (scripts/bundle). The kernels are built for the
 device that is here, for sm_90a where there is none: then what needs a device is reported as skipped. DEADRAY_CMAKE_ARGS goes to the configuration.
-Ends with 0 only if no step failed or was cut short by the budget; a skipped step says why. The record is written after every step.
+Ends with 0 only if some step passed and none failed or was cut short by the budget; a skipped step says why. The record is written after every step.
 """
 
 from __future__ import annotations
@@ -331,7 +331,10 @@ def main() -> int:
     if unknown := [step for step in steps if step not in STEPS]:
         parser.error(f"unknown step {unknown[0]}; there are {', '.join(STEPS)}")
     out = arguments.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"{out} cannot be made: {error.strerror}; give a folder that can be written")
     check = Check(out, arguments.budget)
     check.record.update(environment())
     check.say("\n".join(f"{key}: {value}" for key, value in check.record.items() if isinstance(value, str)))
@@ -342,7 +345,8 @@ def main() -> int:
         if name == "build" and not passed:
             break
     statuses = [step["status"] for step in check.record["steps"]]
-    check.record["result"] = "failed" if "failed" in statuses else "incomplete" if "not run" in statuses else "passed"
+    check.record["result"] = ("failed" if "failed" in statuses else "incomplete" if "not run" in statuses
+                              else "passed" if "passed" in statuses else "skipped")  # fmt: skip
     check.save()
     check.say(f"{check.record['result']}: {out / 'gpu_check.json'}")
     return 0 if check.record["result"] == "passed" else 1

@@ -35,7 +35,11 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("record", type=Path)
-    record = json.loads(parser.parse_args().record.read_text())
+    file = parser.parse_args().record
+    try:
+        record = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"gpu_table.py: {file}: {error}; expected a record of scripts/gpu_check or bench kernels --json") from None
     bench = record.get("bench", record)
     if "rows" not in bench:
         raise SystemExit("gpu_table.py: the record holds no benchmark: its step was skipped or failed")

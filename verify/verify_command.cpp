@@ -159,7 +159,7 @@ void add_measuring_options(CLI::App& command, VerifyOptions& options) {
       ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
       ->capture_default_str();
   command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")->capture_default_str();
-  command.add_option("--device", options.device, "cpu, cuda or cuda:I")->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--threads", options.threads, "Threads (all cores)")->check(positive_integer());
   add_model_options(command, options.relative_tau, options.checkpoint);
 }
