@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "host/error.h"
@@ -54,6 +55,13 @@ std::string full_name(std::string_view name, std::string_view prefix, std::int64
   return full;
 }
 
+LinearSpec expert(LinearSpec spec, std::int64_t number) {
+  for (auto* parts : {&spec.weights, &spec.biases})
+    for (TensorSpec& part : *parts)
+      if (const auto place = part.name.find("{e}"); place != std::string::npos) part.name.replace(place, 3, std::to_string(number));
+  return spec;
+}
+
 namespace {
 
 /// A number of elements that refuses to wrap.
@@ -78,7 +86,12 @@ Count elements(const std::vector<std::int64_t>& shape) {
   return product;
 }
 Count elements(const std::optional<TensorSpec>& spec) { return spec ? elements(spec->shape) : 0; }
-Count elements(const NormSpec& norm) { return norm.width * (norm.has_bias ? 2 : 1); }
+Count elements(const NormSpec& norm) {
+  Count sum = 0;
+  if (norm.has_scale) sum += elements({std::max<std::int64_t>(norm.rows, 1), norm.width});
+  if (norm.has_bias) sum += norm.width;
+  return sum;
+}
 Count elements(const std::optional<NormSpec>& norm) { return norm ? elements(*norm) : 0; }
 Count elements(const LinearSpec& linear) {
   Count sum = 0;
@@ -86,22 +99,41 @@ Count elements(const LinearSpec& linear) {
     for (const TensorSpec& part : *parts) sum += elements(part.shape);
   return sum;
 }
+Count elements(const std::optional<LinearSpec>& linear) { return linear ? elements(*linear) : 0; }
 Count elements(const BlockSpec& block) {
-  Count sum = elements(block.attention_norm);
-  sum += elements(block.mlp_norm);
-  for (const LinearSpec* linear : {&block.attention.qkv, &block.attention.out, &block.mlp.in, &block.mlp.out}) sum += elements(*linear);
+  Count sum = 0;
+  for_each_norm(block, [&](const NormSpec& norm) { sum += elements(norm); });
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
+    Count all = elements(linear);
+    all *= copies;
+    sum += all;
+  });
+  for (const auto* scale : {&block.attention_layer_scale, &block.mlp_layer_scale}) sum += elements(*scale);
+  return sum;  // output_scale is a buffer in the models that have it
+}
+Count elements(const Stack& stack) {
+  Count sum = elements(stack.input_norm);
+  sum += elements(stack.final_norm);
+  for (std::size_t kind = 0; kind < stack.block_kinds.size(); ++kind) {
+    Count blocks = elements(stack.block_kinds[kind]);
+    blocks *= stack.kind_of.empty() ? stack.n_blocks : std::count(stack.kind_of.begin(), stack.kind_of.end(), static_cast<int>(kind));
+    sum += blocks;
+  }
+  return sum;
+}
+Count elements(const TokenInput& tokens) {
+  Count sum = elements(tokens.table.shape);
+  sum += elements(tokens.projection);
+  for (const auto* table : {&tokens.positions, &tokens.types}) sum += elements(*table);
   return sum;
 }
 
 }  // namespace
 
 std::int64_t count_parameters(const Architecture& a) {
-  Count count = elements(a.block);
-  count *= a.n_blocks;
-  count += elements(a.token_embedding.shape);
-  for (const auto& embedding : {a.position_embedding, a.type_embedding}) count += elements(embedding);
-  for (const auto& norm : {a.embedding_norm, a.final_norm}) count += elements(norm);
-  if (a.pooler) count += elements(*a.pooler);
+  Count count = elements(static_cast<const Stack&>(a));
+  if (a.tokens) count += elements(*a.tokens);
+  for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
   if (!a.head) return count.value();
   if (a.head->transform) {
     count += elements(a.head->transform->dense);

@@ -9,81 +9,32 @@
 #include <vector>
 
 #include "host/config.h"
-#include "host/norm_site.h"
+#include "host/layer_specs.h"
 
 namespace deadray {
 
-/// How a tensor is drawn when a model is initialised at random.
-struct Init {
-  enum class Kind { normal, zeros, ones } kind = Kind::normal;
-  double deviation = 0.02;     ///< of Kind::normal
-  std::int64_t zero_row = -1;  ///< row set to zero afterwards (a padding token's embedding)
+/// A stream of tokens through blocks of a few kinds.
+struct Stack {
+  std::int64_t hidden_size = 0, n_blocks = 0;
+  std::optional<NormSpec> input_norm;         ///< its output is the stream that enters block 0
+  std::vector<BlockSpec> block_kinds;         ///< at least one
+  std::vector<int> kind_of;                   ///< kind of each block; empty: all of the first
+  std::optional<NormSpec> final_norm;         ///< absent in post-norm models: the last block's mlp_norm plays the part
+  bool final_norm_reads_class_token = false;  ///< the final norm sees the first token of each sequence alone (CLIP)
+
+  std::size_t kind(std::int64_t block) const {
+    return kind_of.empty() ? 0 : static_cast<std::size_t>(kind_of[static_cast<std::size_t>(block)]);
+  }
+  const BlockSpec& block(std::int64_t index) const { return block_kinds[kind(index)]; }
 };
 
-/// One tensor of a checkpoint. "{}" in the name stands for the block index; a leading '/' keeps the checkpoint's prefix away
-/// ("/lm_head.weight").
-struct TensorSpec {
-  std::string name;
-  std::vector<std::int64_t> shape;  ///< as stored
-  Init init;
-};
-
-enum class Storage {
-  out_in,  ///< nn.Linear: y = x W^T
-  in_out,  ///< GPT-2's Conv1D: y = x W
-};
-
-/// A linear map as the executor applies it: the parts' outputs side by side. Each part is one consumer of the norm before it.
-struct LinearSpec {
-  std::vector<TensorSpec> weights;  ///< at least one
-  std::vector<TensorSpec> biases;   ///< as many, or none
-  Storage storage = Storage::out_in;
-  std::int64_t inputs = 0, outputs = 0;
-};
-
-struct NormSpec {
-  std::string name;  ///< stem, "{}" is the block index
-  NormKind kind = NormKind::layernorm;
-  std::int64_t width = 0;
-  double eps = 1e-5;
-  bool has_bias = true;
-  double weight_offset = 0.0;
-};
-
-enum class Wiring {
-  pre,   ///< x += A(norm(x)); x += M(norm(x))
-  post,  ///< x = norm(x + A(x)); x = norm(x + M(x)): the stream is a norm's output
-};
-enum class Activation { gelu_erf, gelu_tanh, relu, silu, tanh };
-
-struct Rope {
-  enum class Scaling { none, linear, llama3 } scaling = Scaling::none;
-  double theta = 10000.0;
-  std::int64_t rotated_dims = 0;  ///< of each head; half-split pairs (i, i + rotated_dims/2)
-  double factor = 1.0, low_frequency_factor = 1.0, high_frequency_factor = 4.0;
-  std::int64_t original_max_positions = 8192;
-};
-
-struct AttentionSpec {
-  std::int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
-  bool causal = true;
-  double scale = 0.0;  ///< of q k^T
-  std::optional<Rope> rope;
-  LinearSpec qkv;  ///< outputs: n_heads, then n_kv_heads keys, then n_kv_heads values, head_dim each
-  LinearSpec out;
-};
-
-struct MlpSpec {
-  Activation activation = Activation::gelu_erf;
-  bool gated = false;  ///< in yields [gate | up]: activation(gate) * up
-  LinearSpec in, out;
-};
-
-struct BlockSpec {
-  Wiring wiring = Wiring::pre;
-  NormSpec attention_norm, mlp_norm;  ///< before the sublayer (pre) or after its addition (post)
-  AttentionSpec attention;
-  MlpSpec mlp;
+/// What turns token ids into a stream: scale * table[id], then the projection, then + positions and token type 0.
+struct TokenInput {
+  TensorSpec table;                      ///< [vocabulary, width]
+  double scale = 1.0;                    ///< rounded to the model's dtype (Gemma)
+  std::optional<LinearSpec> projection;  ///< from the table's width to the stream's (OPT-350m)
+  std::optional<TensorSpec> positions, types;
+  std::int64_t position_offset = 0;  ///< row of the first position (OPT: 2)
 };
 
 /// Maps the final norm's output to logits. Bert's puts dense -> activation -> norm before the decoder.
@@ -95,24 +46,23 @@ struct HeadSpec {
   };
   std::optional<Transform> transform;
   LinearSpec decoder;
-  bool tied = false;  ///< decoder.weights[0] is the token embedding
+  bool tied = false;      ///< decoder.weights[0] is the token table
+  double scale = 1.0;     ///< of the logits
+  double soft_cap = 0.0;  ///< c: logits become c tanh(logit / c); 0: none
 };
 
 /// A transformer as data: everything that prediction and execution need, and nothing about how.
-struct Architecture {
+struct Architecture : Stack {
   std::string family;  ///< model_type of config.json
-  std::int64_t hidden_size = 0, n_blocks = 0, vocab_size = 0;
+  std::int64_t vocab_size = 0;
   std::int64_t max_positions = 0;     ///< longest sequence; 0: any
   std::vector<std::string> prefixes;  ///< what checkpoints put before the names; the first is the one that current transformers writes
   std::vector<std::pair<std::string, std::string>>
-      aliases;  ///< endings that old checkpoints use instead: {"LayerNorm.weight", "LayerNorm.gamma"}
-  TensorSpec token_embedding;
-  std::optional<TensorSpec> position_embedding, type_embedding;
-  std::optional<NormSpec> embedding_norm;
-  BlockSpec block;
-  std::optional<NormSpec> final_norm;  ///< absent in post-norm models: the last block's mlp_norm plays the part
-  std::optional<HeadSpec> head;        ///< as the configuration describes it; a checkpoint may lack its tensors
-  std::optional<LinearSpec> pooler;    ///< reads the final norm too
+      aliases;  ///< endings that other checkpoints use instead: {"LayerNorm.weight", "LayerNorm.gamma"}
+  std::optional<TokenInput> tokens;
+  std::optional<LinearSpec> output_projection;  ///< of the final norm's output, before the head (OPT-350m)
+  std::optional<HeadSpec> head;                 ///< as the configuration describes it; a checkpoint may lack its tensors
+  std::optional<LinearSpec> pooler;             ///< reads the final norm too
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -134,6 +84,33 @@ Architecture describe_llama(const Config& config);
 /// allows
 ///         but the executor does not run, by key; MalformedError for a config that lacks or contradicts what it needs
 Architecture describe_architecture(const Config& config);
+
+/// One expert of a mixture: its number in place of "{e}".
+LinearSpec expert(LinearSpec spec, std::int64_t number);
+
+/// Calls f(const LinearSpec&, std::int64_t copies) for every linear map of a block; an expert's stands for `copies` of them.
+template <class F>
+void for_each_linear(const BlockSpec& block, F&& f) {
+  f(block.attention.qkv, 1), f(block.attention.out, 1);
+  const auto& routing = block.mlp.routing;
+  if (routing) f(routing->router, 1);
+  f(block.mlp.in, routing ? routing->n_experts : 1), f(block.mlp.out, routing ? routing->n_experts : 1);
+}
+
+/// Calls f(const NormSpec&) for every norm of a block, in order of evaluation.
+template <class F>
+void for_each_norm(const BlockSpec& block, F&& f) {
+  const auto visit = [&](const std::optional<NormSpec>& norm) {
+    if (norm) f(*norm);
+  };
+  const AttentionSpec& attention = block.attention;
+  const bool post = block.wiring == Wiring::post;
+  if (!post) f(block.attention_norm);
+  for (const auto* norm : {&attention.query_norm, &attention.key_norm, &attention.value_norm}) visit(*norm);
+  visit(block.attention_output_norm);
+  if (post) f(block.attention_norm);
+  visit(block.mlp_norm), visit(block.mlp_output_norm);
+}
 
 /// Name of a tensor or stem as a checkpoint with this prefix has it, the block index filled in (block -1: there is none to fill).
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);

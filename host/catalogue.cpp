@@ -22,16 +22,15 @@ std::string stored_name(const Architecture& architecture, const Checkpoint& chec
 
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
   for (const std::string& prefix : architecture.prefixes)
-    if (checkpoint.find(full_name(architecture.token_embedding.name, prefix)) != nullptr) return prefix;
+    if (architecture.tokens && checkpoint.find(full_name(architecture.tokens->table.name, prefix)) != nullptr) return prefix;
   // A file of norms alone, say: any first norm tells the prefix as well.
+  const std::string& first_norm = architecture.block(0).attention_norm.name;
   for (const std::string& prefix : architecture.prefixes)
-    if (checkpoint.find(stored_name(architecture, checkpoint, full_name(architecture.block.attention_norm.name, prefix, 0) + ".weight")) !=
-        nullptr)
-      return prefix;
+    if (checkpoint.find(stored_name(architecture, checkpoint, full_name(first_norm, prefix, 0) + ".weight")) != nullptr) return prefix;
   throw MalformedError(
       fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ({}); is config.json the one of these weights?",
-                  checkpoint.path().string(), architecture.token_embedding.name, full_name(architecture.block.attention_norm.name, "", 0),
-                  architecture.family, fmt::join(architecture.prefixes, "', '")));
+                  checkpoint.path().string(), architecture.tokens ? architecture.tokens->table.name : "its input",
+                  full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -45,24 +44,12 @@ class Catalogue {
         prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
 
   std::vector<NormSite> collect() {
-    const BlockSpec& block = architecture_.block;
-    const bool post = block.wiring == Wiring::post;
-    if (architecture_.embedding_norm) {
-      NormSite& site = add(*architecture_.embedding_norm, -1);
+    if (architecture_.input_norm) {
+      NormSite& site = add(*architecture_.input_norm, -1);
       site.feeds_residual = true;
-      if (post) read_by(site, block.attention.qkv, 0);
+      if (architecture_.block(0).wiring == Wiring::post) read_by(site, architecture_.block(0).attention.qkv, 0);
     }
-    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) {
-      NormSite& attention_norm = add(block.attention_norm, i);
-      attention_norm.feeds_residual = post;
-      read_by(attention_norm, post ? block.mlp.in : block.attention.qkv, i);
-      NormSite& mlp_norm = add(block.mlp_norm, i);
-      mlp_norm.feeds_residual = post;
-      if (!post)
-        read_by(mlp_norm, block.mlp.in, i);
-      else if (i + 1 < architecture_.n_blocks)
-        read_by(mlp_norm, block.attention.qkv, i + 1);
-    }
+    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(i);
     if (architecture_.final_norm) add(*architecture_.final_norm, -1);
     finish();
     return std::move(sites_);
@@ -73,6 +60,30 @@ class Catalogue {
     return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
   }
 
+  void add_block(std::int64_t index) {
+    const BlockSpec& block = architecture_.block(index);
+    const AttentionSpec& attention = block.attention;
+    const bool post = block.wiring == Wiring::post;
+    for_each_norm(block, [&](const NormSpec& norm) {
+      NormSite& site = add(norm, index);
+      if (&norm == &block.attention_norm && !post) {
+        read_by(site, attention.qkv, index);
+        if (!block.mlp_norm) read_by_mlp(site, block.mlp, index);
+      } else if (&norm == &block.attention_norm) {
+        site.feeds_residual = true;
+        read_by_mlp(site, block.mlp, index);
+      } else if (is(norm, block.mlp_norm) && post) {
+        site.feeds_residual = true;
+        if (index + 1 < architecture_.n_blocks) read_by(site, architecture_.block(index + 1).attention.qkv, index + 1);
+      } else if (is(norm, block.mlp_norm)) {
+        read_by_mlp(site, block.mlp, index);
+      } else {  // sandwich norms write to the stream; those over heads feed products, no linear map
+        site.feeds_residual = is(norm, block.attention_output_norm) || is(norm, block.mlp_output_norm);
+      }
+    });
+  }
+  static bool is(const NormSpec& norm, const std::optional<NormSpec>& place) { return place && &norm == &*place; }
+
   NormSite& add(const NormSpec& spec, std::int64_t block) {
     NormSite site;
     site.name = full_name(spec.name, prefix_, block);
@@ -81,7 +92,7 @@ class Catalogue {
     site.eps = spec.eps;
     site.weight_offset = spec.weight_offset;
     site.block = block;
-    site.weight = parameter(site.name + ".weight", spec.width);
+    if (spec.has_scale) site.weight = parameter(site.name + ".weight", spec.width);
     if (spec.has_bias) site.bias = parameter(site.name + ".bias", spec.width);
     sites_.push_back(std::move(site));
     return sites_.back();
@@ -106,15 +117,22 @@ class Catalogue {
     }
   }
 
+  void read_by_mlp(NormSite& site, const MlpSpec& mlp, std::int64_t block) const {
+    if (!mlp.routing) return read_by(site, mlp.in, block);
+    read_by(site, mlp.routing->router, block);
+    for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e) read_by(site, expert(mlp.in, e), block);
+  }
+
   /// The last norm of the stream: read by the pooler and the head, where the checkpoint has them.
   void finish() {
     NormSite& final_site = sites_.back();
     final_site.is_final = true;
+    if (architecture_.output_projection) read_by(final_site, *architecture_.output_projection, -1);
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
     if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
-      read_by(final_site, head.decoder, -1, head.tied);
+      if (!architecture_.output_projection) read_by(final_site, head.decoder, -1, head.tied);
     } else {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);

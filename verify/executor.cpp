@@ -16,16 +16,13 @@ std::string size_text(double bytes) {
   return bytes < (1 << 20) ? fmt::format("{:.1f} KiB", bytes / (1 << 10)) : fmt::format("{:.1f} MiB", bytes / (1 << 20));
 }
 
-/// Bytes of one block's weights.
+/// Bytes of one block's matrices.
 double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
   double elements = 0;
-  const auto count = [&](const LinearSpec& linear) {
-    elements += static_cast<double>(linear.inputs) * static_cast<double>(linear.outputs);
-    if (!linear.biases.empty()) elements += static_cast<double>(linear.outputs);
-  };
-  for (const NormSpec* norm : {&block.attention_norm, &block.mlp_norm})
-    elements += static_cast<double>(norm->width) * (norm->has_bias ? 2 : 1);
-  for (const LinearSpec* linear : {&block.attention.qkv, &block.attention.out, &block.mlp.in, &block.mlp.out}) count(*linear);
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
+    const auto outputs = static_cast<double>(linear.outputs * copies);
+    elements += outputs * static_cast<double>(linear.inputs + (linear.biases.empty() ? 0 : 1));
+  });
   return elements * static_cast<double>(c10::elementSize(dtype));
 }
 
@@ -42,10 +39,10 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
   tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.ids.size(1));
-  if (const auto& rope = architecture_.block.attention.rope) {
-    rotary_ = rotary_table(*rope, calibration.ids.size(1), options_.dtype);
-    for (at::Tensor* table : {&rotary_->cosine, &rotary_->sine}) *table = table->to(weights_.backend().device());
-  }
+  const at::Tensor positions = at::arange(calibration.ids.size(1), at::kFloat).unsqueeze(1);
+  places_.clear();
+  for (const BlockSpec& kind : architecture_.block_kinds)
+    places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device()));
   embed(calibration.ids);
   report_residual(0);
   run_blocks();
@@ -93,7 +90,7 @@ void Executor::make_room(std::int64_t sequences) {
     throw ResourceError(
         fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
                     "stream, {}; {} are free; give shorter sequences with --sequence-length",
-                    backend.description(), length, size_text(block_bytes(architecture_.block, options_.dtype)),
+                    backend.description(), length, size_text(block_bytes(architecture_.block(0), options_.dtype)),
                     size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes()))));
   tile_sequences_ = sequences / 2;
   notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}", backend.description(), sequences * length,
@@ -108,45 +105,48 @@ at::Tensor Executor::apply_norm(const Norm& norm, const at::Tensor& x) {
 
 void Executor::report_residual(std::int64_t node) { observer_->residual(node, stream_.view({-1, stream_.size(-1)})); }
 
-void Executor::embed(const at::Tensor& ids) {
-  const Stopwatch watch;
-  const std::int64_t d = architecture_.hidden_size;
+void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
+  if (!spec) return;
   std::optional<Norm> norm;
-  weights_.backend().load([&] {
-    stream_ = weights_.empty({ids.size(0), ids.size(1), d}, options_.dtype);
-    weights_.read_rows(architecture_.token_embedding, ids.view({-1}), stream_.view({-1, d}));
-    if (architecture_.type_embedding) stream_ += weights_.load(*architecture_.type_embedding, -1, options_.dtype)[0];
-    if (architecture_.position_embedding) {
-      at::Tensor positions = weights_.empty({ids.size(1), d}, options_.dtype);
-      weights_.read_rows(*architecture_.position_embedding, at::arange(ids.size(1), at::kLong), positions);
-      stream_ += positions;
-    }
-    if (architecture_.embedding_norm) norm.emplace(weights_, *architecture_.embedding_norm, -1, options_.dtype);
-  });
+  const Stopwatch watch;
+  weights_.backend().load([&] { norm.emplace(weights_, *spec, -1, options_.dtype); });
   load_seconds_ += watch.seconds();
-  if (!norm) return;
   for_each_tile([&](const at::Tensor& x) { return apply_norm(*norm, x); });
   observer_->finished(norm->name());
 }
 
+void Executor::embed(const at::Tensor& ids) {
+  const Stopwatch watch;
+  const TokenInput& input = *architecture_.tokens;
+  const auto rows_of = [&](const TensorSpec& table, const at::Tensor& index) {
+    at::Tensor rows = weights_.empty({index.numel(), table.shape[1]}, options_.dtype);
+    weights_.read_rows(table, index, rows);
+    return rows;
+  };
+  weights_.backend().load([&] {
+    at::Tensor x = rows_of(input.table, ids.view({-1}));
+    if (input.scale != 1.0) x *= at::scalar_tensor(input.scale, x.options());
+    if (input.projection) x = load_linear(weights_, *input.projection, -1, options_.dtype)(x);
+    stream_ = x.view({ids.size(0), ids.size(1), architecture_.hidden_size});
+    if (input.types) stream_ += weights_.load(*input.types, -1, options_.dtype)[0];
+    if (input.positions)
+      stream_ += rows_of(*input.positions, at::arange(input.position_offset, input.position_offset + ids.size(1), at::kLong));
+  });
+  load_seconds_ += watch.seconds();
+  apply_norm_to_stream(architecture_.input_norm);
+}
+
 /// Null where the memory of the device does not suffice.
-std::unique_ptr<Executor::Block> Executor::try_load(std::int64_t block) const {
+std::unique_ptr<Block> Executor::try_load(std::int64_t block) const {
   const c10::InferenceMode no_derivatives;  // of this thread
-  const BlockSpec& spec = architecture_.block;
-  const at::ScalarType dtype = options_.dtype;
   std::unique_ptr<Block> loaded;
   const bool fitted = fits([&] {
-    weights_.backend().load([&] {
-      loaded.reset(new Block{{weights_, spec.attention_norm, block, dtype},
-                             {weights_, spec.mlp_norm, block, dtype},
-                             {weights_, spec.attention, block, dtype},
-                             {weights_, spec.mlp, block, dtype}});
-    });
+    weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, architecture_.block(block), block, options_.dtype); });
   });
   return fitted ? std::move(loaded) : nullptr;
 }
 
-std::unique_ptr<Executor::Block> Executor::load_block(std::int64_t block) const {
+std::unique_ptr<Block> Executor::load_block(std::int64_t block) const {
   Backend& backend = weights_.backend();
   if (auto loaded = try_load(block)) return loaded;
   backend.release_unused();
@@ -154,26 +154,13 @@ std::unique_ptr<Executor::Block> Executor::load_block(std::int64_t block) const 
   throw ResourceError(
       fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
                   "give fewer tokens, --dtype bfloat16, or --device cpu",
-                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block, options_.dtype)),
+                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block(block), options_.dtype)),
                   size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
-}
-
-at::Tensor Executor::run_tile(const Block& block, const at::Tensor& x) {
-  switch (architecture_.block.wiring) {
-    case Wiring::pre: {
-      const at::Tensor between = x + block.attention(apply_norm(block.attention_norm, x), rotary_);
-      return between + block.mlp(apply_norm(block.mlp_norm, between));
-    }
-    case Wiring::post: {
-      const at::Tensor between = apply_norm(block.attention_norm, x + block.attention(x, rotary_));
-      return apply_norm(block.mlp_norm, between + block.mlp(between));
-    }
-  }
-  return {};
 }
 
 void Executor::run_blocks() {
   const std::int64_t n_blocks = architecture_.n_blocks;
+  const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
   for (std::int64_t index = 0; index < n_blocks; ++index) {
     const Stopwatch watch;
     std::unique_ptr<Block> block;
@@ -184,9 +171,9 @@ void Executor::run_blocks() {
     if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
     if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
-    for_each_tile([&](const at::Tensor& x) { return run_tile(*block, x); });
-    observer_->finished(block->attention_norm.name());
-    observer_->finished(block->mlp_norm.name());
+    const Places& places = places_[architecture_.kind(index)];
+    for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });
+    for (const std::string& norm : block->norms()) observer_->finished(norm);
     block.reset();
     report_residual(index + 1);
     observer_->progress(index + 1, n_blocks);
@@ -197,18 +184,19 @@ void Executor::finish() {
   const Stopwatch watch;
   const auto& head = architecture_.head;
   std::optional<Norm> final_norm, head_norm;
-  std::optional<Linear> dense;
+  std::optional<Linear> projection, dense;
   Linear decoder;
   const bool has_head = weights_.has_head(), logits = options_.logits && has_head;
   weights_.backend().load([&] {
     if (architecture_.final_norm) final_norm.emplace(weights_, *architecture_.final_norm, -1, options_.dtype);
+    if (logits && architecture_.output_projection) projection = load_linear(weights_, *architecture_.output_projection, -1, options_.dtype);
     if (has_head && head->transform) {
       dense = load_linear(weights_, head->transform->dense, -1, options_.dtype);
       head_norm.emplace(weights_, head->transform->norm, -1, options_.dtype);
     }
     if (logits) {
       LinearSpec spec = head->decoder;
-      if (head->tied) spec.weights[0] = architecture_.token_embedding;
+      if (head->tied) spec.weights[0] = architecture_.tokens->table;
       decoder = load_linear(weights_, spec, -1, options_.dtype);
     }
   });
@@ -217,7 +205,11 @@ void Executor::finish() {
     at::Tensor h = final_norm ? apply_norm(*final_norm, x) : x;
     if (head_norm && (logits || observer_->wants(head_norm->name())))
       h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
-    if (logits) pending_logits_ = decoder(h).reshape({-1, decoder.weight.size(0)});
+    if (!logits) return at::Tensor();
+    if (projection) h = (*projection)(h);
+    h = decoder(h);
+    if (head->scale != 1.0) h = h * head->scale;
+    pending_logits_ = soft_cap(h, head->soft_cap).reshape({-1, decoder.weight.size(0)});
     return at::Tensor();
   });
   if (final_norm) observer_->finished(final_norm->name());

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "host/architecture.h"
+#include "verify/block.h"
 #include "verify/calibration.h"
-#include "verify/layers.h"
 #include "verify/weights.h"
 
 namespace deadray {
@@ -56,11 +56,6 @@ class Executor {
   const std::vector<std::string>& notes() const noexcept { return notes_; }  ///< what the user should know of the last run
 
  private:
-  struct Block {
-    Norm attention_norm, mlp_norm;
-    Attention attention;
-    Mlp mlp;
-  };
   struct PendingNorm {
     const std::string* site;
     at::Tensor input, output;
@@ -70,10 +65,10 @@ class Executor {
   void for_each_tile(const Step& step);
   void make_room(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
+  void apply_norm_to_stream(const std::optional<NormSpec>& spec);
   void embed(const at::Tensor& ids);
   std::unique_ptr<Block> try_load(std::int64_t block) const;
   std::unique_ptr<Block> load_block(std::int64_t block) const;
-  at::Tensor run_tile(const Block& block, const at::Tensor& x);
   void run_blocks();
   void finish();
   void report_residual(std::int64_t node);
@@ -87,7 +82,7 @@ class Executor {
   bool reads_ahead_ = false;
   std::vector<PendingNorm> pending_norms_;
   at::Tensor pending_logits_;
-  std::optional<RotaryTable> rotary_;
+  std::vector<Places> places_;  // of each kind of block
   double load_seconds_ = 0.0;
   std::vector<std::string> notes_;
   std::future<std::unique_ptr<Block>> ahead_;  // the next block, loaded by a second thread; last, so that it ends before what it uses

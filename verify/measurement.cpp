@@ -113,7 +113,7 @@ class Measuring final : public Observer {
     return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
   }
   bool is_norm_output(std::int64_t node) const {
-    return model_.architecture.block.wiring == Wiring::post || (node == 0 && model_.architecture.embedding_norm.has_value());
+    return model_.architecture.block(0).wiring == Wiring::post || (node == 0 && model_.architecture.input_norm.has_value());
   }
 
   const Model& model_;

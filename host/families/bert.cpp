@@ -25,14 +25,16 @@ Architecture describe_bert(const Config& config) {
   a.max_positions = positions;
   a.prefixes = {"bert.", ""};
   a.aliases = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
-  a.token_embedding = {"embeddings.word_embeddings.weight", {vocab, d}, {Init::Kind::normal, deviation, padding_row(config, 0)}};
-  a.position_embedding = TensorSpec{"embeddings.position_embeddings.weight", {positions, d}, normal};
-  a.type_embedding = TensorSpec{"embeddings.token_type_embeddings.weight", {config.integer("type_vocab_size", 2), d}, normal};
-  a.embedding_norm = norm("embeddings.LayerNorm");
-  a.block.wiring = Wiring::post;
-  a.block.attention_norm = norm("encoder.layer.{}.attention.output.LayerNorm");
-  a.block.mlp_norm = norm("encoder.layer.{}.output.LayerNorm");
-  AttentionSpec& attention = a.block.attention;
+  a.tokens.emplace();
+  a.tokens->table = {"embeddings.word_embeddings.weight", {vocab, d}, {Init::Kind::normal, deviation, padding_row(config, 0)}};
+  a.tokens->positions = TensorSpec{"embeddings.position_embeddings.weight", {positions, d}, normal};
+  a.tokens->types = TensorSpec{"embeddings.token_type_embeddings.weight", {config.integer("type_vocab_size", 2), d}, normal};
+  a.input_norm = norm("embeddings.LayerNorm");
+  BlockSpec& block = a.block_kinds.emplace_back();
+  block.wiring = Wiring::post;
+  block.attention_norm = norm("encoder.layer.{}.attention.output.LayerNorm");
+  block.mlp_norm = norm("encoder.layer.{}.output.LayerNorm");
+  AttentionSpec& attention = block.attention;
   attention.n_heads = attention.n_kv_heads = n_heads;
   attention.head_dim = head_dim;
   attention.causal = false;
@@ -40,12 +42,12 @@ Architecture describe_bert(const Config& config) {
   const std::string self = "encoder.layer.{}.attention.self.";
   attention.qkv = linear({{self + "query", d}, {self + "key", d}, {self + "value", d}}, d, true, deviation);
   attention.out = linear({{"encoder.layer.{}.attention.output.dense", d}}, d, true, deviation);
-  a.block.mlp.activation = parse_activation(config, "hidden_act", "gelu");
-  a.block.mlp.in = linear({{"encoder.layer.{}.intermediate.dense", width}}, d, true, deviation);
-  a.block.mlp.out = linear({{"encoder.layer.{}.output.dense", d}}, width, true, deviation);
+  block.mlp.activation = parse_activation(config, "hidden_act", "gelu");
+  block.mlp.in = linear({{"encoder.layer.{}.intermediate.dense", width}}, d, true, deviation);
+  block.mlp.out = linear({{"encoder.layer.{}.output.dense", d}}, width, true, deviation);
   if (names_head(config, {"ForMaskedLM", "ForPreTraining"}, false)) {
     HeadSpec head;
-    head.transform = HeadSpec::Transform{linear({{"/cls.predictions.transform.dense", d}}, d, true, deviation), a.block.mlp.activation,
+    head.transform = HeadSpec::Transform{linear({{"/cls.predictions.transform.dense", d}}, d, true, deviation), block.mlp.activation,
                                          norm("/cls.predictions.transform.LayerNorm")};
     head.decoder = linear({{"/cls.predictions.decoder", vocab}}, d, false, deviation);
     head.decoder.biases.push_back({"/cls.predictions.bias", {vocab}, {Init::Kind::zeros}});

@@ -23,11 +23,13 @@ Architecture describe_llama(const Config& config) {
   a.n_blocks = n_blocks;
   a.vocab_size = vocab;
   a.prefixes = {"model.", ""};
-  a.token_embedding = {"embed_tokens.weight", {vocab, d}, {Init::Kind::normal, deviation, padding_row(config, -1)}};
-  a.block.wiring = Wiring::pre;
-  a.block.attention_norm = norm("layers.{}.input_layernorm");
-  a.block.mlp_norm = norm("layers.{}.post_attention_layernorm");
-  AttentionSpec& attention = a.block.attention;
+  a.tokens.emplace();
+  a.tokens->table = {"embed_tokens.weight", {vocab, d}, {Init::Kind::normal, deviation, padding_row(config, -1)}};
+  BlockSpec& block = a.block_kinds.emplace_back();
+  block.wiring = Wiring::pre;
+  block.attention_norm = norm("layers.{}.input_layernorm");
+  block.mlp_norm = norm("layers.{}.post_attention_layernorm");
+  AttentionSpec& attention = block.attention;
   attention.n_heads = n_heads;
   attention.n_kv_heads = n_kv_heads;
   attention.head_dim = head_dim;
@@ -38,10 +40,10 @@ Architecture describe_llama(const Config& config) {
       linear({{self + "q_proj", n_heads * head_dim}, {self + "k_proj", n_kv_heads * head_dim}, {self + "v_proj", n_kv_heads * head_dim}}, d,
              attention_bias, deviation);
   attention.out = linear({{self + "o_proj", d}}, n_heads * head_dim, attention_bias, deviation);
-  a.block.mlp.activation = parse_activation(config, "hidden_act", "silu");
-  a.block.mlp.gated = true;
-  a.block.mlp.in = linear({{"layers.{}.mlp.gate_proj", width}, {"layers.{}.mlp.up_proj", width}}, d, mlp_bias, deviation);
-  a.block.mlp.out = linear({{"layers.{}.mlp.down_proj", d}}, width, mlp_bias, deviation);
+  block.mlp.activation = parse_activation(config, "hidden_act", "silu");
+  block.mlp.gated = true;
+  block.mlp.in = linear({{"layers.{}.mlp.gate_proj", width}, {"layers.{}.mlp.up_proj", width}}, d, mlp_bias, deviation);
+  block.mlp.out = linear({{"layers.{}.mlp.down_proj", d}}, width, mlp_bias, deviation);
   a.final_norm = norm("norm");
   if (names_head(config, {"ForCausalLM"}, true))
     a.head = HeadSpec{{}, linear({{"/lm_head", vocab}}, d, false, deviation), config.flag("tie_word_embeddings", false)};

@@ -99,14 +99,14 @@ TEST(FamiliesTest, RefuseSizesWhoseProductsOverflow) {
 TEST(FamiliesTest, ReadTheRopeSettingsOfOldAndNewConfigurations) {
   const Json linear = {{"rope_type", "linear"}, {"factor", 2.5}};
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const Rope rope = *describe(kLlama, {{key, linear}, {"rope_theta", 5e5}}).block.attention.rope;
+    const Rope rope = *describe(kLlama, {{key, linear}, {"rope_theta", 5e5}}).block(0).attention.rope;
     EXPECT_EQ(rope.scaling, Rope::Scaling::linear);
     EXPECT_EQ(rope.factor, 2.5);
     EXPECT_EQ(rope.theta, 5e5);
     EXPECT_EQ(rope.rotated_dims, 2);
   }
-  EXPECT_EQ(describe(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}}}}).block.attention.rope->theta, 7e4);
-  EXPECT_EQ(describe(kLlama).block.attention.rope->theta, 1e4);
+  EXPECT_EQ(describe(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}}}}).block(0).attention.rope->theta, 7e4);
+  EXPECT_EQ(describe(kLlama).block(0).attention.rope->theta, 1e4);
 }
 
 TEST(FamiliesTest, TakeTheHeadThatTheClassNames) {

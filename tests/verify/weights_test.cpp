@@ -52,7 +52,7 @@ TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
 // The three stored layouts of one map must give the same product: [in, out] storage, [out, in], and parts side by side.
 TEST(LoadLinearTest, PutsThePartsSideBySide) {
   const auto model = prepare_model(test::kModels / "llama-gqa-tied", {});
-  const LinearSpec& qkv = model->architecture.block.attention.qkv;
+  const LinearSpec& qkv = model->architecture.block(0).attention.qkv;
   const Linear linear = load_linear(*model->weights, qkv, 0, at::kFloat);
   std::vector<at::Tensor> parts;
   for (const TensorSpec& part : qkv.weights) parts.push_back(model->weights->load(part, 0, at::kFloat));
