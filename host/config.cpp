@@ -14,12 +14,6 @@
 namespace deadray {
 namespace {
 
-/// The value at `key`; nullptr when absent or null.
-const nlohmann::json* lookup(const nlohmann::json& object, std::string_view key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
 [[noreturn]] void complain(const std::filesystem::path& file, const std::string& key, const nlohmann::json* found,
                            std::string_view expected) {
   throw MalformedError(
@@ -30,14 +24,6 @@ bool is_size(const nlohmann::json& value) {
   if (!value.is_number_unsigned()) return false;
   const auto size = value.get<std::uint64_t>();
   return size >= 1 && size <= static_cast<std::uint64_t>(kLargestSize);
-}
-
-/// The number at `key`, which must be `right`.
-template <class Right>
-double number(const Config& config, const std::string& prefix, std::string_view key, std::string_view expected, Right right) {
-  const nlohmann::json* value = lookup(config.json(), key);
-  if (!value || !value->is_number() || !right(value->get<double>())) complain(config.path(), prefix + std::string(key), value, expected);
-  return value->get<double>();
 }
 
 }  // namespace
@@ -69,35 +55,50 @@ Config Config::parse(const std::string& text, const std::filesystem::path& name)
   return config;
 }
 
-bool Config::has(std::string_view key) const { return lookup(*json_, key) != nullptr; }
+/// The value at `key`; nullptr when absent or null.
+const nlohmann::json* Config::lookup(std::string_view key) const {
+  read_->insert(prefix_ + std::string(key));
+  const auto found = json_->find(key);
+  return found == json_->end() || found->is_null() ? nullptr : &*found;
+}
+
+bool Config::has(std::string_view key) const { return lookup(key) != nullptr; }
 
 std::int64_t Config::integer(std::string_view key) const {
-  const nlohmann::json* value = lookup(*json_, key);
+  const nlohmann::json* value = lookup(key);
   if (!value || !is_size(*value)) complain(path_, prefix_ + std::string(key), value, "an integer from 1 to 2^30");
   return value->get<std::int64_t>();
 }
 
 std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
 
+/// The number at `key`, which must be `right`.
+template <class Right>
+double Config::number(std::string_view key, std::string_view expected, Right right) const {
+  const nlohmann::json* value = lookup(key);
+  if (!value || !value->is_number() || !right(value->get<double>())) complain(path_, prefix_ + std::string(key), value, expected);
+  return value->get<double>();
+}
+
 double Config::positive(std::string_view key) const {
-  return number(*this, prefix_, key, "a number above 0", [](double x) { return x > 0.0; });
+  return number(key, "a number above 0", [](double x) { return x > 0.0; });
 }
 
 double Config::positive(std::string_view key, double fallback) const { return has(key) ? positive(key) : fallback; }
 
 double Config::non_negative(std::string_view key, double fallback) const {
-  return has(key) ? number(*this, prefix_, key, "a number of at least 0", [](double x) { return x >= 0.0; }) : fallback;
+  return has(key) ? number(key, "a number of at least 0", [](double x) { return x >= 0.0; }) : fallback;
 }
 
 bool Config::flag(std::string_view key, bool fallback) const {
-  const nlohmann::json* value = lookup(*json_, key);
+  const nlohmann::json* value = lookup(key);
   if (!value) return fallback;
   if (!value->is_boolean()) complain(path_, prefix_ + std::string(key), value, "true or false");
   return value->get<bool>();
 }
 
 std::string Config::text(std::string_view key) const {
-  const nlohmann::json* value = lookup(*json_, key);
+  const nlohmann::json* value = lookup(key);
   if (!value || !value->is_string()) complain(path_, prefix_ + std::string(key), value, "a string");
   return value->get<std::string>();
 }
@@ -105,17 +106,18 @@ std::string Config::text(std::string_view key) const {
 std::string Config::text(std::string_view key, std::string_view fallback) const { return has(key) ? text(key) : std::string(fallback); }
 
 Config Config::object(std::string_view key) const {
-  const nlohmann::json* value = lookup(*json_, key);
+  const nlohmann::json* value = lookup(key);
   if (!value || !value->is_object()) complain(path_, prefix_ + std::string(key), value, "an object");
   Config nested;
   nested.path_ = path_;
   nested.prefix_ = prefix_ + std::string(key) + ".";
+  nested.read_ = read_;
   nested.json_ = std::shared_ptr<const nlohmann::json>(json_, value);  // keeps the whole document alive
   return nested;
 }
 
 void Config::require(std::string_view key, const nlohmann::json& only, std::string_view supported) const {
-  const nlohmann::json* value = lookup(*json_, key);
+  const nlohmann::json* value = lookup(key);
   if (!value || *value == only) return;
   throw UnsupportedError(
       fmt::format("{}: {} is {}; deadray runs {} only", path_.string(), prefix_ + std::string(key), show_json(*value), supported));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,11 +42,17 @@ class Config {
   /// @throws UnsupportedError "config.json: key is X; deadray runs <supported> only" unless the key is absent, null or equal to `only`
   void require(std::string_view key, const nlohmann::json& only, std::string_view supported) const;
   const nlohmann::json& json() const noexcept { return *json_; }
+  /// Keys that somebody has asked for, here and in nested objects ("text_config.hidden_size"): what the description depends on.
+  const std::set<std::string>& keys_read() const noexcept { return *read_; }
 
  private:
+  const nlohmann::json* lookup(std::string_view key) const;
+  template <class Right>
+  double number(std::string_view key, std::string_view expected, Right right) const;
   std::filesystem::path path_;
   std::string prefix_;  ///< "text_config." in a nested object
   std::shared_ptr<const nlohmann::json> json_;
+  std::shared_ptr<std::set<std::string>> read_ = std::make_shared<std::set<std::string>>();
 };
 
 }  // namespace deadray
