@@ -14,8 +14,15 @@ namespace deadray {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
+      {"bloom", "pre-LN decoder, norm on the embeddings, ALiBi (BLOOM)", describe_bloom},
+      {"cohere", "LayerNorm without shift, attention and MLP in parallel (Command R)", describe_cohere},
+      {"falcon", "LayerNorm decoder, attention and MLP in parallel, few key heads (Falcon)", describe_falcon},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
+      {"gpt_neox", "LayerNorm decoder, attention and MLP in parallel, rotary positions (GPT-NeoX, Pythia)", describe_gpt_neox},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
+      {"olmo", "pre-LN decoder whose LayerNorms store nothing, rotary positions, gated MLP (OLMo 1)", describe_olmo},
+      {"opt", "pre-LN or post-LN decoder, learned positions, tied head (OPT)", describe_opt},
+      {"phi", "LayerNorm decoder, attention and MLP in parallel, rotary positions (Phi-1, Phi-2)", describe_phi},
   };
   return kFamilies;
 }
@@ -47,6 +54,13 @@ Architecture describe_architecture(const Config& config) {
       "`verify` takes "
       "--activations FILE (see scripts/capture.py)",
       config.path().string(), type, near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", ")));
+}
+
+std::vector<std::string> site_names(const NormSpec& norm, const std::string& stem) {
+  if (norm.rows == 0) return {stem};
+  std::vector<std::string> names;
+  for (std::int64_t row = 0; row < norm.rows; ++row) names.push_back(fmt::format("{}.{}", stem, row));
+  return names;
 }
 
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block) {

@@ -26,6 +26,8 @@ struct Stack {
     return kind_of.empty() ? 0 : static_cast<std::size_t>(kind_of[static_cast<std::size_t>(block)]);
   }
   const BlockSpec& block(std::int64_t index) const { return block_kinds[kind(index)]; }
+  /// Whether the last thing that happens to the stream is a norm, of the stack or of a post-norm block.
+  bool ends_in_norm() const { return final_norm || block(n_blocks - 1).wiring == Wiring::post; }
 };
 
 /// What turns token ids into a stream: scale * table[id], then the projection, then + positions and token type 0.
@@ -77,8 +79,15 @@ const std::vector<Family>& families();
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
+Architecture describe_bloom(const Config& config);
+Architecture describe_cohere(const Config& config);
+Architecture describe_falcon(const Config& config);
 Architecture describe_gpt2(const Config& config);
+Architecture describe_gpt_neox(const Config& config);
 Architecture describe_llama(const Config& config);
+Architecture describe_olmo(const Config& config);
+Architecture describe_opt(const Config& config);
+Architecture describe_phi(const Config& config);
 
 /// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out) and for a configuration that the family
 /// allows
@@ -111,6 +120,9 @@ void for_each_norm(const BlockSpec& block, F&& f) {
   if (post) f(block.attention_norm);
   visit(block.mlp_norm), visit(block.mlp_output_norm);
 }
+
+/// Names of the sites of a norm whose stem is `stem`: the stem, or "<stem>.<head>" for each head with a scale of its own.
+std::vector<std::string> site_names(const NormSpec& norm, const std::string& stem);
 
 /// Name of a tensor or stem as a checkpoint with this prefix has it, the block index filled in (block -1: there is none to fill).
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);

@@ -51,13 +51,16 @@ class Catalogue {
     }
     for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(i);
     if (architecture_.final_norm) add(*architecture_.final_norm, -1);
-    finish();
+    if (architecture_.ends_in_norm()) finish();
     return std::move(sites_);
   }
 
  private:
   bool stored(const LinearSpec& linear) const {
-    return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
+    return checkpoint_ == nullptr || checkpoint_->find(as_stored(full_name(linear.weights[0].name, prefix_))) != nullptr;
+  }
+  std::string as_stored(std::string name) const {
+    return checkpoint_ == nullptr ? name : stored_name(architecture_, *checkpoint_, std::move(name));
   }
 
   void add_block(std::int64_t index) {
@@ -84,34 +87,42 @@ class Catalogue {
   }
   static bool is(const NormSpec& norm, const std::optional<NormSpec>& place) { return place && &norm == &*place; }
 
+  /// @return the last site added: the only one, but for norms with a scale for each head
   NormSite& add(const NormSpec& spec, std::int64_t block) {
+    const std::string stem = full_name(spec.name, prefix_, block);
     NormSite site;
-    site.name = full_name(spec.name, prefix_, block);
     site.kind = spec.kind;
     site.hidden_size = spec.width;
     site.eps = spec.eps;
     site.weight_offset = spec.weight_offset;
     site.block = block;
-    if (spec.has_scale) site.weight = parameter(site.name + ".weight", spec.width);
-    if (spec.has_bias) site.bias = parameter(site.name + ".bias", spec.width);
-    sites_.push_back(std::move(site));
+    if (spec.has_scale) site.weight = parameter(stem + ".weight", spec.rows > 0 ? Shape{spec.rows, spec.width} : Shape{spec.width});
+    if (spec.has_bias) site.bias = parameter(stem + ".bias", {spec.width});
+    std::int64_t row = 0;
+    for (std::string& name : site_names(spec, stem)) {
+      site.name = std::move(name);
+      site.row = spec.rows > 0 ? row++ : -1;
+      sites_.push_back(site);
+    }
     return sites_.back();
   }
 
-  std::string parameter(std::string name, std::int64_t width) const {
+  using Shape = std::vector<std::int64_t>;
+  std::string parameter(std::string name, const Shape& shape) const {
     if (checkpoint_ == nullptr) return name;
-    name = stored_name(architecture_, *checkpoint_, std::move(name));
+    name = as_stored(std::move(name));
     const TensorInfo& tensor = checkpoint_->at(name);
-    if (tensor.shape != std::vector{width})
-      throw MalformedError(fmt::format("{}: norm '{}' has shape [{}], expected [{}], the hidden size that config.json gives",
-                                       checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "), width));
+    if (tensor.shape != shape)
+      throw MalformedError(fmt::format("{}: norm '{}' has shape [{}], expected [{}], {} that config.json gives",
+                                       checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "),
+                                       fmt::join(shape, ", "), shape.size() > 1 ? "the heads and their width" : "the hidden size"));
     return name;
   }
 
   void read_by(NormSite& site, const LinearSpec& linear, std::int64_t block, bool tied = false) const {
     for (std::size_t part = 0; part < linear.weights.size(); ++part) {
       const TensorSpec& weight = linear.weights[part];
-      std::string stem = full_name(weight.name, prefix_, block);
+      std::string stem = as_stored(full_name(weight.name, prefix_, block));
       stem.resize(stem.size() - std::string_view(".weight").size());
       site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
     }
@@ -158,7 +169,9 @@ std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpo
 bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
   if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
   const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
-  const auto stored = [&](const LinearSpec& linear) { return checkpoint->find(full_name(linear.weights[0].name, prefix)) != nullptr; };
+  const auto stored = [&](const LinearSpec& linear) {
+    return checkpoint->find(stored_name(architecture, *checkpoint, full_name(linear.weights[0].name, prefix))) != nullptr;
+  };
   const HeadSpec& head = *architecture.head;
   return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
 }
@@ -189,11 +202,12 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
   NormParameters norm = initial_norm(site);
   if (!site.weight.empty()) {
     const TensorInfo& weight = checkpoint.at(site.weight);
-    norm.gamma = checkpoint.read_fp64(weight);
+    const std::int64_t count = site.row < 0 ? weight.elements() : site.hidden_size;
+    norm.gamma = checkpoint.read_fp64(weight, std::max<std::int64_t>(site.row, 0) * site.hidden_size, count);
     if (site.weight_offset != 0.0)
       for (double& value : norm.gamma) value += site.weight_offset;
     norm.stored = weight.dtype;
-    norm.bytes = weight.bytes;
+    norm.bytes = static_cast<std::uint64_t>(count) * size_of(weight.dtype);
   }
   if (!site.bias.empty()) {
     const TensorInfo& bias = checkpoint.at(site.bias);
@@ -217,6 +231,7 @@ std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::stri
     for (const NormSite& site : sites)
       if (site.name.ends_with(fmt::format(".{}", which))) chosen.push_back(site);
   if (chosen.size() == 1) return chosen;
+  if (chosen.empty() && which == "final") throw UsageError("--site final: this model ends without a norm; give all, or the name of one");
   std::vector<std::string> names;
   for (const NormSite& site : sites) names.push_back(site.name);
   const auto near = near_names(which, names);

@@ -163,15 +163,15 @@ void Checkpoint::require_plain_float(const TensorInfo& tensor) const {
                   quantised ? ": dequantisation scale not found; give the unquantised checkpoint" : ", expected F64, F32, F16 or BF16"));
 }
 
-std::vector<double> Checkpoint::read_fp64(const TensorInfo& tensor) const {
+std::vector<double> Checkpoint::read_fp64(const TensorInfo& tensor, std::int64_t first, std::int64_t count) const {
   require_plain_float(tensor);
-  std::vector<double> values(static_cast<std::size_t>(tensor.elements()));
+  std::vector<double> values(static_cast<std::size_t>(count));
   if (tensor.dtype == DType::f64) {
-    read(tensor, values.data());
+    read(tensor, first, count, values.data());
     return values;
   }
   std::vector<std::byte> stored(values.size() * size_of(tensor.dtype));
-  read(tensor, stored.data());
+  read(tensor, first, count, stored.data());
   widen(tensor.dtype, stored, values);
   return values;
 }

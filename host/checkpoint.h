@@ -58,8 +58,9 @@ class Checkpoint {
   void read(const TensorInfo& tensor, void* destination) const { read(tensor, 0, tensor.elements(), destination); }
   /// @throws UnsupportedError naming file and tensor, unless it is stored as F64, F32, F16 or BF16
   void require_plain_float(const TensorInfo& tensor) const;
-  /// All elements, widened to FP64. @throws as require_plain_float() and read() do
-  std::vector<double> read_fp64(const TensorInfo& tensor) const;
+  /// Elements [first, first + count), widened to FP64. @throws as require_plain_float() and read() do
+  std::vector<double> read_fp64(const TensorInfo& tensor, std::int64_t first, std::int64_t count) const;
+  std::vector<double> read_fp64(const TensorInfo& tensor) const { return read_fp64(tensor, 0, tensor.elements()); }
 
  private:
   struct State;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "host/architecture.h"
@@ -72,7 +73,7 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   }
   result.seconds_read = watch.lap();
   for (std::size_t i = 0; i < sites.size(); ++i)
-    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, sites[i].weight);
+    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, gamma_name(sites[i]));
   result.seconds_predict = watch.lap();
 
   for (SitePrediction& site : result.sites) {
@@ -80,6 +81,11 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
     result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }
+  const auto uniform = std::count_if(sites.begin(), sites.end(),
+                                     [](const NormSite& site) { return site.kind == NormKind::layernorm && site.weight.empty(); });
+  if (uniform > 0)
+    result.notes.push_back(fmt::format(
+        "{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead direction is uniform, 1/sqrt(d)", uniform, sites.size()));
   if (request.classify)
     for (std::size_t i = 0; i < sites.size(); ++i) result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
   return result;

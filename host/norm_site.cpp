@@ -14,4 +14,6 @@ bool looks_like_norm(std::string_view tensor) {
   return contains("norm") || contains("ln_") || contains(".ln") || lower.starts_with("ln");
 }
 
+std::string gamma_name(const NormSite& site) { return site.row < 0 ? site.weight : site.weight + " row " + std::to_string(site.row); }
+
 }  // namespace deadray

@@ -31,6 +31,7 @@ struct NormSite {
   std::int64_t hidden_size = 0;
   double eps = 0.0;
   std::string weight;               ///< tensor that stores gamma; empty: a norm without scale, gamma = 1
+  std::int64_t row = -1;            ///< gamma is this row of the tensor [heads, hidden_size]; -1: all of it
   std::string bias;                 ///< tensor that stores beta; empty: none
   double weight_offset = 0.0;       ///< gamma = stored + offset (1 for LayerNorm1P and Gemma 1-3)
   std::int64_t block = -1;          ///< block index; -1 outside the blocks
@@ -38,6 +39,9 @@ struct NormSite {
   bool feeds_residual = false;      ///< its output is the residual stream itself (post-LN, embedding norm): beta has other readers
   std::vector<Consumer> consumers;  ///< every linear map that reads it
 };
+
+/// What to call a site's gamma in a message: its tensor, and its row there.
+std::string gamma_name(const NormSite& site);
 
 /// A norm's parameters, normalised once at loading: after this there is one gamma, FP64.
 struct NormParameters {

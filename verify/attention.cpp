@@ -12,26 +12,27 @@ at::Tensor alibi_slopes(std::int64_t n_heads) {
   std::int64_t power = 1;
   while (2 * power <= n_heads) power *= 2;
   const auto sequence = [](std::int64_t count, std::int64_t step, std::int64_t total) {
-    const at::Tensor k = at::arange(count, at::kDouble) * static_cast<double>(step) + 1.0;
-    return at::pow(2.0, k * (-8.0 / static_cast<double>(total))).to(at::kFloat);
+    const at::Tensor base = at::scalar_tensor(std::exp2(-8.0 / static_cast<double>(total)), at::kFloat);
+    return at::pow(base, at::arange(1, 1 + count * step, step, at::kInt));  // powers of a rounded base, as the models take them
   };
   return at::cat({sequence(power, 1, power), sequence(n_heads - power, 2, 2 * power)});
 }
 
-/// [n_heads, 1, length] FP32: slope times key index, equal to slope times (key - query) under the softmax.
-at::Tensor alibi_bias(const AttentionSpec& spec, std::int64_t length) {
-  at::Tensor slopes = alibi_slopes(spec.n_heads).view({-1, 1, 1}), keys = at::arange(length, at::kFloat);
-  at::Tensor bias = spec.alibi->rounds_bfloat16 ? (slopes.to(at::kBFloat16) * keys.to(at::kBFloat16)).to(at::kFloat) : slopes * keys;
+/// [n_heads, 1, length]: slope times key index, equal to slope times (key - query) under the softmax.
+at::Tensor alibi_bias(const AttentionSpec& spec, std::int64_t length, at::ScalarType dtype) {
+  const auto type = spec.alibi->rounds_bfloat16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor slopes = alibi_slopes(spec.n_heads).view({-1, 1, 1}).to(type);
+  const at::Tensor bias = (slopes * at::arange(length, type)).to(dtype);
   return spec.alibi->scaled ? bias * spec.scale : bias;
 }
 
-/// [length, length] FP32: 0 where the query (row) sees the key, -inf elsewhere.
-at::Tensor visibility(const AttentionSpec& spec, std::int64_t length) {
+/// [length, length]: 0 where the query (row) sees the key, -inf elsewhere.
+at::Tensor visibility(const AttentionSpec& spec, std::int64_t length, at::ScalarType dtype) {
   const at::Tensor index = at::arange(length, at::kLong), behind = index.view({-1, 1}) - index;  // query - key
   at::Tensor hidden = at::zeros({length, length}, at::kBool);
   if (spec.causal) hidden = hidden.logical_or(behind.lt(0));
   if (spec.window > 0) hidden = hidden.logical_or((spec.causal ? behind : behind.abs()).ge(spec.window));
-  return at::zeros({length, length}, at::kFloat).masked_fill(hidden, -std::numeric_limits<float>::infinity());
+  return at::zeros({length, length}, dtype).masked_fill(hidden, -std::numeric_limits<float>::infinity());
 }
 
 }  // namespace
@@ -46,9 +47,9 @@ Places places_of(const AttentionSpec& spec, const at::Tensor& coordinates, at::S
   const bool limited = spec.window > 0 && spec.window < length;
   places.causal = spec.causal && !limited && !spec.alibi && spec.score_soft_cap == 0.0;
   if (places.causal || (!spec.causal && !limited && !spec.alibi)) return places;
-  at::Tensor mask = visibility(spec, length).view({1, 1, length, length});
-  if (spec.alibi) mask = mask + alibi_bias(spec, length);
-  places.mask = mask.to(dtype).to(device);
+  at::Tensor mask = visibility(spec, length, dtype).view({1, 1, length, length});
+  if (spec.alibi) mask = mask + alibi_bias(spec, length, dtype);
+  places.mask = mask.to(device);
   return places;
 }
 
@@ -89,7 +90,9 @@ at::Tensor Attention::mix(const Heads& heads, const Places& places) const {
 }
 
 at::Tensor Attention::operator()(const at::Tensor& h, const Places& places, const NormCall& call) const {
-  Heads heads = split(qkv_(h));
+  at::Tensor packed = qkv_(h);
+  if (spec_.clip > 0.0) packed = packed.clamp_(-spec_.clip, spec_.clip);
+  Heads heads = split(packed);
   if (query_norm_) heads.q = call(*query_norm_, heads.q);
   if (key_norm_) heads.k = call(*key_norm_, heads.k);
   if (value_norm_) heads.v = call(*value_norm_, heads.v);

@@ -30,7 +30,9 @@ Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index, 
       output_scale_(load_scale(weights, spec.output_scale, index, dtype)),
       attention_(weights, spec.attention, index, dtype),
       mlp_(load_mlp(weights, spec.mlp, index, dtype)) {
-  for_each_norm(spec, [&](const NormSpec& norm) { norms_.push_back(weights.name(norm.name, index)); });
+  for_each_norm(spec, [&](const NormSpec& norm) {
+    for (std::string& site : site_names(norm, weights.name(norm.name, index))) norms_.push_back(std::move(site));
+  });
 }
 
 /// What the attention adds to the stream.

@@ -13,7 +13,7 @@ Dump::Dump(const std::filesystem::path& file, const Architecture& architecture, 
   for (std::int64_t node = 0; node <= architecture.n_blocks; ++node)
     tensors.push_back({fmt::format("residual.{}", node), type, stream_shape});
   if (logits) tensors.push_back({"logits", type, {tokens, architecture.vocab_size}});
-  tensors.push_back({"final_norm.output", type, stream_shape});
+  if (architecture.ends_in_norm()) tensors.push_back({"final_norm.output", type, stream_shape});
   writer_.emplace(file, tensors);
 }
 

@@ -99,7 +99,13 @@ void Executor::make_room(std::int64_t sequences) {
 
 at::Tensor Executor::apply_norm(const Norm& norm, const at::Tensor& x) {
   at::Tensor h = norm(x);
-  if (observer_->wants(norm.name())) pending_norms_.push_back({&norm.name(), x.reshape({-1, x.size(-1)}), h.reshape({-1, h.size(-1)})});
+  const auto rows = [](const at::Tensor& values) { return values.reshape({-1, values.size(-1)}); };
+  const std::vector<std::string>& sites = norm.sites();
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (!observer_->wants(sites[i])) continue;
+    const auto of_site = [&](const at::Tensor& all) { return rows(sites.size() == 1 ? all : all.select(1, static_cast<std::int64_t>(i))); };
+    pending_norms_.push_back({&sites[i], of_site(x), of_site(h)});
+  }
   return h;
 }
 

@@ -10,8 +10,8 @@ at::Tensor gelu_bloom(const at::Tensor& x) { return x * 0.5 * (1.0 + at::tanh(0.
 }  // namespace
 
 Norm::Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at::ScalarType dtype)
-    : name_(weights.name(spec.name, block)), spec_(spec) {
-  const bool wide = spec.scales_in_fp32 && dtype != at::kDouble;
+    : sites_(site_names(spec, weights.name(spec.name, block))), spec_(spec) {
+  const bool wide = spec.scales_in_fp32 && spec.kind == NormKind::rmsnorm && dtype != at::kDouble;  // layer_norm rounds once anyway
   if (spec.has_scale) {
     const Init initial{spec.weight_offset == 0.0 ? Init::Kind::ones : Init::Kind::zeros};
     const auto shape = spec.rows > 0 ? std::vector{spec.rows, spec.width} : std::vector{spec.width};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/layer_specs.h"
 #include "verify/weights.h"
@@ -19,10 +20,12 @@ class Norm {
   Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at::ScalarType dtype);
   /// @param x  [..., width]; for a norm with a scale of its own for each head [sequences, rows, length, width]
   at::Tensor operator()(const at::Tensor& x) const;
-  const std::string& name() const noexcept { return name_; }
+  /// As norm_sites() calls them: one, or one for each head with a scale of its own.
+  const std::vector<std::string>& sites() const noexcept { return sites_; }
+  const std::string& name() const noexcept { return sites_.front(); }  ///< of a norm that is one site
 
  private:
-  std::string name_;
+  std::vector<std::string> sites_;
   NormSpec spec_;
   at::Tensor gamma_, beta_;  // undefined: none
 };

@@ -113,7 +113,9 @@ class Measuring final : public Observer {
     return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
   }
   bool is_norm_output(std::int64_t node) const {
-    return model_.architecture.block(0).wiring == Wiring::post || (node == 0 && model_.architecture.input_norm.has_value());
+    const Architecture& a = model_.architecture;
+    if (node == 0) return a.input_norm.has_value();
+    return a.block(node - 1).wiring == Wiring::post;
   }
 
   const Model& model_;

@@ -43,7 +43,7 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
   PredictOptions predict_options = options.predict;
   predict_options.deployed_roundoff = unit_roundoff(options.dtype);
   const Stopwatch watch;
-  result_.predicted = predict(result_.site.kind, norm_.gamma, norm_.beta, predict_options, result_.site.weight);
+  result_.predicted = predict(result_.site.kind, norm_.gamma, norm_.beta, predict_options, gamma_name(result_.site));
   result_.predict_seconds = watch.seconds();
   directions_ = decisive_rows(result_.predicted, d);
   n_predicted_ = directions_.size(0);

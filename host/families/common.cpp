@@ -42,15 +42,24 @@ std::int64_t divide(const Config& config, std::string_view total_key, std::int64
   return total / parts;
 }
 
-Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta) {
+std::int64_t integer_at_any(const Config& config, const std::vector<std::string_view>& keys) {
+  const auto found = std::find_if(keys.begin(), keys.end(), [&](std::string_view key) { return config.has(key); });
+  return config.integer(found == keys.end() ? keys.back() : *found);
+}
+
+namespace {
+
+/// Where a configuration keeps its rotary settings: under the newer key or the older one.
+std::string_view rope_key(const Config& config) { return config.has("rope_parameters") ? "rope_parameters" : "rope_scaling"; }
+
+Rope parse_rope_settings(const Config& config, std::int64_t rotated_dims, std::string_view theta_key, double default_theta) {
   Rope rope;
   rope.rotated_dims = rotated_dims;
-  const std::string key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  rope.theta = config.positive("rope_theta", default_theta);
+  const std::string_view key = rope_key(config);
+  rope.theta = config.positive(theta_key, default_theta);
   if (!config.has(key)) return rope;
   const Config settings = config.object(key);
   rope.theta = settings.positive("rope_theta", rope.theta);
-  settings.require("partial_rotary_factor", 1.0, "1.0");
   const std::string type = settings.text("rope_type", settings.text("type", "default"));
   if (type == "default") return rope;
   if (type != "linear" && type != "llama3")
@@ -69,6 +78,25 @@ Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_
   return rope;
 }
 
+}  // namespace
+
+Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta) {
+  if (const std::string_view key = rope_key(config); config.has(key)) config.object(key).require("partial_rotary_factor", 1.0, "1.0");
+  return parse_rope_settings(config, rotated_dims, "rope_theta", default_theta);
+}
+
+Rope parse_partial_rope(const Config& config, std::int64_t head_dim, const PartialRotaryKeys& keys) {
+  double fraction = config.positive(keys.fraction, keys.default_fraction);
+  if (const std::string_view key = rope_key(config); config.has(key))
+    fraction = config.object(key).positive("partial_rotary_factor", fraction);
+  const double turned = fraction * static_cast<double>(head_dim);
+  const auto rotated_dims = fraction <= 1.0 ? static_cast<std::int64_t>(turned) : 0;
+  if (rotated_dims == 0 || rotated_dims % 2 != 0)
+    throw MalformedError(fmt::format("{}: {} {} of {} dimensions a head turns {:.4g} of them, expected an even number from 2 to {}",
+                                     config.path().string(), keys.fraction, fraction, head_dim, turned, head_dim));
+  return parse_rope_settings(config, rotated_dims, keys.theta, 10000.0);
+}
+
 bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent) {
   if (!config.has("architectures")) return when_absent;
   const auto& classes = config.json().at("architectures");
@@ -78,7 +106,7 @@ bool names_head(const Config& config, const std::vector<std::string>& heads, boo
 }
 
 std::int64_t padding_row(const Config& config, std::int64_t fallback) {
-  if (!config.has("pad_token_id")) return fallback;
+  if (!config.has("pad_token_id")) return config.json().contains("pad_token_id") ? -1 : fallback;  // null says: none
   const auto& value = config.json().at("pad_token_id");
   if (!value.is_number_integer())
     throw MalformedError(fmt::format("{}: pad_token_id is {}, expected a token number", config.path().string(), value.dump()));

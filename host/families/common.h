@@ -21,9 +21,22 @@ Activation parse_activation(const Config& config, std::string_view key, std::str
 /// total / parts. @throws MalformedError when it does not divide
 std::int64_t divide(const Config& config, std::string_view total_key, std::int64_t total, std::string_view parts_key, std::int64_t parts);
 
+/// The size at the first key that is there: transformers reads some sizes under two names.
+/// @throws MalformedError naming the last key when there is none
+std::int64_t integer_at_any(const Config& config, const std::vector<std::string_view>& keys);
+
 /// Rotary settings from `rope_parameters`, or from the older `rope_theta` and `rope_scaling`.
 /// @throws UnsupportedError for a rope type other than default, linear, llama3
 Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta);
+
+/// The older keys of a family that turns a fraction of each head's dimensions.
+struct PartialRotaryKeys {
+  std::string_view theta, fraction;
+  double default_fraction = 1.0;
+};
+/// As parse_rope(); the first int(fraction * head_dim) dimensions turn.
+/// @throws MalformedError when that is odd or none
+Rope parse_partial_rope(const Config& config, std::int64_t head_dim, const PartialRotaryKeys& keys);
 
 /// Whether the first class of `architectures` ends in one of `heads` ("LMHeadModel", "ForCausalLM"); when_absent where it names none.
 bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent);

@@ -25,8 +25,15 @@ std::string refusal(const Json& config, const Json& changes, ExitCode code = Exi
 }
 
 TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
-  EXPECT_EQ(families().size(), 3u) << "a family was added: give it a configuration here";
-  for (const Json& config : {kGpt2, kBert, kLlama}) {
+  EXPECT_EQ(families().size(), 10u) << "a family was added: give it a configuration here";
+  const auto as = [](const char* type, const Json& changes = Json::object()) {
+    Json config = kLlama;
+    config.update({{"model_type", type}});
+    config.update(changes);
+    return config;
+  };
+  for (const Json& config : {kGpt2, kBert, kLlama, as("bloom"), as("cohere"), as("falcon"), as("gpt_neox", {{"rotary_pct", 1.0}}),
+                             as("olmo"), as("opt", {{"ffn_dim", 12}}), as("phi", {{"partial_rotary_factor", 1.0}})}) {
     const Architecture a = describe(config);
     EXPECT_EQ(a.family, config.at("model_type"));
     EXPECT_EQ(a.hidden_size, 8);
