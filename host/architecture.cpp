@@ -14,6 +14,8 @@ namespace deadray {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
+      {"gemma4", "RMSNorm sandwich, windowed and full attention, layer scalars, vision tower (Gemma 4)", describe_gemma4},
+      {"gemma4_text", "the language model of gemma4 alone", describe_gemma4_text},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
   };
@@ -128,11 +130,21 @@ Count elements(const TokenInput& tokens) {
   return sum;
 }
 
+Count elements(const VisionTower& tower) {
+  Count sum = elements(tower.blocks);
+  sum += elements(tower.patches);
+  sum += elements(tower.positions.shape);
+  sum += elements(tower.norm);
+  sum += elements(tower.projection);
+  return sum;  // shift and scale are buffers
+}
+
 }  // namespace
 
 std::int64_t count_parameters(const Architecture& a) {
   Count count = elements(static_cast<const Stack&>(a));
   if (a.tokens) count += elements(*a.tokens);
+  if (a.vision) count += elements(*a.vision);
   for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
   if (!a.head) return count.value();
   if (a.head->transform) {

@@ -37,6 +37,28 @@ struct TokenInput {
   std::int64_t position_offset = 0;  ///< row of the first position (OPT: 2)
 };
 
+/// What turns pictures, rows of patches, into rows of the stream; they take the places of one token (Gemma 4). k x k patches become one
+/// row: projection(norm((sqrt(width) * mean - shift) * scale)) of the blocks' output.
+struct VisionTower {
+  Stack blocks;                            ///< its tokens are patches, their coordinates column and row
+  LinearSpec patches;                      ///< of 2 (p - 1/2), p the pixels of a patch by row, column, channel
+  TensorSpec positions;                    ///< [2, n, width]: what a column and a row add
+  std::int64_t pooling = 1;                ///< k
+  std::optional<TensorSpec> shift, scale;  ///< [width]
+  NormSpec norm;
+  LinearSpec projection;
+  std::int64_t token = 0;           ///< whose places the rows take, in order
+  std::int64_t longest = 0;         ///< rows of a picture, as processors make them at most
+  std::int64_t begin = 0, end = 0;  ///< tokens around a picture
+};
+
+/// A token id that no text holds: the place of a picture or a sound, its beginning, its end.
+struct SpecialToken {
+  std::string key;  ///< in config.json
+  std::int64_t id = 0;
+  bool is_place = false;  ///< of what deadray does not embed, so that it can stand in no input
+};
+
 /// Maps the final norm's output to logits. Bert's puts dense -> activation -> norm before the decoder.
 struct HeadSpec {
   struct Transform {
@@ -60,6 +82,8 @@ struct Architecture : Stack {
   std::vector<std::pair<std::string, std::string>>
       aliases;  ///< endings that other checkpoints use instead: {"LayerNorm.weight", "LayerNorm.gamma"}
   std::optional<TokenInput> tokens;
+  std::optional<VisionTower> vision;
+  std::vector<SpecialToken> special_tokens;
   std::optional<LinearSpec> output_projection;  ///< of the final norm's output, before the head (OPT-350m)
   std::optional<HeadSpec> head;                 ///< as the configuration describes it; a checkpoint may lack its tensors
   std::optional<LinearSpec> pooler;             ///< reads the final norm too
@@ -77,6 +101,8 @@ const std::vector<Family>& families();
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
+Architecture describe_gemma4(const Config& config);
+Architecture describe_gemma4_text(const Config& config);
 Architecture describe_gpt2(const Config& config);
 Architecture describe_llama(const Config& config);
 

@@ -44,12 +44,16 @@ class Catalogue {
         prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
 
   std::vector<NormSite> collect() {
+    if (architecture_.vision) {
+      for (std::int64_t i = 0; i < architecture_.vision->blocks.n_blocks; ++i) add_block(architecture_.vision->blocks, i);
+      read_by(add(architecture_.vision->norm, -1), architecture_.vision->projection, -1);
+    }
     if (architecture_.input_norm) {
       NormSite& site = add(*architecture_.input_norm, -1);
       site.feeds_residual = true;
       if (architecture_.block(0).wiring == Wiring::post) read_by(site, architecture_.block(0).attention.qkv, 0);
     }
-    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(i);
+    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(architecture_, i);
     if (architecture_.final_norm) add(*architecture_.final_norm, -1);
     finish();
     return std::move(sites_);
@@ -60,8 +64,8 @@ class Catalogue {
     return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
   }
 
-  void add_block(std::int64_t index) {
-    const BlockSpec& block = architecture_.block(index);
+  void add_block(const Stack& stack, std::int64_t index) {
+    const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
     const bool post = block.wiring == Wiring::post;
     for_each_norm(block, [&](const NormSpec& norm) {
@@ -74,7 +78,7 @@ class Catalogue {
         read_by_mlp(site, block.mlp, index);
       } else if (is(norm, block.mlp_norm) && post) {
         site.feeds_residual = true;
-        if (index + 1 < architecture_.n_blocks) read_by(site, architecture_.block(index + 1).attention.qkv, index + 1);
+        if (index + 1 < stack.n_blocks) read_by(site, stack.block(index + 1).attention.qkv, index + 1);
       } else if (is(norm, block.mlp_norm)) {
         read_by_mlp(site, block.mlp, index);
       } else {  // sandwich norms write to the stream; those over heads feed products, no linear map

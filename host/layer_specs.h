@@ -90,6 +90,7 @@ struct AttentionSpec {
   bool causal = true;
   double scale = 0.0;           ///< of q k^T
   std::int64_t window = 0;      ///< key j is visible to query i when i - j < window; 0: no limit
+  bool joins_groups = false;    ///< tokens of one group, a run of picture tokens, see each other both ways, within the window
   double score_soft_cap = 0.0;  ///< c: scores become c tanh(score / c); 0: none
   std::optional<Rope> rope;
   std::optional<Alibi> alibi;

@@ -7,6 +7,7 @@
 
 #include "host/error.h"
 #include "host/stopwatch.h"
+#include "verify/vision_tower.h"
 
 namespace deadray {
 
@@ -26,6 +27,15 @@ double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
   return elements * static_cast<double>(c10::elementSize(dtype));
 }
 
+/// The number of each token's run of picture tokens, [sequences, length], -1 in none; undefined without pictures.
+at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration) {
+  if (calibration.pictures.empty()) return {};
+  const at::Tensor is_picture = calibration.ids.eq(architecture.vision->token);
+  const at::Tensor before = at::constant_pad_nd(is_picture.narrow(1, 0, is_picture.size(1) - 1), {1, 0});
+  const at::Tensor number = is_picture.logical_and(before.logical_not()).cumsum(1) - 1;
+  return number.masked_fill(is_picture.logical_not(), -1);
+}
+
 }  // namespace
 
 Executor::Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options)
@@ -40,10 +50,11 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   reads_ahead_ = weights_.backend().loads_ahead();
   tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.ids.size(1));
   const at::Tensor positions = at::arange(calibration.ids.size(1), at::kFloat).unsqueeze(1);
+  const at::Tensor groups = picture_groups(architecture_, calibration);
   places_.clear();
   for (const BlockSpec& kind : architecture_.block_kinds)
-    places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device()));
-  embed(calibration.ids);
+    places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device(), groups));
+  embed(calibration);
   report_residual(0);
   run_blocks();
   finish();
@@ -55,23 +66,29 @@ void Executor::for_each_tile(const Step& step) {
     const std::int64_t count = std::min(tile_sequences_, stream_.size(0) - first);
     const at::Tensor x = stream_.narrow(0, first, count);
     at::Tensor next;
-    const bool fitted = fits([&] {
-      next = step(x);
-      for (const PendingNorm& norm : pending_norms_) observer_->prepare(*norm.site, norm.input, norm.output);
-    });
-    const auto norms = std::exchange(pending_norms_, {});
-    const at::Tensor logits = std::exchange(pending_logits_, {});
-    if (!fitted) {
+    if (!pass([&] { next = step(x, first); })) {
       make_room(count);
       continue;
     }
-    // Nothing below wants memory of the device: a tile counts whole or not at all.
-    for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
-    if (logits.defined()) observer_->logits(logits);
     if (next.defined()) x.copy_(next);
     first += count;
   }
   weights_.backend().synchronize();  // the memory of the weights may go back to whoever loads
+}
+
+/// Runs a step and shows the observer what its norms and its head made. @return false when the device's memory did not suffice
+bool Executor::pass(const std::function<void()>& step) {
+  const bool fitted = fits([&] {
+    step();
+    for (const PendingNorm& norm : pending_norms_) observer_->prepare(*norm.site, norm.input, norm.output);
+  });
+  const auto norms = std::exchange(pending_norms_, {});
+  const at::Tensor logits = std::exchange(pending_logits_, {});
+  if (!fitted) return false;
+  // Nothing below wants memory of the device: a tile counts whole or not at all.
+  for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
+  if (logits.defined()) observer_->logits(logits);
+  return true;
 }
 
 void Executor::make_room(std::int64_t sequences) {
@@ -111,12 +128,19 @@ void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
   const Stopwatch watch;
   weights_.backend().load([&] { norm.emplace(weights_, *spec, -1, options_.dtype); });
   load_seconds_ += watch.seconds();
-  for_each_tile([&](const at::Tensor& x) { return apply_norm(*norm, x); });
+  for_each_tile([&](const at::Tensor& x, std::int64_t) { return apply_norm(*norm, x); });
   observer_->finished(norm->name());
 }
 
-void Executor::embed(const at::Tensor& ids) {
+void Executor::embed(const Calibration& calibration) {
   const Stopwatch watch;
+  embed_tokens(calibration.ids);
+  load_seconds_ += watch.seconds();
+  if (!calibration.pictures.empty()) place_pictures(calibration);
+  apply_norm_to_stream(architecture_.input_norm);
+}
+
+void Executor::embed_tokens(const at::Tensor& ids) {
   const TokenInput& input = *architecture_.tokens;
   const auto rows_of = [&](const TensorSpec& table, const at::Tensor& index) {
     at::Tensor rows = weights_.empty({index.numel(), table.shape[1]}, options_.dtype);
@@ -132,29 +156,53 @@ void Executor::embed(const at::Tensor& ids) {
     if (input.positions)
       stream_ += rows_of(*input.positions, at::arange(input.position_offset, input.position_offset + ids.size(1), at::kLong));
   });
-  load_seconds_ += watch.seconds();
-  apply_norm_to_stream(architecture_.input_norm);
+}
+
+/// Overwrites the rows of picture tokens with what the tower makes of the pictures.
+void Executor::place_pictures(const Calibration& calibration) {
+  const VisionTower& tower = *architecture_.vision;
+  Passage passage;
+  passage.load_block = [&](std::int64_t index) {
+    observer_->progress(0, architecture_.n_blocks);
+    const Stopwatch watch;
+    auto block = load_block(tower.blocks, index);
+    load_seconds_ += watch.seconds();
+    return block;
+  };
+  passage.norm = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
+  passage.step = [&](const std::function<void()>& step) {
+    if (pass(step)) return;
+    weights_.backend().release_unused();
+    if (!pass(step))
+      throw ResourceError(
+          fmt::format("{}: not enough memory for one picture in the vision tower; {} are free; give fewer or smaller "
+                      "pictures, or --device cpu",
+                      weights_.backend().description(), size_text(static_cast<double>(weights_.backend().free_bytes()))));
+  };
+  passage.finished = [this](const std::string& norm) { observer_->finished(norm); };
+  const at::Tensor rows = embed_pictures(tower, weights_, calibration.pictures, options_.dtype, passage);
+  const at::Tensor places = at::nonzero(calibration.ids.view({-1}).eq(tower.token)).squeeze(1);
+  stream_.view({-1, architecture_.hidden_size}).index_copy_(0, places.to(rows.device()), rows);
 }
 
 /// Null where the memory of the device does not suffice.
-std::unique_ptr<Block> Executor::try_load(std::int64_t block) const {
+std::unique_ptr<Block> Executor::try_load(const Stack& stack, std::int64_t block) const {
   const c10::InferenceMode no_derivatives;  // of this thread
   std::unique_ptr<Block> loaded;
-  const bool fitted = fits([&] {
-    weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, architecture_.block(block), block, options_.dtype); });
-  });
+  const bool fitted = fits(
+      [&] { weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, stack.block(block), block, options_.dtype); }); });
   return fitted ? std::move(loaded) : nullptr;
 }
 
-std::unique_ptr<Block> Executor::load_block(std::int64_t block) const {
+std::unique_ptr<Block> Executor::load_block(const Stack& stack, std::int64_t block) const {
   Backend& backend = weights_.backend();
-  if (auto loaded = try_load(block)) return loaded;
+  if (auto loaded = try_load(stack, block)) return loaded;
   backend.release_unused();
-  if (auto loaded = try_load(block)) return loaded;
+  if (auto loaded = try_load(stack, block)) return loaded;
   throw ResourceError(
       fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
                   "give fewer tokens, --dtype bfloat16, or --device cpu",
-                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block(block), options_.dtype)),
+                  backend.description(), block, stack.n_blocks, size_text(block_bytes(stack.block(block), options_.dtype)),
                   size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
 }
 
@@ -168,11 +216,12 @@ void Executor::run_blocks() {
       block = ahead_.get();
       reads_ahead_ = block != nullptr;
     }
-    if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
+    if (!block) block = load_block(architecture_, index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
-    if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
+    if (reads_ahead_ && index + 1 < n_blocks)
+      ahead_ = std::async(std::launch::async, [this, index] { return try_load(architecture_, index + 1); });
     const Places& places = places_[architecture_.kind(index)];
-    for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });
+    for_each_tile([&](const at::Tensor& x, std::int64_t first) { return (*block)(x, places.narrow(first, x.size(0)), call); });
     for (const std::string& norm : block->norms()) observer_->finished(norm);
     block.reset();
     report_residual(index + 1);
@@ -201,7 +250,7 @@ void Executor::finish() {
     }
   });
   load_seconds_ += watch.seconds();
-  for_each_tile([&](const at::Tensor& x) {
+  for_each_tile([&](const at::Tensor& x, std::int64_t) {
     at::Tensor h = final_norm ? apply_norm(*final_norm, x) : x;
     if (head_norm && (logits || observer_->wants(head_norm->name())))
       h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));

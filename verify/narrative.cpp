@@ -120,8 +120,9 @@ std::string narrate(const RecordHeader& header, const Measurement& measurement, 
     text += fmt::format(", {} parameters", header.parameters);
   if (header.source == Source::checkpoint) text += ", trained weights";
   if (header.source == Source::random) text += ", drawn at random";
-  text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
-                      header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
+  const std::string rows = header.calibration == "random" ? "random tokens" : header.calibration;
+  text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens, rows);
+  if (rows.starts_with("random ")) text += fmt::format(", seed {}", header.seed);
   if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);
   return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) +
          summary(measurement);

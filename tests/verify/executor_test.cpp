@@ -31,7 +31,7 @@ void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
   const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
   test::Recorder recorder(test::final_site(*model));
   Executor executor(model->architecture, *model->weights, {dtype, 1024, /*logits=*/true});
-  executor.run({test::read_tensor(reference, "input_ids"), "fixture", 0}, recorder);
+  executor.run(read_tokens(kModels / name / reference_name, model->architecture), recorder);
 
   ASSERT_EQ(recorder.residuals.size(), static_cast<std::size_t>(model->architecture.n_blocks) + 1);
   for (std::size_t node = 0; node < recorder.residuals.size(); ++node) {
@@ -62,11 +62,10 @@ TEST_P(ExecutorTest, EqualsTransformersInFloat64) {
 // differ: a few d u each, through at most three blocks.
 TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
   const auto model = prepare_model(kModels / GetParam().name, {});
-  const Checkpoint reference = Checkpoint::open(kModels / GetParam().name / "reference64.safetensors");
+  const Calibration calibration = read_tokens(kModels / GetParam().name / "reference64.safetensors", model->architecture);
   const auto run = [&](std::int64_t tile_tokens) {
     test::Recorder recorder(test::final_site(*model));
-    Executor(model->architecture, *model->weights, {at::kDouble, tile_tokens, /*logits=*/true})
-        .run({test::read_tensor(reference, "input_ids"), "fixture", 0}, recorder);
+    Executor(model->architecture, *model->weights, {at::kDouble, tile_tokens, /*logits=*/true}).run(calibration, recorder);
     return recorder;
   };
   const test::Recorder one = run(1), all = run(1024);
