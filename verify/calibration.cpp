@@ -42,7 +42,7 @@ void check(const at::Tensor& ids, const std::filesystem::path& path, const Archi
                                      path.string(), ids.size(1), architecture.max_positions));
   for (const SpecialToken& token : architecture.special_tokens)
     if (const at::Tensor held = at::nonzero(ids.eq(token.id)); token.is_place && held.size(0) > 0)
-      throw UnsupportedError(fmt::format("{}: token {} at row {}, column {} is {}, the place of something else than text; deadray runs {}",
+      throw UnsupportedError(fmt::format("{}: token {} at row {}, column {} is {}, the place of something else; deadray runs {}",
                                          path.string(), token.id, held[0][0].item<std::int64_t>(), held[0][1].item<std::int64_t>(),
                                          token.key, architecture.vision ? "text and pictures" : "text alone"));
   const at::Tensor outside = at::nonzero(ids.lt(0).logical_or_(ids.ge(architecture.vocab_size)));

@@ -141,6 +141,10 @@ Rope rope_of_text(const Config& config, const Heads& heads) {
 
 void refuse_what_does_not_run(const Config& text) {
   text.require("hidden_size_per_layer_input", 0, "models without per-layer embeddings (0)");
+  if (!text.has("hidden_size_per_layer_input"))
+    throw UnsupportedError(fmt::format(
+        "{}: hidden_size_per_layer_input is missing, which means 256; deadray runs models without per-layer embeddings (0) only",
+        text.path().string()));
   text.require("num_kv_shared_layers", 0, "blocks with keys of their own (0)");
   text.require("enable_moe_block", false, "dense models");
   const std::string both_ways = text.text("use_bidirectional_attention", "vision");
@@ -151,6 +155,7 @@ void refuse_what_does_not_run(const Config& text) {
 
 /// @param stem  what stands before the text model's names, behind the checkpoint's prefix
 Architecture describe_text(const Config& text, const std::string& stem) {
+  text.require("model_type", "gemma4_text", "gemma4_text");
   refuse_what_does_not_run(text);
   const std::int64_t d = text.integer("hidden_size"), n_blocks = text.integer("num_hidden_layers"), vocab = text.integer("vocab_size");
   Architecture a;
@@ -217,6 +222,7 @@ Rope rope_of_tower(const Config& tower, std::int64_t head_dim) {
 }
 
 VisionTower describe_tower(const Config& config, const Config& tower, Architecture& text) {
+  tower.require("model_type", "gemma4_vision", "gemma4_vision");
   tower.require("use_clipped_linears", false, "towers without clipped maps");
   const std::int64_t d = tower.integer("hidden_size"), patch = tower.integer("patch_size", 16);
   const double deviation = tower.non_negative("initializer_range", 0.02), eps = tower.non_negative("rms_norm_eps", 1e-6);

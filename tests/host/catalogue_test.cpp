@@ -37,6 +37,7 @@ TEST(CatalogueTest, FindsThePrefixOfEachCheckpoint) {
   EXPECT_EQ(Fixture("gpt2-no-prefix").sites.back().name, "ln_f");
   EXPECT_EQ(Fixture("llama-mha").sites.back().name, "model.norm");
   EXPECT_EQ(Fixture("llama-headless").sites.back().name, "norm");
+  EXPECT_EQ(Fixture("gemma4-pictures-causal").sites.back().name, "language_model.norm");
   EXPECT_EQ(Fixture("bert-no-pooler").sites.front().name, "bert.embeddings.LayerNorm");
 }
 
@@ -93,6 +94,27 @@ TEST(CatalogueTest, CountsOnlyConsumersThatTheCheckpointHolds) {
   ASSERT_EQ(first.consumers.size(), 3u);
   EXPECT_GT(first.consumers[0].width, first.consumers[1].width) << "grouped queries: fewer keys than queries";
   EXPECT_EQ(first.consumers[1].width, first.consumers[2].width);
+}
+
+TEST(CatalogueTest, ListsATowersNormsBeforeThoseOfTheText) {
+  const Fixture gemma("gemma4-pictures");
+  const auto at = [&](const std::string& ending) { return select_sites(gemma.sites, ending).front(); };
+  EXPECT_EQ(gemma.sites.front().name, "model.vision_tower.encoder.layers.0.input_layernorm");
+  EXPECT_EQ(gemma.sites.back().name, "model.language_model.norm");
+  EXPECT_TRUE(gemma.sites.back().is_final);
+  EXPECT_EQ(gemma.sites.size(), 2u * 7 + 1 + 2 * 7 + 1);
+  const std::string tower = "model.vision_tower.encoder.layers.1.";
+  EXPECT_EQ(gemma.consumers(tower + "input_layernorm"),
+            (Names{tower + "self_attn.q_proj.linear", tower + "self_attn.k_proj.linear", tower + "self_attn.v_proj.linear"}));
+  EXPECT_EQ(gemma.consumers(tower + "pre_feedforward_layernorm"), (Names{tower + "mlp.gate_proj.linear", tower + "mlp.up_proj.linear"}));
+  EXPECT_EQ(gemma.consumers("embedding_pre_projection_norm"), Names{"model.embed_vision.embedding_projection"});
+  EXPECT_TRUE(at("embedding_pre_projection_norm").weight.empty()) << "it stores no scale";
+  EXPECT_TRUE(at(tower + "post_attention_layernorm").feeds_residual);
+  const std::string full = "model.language_model.layers.1.self_attn.";
+  EXPECT_EQ(gemma.consumers("language_model.layers.1.input_layernorm"), (Names{full + "q_proj", full + "k_proj"}))
+      << "keys serve as values";
+  EXPECT_EQ(at(full + "q_norm").hidden_size, 12);
+  EXPECT_TRUE(at(full + "v_norm").weight.empty());
 }
 
 TEST(CatalogueTest, NamesATensorThatIsMissingOrOfAnotherShape) {

@@ -13,6 +13,29 @@ const Json kBert = {{"model_type", "bert"},     {"hidden_size", 8},        {"num
                     {"num_attention_heads", 2}, {"intermediate_size", 12}, {"vocab_size", 11}};
 const Json kLlama = {{"model_type", "llama"},    {"hidden_size", 8},        {"num_hidden_layers", 2},
                      {"num_attention_heads", 4}, {"intermediate_size", 12}, {"vocab_size", 11}};
+const Json kGemma4Text = {{"model_type", "gemma4_text"},
+                          {"hidden_size", 8},
+                          {"num_hidden_layers", 2},
+                          {"num_attention_heads", 4},
+                          {"num_key_value_heads", 2},
+                          {"head_dim", 4},
+                          {"global_head_dim", 6},
+                          {"intermediate_size", 12},
+                          {"vocab_size", 11},
+                          {"layer_types", {"sliding_attention", "full_attention"}},
+                          {"hidden_size_per_layer_input", 0}};
+const Json kGemma4Tower = {{"model_type", "gemma4_vision"}, {"hidden_size", 10},       {"num_hidden_layers", 3}, {"num_attention_heads", 2},
+                           {"num_key_value_heads", 1},      {"head_dim", 8},           {"intermediate_size", 9}, {"patch_size", 2},
+                           {"position_embedding_size", 7},  {"pooling_kernel_size", 2}};
+const Json kGemma4 = {{"model_type", "gemma4"}, {"text_config", kGemma4Text}, {"vision_config", kGemma4Tower}};
+
+/// kGemma4 with some keys of its text or its tower changed.
+Json gemma4(const Json& text, const Json& tower = Json::object()) {
+  Json config = kGemma4;
+  config["text_config"].update(text);
+  config["vision_config"].update(tower);
+  return config;
+}
 
 /// The architecture of a configuration with some keys changed.
 Architecture describe(Json config, const Json& changes = Json::object()) {
@@ -25,8 +48,8 @@ std::string refusal(const Json& config, const Json& changes, ExitCode code = Exi
 }
 
 TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
-  EXPECT_EQ(families().size(), 3u) << "a family was added: give it a configuration here";
-  for (const Json& config : {kGpt2, kBert, kLlama}) {
+  EXPECT_EQ(families().size(), 5u) << "a family was added: give it a configuration here";
+  for (const Json& config : {kGpt2, kBert, kLlama, kGemma4, kGemma4Text}) {
     const Architecture a = describe(config);
     EXPECT_EQ(a.family, config.at("model_type"));
     EXPECT_EQ(a.hidden_size, 8);
@@ -53,6 +76,20 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {kLlama, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"yarn\""},
       {kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"dynamic\""},
       {kLlama, {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}}, "rope_parameters.partial_rotary_factor"},
+      {kGemma4, {{"audio_config", {{"hidden_size", 8}}}}, "audio_config"},
+      {kGemma4, gemma4({{"hidden_size_per_layer_input", 256}}), "text_config.hidden_size_per_layer_input is 256"},
+      {kGemma4, gemma4({{"hidden_size_per_layer_input", nullptr}}), "hidden_size_per_layer_input is missing, which means 256"},
+      {kGemma4, gemma4(Json::object(), {{"use_clipped_linears", true}}), "vision_config.use_clipped_linears"},
+      {kGemma4, gemma4(Json::object(), {{"rope_parameters", {{"rope_type", "linear"}}}}), "vision_config.rope_parameters.rope_type is \"linear\""},
+      {kGemma4, gemma4({{"model_type", "llama"}}), "text_config.model_type"},
+      {kGemma4Text, {{"num_kv_shared_layers", 1}}, "num_kv_shared_layers is 1"},
+      {kGemma4Text, {{"enable_moe_block", true}}, "enable_moe_block"},
+      {kGemma4Text, {{"use_bidirectional_attention", "all"}}, "use_bidirectional_attention is \"all\""},
+      {kGemma4Text, {{"layer_types", {"full_attention", "linear_attention"}}}, "layer_types holds \"linear_attention\""},
+      {kGemma4Text, {{"per_layer_config", {{"1", {{"num_attention_heads", 2}}}}}}, "per_layer_config.1 sets num_attention_heads"},
+      {kGemma4Text,
+       {{"rope_parameters", {{"sliding_attention", {{"rope_type", "yarn"}}}, {"full_attention", Json::object()}}}},
+       "rope_parameters.sliding_attention.rope_type is \"yarn\""},
   };
   for (const auto& c : kCases) {
     const std::string message = refusal(c.config, c.changes);
@@ -119,6 +156,81 @@ TEST(FamiliesTest, TakeTheHeadThatTheClassNames) {
   EXPECT_FALSE(bert.pooler);
   EXPECT_FALSE(describe(kBert).head);
   EXPECT_TRUE(describe(kBert).pooler);
+}
+
+TEST(FamiliesTest, GiveGemma4sFullBlocksHeadsOfTheirOwn) {
+  const Json keys_as_values = {
+      {"attention_k_eq_v", true}, {"num_global_key_value_heads", 1}, {"num_hidden_layers", 12}, {"layer_types", nullptr}};
+  const Architecture a = describe(kGemma4Text, keys_as_values);
+  ASSERT_EQ(a.block_kinds.size(), 2u);
+  for (std::int64_t i = 0; i < a.n_blocks; ++i) {
+    const AttentionSpec& attention = a.block(i).attention;
+    const bool full = i % 6 == 5;
+    EXPECT_EQ(attention.head_dim, full ? 6 : 4) << i;
+    EXPECT_EQ(attention.n_kv_heads, full ? 1 : 2) << i;
+    EXPECT_EQ(attention.values_are_keys, full) << i;
+    EXPECT_EQ(attention.qkv.outputs, full ? 4 * 6 + 6 : 4 * 4 + 2 * 2 * 4) << i;
+    EXPECT_EQ(attention.window, full ? 0 : 512) << i;
+    EXPECT_EQ(attention.rope->theta, full ? 1e6 : 1e4) << i;
+  }
+  EXPECT_EQ(a.block(5).attention.rope->scaling, Rope::Scaling::proportional);
+  EXPECT_EQ(a.block(5).attention.rope->turning_pairs, 0) << "a quarter of 6 dimensions is no whole pair";
+  // Keys that serve as values are what num_global_key_value_heads counts; without them it says nothing.
+  EXPECT_EQ(describe(kGemma4Text, {{"num_global_key_value_heads", 1}}).block(1).attention.n_kv_heads, 2);
+  // The newer way to write the same.
+  const Json per_layer = {
+      {"per_layer_config", {{"05", {{"head_dim", 6}, {"num_key_value_heads", 1}}}, {"11", {{"head_dim", 6}, {"num_key_value_heads", 1}}}}}};
+  Json newer = keys_as_values;
+  newer.update(per_layer);
+  newer["global_head_dim"] = 99;
+  EXPECT_EQ(count_parameters(describe(kGemma4Text, newer)), count_parameters(a));
+  EXPECT_EQ(describe(kGemma4Text, newer).kind_of, a.kind_of);
+  EXPECT_EQ(describe(kGemma4Text, {{"layer_types", {"full_attention", "sliding_attention"}}}).block_kinds.size(), 1u)
+      << "the last block is full, whatever is written";
+}
+
+TEST(FamiliesTest, RefuseAGemma4ThatContradictsItself) {
+  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"layer_types", {"full_attention"}}}, ExitCode::malformed), "lists 1 blocks"));
+  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"num_key_value_heads", 3}}, ExitCode::malformed), "num_key_value_heads 3"));
+  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"head_dim", 5}}, ExitCode::malformed), "head_dim 5"));
+  EXPECT_TRUE(
+      contains(refusal(kGemma4Text, {{"per_layer_config", {{"2", Json::object()}}}}, ExitCode::malformed), "expected a block from 0 to 1"));
+  EXPECT_TRUE(contains(refusal(kGemma4, gemma4(Json::object(), {{"head_dim", 6}}), ExitCode::malformed), "head_dim 6"));
+}
+
+TEST(FamiliesTest, CountTheParametersOfGemma4) {
+  // The released 31 billion parameters; layer scalars and the tower's standardisation are no parameters.
+  const Json text = {{"model_type", "gemma4_text"},
+                     {"attention_k_eq_v", true},
+                     {"final_logit_softcapping", 30.0},
+                     {"global_head_dim", 512},
+                     {"head_dim", 256},
+                     {"hidden_size", 5376},
+                     {"hidden_size_per_layer_input", 0},
+                     {"intermediate_size", 21504},
+                     {"num_attention_heads", 32},
+                     {"num_global_key_value_heads", 4},
+                     {"num_hidden_layers", 60},
+                     {"num_key_value_heads", 16},
+                     {"num_kv_shared_layers", 0},
+                     {"sliding_window", 1024},
+                     {"use_bidirectional_attention", "vision"},
+                     {"vocab_size", 262144}};
+  const Json tower = {{"model_type", "gemma4_vision"}, {"head_dim", 72},
+                      {"hidden_size", 1152},           {"intermediate_size", 4304},
+                      {"num_attention_heads", 16},     {"num_hidden_layers", 27},
+                      {"num_key_value_heads", 16},     {"patch_size", 16},
+                      {"pooling_kernel_size", 3},      {"position_embedding_size", 10240},
+                      {"standardize", true},           {"rope_parameters", {{"rope_theta", 100.0}, {"rope_type", "default"}}}};
+  const Json whole = {{"model_type", "gemma4"},      {"architectures", {"Gemma4ForConditionalGeneration"}},
+                      {"tie_word_embeddings", true}, {"audio_config", nullptr},
+                      {"text_config", text},         {"vision_config", tower}};
+  EXPECT_EQ(count_parameters(describe(whole)), 31'273'086'512);
+  EXPECT_EQ(count_parameters(describe(whole, {{"vision_config", nullptr}})), 30'697'345'280);
+  EXPECT_EQ(count_parameters(describe(text)), 30'697'345'280);
+  EXPECT_EQ(describe(whole).head->soft_cap, 30.0);
+  EXPECT_TRUE(describe(whole).block(0).attention.joins_groups);
+  EXPECT_FALSE(describe(whole).block(5).attention.joins_groups) << "full blocks stay causal";
 }
 
 TEST(FamiliesTest, CountTiedWeightsOnce) {
