@@ -96,6 +96,7 @@ class Measuring final : public Observer {
   Measurement take() {
     if (dump_) dump_->finish();
     Measurement measurement;
+    note_what_never_ran(measurement.notes);
     measurement.sites = std::move(results_);
     const Stopwatch watch;
     if (residual_) measurement.residual = residual_->finish();
@@ -111,6 +112,16 @@ class Measuring final : public Observer {
     NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
     seconds_.load += watch.seconds();
     return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
+  }
+  /// Norms of a tower that saw no picture.
+  void note_what_never_ran(std::vector<std::string>& notes) const {
+    std::map<std::string, NormSite> silent = chosen_;
+    for (const SiteResult& result : results_) silent.erase(result.site.name);
+    if (silent.empty()) return;
+    const std::string which = silent.size() == 1 ? silent.begin()->first : fmt::format("{} norms of the vision tower", silent.size());
+    const std::string why = fmt::format("{}: not measured, since the tokens hold no pictures", which);
+    if (results_.empty()) throw UsageError(fmt::format("--site {}: {}; give --tokens with pixel_values, or none", options_.site, why));
+    notes.push_back(why);
   }
   bool is_norm_output(std::int64_t node) const {
     return model_.architecture.block(0).wiring == Wiring::post || (node == 0 && model_.architecture.input_norm.has_value());
@@ -141,7 +152,7 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   Executor executor(model.architecture, *model.weights, executor_options);
   executor.run(calibration, measuring);
   Measurement measurement = measuring.take();
-  measurement.notes = executor.notes();
+  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(), executor.notes().end());
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

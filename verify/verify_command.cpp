@@ -180,7 +180,9 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
                                "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
                    ->check(CLI::IsMember({"checkpoint", "random"}))
                    ->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
+  auto* tokens = command.add_option("--tokens", options.tokens,
+                                    "Token file: .npy [batch, sequence], or safetensors with input_ids and, where there are pictures, "
+                                    "pixel_values and image_position_ids");
   auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(positive_integer());
   auto* random_tokens =
       command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
