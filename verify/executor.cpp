@@ -7,14 +7,11 @@
 
 #include "host/error.h"
 #include "host/stopwatch.h"
+#include "verify/memory.h"
 
 namespace deadray {
 
 namespace {
-
-std::string size_text(double bytes) {
-  return bytes < (1 << 20) ? fmt::format("{:.1f} KiB", bytes / (1 << 10)) : fmt::format("{:.1f} MiB", bytes / (1 << 20));
-}
 
 /// Bytes of one block's matrices.
 double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
@@ -173,8 +170,9 @@ void Executor::run_blocks() {
     if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
     const Places& places = places_[architecture_.kind(index)];
     for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });
-    for (const std::string& norm : block->norms()) observer_->finished(norm);
-    block.reset();
+    const std::vector<std::string> norms = block->norms();
+    block.reset();  // the spectra that follow want its memory
+    for (const std::string& norm : norms) observer_->finished(norm);
     report_residual(index + 1);
     observer_->progress(index + 1, n_blocks);
   }

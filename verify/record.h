@@ -18,6 +18,8 @@ struct RecordHeader {
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
   std::vector<std::string> notes;  ///< what the user should know of the files although it is no error
+  double forward_flops = 0;        ///< of the matrix products; 0: no forward pass
+  double gemm_rate = 0;            ///< flops a second of a large product in the same dtype and run; 0: not measured
 };
 
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text

@@ -20,7 +20,9 @@
 #include "verify/device_module.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
+#include "verify/memory.h"
 #include "verify/narrative.h"
+#include "verify/plan.h"
 #include "verify/progress.h"
 #include "verify/record.h"
 
@@ -36,7 +38,7 @@ struct VerifyOptions {
   double relative_tau = PredictOptions{}.relative_tau;
   std::optional<double> eps;
   int threads = 0;
-  bool residual = false, dump_logits = false;
+  bool residual = false, dump_logits = false, dry_run = false;
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
@@ -111,11 +113,22 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
+  const Plan plan = plan_measurement(*model, calibration, measurement_options);
+  const auto available = backend.device().is_cpu() ? available_memory() : static_cast<std::int64_t>(backend.free_bytes());
+  if (options.dry_run) {
+    write_output(describe(plan, *model, available) + "\n");
+    return static_cast<int>(ExitCode::done);
+  }
+  require_memory(plan, *model, available);
+  if (plan.gemm_rate > 0 && !options.output.quiet) write_message("plan: " + describe(plan, *model, available));
   Progress progress(fmt::format("{}: block", model->name), options.output.quiet);
   measurement_options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   const Measurement measurement = measure(*model, calibration, measurement_options);
   progress.clear();
-  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, backend, options.output, json);
+  RecordHeader header = header_for(*model, calibration, measurement_options.probe.dtype);
+  header.forward_flops = plan.forward_flops;
+  header.gemm_rate = plan.gemm_rate;
+  return deliver(std::move(header), measurement, backend, options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -199,7 +212,8 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
       command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
   auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
-  return {init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+  auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Print what the run would take, and stop");
+  return {dry_run, init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
 }
 
 }  // namespace

@@ -13,6 +13,12 @@
 
 namespace deadray {
 
+namespace {
+
+constexpr std::int64_t kChunk = std::int64_t{1} << 22;  // elements that are converted at once
+
+}  // namespace
+
 at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const {
   at::Tensor out = empty(spec.shape, dtype);
   read(spec, block, out);
@@ -38,8 +44,7 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
   backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
     if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
-    // Another dtype: through a buffer of 4 Mi elements, so that loading never takes twice the memory.
-    constexpr std::int64_t kChunk = std::int64_t{1} << 22;
+    // Another dtype: through a buffer, so that loading never takes twice the memory.
     const at::Tensor place = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
     for (std::int64_t done = 0; done < count; done += kChunk) {
       const std::int64_t n = std::min(kChunk, count - done);
@@ -66,9 +71,17 @@ void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_
     out.fill_(spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
     return;
   }
-  const at::Tensor drawn = out.scalar_type() == at::kFloat ? out : empty(out.sizes(), at::kFloat);
-  backend_->random_normal(seed_, kernels::stream_of(name(spec.name, block)), first, static_cast<float>(spec.init.deviation), drawn);
-  if (!drawn.is_same(out)) out.copy_(drawn);
+  const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
+  const auto deviation = static_cast<float>(spec.init.deviation);
+  if (out.scalar_type() == at::kFloat) return backend_->random_normal(seed_, stream, first, deviation, out);
+  // Another dtype: through a buffer, so that drawing never takes twice the memory.
+  const at::Tensor place = out.view({-1}), buffer = empty({std::min(kChunk, place.numel())}, at::kFloat);
+  for (std::int64_t done = 0; done < place.numel(); done += kChunk) {
+    const std::int64_t n = std::min(kChunk, place.numel() - done);
+    const at::Tensor drawn = buffer.narrow(0, 0, n);
+    backend_->random_normal(seed_, stream, first + done, deviation, drawn);
+    place.narrow(0, done, n).copy_(drawn);
+  }
 }
 
 void RandomWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
