@@ -167,6 +167,7 @@ void Executor::run_blocks() {
     }
     if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
+    if (index + 1 < n_blocks) weights_.will_need(architecture_.block(index + 1), index + 1);
     if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
     const Places& places = places_[architecture_.kind(index)];
     for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });

@@ -37,6 +37,15 @@ const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t b
   return tensor;
 }
 
+void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) const {
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
+    if (copies > 1) return;  // experts: which of them, the tokens will say
+    for (const TensorSpec& part : linear.weights)
+      if (const TensorInfo* tensor = checkpoint_.find(stored_name(architecture_, checkpoint_, name(part.name, index))))
+        checkpoint_.will_need(*tensor);
+  });
+}
+
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
