@@ -72,7 +72,7 @@ class RandomWeights final : public Weights {
 struct Linear {
   at::Tensor weight;  ///< [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs]
   at::Tensor bias;    ///< [outputs], or undefined
-  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+  at::Tensor operator()(const at::Tensor& x) const;
 };
 Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype);
 
