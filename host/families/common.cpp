@@ -59,6 +59,8 @@ Rope parse_rope_settings(const Config& settings, const Config& config, std::int6
   rope.rotated_dims = rotated_dims;
   rope.theta = settings.positive("rope_theta", default_theta);
   settings.require("partial_rotary_factor", 1.0, "1.0");
+  for (const char* layer_type : {"full_attention", "sliding_attention"})
+    settings.require(layer_type, nullptr, "one set of rotary settings for all layers of this family");
   const std::string type = settings.text("rope_type", settings.text("type", "default"));
   if (type == "default") return rope;
   if (type != "linear" && type != "llama3")

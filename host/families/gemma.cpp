@@ -5,11 +5,15 @@
 
 namespace deadray {
 
-Architecture gemma_like(const Config& config, std::string_view family, std::string_view activation_key) {
+Architecture gemma_like(const Config& config, std::string_view family, std::string_view activation_key, const std::optional<Rope>& rope) {
   const bool bias = config.flag("attention_bias", false);
-  Architecture a = llama_like(
-      config, family,
-      {.qkv_bias = bias, .out_bias = bias, .gemma_norms = true, .activation_key = activation_key, .activation = "gelu_pytorch_tanh"});
+  Architecture a = llama_like(config, family,
+                              {.qkv_bias = bias,
+                               .out_bias = bias,
+                               .gemma_norms = true,
+                               .activation_key = activation_key,
+                               .activation = "gelu_pytorch_tanh",
+                               .rope = rope});
   a.tokens->scale = std::sqrt(static_cast<double>(a.hidden_size));
   return a;
 }

@@ -44,7 +44,10 @@ const nlohmann::json& class_defaults() {
 Architecture describe_gemma3_text(const Config& given) {
   const Config config = given.with_defaults(class_defaults());
   config.require("attn_logit_softcapping", nullptr, "scores without a cap");
-  Architecture a = gemma_like(config, "gemma3_text", "hidden_activation");
+  const std::int64_t head_dim = config.integer("head_dim");
+  const Rope local = rope_of(config, "sliding_attention", head_dim, "rope_local_base_freq", 1e4);
+  const Rope global = rope_of(config, "full_attention", head_dim, "rope_theta", 1e6);
+  Architecture a = gemma_like(config, "gemma3_text", "hidden_activation", global);
   use_sandwich_norms(a);
   add_query_key_norms(a);
   const double logit_cap = config.positive("final_logit_softcapping", 0.0);
@@ -53,8 +56,6 @@ Architecture describe_gemma3_text(const Config& given) {
   AttentionSpec& attention = a.block_kinds[0].attention;
   attention.causal = !config.flag("use_bidirectional_attention", false);
   attention.scale = 1.0 / std::sqrt(config.positive("query_pre_attn_scalar"));
-  attention.rope = rope_of(config, "full_attention", attention.head_dim, "rope_theta", 1e6);
-  const Rope local = rope_of(config, "sliding_attention", attention.head_dim, "rope_local_base_freq", 1e4);
   const std::int64_t pattern = config.integer("sliding_window_pattern");
   const auto sliding = sliding_blocks(config, a.n_blocks, [&](std::int64_t block) { return (block + 1) % pattern != 0; });
   change_blocks(a, sliding, [&](BlockSpec& block) {

@@ -41,7 +41,7 @@ Architecture llama_like(const Config& config, std::string_view family, const Lla
   attention.n_kv_heads = n_kv_heads;
   attention.head_dim = head_dim;
   attention.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  attention.rope = parse_rope(config, head_dim, 10000.0);
+  attention.rope = variant.rope ? *variant.rope : parse_rope(config, head_dim, 10000.0);
   const std::string self = "layers.{}.self_attn.";
   attention.qkv =
       linear({{self + "q_proj", n_heads * head_dim}, {self + "k_proj", n_kv_heads * head_dim}, {self + "v_proj", n_kv_heads * head_dim}}, d,

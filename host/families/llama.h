@@ -10,6 +10,7 @@ struct LlamaVariant {
   bool qkv_bias = false, out_bias = false, mlp_bias = false;
   bool gemma_norms = false;  ///< scales stored less 1 (so drawn as 0), multiplied before the rounding to a half type
   std::string_view activation_key = "hidden_act", activation = "silu";
+  std::optional<Rope> rope{};  ///< absent: as rope_parameters says
 };
 
 /// Blocks of one kind, full causal attention. The class defaults of keys that decide something must be in `config` already

@@ -79,6 +79,7 @@ TEST(LlamaKinTest, GiveWindowsToTheBlocksThatHaveThem) {
     const Json config = least(family, sliding);
     EXPECT_EQ(windows(describe(config, {{"max_window_layers", 3}})), (Windows{0, 0, 0, 7}));
     EXPECT_EQ(windows(describe(config, {{"max_window_layers", 3}, {"use_sliding_window", false}})), (Windows{0, 0, 0, 0}));
+    EXPECT_EQ(windows(describe(config, {{"max_window_layers", 0}})), (Windows{7, 7, 7, 7}));
     EXPECT_EQ(windows(describe(config)), (Windows{0, 0, 0, 0})) << "by default from block 28 on";
     const Json types = {"sliding_attention", "full_attention", "full_attention", "sliding_attention"};
     EXPECT_EQ(windows(describe(config, {{"layer_types", types}})), (Windows{7, 0, 0, 7}));
@@ -152,6 +153,7 @@ TEST(LlamaKinTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
   } kCases[] = {
       {least("mistral"), {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
       {least("qwen3"), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"yarn\""},
+      {least("qwen3"), {{"rope_parameters", {{"full_attention", {{"rope_theta", 5e5}}}}}}, "rope_parameters.full_attention"},
       {least("qwen2"), {{"layer_types", chunked}}, "layer_types[2] is \"chunked_attention\""},
       {least("gemma"), {{"use_bidirectional_attention", true}}, "use_bidirectional_attention"},
       {least("gemma2"), {{"use_bidirectional_attention", true}}, "use_bidirectional_attention"},
