@@ -14,8 +14,17 @@ namespace deadray {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
+      {"gemma", "RMSNorm decoder, scales stored less 1, scaled embedding (Gemma)", describe_gemma},
+      {"gemma2", "Gemma with norms on both sides of each sublayer, soft-caps, every other block windowed (Gemma 2)", describe_gemma2},
+      {"gemma3", "the text part of Gemma 3 with a vision tower, which is not run", describe_gemma3},
+      {"gemma3_text", "Gemma with norms on both sides, q/k norms, five windowed blocks to a global one (Gemma 3)", describe_gemma3_text},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
+      {"mistral", "Llama with a sliding window (Mistral)", describe_mistral},
+      {"mixtral", "Llama with a mixture of experts (Mixtral)", describe_mixtral},
+      {"qwen2", "Llama with biases on queries, keys and values (Qwen2, Qwen2.5)", describe_qwen2},
+      {"qwen3", "Llama with q/k norms over each head (Qwen3)", describe_qwen3},
+      {"qwen3_moe", "Qwen3 with a mixture of experts (Qwen3-30B-A3B)", describe_qwen3_moe},
   };
   return kFamilies;
 }
@@ -57,8 +66,13 @@ std::string full_name(std::string_view name, std::string_view prefix, std::int64
 
 LinearSpec expert(LinearSpec spec, std::int64_t number) {
   for (auto* parts : {&spec.weights, &spec.biases})
-    for (TensorSpec& part : *parts)
+    for (TensorSpec& part : *parts) {
       if (const auto place = part.name.find("{e}"); place != std::string::npos) part.name.replace(place, 3, std::to_string(number));
+      if (!part.fused) continue;
+      std::int64_t each = 1;
+      for (std::size_t axis = 1; axis < part.fused->shape.size(); ++axis) each *= part.fused->shape[axis];
+      part.fused->first += number * each;
+    }
   return spec;
 }
 

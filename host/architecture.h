@@ -63,6 +63,7 @@ struct Architecture : Stack {
   std::optional<LinearSpec> output_projection;  ///< of the final norm's output, before the head (OPT-350m)
   std::optional<HeadSpec> head;                 ///< as the configuration describes it; a checkpoint may lack its tensors
   std::optional<LinearSpec> pooler;             ///< reads the final norm too
+  std::vector<std::string> notes;               ///< what the user should know of the model: parts of it that are left out
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -77,15 +78,24 @@ const std::vector<Family>& families();
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
+Architecture describe_gemma(const Config& config);
+Architecture describe_gemma2(const Config& config);
+Architecture describe_gemma3(const Config& config);
+Architecture describe_gemma3_text(const Config& config);
 Architecture describe_gpt2(const Config& config);
 Architecture describe_llama(const Config& config);
+Architecture describe_mistral(const Config& config);
+Architecture describe_mixtral(const Config& config);
+Architecture describe_qwen2(const Config& config);
+Architecture describe_qwen3(const Config& config);
+Architecture describe_qwen3_moe(const Config& config);
 
 /// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out) and for a configuration that the family
 /// allows
 ///         but the executor does not run, by key; MalformedError for a config that lacks or contradicts what it needs
 Architecture describe_architecture(const Config& config);
 
-/// One expert of a mixture: its number in place of "{e}".
+/// One expert of a mixture: its number in place of "{e}", its share of a fused tensor [n_experts, ...].
 LinearSpec expert(LinearSpec spec, std::int64_t number);
 
 /// Calls f(const LinearSpec&, std::int64_t copies) for every linear map of a block; an expert's stands for `copies` of them.

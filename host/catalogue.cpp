@@ -112,6 +112,7 @@ class Catalogue {
     for (std::size_t part = 0; part < linear.weights.size(); ++part) {
       const TensorSpec& weight = linear.weights[part];
       std::string stem = full_name(weight.name, prefix_, block);
+      if (checkpoint_ != nullptr && !architecture_.aliases.empty()) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
       site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
     }
@@ -119,6 +120,7 @@ class Catalogue {
 
   void read_by_mlp(NormSite& site, const MlpSpec& mlp, std::int64_t block) const {
     if (!mlp.routing) return read_by(site, mlp.in, block);
+    // Each expert under its own name, also where the checkpoint stores them all in one tensor.
     read_by(site, mlp.routing->router, block);
     for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e) read_by(site, expert(mlp.in, e), block);
   }
@@ -158,7 +160,9 @@ std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpo
 bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
   if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
   const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
-  const auto stored = [&](const LinearSpec& linear) { return checkpoint->find(full_name(linear.weights[0].name, prefix)) != nullptr; };
+  const auto stored = [&](const LinearSpec& linear) {
+    return checkpoint->find(stored_name(architecture, *checkpoint, full_name(linear.weights[0].name, prefix))) != nullptr;
+  };
   const HeadSpec& head = *architecture.head;
   return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
 }

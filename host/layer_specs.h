@@ -17,12 +17,20 @@ struct Init {
   std::int64_t zero_row = -1;  ///< row set to zero afterwards (a padding token's embedding)
 };
 
+/// Elements [first, first + count) of a larger tensor, where count is what the part's own shape gives.
+struct PartOfTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;  ///< of the whole, as stored
+  std::int64_t first = 0;
+};
+
 /// One tensor of a checkpoint. "{}" in the name stands for the block index; a leading '/' keeps the checkpoint's prefix away
 /// ("/lm_head.weight").
 struct TensorSpec {
   std::string name;
   std::vector<std::int64_t> shape;  ///< as stored
   Init init;
+  std::optional<PartOfTensor> fused{};  ///< where checkpoints keep it that lack `name` (all experts' weights in one tensor)
 };
 
 enum class Storage {
@@ -104,7 +112,8 @@ struct AttentionSpec {
 struct Routing {
   LinearSpec router;  ///< [n_experts, d]
   std::int64_t n_experts = 0, per_token = 0;
-  bool normalises = true;  ///< the chosen probabilities are divided by their sum
+  bool normalises = true;        ///< the chosen probabilities are divided by their sum
+  bool weights_in_fp32 = false;  ///< they multiply an expert's output in FP32, then it is rounded (Mixtral); else they are rounded first
 };
 
 struct MlpSpec {

@@ -72,6 +72,8 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
 }
 
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
+  std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  notes.insert(notes.end(), model.architecture.notes.begin(), model.architecture.notes.end());
   return {model.name,
           model.architecture.family,
           model.source,
@@ -81,7 +83,7 @@ RecordHeader header_for(const Model& model, const Calibration& calibration, DTyp
           calibration.tokens(),
           calibration.ids.size(1),
           calibration.seed,
-          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
+          std::move(notes)};
 }
 
 int exit_code_for(const Measurement& measurement) {

@@ -29,13 +29,17 @@ at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarT
 CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)
     : Weights(checkpoint_prefix(architecture, checkpoint), backend), architecture_(architecture), checkpoint_(checkpoint) {}
 
-const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
-  const TensorInfo& tensor = checkpoint_.at(stored_name(architecture_, checkpoint_, name(spec.name, block)));
-  if (tensor.shape != spec.shape)
+CheckpointWeights::Place CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
+  const std::string own = stored_name(architecture_, checkpoint_, name(spec.name, block));
+  const std::string whole = spec.fused ? name(spec.fused->name, block) : "";
+  const bool fused = spec.fused && checkpoint_.find(own) == nullptr && checkpoint_.find(whole) != nullptr;
+  const TensorInfo& tensor = checkpoint_.at(fused ? whole : own);
+  const auto& shape = fused ? spec.fused->shape : spec.shape;
+  if (tensor.shape != shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
-                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
+                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
   checkpoint_.require_plain_float(tensor);
-  return tensor;
+  return {tensor, fused ? spec.fused->first : 0};
 }
 
 void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) const {
@@ -50,9 +54,10 @@ void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) co
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
-  const TensorInfo& tensor = find(spec, block);
+  const auto [tensor, start] = find(spec, block);
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
-  backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+  backend_->fill(out, [&, &tensor = tensor, start = start](std::int64_t first, std::int64_t count, void* to) {
+    first += start;
     if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
     // Another dtype: through a buffer, so that loading never takes twice the memory.
     const at::Tensor place = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
@@ -65,7 +70,7 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
 }
 
 void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
-  const TensorInfo& tensor = find(spec, -1);
+  const TensorInfo& tensor = find(spec, -1).tensor;
   const std::int64_t width = spec.shape[1];
   const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   const auto* id = ids.const_data_ptr<std::int64_t>();

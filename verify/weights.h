@@ -48,7 +48,11 @@ class CheckpointWeights final : public Weights {
   bool has_head() const override;
 
  private:
-  const TensorInfo& find(const TensorSpec& spec, std::int64_t block) const;
+  struct Place {
+    const TensorInfo& tensor;
+    std::int64_t first;  // element of it
+  };
+  Place find(const TensorSpec& spec, std::int64_t block) const;
   const Architecture& architecture_;
   const Checkpoint& checkpoint_;
 };

@@ -1,7 +1,4 @@
-#include <nlohmann/json.hpp>
-
-#include "host/architecture.h"
-#include "tests/support/errors.h"
+#include "tests/support/describe.h"
 
 namespace deadray::test {
 namespace {
@@ -14,18 +11,8 @@ const Json kBert = {{"model_type", "bert"},     {"hidden_size", 8},        {"num
 const Json kLlama = {{"model_type", "llama"},    {"hidden_size", 8},        {"num_hidden_layers", 2},
                      {"num_attention_heads", 4}, {"intermediate_size", 12}, {"vocab_size", 11}};
 
-/// The architecture of a configuration with some keys changed.
-Architecture describe(Json config, const Json& changes = Json::object()) {
-  config.update(changes);
-  return describe_architecture(Config::parse(config.dump(), "model/config.json"));
-}
-
-std::string refusal(const Json& config, const Json& changes, ExitCode code = ExitCode::unsupported) {
-  return message_of(code, [&] { describe(config, changes); });
-}
-
 TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
-  EXPECT_EQ(families().size(), 3u) << "a family was added: give it a configuration here";
+  EXPECT_EQ(families().size(), 12u) << "a family was added: give it a configuration here, or in llama_kin_test.cpp";
   for (const Json& config : {kGpt2, kBert, kLlama}) {
     const Architecture a = describe(config);
     EXPECT_EQ(a.family, config.at("model_type"));
@@ -53,6 +40,7 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {kLlama, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"yarn\""},
       {kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"dynamic\""},
       {kLlama, {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}}, "rope_parameters.partial_rotary_factor"},
+      {kLlama, {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is 0.5"},
   };
   for (const auto& c : kCases) {
     const std::string message = refusal(c.config, c.changes);
@@ -107,6 +95,12 @@ TEST(FamiliesTest, ReadTheRopeSettingsOfOldAndNewConfigurations) {
   }
   EXPECT_EQ(describe(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}}}}).block(0).attention.rope->theta, 7e4);
   EXPECT_EQ(describe(kLlama).block(0).attention.rope->theta, 1e4);
+  // As transformers: the old key wins where a file has both, and the table's length is the original one where none is given.
+  const Json llama3 = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+  const Json both = {{"rope_scaling", llama3}, {"rope_parameters", linear}, {"max_position_embeddings", 48}};
+  const Rope rope = *describe(kLlama, both).block(0).attention.rope;
+  EXPECT_EQ(rope.scaling, Rope::Scaling::llama3);
+  EXPECT_EQ(rope.original_max_positions, 48);
 }
 
 TEST(FamiliesTest, TakeTheHeadThatTheClassNames) {
