@@ -14,6 +14,7 @@ namespace deadray {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
+      {"dinov2", "pre-LN picture encoder, layer scale, resized positions (DINOv2)", describe_dinov2},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
   };
@@ -128,11 +129,19 @@ Count elements(const TokenInput& tokens) {
   return sum;
 }
 
+Count elements(const PatchInput& patches) {
+  Count sum = elements(patches.projection);
+  for (const auto* tensor : {&patches.class_token, &patches.register_tokens, &patches.mask_token, &patches.positions})
+    sum += elements(*tensor);
+  return sum;
+}
+
 }  // namespace
 
 std::int64_t count_parameters(const Architecture& a) {
   Count count = elements(static_cast<const Stack&>(a));
   if (a.tokens) count += elements(*a.tokens);
+  if (a.patches) count += elements(*a.patches);
   for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
   if (!a.head) return count.value();
   if (a.head->transform) {

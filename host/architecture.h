@@ -37,6 +37,23 @@ struct TokenInput {
   std::int64_t position_offset = 0;  ///< row of the first position (OPT: 2)
 };
 
+/// What turns pixels into a stream: a picture is cut into patches, a clip into tubelets (the same patch of some frames on end), and each
+/// mapped to a token, in order of time, row, column.
+struct PatchInput {
+  std::int64_t channels = 3;
+  std::int64_t height = 0, width = 0, frames = 0;  ///< of what the model was made for; no frames: pictures
+  std::int64_t patch = 0, tubelet = 1;             ///< a patch is a square
+  LinearSpec projection;                           ///< weight [d, channels, (tubelet,) patch, patch]
+  std::optional<TensorSpec> class_token;           ///< d elements; stands before the patches
+  std::optional<TensorSpec> register_tokens;       ///< [1, r, d], between class token and patches, without positions
+  std::optional<TensorSpec> mask_token;            ///< takes the place of patches in training, and has no part in inference
+  std::optional<TensorSpec> positions;             ///< rows of the class token, if any, then of the grid's patches
+  bool resizes_in_fp32 = false;                    ///< positions meet another grid: always in FP32, not in a wider dtype of the model
+
+  std::int64_t rows() const { return height / patch; }
+  std::int64_t columns() const { return width / patch; }
+};
+
 /// Maps the final norm's output to logits. Bert's puts dense -> activation -> norm before the decoder.
 struct HeadSpec {
   struct Transform {
@@ -46,9 +63,10 @@ struct HeadSpec {
   };
   std::optional<Transform> transform;
   LinearSpec decoder;
-  bool tied = false;      ///< decoder.weights[0] is the token table
-  double scale = 1.0;     ///< of the logits
-  double soft_cap = 0.0;  ///< c: logits become c tanh(logit / c); 0: none
+  bool reads_class_token = false;  ///< one row of logits a picture
+  bool tied = false;               ///< decoder.weights[0] is the token table
+  double scale = 1.0;              ///< of the logits
+  double soft_cap = 0.0;           ///< c: logits become c tanh(logit / c); 0: none
 };
 
 /// A transformer as data: everything that prediction and execution need, and nothing about how.
@@ -58,11 +76,12 @@ struct Architecture : Stack {
   std::int64_t max_positions = 0;     ///< longest sequence; 0: any
   std::vector<std::string> prefixes;  ///< what checkpoints put before the names; the first is the one that current transformers writes
   std::vector<std::pair<std::string, std::string>>
-      aliases;  ///< endings that other checkpoints use instead: {"LayerNorm.weight", "LayerNorm.gamma"}
-  std::optional<TokenInput> tokens;
+      aliases;                        ///< what other checkpoints write instead, all of it at once: {"LayerNorm.weight", "LayerNorm.gamma"}
+  std::optional<TokenInput> tokens;   ///< what the model reads: either token ids
+  std::optional<PatchInput> patches;  ///< or pixels
   std::optional<LinearSpec> output_projection;  ///< of the final norm's output, before the head (OPT-350m)
   std::optional<HeadSpec> head;                 ///< as the configuration describes it; a checkpoint may lack its tensors
-  std::optional<LinearSpec> pooler;             ///< reads the final norm too
+  std::optional<LinearSpec> pooler;             ///< reads the final norm too; a checkpoint may lack it
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -77,6 +96,7 @@ const std::vector<Family>& families();
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
+Architecture describe_dinov2(const Config& config);
 Architecture describe_gpt2(const Config& config);
 Architecture describe_llama(const Config& config);
 

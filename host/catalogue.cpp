@@ -12,25 +12,35 @@ namespace deadray {
 
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
-  for (const auto& [ending, alias] : architecture.aliases)
-    if (name.ends_with(ending)) {
-      std::string old = name.substr(0, name.size() - ending.size()) + alias;
-      if (checkpoint.find(old) != nullptr) return old;
-    }
-  return name;
+  std::string other = name;
+  for (const auto& [ours, theirs] : architecture.aliases)
+    if (const auto place = other.find(ours); place != std::string::npos) other.replace(place, ours.size(), theirs);
+  return checkpoint.find(other) != nullptr ? other : name;
+}
+
+const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint, std::string_view prefix,
+                            const LinearSpec& linear, std::int64_t block) {
+  const auto stored = [&](const LinearSpec& spec) {
+    return checkpoint.find(stored_name(architecture, checkpoint, full_name(spec.weights[0].name, prefix, block))) != nullptr;
+  };
+  if (stored(linear)) return linear;
+  const auto other = std::find_if(linear.alternatives.begin(), linear.alternatives.end(), stored);
+  return other == linear.alternatives.end() ? linear : *other;
 }
 
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
+  const std::string input = architecture.tokens    ? architecture.tokens->table.name
+                            : architecture.patches ? architecture.patches->projection.weights[0].name
+                                                   : "its input";
   for (const std::string& prefix : architecture.prefixes)
-    if (architecture.tokens && checkpoint.find(full_name(architecture.tokens->table.name, prefix)) != nullptr) return prefix;
+    if (checkpoint.find(full_name(input, prefix)) != nullptr) return prefix;
   // A file of norms alone, say: any first norm tells the prefix as well.
   const std::string& first_norm = architecture.block(0).attention_norm.name;
   for (const std::string& prefix : architecture.prefixes)
     if (checkpoint.find(stored_name(architecture, checkpoint, full_name(first_norm, prefix, 0) + ".weight")) != nullptr) return prefix;
-  throw MalformedError(
-      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ({}); is config.json the one of these weights?",
-                  checkpoint.path().string(), architecture.tokens ? architecture.tokens->table.name : "its input",
-                  full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
+  throw MalformedError(fmt::format(
+      "{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is config.json the one of these weights?",
+      checkpoint.path().string(), input, full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -108,10 +118,11 @@ class Catalogue {
     return name;
   }
 
-  void read_by(NormSite& site, const LinearSpec& linear, std::int64_t block, bool tied = false) const {
-    for (std::size_t part = 0; part < linear.weights.size(); ++part) {
-      const TensorSpec& weight = linear.weights[part];
+  void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block, bool tied = false) const {
+    const LinearSpec& linear = checkpoint_ == nullptr ? spec : as_stored(architecture_, *checkpoint_, prefix_, spec, block);
+    for (const TensorSpec& weight : linear.weights) {
       std::string stem = full_name(weight.name, prefix_, block);
+      if (checkpoint_ != nullptr) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
       site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
     }

@@ -7,6 +7,7 @@
 
 #include "host/error.h"
 #include "host/stopwatch.h"
+#include "verify/patches.h"
 
 namespace deadray {
 
@@ -38,12 +39,13 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   notes_.clear();
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
-  tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.ids.size(1));
-  const at::Tensor positions = at::arange(calibration.ids.size(1), at::kFloat).unsqueeze(1);
+  tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.length());
+  const at::Tensor positions = architecture_.patches ? patch_coordinates(*architecture_.patches, calibration.length())
+                                                     : at::arange(calibration.length(), at::kFloat).unsqueeze(1);
   places_.clear();
   for (const BlockSpec& kind : architecture_.block_kinds)
     places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device()));
-  embed(calibration.ids);
+  embed(calibration);
   report_residual(0);
   run_blocks();
   finish();
@@ -115,8 +117,17 @@ void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
   observer_->finished(norm->name());
 }
 
-void Executor::embed(const at::Tensor& ids) {
+void Executor::embed(const Calibration& calibration) {
   const Stopwatch watch;
+  if (architecture_.patches)
+    weights_.backend().load([&] { stream_ = embed_patches(weights_, *architecture_.patches, calibration, options_.dtype); });
+  else
+    embed_tokens(calibration.ids);
+  load_seconds_ += watch.seconds();
+  apply_norm_to_stream(architecture_.input_norm);
+}
+
+void Executor::embed_tokens(const at::Tensor& ids) {
   const TokenInput& input = *architecture_.tokens;
   const auto rows_of = [&](const TensorSpec& table, const at::Tensor& index) {
     at::Tensor rows = weights_.empty({index.numel(), table.shape[1]}, options_.dtype);
@@ -132,8 +143,6 @@ void Executor::embed(const at::Tensor& ids) {
     if (input.positions)
       stream_ += rows_of(*input.positions, at::arange(input.position_offset, input.position_offset + ids.size(1), at::kLong));
   });
-  load_seconds_ += watch.seconds();
-  apply_norm_to_stream(architecture_.input_norm);
 }
 
 /// Null where the memory of the device does not suffice.
@@ -202,10 +211,12 @@ void Executor::finish() {
   });
   load_seconds_ += watch.seconds();
   for_each_tile([&](const at::Tensor& x) {
-    at::Tensor h = final_norm ? apply_norm(*final_norm, x) : x;
+    const at::Tensor read = architecture_.final_norm_reads_class_token ? x.narrow(1, 0, 1) : x;
+    at::Tensor h = final_norm ? apply_norm(*final_norm, read) : read;
     if (head_norm && (logits || observer_->wants(head_norm->name())))
       h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
     if (!logits) return at::Tensor();
+    if (head->reads_class_token) h = h.narrow(1, 0, 1);
     if (projection) h = (*projection)(h);
     h = decoder(h);
     if (head->scale != 1.0) h = h * head->scale;

@@ -31,6 +31,10 @@ const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t b
   return tensor;
 }
 
+const LinearSpec& CheckpointWeights::as_stored(const LinearSpec& spec, std::int64_t block) const {
+  return deadray::as_stored(architecture_, checkpoint_, prefix_, spec, block);
+}
+
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
@@ -63,7 +67,7 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
 
 void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const {
   if (spec.init.kind != Init::Kind::normal) {
-    out.fill_(spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
+    out.fill_(spec.init.kind == Init::Kind::constant ? spec.init.deviation : spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
     return;
   }
   const at::Tensor drawn = out.scalar_type() == at::kFloat ? out : empty(out.sizes(), at::kFloat);
@@ -86,7 +90,8 @@ void RandomWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
   }
 }
 
-Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype) {
+Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block, at::ScalarType dtype) {
+  const LinearSpec& spec = weights.as_stored(described, block);
   const int along = spec.storage == Storage::out_in ? 0 : 1;
   const auto gather = [&](const std::vector<TensorSpec>& parts, int axis) {
     if (parts.size() == 1) return weights.load(parts[0], block, dtype);

@@ -23,6 +23,8 @@ class Weights {
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
   /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d] on the backend's device; reads no others.
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
+  /// `spec`, or that alternative of it which this source holds.
+  virtual const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t /*block*/) const { return spec; }
   virtual bool has_head() const = 0;  ///< whether logits can be computed
 
   Backend& backend() const noexcept { return *backend_; }
@@ -42,6 +44,7 @@ class CheckpointWeights final : public Weights {
   CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend = cpu_backend());
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
+  const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t block) const override;
   bool has_head() const override;
 
  private:
