@@ -14,9 +14,14 @@ namespace deadray {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
+      {"clip_vision_model", "picture encoder, LayerNorm before the blocks, final norm of the class token (CLIP)",
+       describe_clip_vision_model},
       {"dinov2", "pre-LN picture encoder, layer scale, resized positions (DINOv2)", describe_dinov2},
+      {"dinov2_with_registers", "the same with register tokens", describe_dinov2_with_registers},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
+      {"vit", "pre-LN picture encoder, learned positions (ViT)", describe_vit},
+      {"vjepa2", "pre-LN video encoder, rotary positions in time, row and column, with its predictor (V-JEPA 2)", describe_vjepa2},
   };
   return kFamilies;
 }
@@ -142,6 +147,11 @@ std::int64_t count_parameters(const Architecture& a) {
   Count count = elements(static_cast<const Stack&>(a));
   if (a.tokens) count += elements(*a.tokens);
   if (a.patches) count += elements(*a.patches);
+  if (a.predictor) {
+    count += elements(a.predictor->stack);
+    count += elements(a.predictor->mask_tokens.shape);
+    for (const auto* map : {&a.predictor->embedding, &a.predictor->projection}) count += elements(*map);
+  }
   for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
   if (!a.head) return count.value();
   if (a.head->transform) {

@@ -48,8 +48,10 @@ struct PatchInput {
   std::optional<TensorSpec> register_tokens;       ///< [1, r, d], between class token and patches, without positions
   std::optional<TensorSpec> mask_token;            ///< takes the place of patches in training, and has no part in inference
   std::optional<TensorSpec> positions;             ///< rows of the class token, if any, then of the grid's patches
-  bool resizes_in_fp32 = false;                    ///< positions meet another grid: always in FP32, not in a wider dtype of the model
+  /// How positions meet another grid: bicubic, in FP32 or a wider dtype of the model; in FP32 always; that with antialiasing.
+  enum class Resize { bicubic, bicubic_fp32, antialiased_fp32 } resize = Resize::bicubic;
 
+  /// The grid of patches; a remainder is left out.
   std::int64_t rows() const { return height / patch; }
   std::int64_t columns() const { return width / patch; }
 };
@@ -69,6 +71,15 @@ struct HeadSpec {
   double soft_cap = 0.0;           ///< c: logits become c tanh(logit / c); 0: none
 };
 
+/// A second stack behind the first: it reads the embedded output of the first's final norm, and as many mask tokens, each with the position
+/// of one of them (V-JEPA 2 predicts every token from all).
+struct Predictor {
+  Stack stack;
+  LinearSpec embedding;    ///< from the first stack's width to this one's; reads its final norm
+  TensorSpec mask_tokens;  ///< [n, 1, 1, d]; the second is used, or the only one
+  LinearSpec projection;   ///< of this stack's final norm's output, back to the first's width
+};
+
 /// A transformer as data: everything that prediction and execution need, and nothing about how.
 struct Architecture : Stack {
   std::string family;  ///< model_type of config.json
@@ -81,6 +92,7 @@ struct Architecture : Stack {
   std::optional<PatchInput> patches;  ///< or pixels
   std::optional<LinearSpec> output_projection;  ///< of the final norm's output, before the head (OPT-350m)
   std::optional<HeadSpec> head;                 ///< as the configuration describes it; a checkpoint may lack its tensors
+  std::optional<Predictor> predictor;           ///< runs where its norms are asked for; logits and residual stream know nothing of it
   std::optional<LinearSpec> pooler;             ///< reads the final norm too; a checkpoint may lack it
 };
 
@@ -96,9 +108,13 @@ const std::vector<Family>& families();
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
+Architecture describe_clip_vision_model(const Config& config);
 Architecture describe_dinov2(const Config& config);
+Architecture describe_dinov2_with_registers(const Config& config);
 Architecture describe_gpt2(const Config& config);
 Architecture describe_llama(const Config& config);
+Architecture describe_vit(const Config& config);
+Architecture describe_vjepa2(const Config& config);
 
 /// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out) and for a configuration that the family
 /// allows

@@ -54,14 +54,9 @@ class Catalogue {
         prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
 
   std::vector<NormSite> collect() {
-    if (architecture_.input_norm) {
-      NormSite& site = add(*architecture_.input_norm, -1);
-      site.feeds_residual = true;
-      if (architecture_.block(0).wiring == Wiring::post) read_by(site, architecture_.block(0).attention.qkv, 0);
-    }
-    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(i);
-    if (architecture_.final_norm) add(*architecture_.final_norm, -1);
+    add_stack(architecture_);
     finish();
+    if (architecture_.predictor) add_predictor(*architecture_.predictor);
     return std::move(sites_);
   }
 
@@ -70,8 +65,18 @@ class Catalogue {
     return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
   }
 
-  void add_block(std::int64_t index) {
-    const BlockSpec& block = architecture_.block(index);
+  void add_stack(const Stack& stack) {
+    if (stack.input_norm) {
+      NormSite& site = add(*stack.input_norm, -1);
+      site.feeds_residual = true;
+      if (stack.block(0).wiring == Wiring::post) read_by(site, stack.block(0).attention.qkv, 0);
+    }
+    for (std::int64_t i = 0; i < stack.n_blocks; ++i) add_block(stack, i);
+    if (stack.final_norm) add(*stack.final_norm, -1);
+  }
+
+  void add_block(const Stack& stack, std::int64_t index) {
+    const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
     const bool post = block.wiring == Wiring::post;
     for_each_norm(block, [&](const NormSpec& norm) {
@@ -84,7 +89,7 @@ class Catalogue {
         read_by_mlp(site, block.mlp, index);
       } else if (is(norm, block.mlp_norm) && post) {
         site.feeds_residual = true;
-        if (index + 1 < architecture_.n_blocks) read_by(site, architecture_.block(index + 1).attention.qkv, index + 1);
+        if (index + 1 < stack.n_blocks) read_by(site, stack.block(index + 1).attention.qkv, index + 1);
       } else if (is(norm, block.mlp_norm)) {
         read_by_mlp(site, block.mlp, index);
       } else {  // sandwich norms write to the stream; those over heads feed products, no linear map
@@ -140,6 +145,7 @@ class Catalogue {
     final_site.is_final = true;
     if (architecture_.output_projection) read_by(final_site, *architecture_.output_projection, -1);
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
+    if (architecture_.predictor) read_by(final_site, architecture_.predictor->embedding, -1);
     if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
@@ -148,6 +154,11 @@ class Catalogue {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
+  }
+
+  void add_predictor(const Predictor& predictor) {
+    add_stack(predictor.stack);
+    read_by(sites_.back(), predictor.projection, -1);
   }
 
   const Architecture& architecture_;

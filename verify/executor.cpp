@@ -42,14 +42,20 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.length());
   const at::Tensor positions = architecture_.patches ? patch_coordinates(*architecture_.patches, calibration.length())
                                                      : at::arange(calibration.length(), at::kFloat).unsqueeze(1);
-  places_.clear();
-  for (const BlockSpec& kind : architecture_.block_kinds)
-    places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device()));
+  stack_ = &architecture_;
+  set_places(positions);
   embed(calibration);
   report_residual(0);
   run_blocks();
   finish();
+  if (predictor_is_wanted()) run_predictor(positions);
   stream_.reset();
+}
+
+void Executor::set_places(const at::Tensor& coordinates) {
+  places_.clear();
+  for (const BlockSpec& kind : stack_->block_kinds)
+    places_.push_back(places_of(kind.attention, coordinates, options_.dtype, weights_.backend().device()));
 }
 
 void Executor::for_each_tile(const Step& step) {
@@ -91,9 +97,10 @@ void Executor::make_room(std::int64_t sequences) {
   if (sequences == 1)
     throw ResourceError(
         fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
-                    "stream, {}; {} are free; give shorter sequences with --sequence-length",
-                    backend.description(), length, size_text(block_bytes(architecture_.block(0), options_.dtype)),
-                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes()))));
+                    "stream, {}; {} are free; give {}",
+                    backend.description(), length, size_text(block_bytes(stack_->block(0), options_.dtype)),
+                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes())),
+                    architecture_.patches ? "smaller pictures in a file with --tokens" : "shorter sequences with --sequence-length"));
   tile_sequences_ = sequences / 2;
   notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}", backend.description(), sequences * length,
                                tile_sequences_ * length));
@@ -149,9 +156,8 @@ void Executor::embed_tokens(const at::Tensor& ids) {
 std::unique_ptr<Block> Executor::try_load(std::int64_t block) const {
   const c10::InferenceMode no_derivatives;  // of this thread
   std::unique_ptr<Block> loaded;
-  const bool fitted = fits([&] {
-    weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, architecture_.block(block), block, options_.dtype); });
-  });
+  const bool fitted = fits(
+      [&] { weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, stack_->block(block), block, options_.dtype); }); });
   return fitted ? std::move(loaded) : nullptr;
 }
 
@@ -163,12 +169,12 @@ std::unique_ptr<Block> Executor::load_block(std::int64_t block) const {
   throw ResourceError(
       fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
                   "give fewer tokens, --dtype bfloat16, or --device cpu",
-                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block(block), options_.dtype)),
+                  backend.description(), block, stack_->n_blocks, size_text(block_bytes(stack_->block(block), options_.dtype)),
                   size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
 }
 
 void Executor::run_blocks() {
-  const std::int64_t n_blocks = architecture_.n_blocks;
+  const std::int64_t n_blocks = stack_->n_blocks;
   const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
   for (std::int64_t index = 0; index < n_blocks; ++index) {
     const Stopwatch watch;
@@ -180,11 +186,11 @@ void Executor::run_blocks() {
     if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
     if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
-    const Places& places = places_[architecture_.kind(index)];
+    const Places& places = places_[stack_->kind(index)];
     for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });
     for (const std::string& norm : block->norms()) observer_->finished(norm);
     block.reset();
-    report_residual(index + 1);
+    if (stack_ == &architecture_) report_residual(index + 1);
     observer_->progress(index + 1, n_blocks);
   }
 }
@@ -225,6 +231,35 @@ void Executor::finish() {
   });
   if (final_norm) observer_->finished(final_norm->name());
   if (head_norm) observer_->finished(head_norm->name());
+}
+
+bool Executor::predictor_is_wanted() const {
+  if (!architecture_.predictor) return false;
+  const Stack& stack = architecture_.predictor->stack;
+  bool wanted = observer_->wants(weights_.name(stack.final_norm->name));
+  for (std::int64_t block = 0; block < stack.n_blocks; ++block)
+    for_each_norm(stack.block(block), [&](const NormSpec& norm) { wanted = wanted || observer_->wants(weights_.name(norm.name, block)); });
+  return wanted;
+}
+
+/// Every token is both context, embedded from the encoder's output, and target, a mask token at the same place.
+void Executor::run_predictor(const at::Tensor& coordinates) {
+  const Predictor& predictor = *architecture_.predictor;
+  weights_.backend().load([&] {
+    const Norm norm(weights_, *architecture_.final_norm, -1, options_.dtype);
+    const Linear embedding = load_linear(weights_, predictor.embedding, -1, options_.dtype);
+    const at::Tensor masks = weights_.load(predictor.mask_tokens, -1, options_.dtype).flatten(0, 2);
+    const std::int64_t length = stream_.size(1);
+    at::Tensor next = weights_.empty({stream_.size(0), 2 * length, predictor.stack.hidden_size}, options_.dtype);
+    next.narrow(1, length, length).copy_(masks[1 % masks.size(0)]);
+    for (std::int64_t i = 0; i < next.size(0); ++i) next[i].narrow(0, 0, length).copy_(embedding(norm(stream_[i])));
+    stream_ = next;
+  });
+  stack_ = &predictor.stack;
+  tile_sequences_ = std::max<std::int64_t>(1, tile_sequences_ / 2);
+  set_places(at::cat({coordinates, coordinates}));
+  run_blocks();
+  apply_norm_to_stream(predictor.stack.final_norm);
 }
 
 }  // namespace deadray

@@ -7,13 +7,13 @@ namespace deadray {
 namespace {
 
 /// One picture [channels, height, width] or clip [frames, channels, height, width] to [patches, channels * tubelet * patch * patch], in the
-/// order of a convolution's weight.
+/// order of a convolution's weight. As with the convolution, a remainder that fills no patch is left out.
 at::Tensor cut(const PatchInput& input, const at::Tensor& pixels) {
-  const at::Tensor frames = pixels.dim() == 3 ? pixels.unsqueeze(0) : pixels;
-  return frames.unflatten(3, {-1, input.patch})
-      .unflatten(2, {-1, input.patch})
-      .unflatten(0, {-1, input.tubelet})  // [time, tubelet, channels, rows, patch, columns, patch]
-      .permute({0, 3, 5, 2, 1, 4, 6})
+  const std::int64_t p = input.patch, rows = pixels.size(-2) / p, columns = pixels.size(-1) / p;
+  return pixels.narrow(-2, 0, rows * p)
+      .narrow(-1, 0, columns * p)
+      .reshape({-1, input.tubelet, input.channels, rows, p, columns, p})
+      .permute({0, 3, 5, 2, 1, 4, 6})  // [time, row, column | channel, frame, y, x]
       .flatten(3)
       .flatten(0, 2);
 }
@@ -22,12 +22,15 @@ at::Tensor cut(const PatchInput& input, const at::Tensor& pixels) {
 at::Tensor positions_for(const PatchInput& input, const at::Tensor& table, std::int64_t rows, std::int64_t columns) {
   if (rows == input.rows() && columns == input.columns()) return table;
   const std::int64_t d = table.size(1), leading = input.class_token ? 1 : 0;
-  const bool widens = input.resizes_in_fp32 || table.scalar_type() != at::kDouble;
+  using Resize = PatchInput::Resize;
+  const bool fp32 = input.resize != Resize::bicubic || table.scalar_type() != at::kDouble;
   const at::Tensor grid = table.narrow(0, leading, table.size(0) - leading)
-                              .to(widens ? at::kFloat : at::kDouble)
+                              .to(fp32 ? at::kFloat : at::kDouble)
                               .view({1, input.rows(), input.columns(), d})
                               .permute({0, 3, 1, 2});
-  const at::Tensor resized = at::upsample_bicubic2d(grid, {rows, columns}, /*align_corners=*/false);
+  const at::Tensor resized = input.resize == Resize::antialiased_fp32
+                                 ? at::_upsample_bicubic2d_aa(grid, {rows, columns}, /*align_corners=*/false)
+                                 : at::upsample_bicubic2d(grid, {rows, columns}, /*align_corners=*/false);
   return at::cat({table.narrow(0, 0, leading), resized.permute({0, 2, 3, 1}).reshape({-1, d}).to(table.scalar_type())});
 }
 

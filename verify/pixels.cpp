@@ -35,10 +35,11 @@ void check_shape(const PatchInput& input, const TensorInfo& tensor, const std::s
     throw MalformedError(fmt::format("{} has shape [{}], expected {}", at, fmt::join(shape, ", "), expected_shape(input)));
   if (std::find(shape.begin(), shape.end(), 0) != shape.end())
     throw MalformedError(fmt::format("{} holds no pixels (shape [{}])", at, fmt::join(shape, ", ")));
-  for (const std::int64_t side : {shape[rank - 2], shape[rank - 1]})
-    if (side % input.patch != 0)
-      throw MalformedError(fmt::format("{} is {} by {} pixels, expected multiples of the patch, {}; crop or pad the pictures", at,
-                                       shape[rank - 2], shape[rank - 1], input.patch));
+  const std::int64_t height = shape[rank - 2], width = shape[rank - 1];
+  const bool whole = height % input.patch == 0 && width % input.patch == 0, own = height == input.height && width == input.width;
+  if (!whole && !own)
+    throw MalformedError(fmt::format("{} is {} by {} pixels, expected multiples of the patch, {}, or the model's own size, {} by {}", at, height,
+                                     width, input.patch, input.height, input.width));
   if (reads_clips(input) && shape[1] % input.tubelet != 0)
     throw MalformedError(fmt::format("{} has clips of {} frames, expected a multiple of the tubelet, {}", at, shape[1], input.tubelet));
 }

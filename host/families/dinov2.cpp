@@ -4,10 +4,12 @@
 
 namespace deadray {
 
+namespace {
+
 // DINOv2: pictures in patches behind a class token, positions resized to the picture's grid, pre-LN blocks whose sublayers are scaled
 // channel by channel, SwiGLU or a plain MLP. Names as on the hub, and as save_pretrained writes them; the aliases are those inside
 // transformers 5.
-Architecture describe_dinov2(const Config& config) {
+Architecture describe(const Config& config, std::int64_t default_patch) {
   const std::int64_t d = config.integer("hidden_size", 768), n_heads = config.integer("num_attention_heads", 12);
   const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
   const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_eps", 1e-6);
@@ -26,12 +28,12 @@ Architecture describe_dinov2(const Config& config) {
                {"attention.attention.value", "attention.v_proj"},
                {"attention.output.dense", "attention.o_proj"},
                {"mlp.weights_out", "mlp.down_proj"}};
-  PatchInput& patches = a.patches.emplace(picture_input(config, 224, 14));
+  PatchInput& patches = a.patches.emplace(picture_input(config, 224, default_patch));
   patches.projection = patch_projection(patches, "embeddings.patch_embeddings.projection", d, true, deviation);
   patches.class_token = TensorSpec{"embeddings.cls_token", {1, 1, d}, normal};
   if (config.flag("use_mask_token", true)) patches.mask_token = TensorSpec{"embeddings.mask_token", {1, d}, {Init::Kind::zeros}};
   patches.positions = TensorSpec{"embeddings.position_embeddings", {1, 1 + patches.rows() * patches.columns(), d}, normal};
-  patches.resizes_in_fp32 = true;
+  patches.resize = PatchInput::Resize::bicubic_fp32;
 
   BlockSpec& block = a.block_kinds.emplace_back();
   block.wiring = Wiring::pre;
@@ -63,6 +65,21 @@ Architecture describe_dinov2(const Config& config) {
     block.mlp.out = linear({{layer + "mlp.fc2", d}}, width, true, deviation);
   }
   a.final_norm = norm("layernorm");
+  return a;
+}
+
+}  // namespace
+
+Architecture describe_dinov2(const Config& config) { return describe(config, 14); }
+
+// DINOv2 with register tokens, without positions, between class token and patches. Positions are resized with antialiasing.
+Architecture describe_dinov2_with_registers(const Config& config) {
+  Architecture a = describe(config, 16);
+  a.family = "dinov2_with_registers";
+  a.prefixes = {"", "dinov2_with_registers."};
+  a.patches->register_tokens =
+      TensorSpec{"embeddings.register_tokens", {1, config.integer("num_register_tokens", 4), a.hidden_size}, {Init::Kind::zeros}};
+  a.patches->resize = PatchInput::Resize::antialiased_fp32;
   return a;
 }
 

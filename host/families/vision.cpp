@@ -24,7 +24,7 @@ PatchInput picture_input(const Config& config, std::int64_t default_image, std::
   const std::int64_t side = square_side(config, "image_size", default_image);
   if (side < input.patch)
     throw MalformedError(fmt::format("{}: image_size {} is below patch_size {}", config.path().string(), side, input.patch));
-  input.height = input.width = side / input.patch * input.patch;
+  input.height = input.width = side;
   return input;
 }
 

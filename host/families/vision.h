@@ -9,7 +9,7 @@ namespace deadray {
 /// @throws UnsupportedError for sides that differ
 std::int64_t square_side(const Config& config, std::string_view key, std::int64_t fallback);
 
-/// Channels, picture and patch from `num_channels`, `image_size` and `patch_size`; a picture's remainder that fills no patch is cut off.
+/// Channels, picture and patch from `num_channels`, `image_size` and `patch_size`.
 /// @throws MalformedError for a picture smaller than a patch
 PatchInput picture_input(const Config& config, std::int64_t default_image, std::int64_t default_patch);
 
