@@ -65,10 +65,10 @@ struct HeadSpec {
   };
   std::optional<Transform> transform;
   LinearSpec decoder;
-  bool reads_class_token = false;  ///< one row of logits a picture
   bool tied = false;               ///< decoder.weights[0] is the token table
   double scale = 1.0;              ///< of the logits
   double soft_cap = 0.0;           ///< c: logits become c tanh(logit / c); 0: none
+  bool reads_class_token = false;  ///< one row of logits a picture
 };
 
 /// A second stack behind the first: it reads the embedded output of the first's final norm, and as many mask tokens, each with the position

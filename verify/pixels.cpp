@@ -38,8 +38,8 @@ void check_shape(const PatchInput& input, const TensorInfo& tensor, const std::s
   const std::int64_t height = shape[rank - 2], width = shape[rank - 1];
   const bool whole = height % input.patch == 0 && width % input.patch == 0, own = height == input.height && width == input.width;
   if (!whole && !own)
-    throw MalformedError(fmt::format("{} is {} by {} pixels, expected multiples of the patch, {}, or the model's own size, {} by {}", at, height,
-                                     width, input.patch, input.height, input.width));
+    throw MalformedError(fmt::format("{} is {} by {} pixels, expected multiples of the patch, {}, or the model's own size, {} by {}", at,
+                                     height, width, input.patch, input.height, input.width));
   if (reads_clips(input) && shape[1] % input.tubelet != 0)
     throw MalformedError(fmt::format("{} has clips of {} frames, expected a multiple of the tubelet, {}", at, shape[1], input.tubelet));
 }

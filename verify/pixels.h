@@ -27,8 +27,8 @@ Calibration random_pixels(const PatchInput& input, std::uint64_t seed, std::int6
 /// @param count  at most so many pictures or clips; 0: all
 /// @throws MalformedError with file, tensor, what was found and expected: another rank, number of channels or type, a height or width that
 /// is
-///         no multiple of the patch nor the model's own (frames, no multiple of the tubelet), a pixel that is not finite, no pixels at all; UnsupportedError for another
-///         kind of file
+///         no multiple of the patch nor the model's own (frames, no multiple of the tubelet), a pixel that is not finite, no pixels at all;
+///         UnsupportedError for another kind of file
 Calibration read_pixels(const std::filesystem::path& file, const PatchInput& input, std::int64_t count);
 
 }  // namespace deadray

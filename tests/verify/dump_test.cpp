@@ -27,7 +27,8 @@ std::vector<Case> cases() {
 
 class DumpTest : public testing::TestWithParam<Case> {
  protected:
-  /// Every tensor of the reference but what the model read, and the predictor's, must be in the dump, with its shape and its values; and nothing else.
+  /// Every tensor of the reference but what the model read, and the predictor's, must be in the dump, with its shape and its values; and
+  /// nothing else.
   void expect_reference(const char* dtype, const char* reference_name, double tolerance) {
     const std::string model = DEADRAY_FIXTURES "/models/" + GetParam().name, reference_file = model + "/" + reference_name;
     const Checkpoint reference = Checkpoint::open(reference_file);

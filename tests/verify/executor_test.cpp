@@ -77,7 +77,8 @@ TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
   const test::Recorder one = run(1), all = run(1024);
   for (std::size_t node = 0; node < all.residuals.size(); ++node)
     EXPECT_LT(test::relative_error(one.residuals[node], all.residuals[node]), 1e-12) << node;
-  for (const std::string& site : test::last_norms(*model)) EXPECT_LT(test::relative_error(one.output(site), all.output(site)), 1e-12) << site;
+  for (const std::string& site : test::last_norms(*model))
+    EXPECT_LT(test::relative_error(one.output(site), all.output(site)), 1e-12) << site;
   if (all.all_logits().defined()) {
     EXPECT_LT(test::relative_error(one.all_logits(), all.all_logits()), 1e-12);
   }

@@ -66,10 +66,4 @@ class Recorder final : public Observer {
   std::vector<at::Tensor> logit_tiles_;
 };
 
-inline std::string final_site(const Model& model) {
-  for (const NormSite& site : model.sites)
-    if (site.is_final) return site.name;
-  return {};
-}
-
 }  // namespace deadray::test
