@@ -17,7 +17,7 @@ const std::vector<Family>& families() {
       {"clip_vision_model", "picture encoder, LayerNorm before the blocks, final norm of the class token (CLIP)",
        describe_clip_vision_model},
       {"dinov2", "pre-LN picture encoder, layer scale, resized positions (DINOv2)", describe_dinov2},
-      {"dinov2_with_registers", "the same with register tokens", describe_dinov2_with_registers},
+      {"dinov2_with_registers", "DINOv2 with register tokens", describe_dinov2_with_registers},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
       {"vit", "pre-LN picture encoder, learned positions (ViT)", describe_vit},
