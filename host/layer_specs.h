@@ -12,8 +12,8 @@ namespace deadray {
 
 /// How a tensor is drawn when a model is initialised at random.
 struct Init {
-  enum class Kind { normal, zeros, ones } kind = Kind::normal;
-  double deviation = 0.02;     ///< of Kind::normal
+  enum class Kind { normal, zeros, ones, constant } kind = Kind::normal;
+  double deviation = 0.02;     ///< of Kind::normal; the value of Kind::constant
   std::int64_t zero_row = -1;  ///< row set to zero afterwards (a padding token's embedding)
 };
 
@@ -44,6 +44,7 @@ struct LinearSpec {
   std::vector<TensorSpec> biases;   ///< as many, or none
   Storage storage = Storage::out_in;
   std::int64_t inputs = 0, outputs = 0;
+  std::vector<LinearSpec> alternatives;  ///< the same map as other checkpoints store it: in other parts, under other names
 };
 
 struct NormSpec {

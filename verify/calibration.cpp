@@ -8,6 +8,7 @@
 #include "host/error.h"
 #include "host/npy.h"
 #include "kernels/random_normal.h"
+#include "verify/pixels.h"
 
 namespace deadray {
 
@@ -33,9 +34,10 @@ at::Tensor read_ids(const std::filesystem::path& path) {
     throw UnsupportedError(
         fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
   const Checkpoint file = Checkpoint::open(path);
-  if (file.find("input_ids") == nullptr && file.find("pixel_values") != nullptr)
-    throw UnsupportedError(
-        fmt::format("{}: holds pixel_values; no image model is among the families that deadray runs yet", path.string()));
+  for (const char* pixels : {kPicturesTensor, kClipsTensor})
+    if (file.find("input_ids") == nullptr && file.find(pixels) != nullptr)
+      throw UnsupportedError(
+          fmt::format("{}: holds {}, but the model reads tokens: give input_ids [batch, sequence]", path.string(), pixels));
   if (file.find("attention_mask") != nullptr && !read_integers(file, "attention_mask").all().item<bool>())
     throw UnsupportedError(fmt::format("{}: attention_mask hides tokens; give sequences of equal length without padding", path.string()));
   return read_integers(file, "input_ids");
@@ -60,15 +62,16 @@ Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, 
   if (architecture.max_positions > 0) length = std::min(length, architecture.max_positions);
   at::Tensor ids = at::empty({sequences, length}, at::kLong);
   kernels::random_uniform_int(seed, kernels::stream_of("tokens"), 0, ids.numel(), architecture.vocab_size, ids.data_ptr<std::int64_t>());
-  return {std::move(ids), "random", seed};
+  return {std::move(ids), "random", seed, {}, 0};
 }
 
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture, const TokenFileOptions& options) {
+  if (architecture.patches) return read_pixels(file, *architecture.patches, options.sequences);
   at::Tensor ids = read_ids(file);
   if (options.sequences > 0) ids = ids.narrow(0, 0, std::min(options.sequences, ids.size(0)));
   if (options.length > 0) ids = ids.narrow(1, 0, std::min(options.length, ids.size(1)));
   check(ids, file, architecture);
-  return {ids.contiguous(), file.filename().string(), 0};
+  return {ids.contiguous(), file.filename().string(), 0, {}, 0};
 }
 
 }  // namespace deadray

@@ -10,12 +10,17 @@
 
 namespace deadray {
 
-/// The tokens that a model is run on.
+/// What a model is run on: sequences of token ids, or pictures or clips of pixels.
 struct Calibration {
-  at::Tensor ids;          ///< [sequences, length] int64, every one inside the vocabulary
-  std::string kind;        ///< "random" or the file's name
-  std::uint64_t seed = 0;  ///< of random tokens
-  std::int64_t tokens() const { return ids.numel(); }
+  at::Tensor ids;                  ///< [sequences, length] int64, every one inside the vocabulary; undefined for a model that reads pixels
+  std::string kind;                ///< "random", "random pixels", or the file's name
+  std::uint64_t seed = 0;          ///< of random tokens or pixels
+  at::Tensor pixels;               ///< [pictures, channels, height, width] or [clips, frames, channels, height, width] FP32; else undefined
+  std::int64_t pixels_length = 0;  ///< tokens that the model makes of each
+
+  std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
+  std::int64_t length() const { return pixels.defined() ? pixels_length : ids.size(1); }  ///< tokens of each sequence
+  std::int64_t tokens() const { return sequences() * length(); }                          ///< rows of the residual stream
 };
 
 /// Uniform token ids, the same on every machine.
@@ -27,9 +32,10 @@ struct TokenFileOptions {
   std::int64_t length = 0;     ///< at most so many tokens of each; 0: all
 };
 
-/// Reads `.npy` (int32 or int64, [batch, sequence]) or a safetensors file with `input_ids`.
-/// @throws MalformedError naming row and column of a token outside the vocabulary, an empty file, sequences longer than the model takes,
-///         an attention_mask that hides tokens
+/// Reads `.npy` (int32 or int64, [batch, sequence]) or a safetensors file with `input_ids`; for a model that reads pixels a safetensors
+/// file with `pixel_values` or `pixel_values_videos` (see read_pixels()).
+/// @throws MalformedError naming row and column of a token outside the vocabulary, an empty file, sequences longer than the model takes;
+///         UnsupportedError for an attention_mask that hides tokens, for pixels where the model reads tokens
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture, const TokenFileOptions& options = {});
 
 }  // namespace deadray

@@ -66,14 +66,19 @@ class Executor {
   void make_room(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
   void apply_norm_to_stream(const std::optional<NormSpec>& spec);
-  void embed(const at::Tensor& ids);
+  void embed(const Calibration& calibration);
+  void embed_tokens(const at::Tensor& ids);
   std::unique_ptr<Block> try_load(std::int64_t block) const;
   std::unique_ptr<Block> load_block(std::int64_t block) const;
   void run_blocks();
   void finish();
+  bool predictor_is_wanted() const;
+  void run_predictor(const at::Tensor& coordinates);
+  void set_places(const at::Tensor& coordinates);
   void report_residual(std::int64_t node);
 
   const Architecture& architecture_;
+  const Stack* stack_ = nullptr;  // the one whose blocks run
   const Weights& weights_;
   ExecutorOptions options_;
   Observer* observer_ = nullptr;

@@ -84,7 +84,7 @@ Plan plan_measurement(const Model& model, const Calibration& calibration, const 
   const Architecture& architecture = model.architecture;
   const at::ScalarType dtype = scalar_type(options.probe.dtype);
   const auto bytes = static_cast<double>(c10::elementSize(dtype));
-  const std::int64_t d = architecture.hidden_size, length = calibration.ids.size(1);
+  const std::int64_t d = architecture.hidden_size, length = calibration.length();
   Plan plan;
   plan.tokens = calibration.tokens();
   plan.stream = product(plan.tokens, d) * bytes;

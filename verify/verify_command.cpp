@@ -22,6 +22,7 @@
 #include "verify/measurement.h"
 #include "verify/memory.h"
 #include "verify/narrative.h"
+#include "verify/pixels.h"
 #include "verify/plan.h"
 #include "verify/progress.h"
 #include "verify/record.h"
@@ -56,8 +57,22 @@ ProbeOptions probe_options(const VerifyOptions& options) {
   return probe;
 }
 
+/// As many pictures or clips as the wanted number of tokens needs.
+Calibration pixels_for(const Model& model, const VerifyOptions& options) {
+  const PatchInput& input = *model.architecture.patches;
+  const std::int64_t length = tokens_of_each(input);
+  if (options.sequence_length > 0)
+    throw UsageError(
+        fmt::format("--sequence-length {}: {} reads pixels, and makes {} tokens of each {}; give their number with --batch, "
+                    "or another size in a file with --tokens",
+                    options.sequence_length, model.name, length, pixel_unit(input)));
+  if (!options.tokens.empty()) return read_tokens(options.tokens, model.architecture, {options.batch, 0});
+  return random_pixels(input, options.seed, options.batch > 0 ? options.batch : (options.random_tokens - 1) / length + 1);
+}
+
 /// 256 tokens a sequence unless told otherwise; as many sequences as the wanted number of tokens needs.
 Calibration calibration_for(const Model& model, const VerifyOptions& options) {
+  if (model.architecture.patches) return pixels_for(model, options);
   if (!options.tokens.empty()) return read_tokens(options.tokens, model.architecture, {options.batch, options.sequence_length});
   constexpr std::int64_t kDefaultLength = 256;
   std::int64_t length = options.sequence_length > 0 ? options.sequence_length : kDefaultLength;
@@ -81,8 +96,9 @@ RecordHeader header_for(const Model& model, const Calibration& calibration, DTyp
           dtype,
           calibration.kind,
           calibration.tokens(),
-          calibration.ids.size(1),
+          calibration.length(),
           calibration.seed,
+          calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
           std::move(notes)};
 }
 
@@ -195,10 +211,14 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
                                "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
                    ->check(CLI::IsMember({"checkpoint", "random"}))
                    ->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
-  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(positive_integer());
+  auto* tokens =
+      command.add_option("--tokens", options.tokens,
+                         "Token file: .npy [batch, sequence], or safetensors with input_ids; of pictures or clips with pixel_values or "
+                         "pixel_values_videos");
+  auto* batch = command.add_option("--batch", options.batch, "Number of sequences, pictures or clips")->check(positive_integer());
   auto* random_tokens =
-      command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
+      command
+          .add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences, pictures or clips")
           ->check(positive_integer())
           ->capture_default_str()
           ->excludes(tokens)

@@ -51,6 +51,10 @@ void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) co
   });
 }
 
+const LinearSpec& CheckpointWeights::as_stored(const LinearSpec& spec, std::int64_t block) const {
+  return deadray::as_stored(architecture_, checkpoint_, prefix_, spec, block);
+}
+
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
@@ -83,7 +87,7 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
 
 void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const {
   if (spec.init.kind != Init::Kind::normal) {
-    out.fill_(spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
+    out.fill_(spec.init.kind == Init::Kind::constant ? spec.init.deviation : spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
     return;
   }
   const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
@@ -138,7 +142,8 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
   return at::linear(x, weight, bias);
 }
 
-Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype) {
+Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block, at::ScalarType dtype) {
+  const LinearSpec& spec = weights.as_stored(described, block);
   const int along = spec.storage == Storage::out_in ? 0 : 1;
   const auto gather = [&](const std::vector<TensorSpec>& parts, int axis) {
     if (parts.size() == 1) return weights.load(parts[0], block, dtype);

@@ -25,6 +25,8 @@ class Weights {
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
   /// The matrices of a dense block are wanted soon: whatever can fetch them beside the computation does.
   virtual void will_need(const BlockSpec& /*block*/, std::int64_t /*index*/) const {}
+  /// `spec`, or that alternative of it which this source holds.
+  virtual const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t /*block*/) const { return spec; }
   virtual bool has_head() const = 0;  ///< whether logits can be computed
 
   Backend& backend() const noexcept { return *backend_; }
@@ -45,6 +47,7 @@ class CheckpointWeights final : public Weights {
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
   void will_need(const BlockSpec& block, std::int64_t index) const override;
+  const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t block) const override;
   bool has_head() const override;
 
  private:

@@ -26,15 +26,20 @@ LinearSpec linear(const std::vector<std::pair<std::string, std::int64_t>>& parts
 
 Activation parse_activation(const Config& config, std::string_view key, std::string_view fallback) {
   static constexpr std::pair<std::string_view, Activation> kKnown[] = {
-      {"gelu", Activation::gelu_erf}, {"gelu_new", Activation::gelu_tanh}, {"gelu_pytorch_tanh", Activation::gelu_tanh},
-      {"relu", Activation::relu},     {"silu", Activation::silu},          {"swish", Activation::silu},
+      {"gelu", Activation::gelu_erf},
+      {"gelu_new", Activation::gelu_tanh},
+      {"gelu_pytorch_tanh", Activation::gelu_tanh},
+      {"relu", Activation::relu},
+      {"silu", Activation::silu},
+      {"swish", Activation::silu},
+      {"quick_gelu", Activation::quick_gelu},
       {"tanh", Activation::tanh},
   };
   const std::string name = config.text(key, fallback);
   for (const auto& [known, activation] : kKnown)
     if (name == known) return activation;
-  throw UnsupportedError(
-      fmt::format("{}: {} is \"{}\"; deadray runs gelu, gelu_new, gelu_pytorch_tanh, relu, silu, tanh", config.path().string(), key, name));
+  throw UnsupportedError(fmt::format("{}: {} is \"{}\"; deadray runs gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu, tanh",
+                                     config.path().string(), key, name));
 }
 
 std::int64_t divide(const Config& config, std::string_view total_key, std::int64_t total, std::string_view parts_key, std::int64_t parts) {

@@ -85,6 +85,52 @@ TEST(CatalogueTest, PutsTheNormOfAHeadBehindTheFinalNorm) {
   EXPECT_EQ(std::count_if(bert.sites.begin(), bert.sites.end(), [](const NormSite& site) { return site.is_final; }), 1);
 }
 
+TEST(CatalogueTest, FindsModelsThatReadPixelsUnderEveryPrefix) {
+  EXPECT_EQ(Fixture("dinov2-swiglu").sites.back().name, "layernorm");
+  EXPECT_EQ(Fixture("dinov2-mlp").sites.back().name, "dinov2.layernorm");
+  EXPECT_EQ(Fixture("vit-pooler").sites.back().name, "layernorm");
+  EXPECT_EQ(Fixture("vit-classifier").sites.back().name, "vit.layernorm");
+  EXPECT_EQ(Fixture("clip-vision").sites.front().name, "pre_layrnorm");
+  EXPECT_EQ(Fixture("clip-vision-projection").sites.back().name, "vision_model.post_layernorm");
+}
+
+TEST(CatalogueTest, ListsWhatReadsTheNormsOfModelsThatReadPixels) {
+  const Fixture dinov2("dinov2-swiglu");
+  EXPECT_EQ(dinov2.sites.size(), 7u);
+  EXPECT_EQ(dinov2.consumers("layer.1.norm2"), Names{"encoder.layer.1.mlp.weights_in"});
+  EXPECT_TRUE(dinov2.consumers("final").empty());
+  EXPECT_EQ(Fixture("vit-pooler").consumers("final"), Names{"pooler.dense"});
+  EXPECT_TRUE(Fixture("vit-no-pooler").consumers("final").empty());
+  EXPECT_EQ(Fixture("vit-classifier").consumers("final"), Names{"classifier"});
+  const Fixture clip("clip-vision-projection");
+  EXPECT_TRUE(clip.sites.front().feeds_residual);
+  EXPECT_EQ(clip.consumers("final"), Names{"visual_projection"});
+}
+
+TEST(CatalogueTest, PutsThePredictorBehindTheEncoder) {
+  const Fixture vjepa2("vjepa2-clips");
+  const NormSite final_site = select_sites(vjepa2.sites, "final").at(0);
+  EXPECT_EQ(final_site.name, "encoder.layernorm");
+  EXPECT_EQ(vjepa2.consumers("final"), Names{"predictor.embeddings.predictor_embeddings"});
+  EXPECT_EQ(vjepa2.sites.back().name, "predictor.layernorm");
+  EXPECT_EQ(vjepa2.consumers("predictor.layernorm"), Names{"predictor.proj"});
+  EXPECT_EQ(vjepa2.sites.size(), 2u * 2 + 1 + 2u * 2 + 1);
+  EXPECT_FALSE(vjepa2.sites.back().is_final);
+}
+
+TEST(CatalogueTest, NamesConsumersAsTheCheckpointHasThem) {
+  const Fixture dinov2("dinov2-new-names");
+  EXPECT_EQ(dinov2.consumers("layer.0.norm2"), (Names{"encoder.layer.0.mlp.gate_proj", "encoder.layer.0.mlp.up_proj"}));
+  EXPECT_EQ(dinov2.consumers("layer.1.norm1"),
+            (Names{"encoder.layer.1.attention.q_proj", "encoder.layer.1.attention.k_proj", "encoder.layer.1.attention.v_proj"}));
+  const Fixture vit("vit-new-names");
+  EXPECT_EQ(vit.consumers("0.layernorm_after"), Names{"vit.layers.0.mlp.fc1"});
+  for (const Fixture* fixture : {&dinov2, &vit})
+    for (const NormSite& site : fixture->sites)
+      for (const Consumer& consumer : site.consumers)
+        EXPECT_NE(fixture->checkpoint.find(consumer.name + ".weight"), nullptr) << consumer.name;
+}
+
 TEST(CatalogueTest, CountsOnlyConsumersThatTheCheckpointHolds) {
   const Fixture headless("llama-headless");
   EXPECT_TRUE(headless.consumers("final").empty());
