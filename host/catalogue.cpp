@@ -12,25 +12,35 @@ namespace deadray {
 
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
-  for (const auto& [ending, alias] : architecture.aliases)
-    if (name.ends_with(ending)) {
-      std::string old = name.substr(0, name.size() - ending.size()) + alias;
-      if (checkpoint.find(old) != nullptr) return old;
-    }
-  return name;
+  std::string other = name;
+  for (const auto& [ours, theirs] : architecture.aliases)
+    if (const auto place = other.find(ours); place != std::string::npos) other.replace(place, ours.size(), theirs);
+  return checkpoint.find(other) != nullptr ? other : name;
+}
+
+const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint, std::string_view prefix,
+                            const LinearSpec& linear, std::int64_t block) {
+  const auto stored = [&](const LinearSpec& spec) {
+    return checkpoint.find(stored_name(architecture, checkpoint, full_name(spec.weights[0].name, prefix, block))) != nullptr;
+  };
+  if (stored(linear)) return linear;
+  const auto other = std::find_if(linear.alternatives.begin(), linear.alternatives.end(), stored);
+  return other == linear.alternatives.end() ? linear : *other;
 }
 
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
+  const std::string input = architecture.tokens    ? architecture.tokens->table.name
+                            : architecture.patches ? architecture.patches->projection.weights[0].name
+                                                   : "its input";
   for (const std::string& prefix : architecture.prefixes)
-    if (architecture.tokens && checkpoint.find(full_name(architecture.tokens->table.name, prefix)) != nullptr) return prefix;
+    if (checkpoint.find(full_name(input, prefix)) != nullptr) return prefix;
   // A file of norms alone, say: any first norm tells the prefix as well.
   const std::string& first_norm = architecture.block(0).attention_norm.name;
   for (const std::string& prefix : architecture.prefixes)
     if (checkpoint.find(stored_name(architecture, checkpoint, full_name(first_norm, prefix, 0) + ".weight")) != nullptr) return prefix;
-  throw MalformedError(
-      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ({}); is config.json the one of these weights?",
-                  checkpoint.path().string(), architecture.tokens ? architecture.tokens->table.name : "its input",
-                  full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
+  throw MalformedError(fmt::format(
+      "{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is config.json the one of these weights?",
+      checkpoint.path().string(), input, full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -48,20 +58,25 @@ class Catalogue {
       for (std::int64_t i = 0; i < architecture_.vision->blocks.n_blocks; ++i) add_block(architecture_.vision->blocks, i);
       read_by(add(architecture_.vision->norm, -1), architecture_.vision->projection, -1);
     }
-    if (architecture_.input_norm) {
-      NormSite& site = add(*architecture_.input_norm, -1);
-      site.feeds_residual = true;
-      if (architecture_.block(0).wiring == Wiring::post) read_by(site, architecture_.block(0).attention.qkv, 0);
-    }
-    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(architecture_, i);
-    if (architecture_.final_norm) add(*architecture_.final_norm, -1);
+    add_stack(architecture_);
     finish();
+    if (architecture_.predictor) add_predictor(*architecture_.predictor);
     return std::move(sites_);
   }
 
  private:
   bool stored(const LinearSpec& linear) const {
     return checkpoint_ == nullptr || checkpoint_->find(full_name(linear.weights[0].name, prefix_)) != nullptr;
+  }
+
+  void add_stack(const Stack& stack) {
+    if (stack.input_norm) {
+      NormSite& site = add(*stack.input_norm, -1);
+      site.feeds_residual = true;
+      if (stack.block(0).wiring == Wiring::post) read_by(site, stack.block(0).attention.qkv, 0);
+    }
+    for (std::int64_t i = 0; i < stack.n_blocks; ++i) add_block(stack, i);
+    if (stack.final_norm) add(*stack.final_norm, -1);
   }
 
   void add_block(const Stack& stack, std::int64_t index) {
@@ -112,10 +127,11 @@ class Catalogue {
     return name;
   }
 
-  void read_by(NormSite& site, const LinearSpec& linear, std::int64_t block, bool tied = false) const {
-    for (std::size_t part = 0; part < linear.weights.size(); ++part) {
-      const TensorSpec& weight = linear.weights[part];
+  void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block, bool tied = false) const {
+    const LinearSpec& linear = checkpoint_ == nullptr ? spec : as_stored(architecture_, *checkpoint_, prefix_, spec, block);
+    for (const TensorSpec& weight : linear.weights) {
       std::string stem = full_name(weight.name, prefix_, block);
+      if (checkpoint_ != nullptr && !architecture_.aliases.empty()) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
       site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
     }
@@ -123,6 +139,7 @@ class Catalogue {
 
   void read_by_mlp(NormSite& site, const MlpSpec& mlp, std::int64_t block) const {
     if (!mlp.routing) return read_by(site, mlp.in, block);
+    // Each expert under its own name, also where the checkpoint stores them all in one tensor.
     read_by(site, mlp.routing->router, block);
     for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e) read_by(site, expert(mlp.in, e), block);
   }
@@ -133,6 +150,7 @@ class Catalogue {
     final_site.is_final = true;
     if (architecture_.output_projection) read_by(final_site, *architecture_.output_projection, -1);
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
+    if (architecture_.predictor) read_by(final_site, architecture_.predictor->embedding, -1);
     if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
@@ -141,6 +159,11 @@ class Catalogue {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
+  }
+
+  void add_predictor(const Predictor& predictor) {
+    add_stack(predictor.stack);
+    read_by(sites_.back(), predictor.projection, -1);
   }
 
   const Architecture& architecture_;
@@ -162,7 +185,9 @@ std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpo
 bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
   if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
   const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
-  const auto stored = [&](const LinearSpec& linear) { return checkpoint->find(full_name(linear.weights[0].name, prefix)) != nullptr; };
+  const auto stored = [&](const LinearSpec& linear) {
+    return checkpoint->find(stored_name(architecture, *checkpoint, full_name(linear.weights[0].name, prefix))) != nullptr;
+  };
   const HeadSpec& head = *architecture.head;
   return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
 }

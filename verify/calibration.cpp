@@ -12,6 +12,7 @@
 #include "kernels/random_normal.h"
 #include "verify/integers.h"
 #include "verify/pictures.h"
+#include "verify/pixels.h"
 
 namespace deadray {
 
@@ -28,6 +29,10 @@ at::Tensor read_ids(const std::filesystem::path& path, const Architecture& archi
     throw UnsupportedError(
         fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
   const Checkpoint file = Checkpoint::open(path);
+  for (const char* pixels : {kPicturesTensor, kClipsTensor})
+    if (file.find("input_ids") == nullptr && file.find(pixels) != nullptr)
+      throw UnsupportedError(
+          fmt::format("{}: holds {}, but the model reads tokens: give input_ids [batch, sequence]", path.string(), pixels));
   if (!architecture.vision && file.find("pixel_values") != nullptr)
     throw UnsupportedError(fmt::format("{}: holds pixel_values, but {} reads text alone", path.string(), architecture.family));
   if (file.find("attention_mask") != nullptr && !read_integers(file, "attention_mask", kIdsShape).all().item<bool>())
@@ -61,7 +66,7 @@ Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, 
   for (const SpecialToken& token : architecture.special_tokens)
     if (token.id < architecture.vocab_size) special.insert(token.id);
   const std::int64_t plain = architecture.vocab_size - static_cast<std::int64_t>(special.size());
-  Calibration calibration{at::empty({sequences, length}, at::kLong), "random", seed, {}};
+  Calibration calibration{.ids = at::empty({sequences, length}, at::kLong), .kind = "random", .seed = seed};
   at::Tensor& ids = calibration.ids;
   kernels::random_uniform_int(seed, kernels::stream_of("tokens"), 0, ids.numel(), static_cast<std::uint64_t>(plain),
                               ids.data_ptr<std::int64_t>());
@@ -71,13 +76,14 @@ Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, 
 }
 
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture, const TokenFileOptions& options) {
+  if (architecture.patches) return read_pixels(file, *architecture.patches, options.sequences);
   const at::Tensor all = read_ids(file, architecture);
   at::Tensor ids = all;
   if (options.sequences > 0) ids = ids.narrow(0, 0, std::min(options.sequences, ids.size(0)));
   const at::Tensor rows = ids;
   if (options.length > 0) ids = ids.narrow(1, 0, std::min(options.length, ids.size(1)));
   check(ids, file, architecture);
-  Calibration calibration{ids.contiguous(), file.filename().string(), 0, {}};
+  Calibration calibration{.ids = ids.contiguous(), .kind = file.filename().string()};
   if (!architecture.vision) return calibration;
   if (rows.narrow(1, ids.size(1), rows.size(1) - ids.size(1)).eq(architecture.vision->token).any().item<bool>())
     throw UsageError(fmt::format("{}: sequences of {} tokens cut places of pictures off; give more with --sequence-length, or none",

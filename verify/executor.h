@@ -74,9 +74,13 @@ class Executor {
   std::unique_ptr<Block> load_block(const Stack& stack, std::int64_t block) const;
   void run_blocks();
   void finish();
+  bool predictor_is_wanted() const;
+  void run_predictor(const at::Tensor& coordinates);
+  void set_places(const at::Tensor& coordinates, const at::Tensor& groups = {});
   void report_residual(std::int64_t node);
 
   const Architecture& architecture_;
+  const Stack* stack_ = nullptr;  // the one whose blocks run
   const Weights& weights_;
   ExecutorOptions options_;
   Observer* observer_ = nullptr;

@@ -55,7 +55,7 @@ class Measuring final : public Observer {
       if (site.is_final) final_site_ = site.name;
     if (options.residual) residual_.emplace(model.weights->backend());
     if (!options.dump.empty())
-      dump_.emplace(options.dump, model.architecture, calibration.tokens(), scalar_type(options.probe.dtype), options.dump_logits);
+      dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype), options.dump_logits);
   }
 
   bool wants(const std::string& site) override { return chosen_.contains(site) || (dump_ && site == final_site_); }

@@ -20,7 +20,10 @@
 #include "verify/device_module.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
+#include "verify/memory.h"
 #include "verify/narrative.h"
+#include "verify/pixels.h"
+#include "verify/plan.h"
 #include "verify/progress.h"
 #include "verify/record.h"
 
@@ -36,7 +39,7 @@ struct VerifyOptions {
   double relative_tau = PredictOptions{}.relative_tau;
   std::optional<double> eps;
   int threads = 0;
-  bool residual = false, dump_logits = false;
+  bool residual = false, dump_logits = false, dry_run = false;
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
@@ -54,8 +57,22 @@ ProbeOptions probe_options(const VerifyOptions& options) {
   return probe;
 }
 
+/// As many pictures or clips as the wanted number of tokens needs.
+Calibration pixels_for(const Model& model, const VerifyOptions& options) {
+  const PatchInput& input = *model.architecture.patches;
+  const std::int64_t length = tokens_of_each(input);
+  if (options.sequence_length > 0)
+    throw UsageError(
+        fmt::format("--sequence-length {}: {} reads pixels, and makes {} tokens of each {}; give their number with --batch, "
+                    "or another size in a file with --tokens",
+                    options.sequence_length, model.name, length, pixel_unit(input)));
+  if (!options.tokens.empty()) return read_tokens(options.tokens, model.architecture, {options.batch, 0});
+  return random_pixels(input, options.seed, options.batch > 0 ? options.batch : (options.random_tokens - 1) / length + 1);
+}
+
 /// 256 tokens a sequence unless told otherwise; as many sequences as the wanted number of tokens needs.
 Calibration calibration_for(const Model& model, const VerifyOptions& options) {
+  if (model.architecture.patches) return pixels_for(model, options);
   if (!options.tokens.empty()) return read_tokens(options.tokens, model.architecture, {options.batch, options.sequence_length});
   constexpr std::int64_t kDefaultLength = 256;
   std::int64_t length = options.sequence_length > 0 ? options.sequence_length : kDefaultLength;
@@ -70,6 +87,8 @@ Calibration calibration_for(const Model& model, const VerifyOptions& options) {
 }
 
 RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
+  std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  notes.insert(notes.end(), model.architecture.notes.begin(), model.architecture.notes.end());
   return {model.name,
           model.architecture.family,
           model.source,
@@ -77,9 +96,10 @@ RecordHeader header_for(const Model& model, const Calibration& calibration, DTyp
           dtype,
           calibration.kind,
           calibration.tokens(),
-          calibration.ids.size(1),
+          calibration.length(),
           calibration.seed,
-          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
+          calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
+          std::move(notes)};
 }
 
 int exit_code_for(const Measurement& measurement) {
@@ -111,11 +131,22 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
+  const Plan plan = plan_measurement(*model, calibration, measurement_options);
+  const auto available = backend.device().is_cpu() ? available_memory() : static_cast<std::int64_t>(backend.free_bytes());
+  if (options.dry_run) {
+    write_output(describe(plan, *model, available) + "\n");
+    return static_cast<int>(ExitCode::done);
+  }
+  require_memory(plan, *model, available);
+  if (plan.gemm_rate > 0 && !options.output.quiet) write_message("plan: " + describe(plan, *model, available));
   Progress progress(fmt::format("{}: block", model->name), options.output.quiet);
   measurement_options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   const Measurement measurement = measure(*model, calibration, measurement_options);
   progress.clear();
-  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, backend, options.output, json);
+  RecordHeader header = header_for(*model, calibration, measurement_options.probe.dtype);
+  header.forward_flops = plan.forward_flops;
+  header.gemm_rate = plan.gemm_rate;
+  return deliver(std::move(header), measurement, backend, options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -180,12 +211,14 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
                                "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
                    ->check(CLI::IsMember({"checkpoint", "random"}))
                    ->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options.tokens,
-                                    "Token file: .npy [batch, sequence], or safetensors with input_ids and, where there are pictures, "
-                                    "pixel_values and image_position_ids");
-  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(positive_integer());
+  auto* tokens = command.add_option(
+      "--tokens", options.tokens,
+      "Token file: .npy [batch, sequence], or safetensors with input_ids (and pixel_values, image_position_ids); of pictures or "
+      "clips with pixel_values or pixel_values_videos");
+  auto* batch = command.add_option("--batch", options.batch, "Number of sequences, pictures or clips")->check(positive_integer());
   auto* random_tokens =
-      command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
+      command
+          .add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences, pictures or clips")
           ->check(positive_integer())
           ->capture_default_str()
           ->excludes(tokens)
@@ -201,7 +234,8 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
       command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
   auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
-  return {init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+  auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Print what the run would take, and stop");
+  return {dry_run, init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
 }
 
 }  // namespace

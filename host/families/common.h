@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -21,9 +22,19 @@ Activation parse_activation(const Config& config, std::string_view key, std::str
 /// total / parts. @throws MalformedError when it does not divide
 std::int64_t divide(const Config& config, std::string_view total_key, std::int64_t total, std::string_view parts_key, std::int64_t parts);
 
-/// Rotary settings from `rope_parameters`, or from the older `rope_theta` and `rope_scaling`.
+/// Rotary settings from `rope_parameters`, or from the older `rope_theta` and `rope_scaling`, which wins where both are there.
 /// @throws UnsupportedError for a rope type other than default, linear, llama3
 Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta);
+
+/// The same from the object that holds them (rope_type, rope_theta, factor, ...). @param config  the model's, for what they lack
+Rope parse_rope_settings(const Config& settings, const Config& config, std::int64_t rotated_dims, double default_theta);
+
+/// Which blocks have a sliding window: as `layer_types` says, by `rule` (of the block's index) where that is absent.
+/// @throws UnsupportedError for another type of layer, MalformedError when they are not as many as the blocks
+std::vector<bool> sliding_blocks(const Config& config, std::int64_t n_blocks, const std::function<bool(std::int64_t)>& rule);
+
+/// Makes the chosen blocks of a stack that had one kind so far a second kind: a copy of the first with `change` applied.
+void change_blocks(Stack& stack, const std::vector<bool>& chosen, const std::function<void(BlockSpec&)>& change);
 
 /// Whether the first class of `architectures` ends in one of `heads` ("LMHeadModel", "ForCausalLM"); when_absent where it names none.
 bool names_head(const Config& config, const std::vector<std::string>& heads, bool when_absent);

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace deadray {
+
+/// Bytes that this process may still take: what the system counts as available, or less where a control group sets a limit. 0: unknown.
+std::int64_t available_memory();
+
+/// "512.0 KiB", "1.5 GiB".
+std::string size_text(double bytes);
+
+}  // namespace deadray
