@@ -72,6 +72,19 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 }  // namespace
 
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype) {
+  return {model.name,
+          model.architecture.family,
+          model.source,
+          count_parameters(model.architecture),
+          dtype,
+          calibration.kind,
+          calibration.tokens(),
+          calibration.ids.size(1),
+          calibration.seed,
+          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
+}
+
 nlohmann::ordered_json environment_json(const Backend& backend) {
   const auto cuda = backend.cuda_version();
   return {{"version", version()},

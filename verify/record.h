@@ -20,6 +20,9 @@ struct RecordHeader {
   std::vector<std::string> notes;  ///< what the user should know of the files although it is no error
 };
 
+/// What a model and its tokens say of themselves.
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype);
+
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend = cpu_backend());
