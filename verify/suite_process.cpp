@@ -13,6 +13,7 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "host/command_line.h"
 #include "host/error.h"
