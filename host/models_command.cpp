@@ -87,7 +87,7 @@ std::string roster_table(const Json& roster, bool coloured) {
   const auto verdict = [](const Json& value) { return value.is_null() ? std::string("not run") : value.get<std::string>(); };
   Table table({{"model"}, {"model_type"}, {"parameters", Align::right}, {"norm"}, {"random"}, {"trained weights"}});
   for (const Json& model : roster.at("models"))
-    table.add_row({model.at("name"), model.at("family").get<std::string>() + (model.at("known") ? "" : " (unknown yet)"),
+    table.add_row({model.at("name"), model.at("family").get<std::string>() + (model.at("known") ? "" : " (not supported yet)"),
                    fmt::format("{:.2f} B", model.at("parameters").get<double>() / 1e9), model.at("norm"), verdict(model.at("random")),
                    verdict(model.at("checkpoint"))});
   return table.render(coloured);

@@ -19,7 +19,7 @@ Calibration make_calibration(const Architecture& architecture, const std::string
   const std::int64_t longest = architecture.max_positions;
   if (longest > 0 && length > longest) {
     if (request.sequence_length > 0)
-      throw UsageError(fmt::format("--sequence-length {}: {} takes sequences of at most {} tokens", length, name, longest));
+      throw UsageError(fmt::format("sequence length {}: {} takes sequences of at most {} tokens", length, name, longest));
     length = longest;
   }
   const std::int64_t wanted = request.random_tokens > 0 ? request.random_tokens : default_tokens(architecture.hidden_size);

@@ -41,17 +41,17 @@ RowSource locate_weights(const RosterEntry& entry) {
   if (!entry.path.empty()) {
     source.weights = entry.path;
     if (!fs::exists(entry.path, ignored) && !entry.hf_id.empty())
-      source.missing = fmt::format("not downloaded: {} does not exist: {} --local-dir {}{}", entry.path.string(),
+      source.missing = fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
                                    download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
     return source;
   }
   if (entry.hf_id.empty()) {
-    source.missing = "not downloaded: the roster gives neither hf_id nor path";
+    source.missing = "the roster gives neither hf_id nor path";
     return source;
   }
   const CachedModel cached = find_cached_model(hub_cache(), entry.hf_id, entry.revision);
   if (!cached.missing.empty())
-    source.missing = fmt::format("not downloaded: {}: {}{}", cached.missing, download_command(entry.hf_id, entry.revision), gate);
+    source.missing = fmt::format("{}: {}{}", cached.missing, download_command(entry.hf_id, entry.revision), gate);
   source.weights = cached.folder;
   source.commit = cached.commit;
   return source;
@@ -70,11 +70,11 @@ std::set<std::string> expected_sites(const SuiteOptions& options, const RowSourc
   return names;
 }
 
-/// The first key under which two sets of inputs differ.
-std::string difference(const Json& was, const Json& is) {
+/// The first key under which two sets of inputs differ, whatever their order; empty: none.
+std::string difference(const nlohmann::json& was, const nlohmann::json& is) {
   for (const auto& [key, value] : is.items())
     if (!was.is_object() || !was.contains(key) || was.at(key) != value) return key;
-  return was == is ? "" : "inputs";
+  return was.size() == is.size() ? "" : "set of inputs";
 }
 
 }  // namespace
@@ -126,7 +126,7 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, c
           {"weights", weights},
           {"calibration", tokens.empty() ? Json(nullptr) : Json(identity(tokens))},
           {"random_tokens", options.random_tokens},
-          {"sequence_length", options.sequence_length > 0 ? options.sequence_length : row.entry.sequence_length},
+          {"sequence_length", row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
           {"seed", options.seed},
           {"dtype", options.dtype},
           {"method", options.method},

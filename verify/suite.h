@@ -64,6 +64,9 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
 /// The command line that measures this row alone.
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row);
 
+/// The worst of a record's norms: refuted, undetermined, confirmed, absent.
+std::string worst_verdict(const nlohmann::ordered_json& record);
+
 /// How a row ended.
 struct Outcome {
   enum class State { measured, kept, failed, not_downloaded, stopped, not_run } state = State::not_run;

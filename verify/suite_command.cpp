@@ -22,12 +22,8 @@ namespace {
 constexpr const char* kRowFlag = "--row";
 
 ExitCode code_of(const nlohmann::ordered_json& record) {
-  ExitCode code = ExitCode::done;
-  for (const auto& site : record.at("sites")) {
-    if (site.at("verdict") == "refuted") return ExitCode::refuted;
-    if (site.at("verdict") == "undetermined") code = ExitCode::undetermined;
-  }
-  return code;
+  const std::string verdict = worst_verdict(record);
+  return verdict == "refuted" ? ExitCode::refuted : verdict == "undetermined" ? ExitCode::undetermined : ExitCode::done;
 }
 
 Outcome failed(ExitCode code, std::string reason) { return {Outcome::State::failed, code, std::move(reason), {}}; }
@@ -70,7 +66,7 @@ Outcome run_row(const SuiteOptions& options, const Row& row) {
   arguments.push_back(kRowFlag);
   if (options.output.quiet) arguments.push_back("--quiet");
   const ChildResult child = run_child(std::move(arguments));
-  if (stop_asked_for()) return {Outcome::State::stopped, ExitCode::done, "stopped by a signal", {}};
+  if (stop_asked_for()) return {Outcome::State::stopped, ExitCode::done, {}, {}};
   const bool measured = child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
   if (!measured) return outcome_of(child);
   if (const std::string why = why_not_whole(options, row, source, outcome.record); !why.empty())
@@ -91,7 +87,8 @@ Outcome try_row(const SuiteOptions& options, const Row& row) {
 
 void announce(const Row& row, const Outcome& outcome, std::size_t number, std::size_t total) {
   std::string line = fmt::format("{} of {}: {}, {}: {}", number, total, row.entry.name, to_string(row.init), to_string(outcome.state));
-  if (!outcome.record.is_null()) line += fmt::format(", {:.1f} s", outcome.record.at("suite").at("seconds").get<double>());
+  if (!outcome.record.is_null())
+    line += fmt::format(", {}, {:.1f} s", worst_verdict(outcome.record), outcome.record.at("suite").at("seconds").get<double>());
   write_message(outcome.reason.empty() ? line : line + ": " + outcome.reason);
 }
 
@@ -147,7 +144,9 @@ void add_measuring_options(CLI::App& command, SuiteOptions& options) {
   command
       .add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences (max(1.25 d, 4096))")
       ->check(positive_integer());
-  command.add_option("--sequence-length", options.sequence_length, "Tokens of each sequence (512, or the most that the model takes)")
+  command
+      .add_option("--sequence-length", options.sequence_length,
+                  "Tokens of each random sequence, at most what a model takes (512; a roster's own wins)")
       ->check(positive_integer());
   command
       .add_option("--calibration", options.calibration,

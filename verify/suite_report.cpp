@@ -19,12 +19,6 @@ Json cosine(const Json& reading) {
   return *std::min_element(cosines.begin(), cosines.end(), [](const Json& a, const Json& b) { return a.get<double>() < b.get<double>(); });
 }
 
-std::string verdict_of(const Json& sites) {
-  for (const char* verdict : {"refuted", "undetermined", "confirmed"})
-    if (std::any_of(sites.begin(), sites.end(), [&](const Json& site) { return site.at("verdict") == verdict; })) return verdict;
-  return "absent";
-}
-
 /// The figures of a row: the final norm's, which is the last one; the verdict of all.
 Json figures(const Json& record) {
   const Json &sites = record.at("sites"), &site = sites.back(), &suite = record.at("suite"), &residual = record.at("residual");
@@ -35,7 +29,7 @@ Json figures(const Json& record) {
           {"abs_cos_deployed", cosine(site.at("deployed"))},
           {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
           {"norms", sites.size()},
-          {"verdict", verdict_of(sites)},
+          {"verdict", worst_verdict(record)},
           {"seconds", suite.at("seconds")},
           {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
 }
@@ -52,6 +46,13 @@ std::string verdict_cell(const Json& row) {
 }
 
 }  // namespace
+
+std::string worst_verdict(const nlohmann::ordered_json& record) {
+  const Json& sites = record.at("sites");
+  for (const char* verdict : {"refuted", "undetermined", "confirmed"})
+    if (std::any_of(sites.begin(), sites.end(), [&](const Json& site) { return site.at("verdict") == verdict; })) return verdict;
+  return "absent";
+}
 
 std::string_view to_string(Outcome::State state) noexcept {
   switch (state) {
@@ -125,10 +126,10 @@ std::string suite_table(const nlohmann::ordered_json& suite, bool coloured) {
       "\n|cos|: of the final norm, between what gamma predicts and the bottom eigenvectors measured; of 1/gamma, a control, where "
       "nothing is predicted.\n";
   if (const std::string note = suite.at("roster").at("note"); !note.empty()) result += "Roster: " + note + "\n";
+  const auto word = [](const Json& row, const char* key) { return row.at(key).get<std::string>(); };
   for (const Json& row : suite.at("rows"))
     if (row.contains("reason") && row.at("reason") != "")
-      result += fmt::format("{}, {}: {}\n", row.at("model").get<std::string>(), row.at("init").get<std::string>(),
-                            row.at("reason").get<std::string>());
+      result += fmt::format("{}, {}: {}: {}\n", word(row, "model"), word(row, "init"), word(row, "state"), word(row, "reason"));
   return result;
 }
 

@@ -66,8 +66,8 @@ CalibrationRequest calibration_request(const SuiteOptions& options, const Roster
   CalibrationRequest request;
   request.tokens = calibration_file(options, entry);
   request.random_tokens = options.random_tokens;
-  request.sequence_length = options.sequence_length > 0 ? options.sequence_length : entry.sequence_length;
-  request.default_length = kSequenceLength;
+  request.sequence_length = entry.sequence_length;
+  request.default_length = options.sequence_length > 0 ? options.sequence_length : kSequenceLength;
   request.seed = options.seed;
   return request;
 }

@@ -14,10 +14,12 @@ namespace {
 
 const std::string kCommit(40, 'a'), kOther(40, 'b');
 
+using Variables = std::map<std::string, std::string>;
+
 /// Environment variables for one test; those that are not given are unset.
 class Environment {
  public:
-  explicit Environment(const std::map<std::string, std::string>& values) {
+  explicit Environment(const Variables& values) {
     for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) {
       if (const char* value = std::getenv(name)) before_[name] = value;
       unsetenv(name);
@@ -30,7 +32,7 @@ class Environment {
   }
 
  private:
-  std::map<std::string, std::string> before_;
+  Variables before_;
 };
 
 class HubCacheTest : public testing::Test {
@@ -52,18 +54,18 @@ class HubCacheTest : public testing::Test {
 
 TEST_F(HubCacheTest, IsWhereTheEnvironmentSays) {
   {
-    const Environment environment({{"HF_HUB_CACHE", "/a"}, {"HF_HOME", "/b"}, {"HOME", "/home/x"}});
+    const Environment environment(Variables{{"HF_HUB_CACHE", "/a"}, {"HF_HOME", "/b"}, {"HOME", "/home/x"}});
     EXPECT_EQ(hub_cache(), "/a");
   }
   {
-    const Environment environment({{"HF_HOME", "/b"}, {"XDG_CACHE_HOME", "/c"}});
+    const Environment environment(Variables{{"HF_HOME", "/b"}, {"XDG_CACHE_HOME", "/c"}});
     EXPECT_EQ(hub_cache(), "/b/hub");
   }
   {
-    const Environment environment({{"XDG_CACHE_HOME", "/c"}, {"HOME", "/home/x"}});
+    const Environment environment(Variables{{"XDG_CACHE_HOME", "/c"}, {"HOME", "/home/x"}});
     EXPECT_EQ(hub_cache(), "/c/huggingface/hub");
   }
-  const Environment environment({{"HOME", "/home/x"}});
+  const Environment environment(Variables{{"HOME", "/home/x"}});
   EXPECT_EQ(hub_cache(), "/home/x/.cache/huggingface/hub");
 }
 

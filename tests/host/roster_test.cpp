@@ -19,9 +19,11 @@ const fs::path kOurs = fs::path(DEADRAY_FIXTURES).parent_path().parent_path() / 
 
 class RosterTest : public testing::Test {
  protected:
-  fs::path write(const Json& models) { return folder_.write("r.json", Json{{"schema", "deadray/roster/1"}, {"models", models}}.dump()); }
+  fs::path write(Json::initializer_list_t models) {
+    return folder_.write("r.json", Json{{"schema", "deadray/roster/1"}, {"models", Json::array(models)}}.dump());
+  }
   /// The one line that these models get.
-  std::string complaint(const Json& models) {
+  std::string complaint(Json::initializer_list_t models) {
     return message_of(ExitCode::malformed, [&] { read_roster(write(models)); });
   }
   std::string complaint_of_text(const std::string& text) {
@@ -98,7 +100,7 @@ TEST_F(RosterTest, NamesFileEntryAndKeyOfWhatIsWrong) {
   expect(complaint({model({{"sequence_length", 0}})}), {"key 'sequence_length'"});
   expect(complaint({model({{"gated", 3}})}), {"key 'gated'"});
   expect(complaint({7}), {"models[0] is 7"});
-  expect(complaint(Json::array()), {"key 'models'", "at least one model"});
+  expect(complaint({}), {"key 'models'", "at least one model"});
 }
 
 TEST_F(RosterTest, RefusesWhatIsNoRoster) {
