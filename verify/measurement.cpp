@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "host/catalogue.h"
@@ -27,20 +28,33 @@ std::string_view to_string(Source source) noexcept {
 }
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
+  return prepare_model(model_name(path), Config::load(path), path, options);
+}
+
+std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
+                                     const ModelOptions& options) {
   auto model = std::make_unique<Model>();
-  const Config config = Config::load(path);
-  model->name = model_name(path);
+  model->name = std::move(name);
   model->architecture = describe_architecture(config);
   model->seed = options.seed;
   if (options.random) {
     model->source = Source::random;
     model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
   } else {
-    model->checkpoint.emplace(Checkpoint::open(path, options.checkpoint));
+    model->checkpoint.emplace(Checkpoint::open(weights, options.checkpoint));
     model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint, *options.backend);
   }
   model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
   return model;
+}
+
+ExitCode exit_code_of(const Measurement& measurement) {
+  const auto any = [&](Verdict verdict) {
+    return std::any_of(measurement.sites.begin(), measurement.sites.end(),
+                       [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
+  };
+  if (any(Verdict::refuted)) return ExitCode::refuted;
+  return any(Verdict::undetermined) ? ExitCode::undetermined : ExitCode::done;
 }
 
 namespace {

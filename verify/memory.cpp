@@ -51,6 +51,10 @@ std::int64_t group_available() {
 
 std::int64_t available_memory() { return std::min(system_available(), group_available()); }
 
+std::int64_t available_memory(const Backend& backend) {
+  return backend.device().is_cpu() ? available_memory() : static_cast<std::int64_t>(backend.free_bytes());
+}
+
 std::string size_text(double bytes) {
   static constexpr std::pair<double, const char*> kUnits[] = {{0x1p30, "GiB"}, {0x1p20, "MiB"}};
   for (const auto& [unit, name] : kUnits)

@@ -6,10 +6,12 @@
 #include <set>
 
 #include "host/catalogue.h"
+#include "host/command_line.h"
 #include "host/error.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
 #include "verify/memory.h"
+#include "verify/progress.h"
 
 namespace deadray {
 
@@ -124,6 +126,16 @@ void require_memory(const Plan& plan, const Model& model, std::int64_t available
   if (available <= 0 || plan.peak() <= static_cast<double>(available)) return;
   throw ResourceError(fmt::format("{}; give fewer tokens, one norm with --site NAME, --method directional, or --dtype bfloat16",
                                   describe(plan, model, available)));
+}
+
+Measurement measure_as_planned(const Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options,
+                               bool quiet) {
+  const std::int64_t available = available_memory(model.weights->backend());
+  require_memory(plan, model, available);
+  if (plan.gemm_rate > 0 && !quiet) write_message("plan: " + describe(plan, model, available));
+  Progress progress(fmt::format("{}: block", model.name), quiet);
+  options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
+  return measure(model, calibration, options);
 }
 
 }  // namespace deadray

@@ -82,6 +82,24 @@ Json forward_json(const RecordHeader& header, double seconds) {
 
 }  // namespace
 
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan) {
+  std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  notes.insert(notes.end(), model.architecture.notes.begin(), model.architecture.notes.end());
+  return {model.name,
+          model.architecture.family,
+          model.source,
+          count_parameters(model.architecture),
+          dtype,
+          calibration.kind,
+          calibration.tokens(),
+          calibration.length(),
+          calibration.seed,
+          calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
+          std::move(notes),
+          plan.forward_flops,
+          plan.gemm_rate};
+}
+
 nlohmann::ordered_json environment_json(const Backend& backend) {
   const auto cuda = backend.cuda_version();
   return {{"version", version()},

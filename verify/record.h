@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "verify/measurement.h"
+#include "verify/plan.h"
 
 namespace deadray {
 
@@ -22,6 +23,9 @@ struct RecordHeader {
   double forward_flops = 0;          ///< of the matrix products; 0: no forward pass
   double gemm_rate = 0;              ///< flops a second of a large product in the same dtype and run; 0: not measured
 };
+
+/// What a model and its tokens say of themselves.
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan);
 
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.
