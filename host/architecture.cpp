@@ -15,14 +15,31 @@ const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
       {"bloom", "pre-LN decoder, norm on the embeddings, ALiBi (BLOOM)", describe_bloom},
+      {"clip_vision_model", "picture encoder, LayerNorm before the blocks, final norm of the class token (CLIP)",
+       describe_clip_vision_model},
       {"cohere", "LayerNorm without shift, attention and MLP in parallel (Command R)", describe_cohere},
+      {"dinov2", "pre-LN picture encoder, layer scale, resized positions (DINOv2)", describe_dinov2},
+      {"dinov2_with_registers", "DINOv2 with register tokens", describe_dinov2_with_registers},
       {"falcon", "LayerNorm decoder, attention and MLP in parallel, few key heads (Falcon)", describe_falcon},
+      {"gemma", "RMSNorm decoder, scales stored less 1, scaled embedding (Gemma)", describe_gemma},
+      {"gemma2", "Gemma with norms on both sides of each sublayer, soft-caps, every other block windowed (Gemma 2)", describe_gemma2},
+      {"gemma3", "the text part of Gemma 3 with a vision tower, which is not run", describe_gemma3},
+      {"gemma3_text", "Gemma with norms on both sides, q/k norms, five windowed blocks to a global one (Gemma 3)", describe_gemma3_text},
+      {"gemma4", "RMSNorm sandwich, windowed and full attention, layer scalars, vision tower (Gemma 4)", describe_gemma4},
+      {"gemma4_text", "the language model of gemma4 alone", describe_gemma4_text},
       {"gpt2", "pre-LN decoder, learned positions, tied head (GPT-2)", describe_gpt2},
       {"gpt_neox", "LayerNorm decoder, attention and MLP in parallel, rotary positions (GPT-NeoX, Pythia)", describe_gpt_neox},
       {"llama", "RMSNorm decoder, rotary positions, grouped queries, gated MLP (Llama, SmolLM2)", describe_llama},
+      {"mistral", "Llama with a sliding window (Mistral)", describe_mistral},
+      {"mixtral", "Llama with a mixture of experts (Mixtral)", describe_mixtral},
       {"olmo", "pre-LN decoder whose LayerNorms store nothing, rotary positions, gated MLP (OLMo 1)", describe_olmo},
       {"opt", "pre-LN or post-LN decoder, learned positions, tied head (OPT)", describe_opt},
       {"phi", "LayerNorm decoder, attention and MLP in parallel, rotary positions (Phi-1, Phi-2)", describe_phi},
+      {"qwen2", "Llama with biases on queries, keys and values (Qwen2, Qwen2.5)", describe_qwen2},
+      {"qwen3", "Llama with q/k norms over each head (Qwen3)", describe_qwen3},
+      {"qwen3_moe", "Qwen3 with a mixture of experts (Qwen3-30B-A3B)", describe_qwen3_moe},
+      {"vit", "pre-LN picture encoder, learned positions (ViT)", describe_vit},
+      {"vjepa2", "pre-LN video encoder, rotary positions in time, row and column, with its predictor (V-JEPA 2)", describe_vjepa2},
   };
   return kFamilies;
 }
@@ -71,8 +88,13 @@ std::string full_name(std::string_view name, std::string_view prefix, std::int64
 
 LinearSpec expert(LinearSpec spec, std::int64_t number) {
   for (auto* parts : {&spec.weights, &spec.biases})
-    for (TensorSpec& part : *parts)
+    for (TensorSpec& part : *parts) {
       if (const auto place = part.name.find("{e}"); place != std::string::npos) part.name.replace(place, 3, std::to_string(number));
+      if (!part.fused) continue;
+      std::int64_t each = 1;
+      for (std::size_t axis = 1; axis < part.fused->shape.size(); ++axis) each *= part.fused->shape[axis];
+      part.fused->first += number * each;
+    }
   return spec;
 }
 
@@ -142,11 +164,33 @@ Count elements(const TokenInput& tokens) {
   return sum;
 }
 
+Count elements(const PatchInput& patches) {
+  Count sum = elements(patches.projection);
+  for (const auto* tensor : {&patches.class_token, &patches.register_tokens, &patches.mask_token, &patches.positions})
+    sum += elements(*tensor);
+  return sum;
+}
+Count elements(const VisionTower& tower) {
+  Count sum = elements(tower.blocks);
+  sum += elements(tower.patches);
+  sum += elements(tower.positions.shape);
+  sum += elements(tower.norm);
+  sum += elements(tower.projection);
+  return sum;  // shift and scale are buffers
+}
+
 }  // namespace
 
 std::int64_t count_parameters(const Architecture& a) {
   Count count = elements(static_cast<const Stack&>(a));
   if (a.tokens) count += elements(*a.tokens);
+  if (a.patches) count += elements(*a.patches);
+  if (a.predictor) {
+    count += elements(a.predictor->stack);
+    count += elements(a.predictor->mask_tokens.shape);
+    for (const auto* map : {&a.predictor->embedding, &a.predictor->projection}) count += elements(*map);
+  }
+  if (a.vision) count += elements(*a.vision);
   for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
   if (!a.head) return count.value();
   if (a.head->transform) {

@@ -12,25 +12,35 @@ namespace deadray {
 
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
-  for (const auto& [ending, alias] : architecture.aliases)
-    if (name.ends_with(ending)) {
-      std::string old = name.substr(0, name.size() - ending.size()) + alias;
-      if (checkpoint.find(old) != nullptr) return old;
-    }
-  return name;
+  std::string other = name;
+  for (const auto& [ours, theirs] : architecture.aliases)
+    if (const auto place = other.find(ours); place != std::string::npos) other.replace(place, ours.size(), theirs);
+  return checkpoint.find(other) != nullptr ? other : name;
+}
+
+const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint, std::string_view prefix,
+                            const LinearSpec& linear, std::int64_t block) {
+  const auto stored = [&](const LinearSpec& spec) {
+    return checkpoint.find(stored_name(architecture, checkpoint, full_name(spec.weights[0].name, prefix, block))) != nullptr;
+  };
+  if (stored(linear)) return linear;
+  const auto other = std::find_if(linear.alternatives.begin(), linear.alternatives.end(), stored);
+  return other == linear.alternatives.end() ? linear : *other;
 }
 
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
+  const std::string input = architecture.tokens    ? architecture.tokens->table.name
+                            : architecture.patches ? architecture.patches->projection.weights[0].name
+                                                   : "its input";
   for (const std::string& prefix : architecture.prefixes)
-    if (architecture.tokens && checkpoint.find(full_name(architecture.tokens->table.name, prefix)) != nullptr) return prefix;
+    if (checkpoint.find(full_name(input, prefix)) != nullptr) return prefix;
   // A file of norms alone, say: any first norm tells the prefix as well.
   const std::string& first_norm = architecture.block(0).attention_norm.name;
   for (const std::string& prefix : architecture.prefixes)
     if (checkpoint.find(stored_name(architecture, checkpoint, full_name(first_norm, prefix, 0) + ".weight")) != nullptr) return prefix;
-  throw MalformedError(
-      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ({}); is config.json the one of these weights?",
-                  checkpoint.path().string(), architecture.tokens ? architecture.tokens->table.name : "its input",
-                  full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
+  throw MalformedError(fmt::format(
+      "{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is config.json the one of these weights?",
+      checkpoint.path().string(), input, full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -44,27 +54,36 @@ class Catalogue {
         prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
 
   std::vector<NormSite> collect() {
-    if (architecture_.input_norm) {
-      NormSite& site = add(*architecture_.input_norm, -1);
-      site.feeds_residual = true;
-      if (architecture_.block(0).wiring == Wiring::post) read_by(site, architecture_.block(0).attention.qkv, 0);
+    if (architecture_.vision) {
+      for (std::int64_t i = 0; i < architecture_.vision->blocks.n_blocks; ++i) add_block(architecture_.vision->blocks, i);
+      read_by(add(architecture_.vision->norm, -1), architecture_.vision->projection, -1);
     }
-    for (std::int64_t i = 0; i < architecture_.n_blocks; ++i) add_block(i);
-    if (architecture_.final_norm) add(*architecture_.final_norm, -1);
+    add_stack(architecture_);
     if (architecture_.ends_in_norm()) finish();
+    if (architecture_.predictor) add_predictor(*architecture_.predictor);
     return std::move(sites_);
   }
 
  private:
   bool stored(const LinearSpec& linear) const {
-    return checkpoint_ == nullptr || checkpoint_->find(as_stored(full_name(linear.weights[0].name, prefix_))) != nullptr;
+    return checkpoint_ == nullptr || checkpoint_->find(found_name(full_name(linear.weights[0].name, prefix_))) != nullptr;
   }
-  std::string as_stored(std::string name) const {
+  std::string found_name(std::string name) const {
     return checkpoint_ == nullptr ? name : stored_name(architecture_, *checkpoint_, std::move(name));
   }
 
-  void add_block(std::int64_t index) {
-    const BlockSpec& block = architecture_.block(index);
+  void add_stack(const Stack& stack) {
+    if (stack.input_norm) {
+      NormSite& site = add(*stack.input_norm, -1);
+      site.feeds_residual = true;
+      if (stack.block(0).wiring == Wiring::post) read_by(site, stack.block(0).attention.qkv, 0);
+    }
+    for (std::int64_t i = 0; i < stack.n_blocks; ++i) add_block(stack, i);
+    if (stack.final_norm) add(*stack.final_norm, -1);
+  }
+
+  void add_block(const Stack& stack, std::int64_t index) {
+    const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
     const bool post = block.wiring == Wiring::post;
     for_each_norm(block, [&](const NormSpec& norm) {
@@ -77,7 +96,7 @@ class Catalogue {
         read_by_mlp(site, block.mlp, index);
       } else if (is(norm, block.mlp_norm) && post) {
         site.feeds_residual = true;
-        if (index + 1 < architecture_.n_blocks) read_by(site, architecture_.block(index + 1).attention.qkv, index + 1);
+        if (index + 1 < stack.n_blocks) read_by(site, stack.block(index + 1).attention.qkv, index + 1);
       } else if (is(norm, block.mlp_norm)) {
         read_by_mlp(site, block.mlp, index);
       } else {  // sandwich norms write to the stream; those over heads feed products, no linear map
@@ -110,7 +129,7 @@ class Catalogue {
   using Shape = std::vector<std::int64_t>;
   std::string parameter(std::string name, const Shape& shape) const {
     if (checkpoint_ == nullptr) return name;
-    name = as_stored(std::move(name));
+    name = found_name(std::move(name));
     const TensorInfo& tensor = checkpoint_->at(name);
     if (tensor.shape != shape)
       throw MalformedError(fmt::format("{}: norm '{}' has shape [{}], expected [{}], {} that config.json gives",
@@ -119,10 +138,11 @@ class Catalogue {
     return name;
   }
 
-  void read_by(NormSite& site, const LinearSpec& linear, std::int64_t block, bool tied = false) const {
-    for (std::size_t part = 0; part < linear.weights.size(); ++part) {
-      const TensorSpec& weight = linear.weights[part];
-      std::string stem = as_stored(full_name(weight.name, prefix_, block));
+  void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block, bool tied = false) const {
+    const LinearSpec& linear = checkpoint_ == nullptr ? spec : as_stored(architecture_, *checkpoint_, prefix_, spec, block);
+    for (const TensorSpec& weight : linear.weights) {
+      std::string stem = full_name(weight.name, prefix_, block);
+      if (checkpoint_ != nullptr && !architecture_.aliases.empty()) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
       site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
     }
@@ -130,6 +150,7 @@ class Catalogue {
 
   void read_by_mlp(NormSite& site, const MlpSpec& mlp, std::int64_t block) const {
     if (!mlp.routing) return read_by(site, mlp.in, block);
+    // Each expert under its own name, also where the checkpoint stores them all in one tensor.
     read_by(site, mlp.routing->router, block);
     for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e) read_by(site, expert(mlp.in, e), block);
   }
@@ -140,6 +161,7 @@ class Catalogue {
     final_site.is_final = true;
     if (architecture_.output_projection) read_by(final_site, *architecture_.output_projection, -1);
     if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
+    if (architecture_.predictor) read_by(final_site, architecture_.predictor->embedding, -1);
     if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
@@ -148,6 +170,11 @@ class Catalogue {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
+  }
+
+  void add_predictor(const Predictor& predictor) {
+    add_stack(predictor.stack);
+    read_by(sites_.back(), predictor.projection, -1);
   }
 
   const Architecture& architecture_;

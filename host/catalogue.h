@@ -25,8 +25,12 @@ std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind
 /// @throws MalformedError naming a tensor that exists under none of them
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint);
 
-/// `name`, or the alias under which an old checkpoint stores it.
+/// `name`, or the alias under which another checkpoint stores it.
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name);
+
+/// `linear`, or that alternative of it whose tensors the checkpoint holds.
+const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint, std::string_view prefix,
+                            const LinearSpec& linear, std::int64_t block);
 
 /// Whether the model as stored ends in logits: a tied decoder, or one of its own, and the transform before it where the family has one.
 /// @param checkpoint  nullptr: as configured

@@ -154,6 +154,8 @@ void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t
   }
 }
 
+void Checkpoint::will_need(const TensorInfo& tensor) const noexcept { state_->inputs[tensor.file].will_need(tensor.offset, tensor.bytes); }
+
 void Checkpoint::require_plain_float(const TensorInfo& tensor) const {
   state_->refuse_unknown_dtype(tensor);
   if (is_plain_float(tensor.dtype)) return;

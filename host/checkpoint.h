@@ -56,6 +56,8 @@ class Checkpoint {
   /// Thread-safe. @throws MalformedError when the file ends early, UnsupportedError for an unknown dtype
   void read(const TensorInfo& tensor, std::int64_t first, std::int64_t count, void* destination) const;
   void read(const TensorInfo& tensor, void* destination) const { read(tensor, 0, tensor.elements(), destination); }
+  /// Lets the system read the tensor ahead; returns at once.
+  void will_need(const TensorInfo& tensor) const noexcept;
   /// @throws UnsupportedError naming file and tensor, unless it is stored as F64, F32, F16 or BF16
   void require_plain_float(const TensorInfo& tensor) const;
   /// Elements [first, first + count), widened to FP64. @throws as require_plain_float() and read() do

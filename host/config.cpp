@@ -20,11 +20,7 @@ namespace {
       fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key), found ? show_json(*found) : "missing", expected));
 }
 
-bool is_size(const nlohmann::json& value) {
-  if (!value.is_number_unsigned()) return false;
-  const auto size = value.get<std::uint64_t>();
-  return size >= 1 && size <= static_cast<std::uint64_t>(kLargestSize);
-}
+bool is_size(const nlohmann::json& value) { return value.is_number_integer() && value >= 1 && value <= kLargestSize; }
 
 }  // namespace
 
@@ -57,7 +53,7 @@ Config Config::parse(const std::string& text, const std::filesystem::path& name)
 
 /// The value at `key`; nullptr when absent or null.
 const nlohmann::json* Config::lookup(std::string_view key) const {
-  read_->insert(prefix_ + std::string(key));
+  read_->insert(full_key(key));
   const auto found = json_->find(key);
   return found == json_->end() || found->is_null() ? nullptr : &*found;
 }
@@ -66,7 +62,7 @@ bool Config::has(std::string_view key) const { return lookup(key) != nullptr; }
 
 std::int64_t Config::integer(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !is_size(*value)) complain(path_, prefix_ + std::string(key), value, "an integer from 1 to 2^30");
+  if (!value || !is_size(*value)) complain(path_, full_key(key), value, "an integer from 1 to 2^30");
   return value->get<std::int64_t>();
 }
 
@@ -76,7 +72,7 @@ std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const 
 template <class Right>
 double Config::number(std::string_view key, std::string_view expected, Right right) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !value->is_number() || !right(value->get<double>())) complain(path_, prefix_ + std::string(key), value, expected);
+  if (!value || !value->is_number() || !right(value->get<double>())) complain(path_, full_key(key), value, expected);
   return value->get<double>();
 }
 
@@ -93,21 +89,29 @@ double Config::non_negative(std::string_view key, double fallback) const {
 bool Config::flag(std::string_view key, bool fallback) const {
   const nlohmann::json* value = lookup(key);
   if (!value) return fallback;
-  if (!value->is_boolean()) complain(path_, prefix_ + std::string(key), value, "true or false");
+  if (!value->is_boolean()) complain(path_, full_key(key), value, "true or false");
   return value->get<bool>();
 }
 
 std::string Config::text(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !value->is_string()) complain(path_, prefix_ + std::string(key), value, "a string");
+  if (!value || !value->is_string()) complain(path_, full_key(key), value, "a string");
   return value->get<std::string>();
 }
 
 std::string Config::text(std::string_view key, std::string_view fallback) const { return has(key) ? text(key) : std::string(fallback); }
 
+Config Config::with_defaults(const nlohmann::json& defaults) const {
+  auto filled = std::make_shared<nlohmann::json>(defaults);
+  filled->update(*json_);
+  Config config = *this;
+  config.json_ = std::move(filled);
+  return config;
+}
+
 Config Config::object(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !value->is_object()) complain(path_, prefix_ + std::string(key), value, "an object");
+  if (!value || !value->is_object()) complain(path_, full_key(key), value, "an object");
   Config nested;
   nested.path_ = path_;
   nested.prefix_ = prefix_ + std::string(key) + ".";
@@ -119,8 +123,7 @@ Config Config::object(std::string_view key) const {
 void Config::require(std::string_view key, const nlohmann::json& only, std::string_view supported) const {
   const nlohmann::json* value = lookup(key);
   if (!value || *value == only) return;
-  throw UnsupportedError(
-      fmt::format("{}: {} is {}; deadray runs {} only", path_.string(), prefix_ + std::string(key), show_json(*value), supported));
+  throw UnsupportedError(fmt::format("{}: {} is {}; deadray runs {} only", path_.string(), full_key(key), show_json(*value), supported));
 }
 
 }  // namespace deadray

@@ -38,9 +38,12 @@ class Config {
   bool flag(std::string_view key, bool fallback) const;
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, std::string_view fallback) const;
+  /// The same with `defaults` in the place of keys that are absent; a key that is null stays so.
+  Config with_defaults(const nlohmann::json& defaults) const;
   Config object(std::string_view key) const;  ///< a nested object, e.g. "text_config"; its keys are named "text_config.x"
   /// @throws UnsupportedError "config.json: key is X; deadray runs <supported> only" unless the key is absent, null or equal to `only`
   void require(std::string_view key, const nlohmann::json& only, std::string_view supported) const;
+  std::string full_key(std::string_view key) const { return prefix_ + std::string(key); }  ///< as messages name it
   const nlohmann::json& json() const noexcept { return *json_; }
   /// Keys that somebody has asked for, here and in nested objects ("text_config.hidden_size"): what the description depends on.
   const std::set<std::string>& keys_read() const noexcept { return *read_; }

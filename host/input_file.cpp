@@ -84,6 +84,10 @@ void InputFile::read(std::uint64_t offset, std::size_t count, void* destination)
   }
 }
 
+void InputFile::will_need(std::uint64_t offset, std::uint64_t count) const noexcept {
+  ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(count), POSIX_FADV_WILLNEED);
+}
+
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t most) {
   const InputFile file(path);
   if (file.size() > most) throw MalformedError(fmt::format("{}: {} bytes, expected at most {} of text", path.string(), file.size(), most));

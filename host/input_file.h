@@ -24,6 +24,8 @@ class InputFile {
   /// Reads `count` bytes at `offset`. Thread-safe.
   /// @throws MalformedError when the file ends before (it shrank since it was opened), with the byte numbers
   void read(std::uint64_t offset, std::size_t count, void* destination) const;
+  /// Lets the system read these bytes ahead, into its own cache, while we do something else. A hint: it cannot fail.
+  void will_need(std::uint64_t offset, std::uint64_t count) const noexcept;
 
  private:
   std::filesystem::path path_;

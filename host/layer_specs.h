@@ -12,9 +12,16 @@ namespace deadray {
 
 /// How a tensor is drawn when a model is initialised at random.
 struct Init {
-  enum class Kind { normal, zeros, ones } kind = Kind::normal;
-  double deviation = 0.02;     ///< of Kind::normal
+  enum class Kind { normal, zeros, ones, constant } kind = Kind::normal;
+  double deviation = 0.02;     ///< of Kind::normal; the value of Kind::constant
   std::int64_t zero_row = -1;  ///< row set to zero afterwards (a padding token's embedding)
+};
+
+/// Elements [first, first + count) of a larger tensor, where count is what the part's own shape gives.
+struct PartOfTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;  ///< of the whole, as stored
+  std::int64_t first = 0;
 };
 
 /// One tensor of a checkpoint. "{}" in the name stands for the block index; a leading '/' keeps the checkpoint's prefix away
@@ -23,6 +30,7 @@ struct TensorSpec {
   std::string name;
   std::vector<std::int64_t> shape;  ///< as stored
   Init init;
+  std::optional<PartOfTensor> fused{};  ///< where checkpoints keep it that lack `name` (all experts' weights in one tensor)
 };
 
 enum class Storage {
@@ -36,6 +44,7 @@ struct LinearSpec {
   std::vector<TensorSpec> biases;   ///< as many, or none
   Storage storage = Storage::out_in;
   std::int64_t inputs = 0, outputs = 0;
+  std::vector<LinearSpec> alternatives;  ///< the same map as other checkpoints store it: in other parts, under other names
 };
 
 struct NormSpec {
@@ -91,6 +100,7 @@ struct AttentionSpec {
   double scale = 0.0;           ///< of q k^T
   std::int64_t window = 0;      ///< key j is visible to query i when i - j < window; 0: no limit
   double clip = 0.0;            ///< c: queries, keys and values are cut to [-c, c] before anything else (OLMo); 0: not
+  bool joins_groups = false;    ///< tokens of one group, a run of picture tokens, see each other both ways, within the window
   double score_soft_cap = 0.0;  ///< c: scores become c tanh(score / c); 0: none
   std::optional<Rope> rope;
   std::optional<Alibi> alibi;
@@ -105,7 +115,8 @@ struct AttentionSpec {
 struct Routing {
   LinearSpec router;  ///< [n_experts, d]
   std::int64_t n_experts = 0, per_token = 0;
-  bool normalises = true;  ///< the chosen probabilities are divided by their sum
+  bool normalises = true;        ///< the chosen probabilities are divided by their sum
+  bool weights_in_fp32 = false;  ///< they multiply an expert's output in FP32, then it is rounded (Mixtral); else they are rounded first
 };
 
 struct MlpSpec {

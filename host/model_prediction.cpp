@@ -34,6 +34,7 @@ OpenedModel recognise(const PredictRequest& request) {
     model.family = architecture.family;
     model.parameters = count_parameters(architecture);
     model.sites = norm_sites(architecture, &model.checkpoint);
+    model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
     if (!request.norm.empty())
       model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
   } catch (const UnsupportedError&) {

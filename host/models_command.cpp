@@ -1,28 +1,114 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
+
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
 
+#include "deadray_records.h"
 #include "host/architecture.h"
 #include "host/commands.h"
 #include "host/table.h"
 
 namespace deadray {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+int fixtures_of(std::string_view family) {
+  for (const FixtureCount& fixtures : kFixtureCounts)
+    if (fixtures.family == family) return fixtures.count;
+  return 0;
+}
+
+bool is_in_roster(std::string_view name) {
+  return std::any_of(kRosterModels.begin(), kRosterModels.end(), [&](const RosterModel& model) { return model.name == name; });
+}
+
+/// The models of a family with a record of this initialisation. Drawn at random only those of the roster count: they have a full size.
+std::vector<std::string> recorded(std::string_view family, std::string_view init) {
+  std::vector<std::string> names;
+  for (const ModelRecord& record : kModelRecords)
+    if (record.family == family && record.init == init && (init == "checkpoint" || is_in_roster(record.name))) names.push_back(record.name);
+  return names;
+}
+
+/// "confirmed", …; "" when there is no record.
+std::string_view verdict_of(std::string_view model, std::string_view init) {
+  for (const ModelRecord& record : kModelRecords)
+    if (record.name == model && record.init == init) return record.verdict;
+  return "";
+}
+
+bool is_known(std::string_view family) {
+  const auto& all = families();
+  return std::any_of(all.begin(), all.end(), [&](const Family& one) { return one.model_type == family; });
+}
+
+Json models_record() {
+  const auto or_null = [](std::string_view text) { return text.empty() ? Json() : Json(text); };
+  Json record{{"schema", "deadray/models/1"}, {"families", Json::array()}, {"roster", {{"note", kRosterNote}, {"models", Json::array()}}}};
+  for (const Family& family : families())
+    record["families"].push_back({{"model_type", family.model_type},
+                                  {"description", family.description},
+                                  {"fixtures", fixtures_of(family.model_type)},
+                                  {"random_at_full_scale", recorded(family.model_type, "random")},
+                                  {"trained", recorded(family.model_type, "checkpoint")}});
+  for (const RosterModel& model : kRosterModels)
+    record["roster"]["models"].push_back({{"name", model.name},
+                                          {"family", model.family},
+                                          {"known", is_known(model.family)},
+                                          {"hf_id", model.hf_id},
+                                          {"norm", model.norm},
+                                          {"parameters", model.parameters},
+                                          {"random", or_null(verdict_of(model.name, "random"))},
+                                          {"checkpoint", or_null(verdict_of(model.name, "checkpoint"))}});
+  return record;
+}
+
+std::string families_table(const Json& record, bool coloured) {
+  const auto names = [](const Json& list) {
+    return list.empty() ? "–" : fmt::format("{}", fmt::join(list.get<std::vector<std::string>>(), ", "));
+  };
+  Table table({{"model_type"}, {"fixtures", Align::right}, {"random at full scale"}, {"trained weights"}, {"description"}});
+  for (const Json& family : record.at("families")) {
+    const int fixtures = family.at("fixtures");
+    table.add_row({family.at("model_type"), fixtures > 0 ? std::to_string(fixtures) : "–", names(family.at("random_at_full_scale")),
+                   names(family.at("trained")), family.at("description")});
+  }
+  return table.render(coloured);
+}
+
+std::string roster_table(const Json& roster, bool coloured) {
+  const auto verdict = [](const Json& value) { return value.is_null() ? std::string("not run") : value.get<std::string>(); };
+  Table table({{"model"}, {"model_type"}, {"parameters", Align::right}, {"norm"}, {"random"}, {"trained weights"}});
+  for (const Json& model : roster.at("models"))
+    table.add_row({model.at("name"), model.at("family").get<std::string>() + (model.at("known") ? "" : " (not supported yet)"),
+                   fmt::format("{:.2f} B", model.at("parameters").get<double>() / 1e9), model.at("norm"), verdict(model.at("random")),
+                   verdict(model.at("checkpoint"))});
+  return table.render(coloured);
+}
+
+}  // namespace
 
 void add_models_command(CLI::App& app, Command& chosen) {
-  CLI::App* command = app.add_subcommand("models", "List the families of models that deadray knows");
+  CLI::App* command = app.add_subcommand("models", "List the families that deadray knows, the roster, and what has been verified of each");
   const auto options = std::make_shared<OutputOptions>();
   add_output_options(*command, *options);
   command->callback([options, &chosen] {
     chosen = [options] {
-      JsonOutput json(options->json);
-      nlohmann::ordered_json record{{"schema", "deadray/models/1"}, {"families", nlohmann::ordered_json::array()}};
-      Table table({{"model_type"}, {"description"}});
-      for (const Family& family : families()) {
-        record["families"].push_back({{"model_type", family.model_type}, {"description", family.description}});
-        table.add_row({std::string(family.model_type), std::string(family.description)});
-      }
+      const JsonOutput json(options->json);
+      const Json record = models_record();
       json.write(record);
-      if (options->table_wanted()) write_output(table.render(colour_allowed(STDOUT_FILENO, options->no_color)));
+      if (!options->table_wanted()) return 0;
+      const bool coloured = colour_allowed(STDOUT_FILENO, options->no_color);
+      write_output(families_table(record, coloured) +
+                   "\nfixtures: small models compared with transformers block by block. The others: models with a record in results/.\n\n" +
+                   roster_table(record.at("roster"), coloured) + "\n" + kRosterNote + "\n");
       return 0;
     };
   });

@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json to_json(const SitePrediction& prediction) {
+Json site_json(const SitePrediction& prediction) {
   const auto& [site, subspace, consumers, stored, evidence] = prediction;
   Json record{
       {"name", site.name},
@@ -32,12 +32,7 @@ Json to_json(const SitePrediction& prediction) {
   for (const DeadParameters& c : consumers)
     record["consumers"].push_back(
         {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
-  if (evidence) {
-    record["classified"] = {{"source", to_string(evidence->source)},
-                            {"suggests", evidence->suggested ? Json(to_string(*evidence->suggested)) : Json()}};
-    if (evidence->source == NormEvidence::Source::consumers)
-      record["classified"].update({{"rho", evidence->rho}, {"null", {evidence->null_low, evidence->null_high}}});
-  }
+  if (evidence) record["classified"] = to_json(*evidence);
   return record;
 }
 
@@ -139,6 +134,13 @@ Json to_json(const DeadSubspace& s) {
           {"deployed_floor", s.deployed_floor}};
 }
 
+Json to_json(const NormEvidence& evidence) {
+  Json record{{"source", to_string(evidence.source)}, {"suggests", evidence.suggested ? Json(to_string(*evidence.suggested)) : Json()}};
+  if (evidence.source == NormEvidence::Source::consumers)
+    record.update({{"rho", evidence.rho}, {"null", {evidence.null_low, evidence.null_high}}});
+  return record;
+}
+
 Json to_json(const Prediction& p) {
   Json record{{"schema", "deadray/predict/1"},
               {"model",
@@ -154,7 +156,7 @@ Json to_json(const Prediction& p) {
               {"bytes_read", p.bytes_read},
               {"seconds", {{"open", p.seconds_open}, {"read", p.seconds_read}, {"predict", p.seconds_predict}}},
               {"environment", {{"version", version()}}}};
-  for (const SitePrediction& site : p.sites) record["sites"].push_back(to_json(site));
+  for (const SitePrediction& site : p.sites) record["sites"].push_back(site_json(site));
   return record;
 }
 

@@ -12,6 +12,8 @@ namespace deadray {
 nlohmann::ordered_json to_json(const Prediction& prediction);
 /// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records of every kind hold it.
 nlohmann::ordered_json to_json(const DeadSubspace& subspace);
+/// {"source", "suggests"} and, where the consumers were asked, {"rho", "null"}.
+nlohmann::ordered_json to_json(const NormEvidence& evidence);
 /// The table and the summary for people.
 std::string to_text(const Prediction& prediction, bool coloured);
 /// Writes a safetensors file with one FP64 unit vector [hidden_size], v*, for each LayerNorm where it exists, named after the site. An

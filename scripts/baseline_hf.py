@@ -1,6 +1,7 @@
 """What `deadray verify` replaces: the script that a user of transformers and torch would write for the final norm.
 
     .venv/bin/python scripts/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
+    .venv/bin/python scripts/baseline_hf.py FOLDER --random         FOLDER holds a config.json
 
 Loads the model, runs seeded random tokens through it in one batch, takes the final norm's output by a hook, forms its FP64 covariance, calls
 torch.linalg.eigh, and prints |cos| between the bottom eigenvector and 1/gamma, the seconds and the peak resident memory.
@@ -21,12 +22,12 @@ import json  # noqa: E402
 import resource  # noqa: E402
 
 import torch  # noqa: E402
-from transformers import AutoModel  # noqa: E402
+from transformers import AutoConfig, AutoModel  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
-    for path in ("ln_f", "norm", "encoder.layer.-1.output.LayerNorm"):  # gpt2; llama and its kin; bert
+    for path in ("ln_f", "norm", "final_layer_norm", "encoder.layer.-1.output.LayerNorm"):  # gpt2; llama and its kin; gpt_neox; bert
         module = model
         for part in path.split("."):
             module = module[int(part)] if part.lstrip("-").isdigit() and isinstance(module, torch.nn.ModuleList) else getattr(module, part, None)
@@ -44,11 +45,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--sequence-length", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--random", action="store_true", help="random initialisation, from config.json alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
 
     logging.disable_progress_bar()
-    model = AutoModel.from_pretrained(arguments.model, dtype=torch.float32).eval()
+    if arguments.random:
+        torch.manual_seed(arguments.seed)
+        model = AutoModel.from_config(AutoConfig.from_pretrained(arguments.model), dtype=torch.float32).eval()
+    else:
+        model = AutoModel.from_pretrained(arguments.model, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(arguments.seed)
     tokens = torch.randint(model.config.vocab_size, (arguments.batch, arguments.sequence_length), generator=generator)
     captured: list[torch.Tensor] = []

@@ -8,6 +8,7 @@ predict          cold `deadray predict` on MiniLM's final norm, against Python's
 warm             `deadray bench predict`: its own table
 verify-mgm       `deadray verify`, 16x256 tokens, against scripts/baseline_hf.py
 verify-smollm2   the same with 8x512 tokens
+verify-random    pythia-160m at random initialisation (its configuration of scripts/rosters/fourteen.json), 16x256 tokens
 certificate      `deadray bench timing` at d = 4096 against SciPy's eigh(subset_by_index=[0, 1]) on a matrix made the same way
 
 The two sides take turns, so that a busy machine slows both. Files are in the page cache on both sides (one unmeasured run each). Peak memory is the kernel's
@@ -131,19 +132,26 @@ class Bench:
     def warm(self) -> None:
         print(run([self.deadray, "bench", "predict"]).output.rstrip("\n"), flush=True)
 
-    def verify(self, part: str, name: str, batch: int, length: int, repetitions: int, wanted: float) -> None:
-        folder = str(self.sample(name))
-        shape = ["--batch", str(batch), "--sequence-length", str(length)]
-        ours, theirs = compare([self.deadray, "verify", folder, *shape], [sys.executable, str(ROOT / "scripts/baseline_hf.py"), folder, *shape], repetitions)
+    def verify(self, part: str, folder: Path, batch: int, length: int, repetitions: int, wanted: float, random: bool = False) -> None:
+        shape = [str(folder), "--batch", str(batch), "--sequence-length", str(length)]
+        ours, theirs = compare([self.deadray, "verify", *shape, *(["--init", "random"] if random else [])],
+                               [sys.executable, str(ROOT / "scripts/baseline_hf.py"), *shape, *(["--random"] if random else [])], repetitions)
         self.add(part, f"whole process, {batch}x{length} tokens", ours.seconds, theirs.seconds, "s", wanted)
         self.add(part, "processor seconds", ours.cpu_seconds, theirs.cpu_seconds, "s", None)
         self.add(part, "peak resident memory", ours.peak_mb, theirs.peak_mb, "MB", 2)
 
     def verify_mgm(self) -> None:
-        self.verify("verify-mgm", "microformer-mgm", 16, 256, self.repetitions or 5, 3)
+        self.verify("verify-mgm", self.sample("microformer-mgm"), 16, 256, self.repetitions or 5, 3)
 
     def verify_smollm2(self) -> None:
-        self.verify("verify-smollm2", "smollm2-135m", 8, 512, self.repetitions or 3, 1.5)
+        self.verify("verify-smollm2", self.sample("smollm2-135m"), 8, 512, self.repetitions or 3, 1.5)
+
+    def verify_random(self) -> None:
+        roster = json.loads((ROOT / "scripts/rosters/fourteen.json").read_text())
+        config = next(model["config"] for model in roster["models"] if model["name"] == "pythia-160m")
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(json.dumps(config))
+            self.verify("verify-random", Path(folder), 16, 256, self.repetitions or 3, 2, random=True)
 
     def certificate(self, d: int = 4096) -> None:
         repetitions = self.repetitions or 3
@@ -155,7 +163,8 @@ class Bench:
         self.add("certificate", f"against SciPy's bottom two, d = {d}", seconds["certificate"], scipy, "s", 1)
 
 
-PARTS = {"predict": Bench.predict, "warm": Bench.warm, "verify-mgm": Bench.verify_mgm, "verify-smollm2": Bench.verify_smollm2, "certificate": Bench.certificate}
+PARTS = {"predict": Bench.predict, "warm": Bench.warm, "verify-mgm": Bench.verify_mgm, "verify-smollm2": Bench.verify_smollm2, "verify-random": Bench.verify_random,
+         "certificate": Bench.certificate}
 
 
 def main() -> None:

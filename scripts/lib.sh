@@ -38,8 +38,8 @@ build() {
   quietly "build/$preset.build.log" cmake --build --preset "$preset" --parallel "${DEADRAY_JOBS:-2}" "${targets[@]}" || fail "the $preset preset does not build"
 }
 
-# run_python SCRIPT ARGUMENTS...: in the virtual environment, which `scripts/setup --python` completes.
+# run_python SCRIPT ARGUMENTS...: in the virtual environment, which `scripts/setup --python`, or --$extra, completes.
 run_python() {
-  [[ -e $venv/.deadray-python ]] || fail "Python packages are missing: run scripts/setup --python"
+  [[ -e $venv/.deadray-${extra:=python} ]] || fail "Python packages are missing: run scripts/setup --$extra"
   exec "$python" "$root/scripts/$1" "${@:2}"
 }

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-USAGE, MALFORMED, UNSUPPORTED, RESOURCES, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 6, 130, 141
+USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 5, 6, 130, 141
 
 
 class ToolError(Exception):

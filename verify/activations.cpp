@@ -136,8 +136,9 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   Seconds& seconds = result.measurement.seconds;
   seconds = {measured.predict_seconds, 0, 0, measured.moments_seconds, measured.spectrum_seconds, watch.seconds()};
   seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
-  result.header = {path.stem().string(), "activations", Source::activations, 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0,
-                   file.notes()};
+  result.header = {
+      path.stem().string(), "activations", Source::activations, 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0, {},
+      file.notes()};
   return result;
 }
 

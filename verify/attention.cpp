@@ -26,18 +26,27 @@ at::Tensor alibi_bias(const AttentionSpec& spec, std::int64_t length, at::Scalar
   return spec.alibi->scaled ? bias * spec.scale : bias;
 }
 
-/// [length, length]: 0 where the query (row) sees the key, -inf elsewhere.
-at::Tensor visibility(const AttentionSpec& spec, std::int64_t length, at::ScalarType dtype) {
+/// [1 or sequences, 1, length, length] FP32: 0 where the query (row) sees the key, -inf elsewhere.
+at::Tensor visibility(const AttentionSpec& spec, std::int64_t length, const at::Tensor& groups) {
   const at::Tensor index = at::arange(length, at::kLong), behind = index.view({-1, 1}) - index;  // query - key
-  at::Tensor hidden = at::zeros({length, length}, at::kBool);
+  at::Tensor hidden = at::zeros({1, length, length}, at::kBool);
   if (spec.causal) hidden = hidden.logical_or(behind.lt(0));
+  if (groups.defined()) hidden = hidden.logical_and(groups.unsqueeze(2).ne(groups.unsqueeze(1)).logical_or(groups.lt(0).unsqueeze(2)));
   if (spec.window > 0) hidden = hidden.logical_or((spec.causal ? behind : behind.abs()).ge(spec.window));
-  return at::zeros({length, length}, dtype).masked_fill(hidden, -std::numeric_limits<float>::infinity());
+  hidden = hidden.unsqueeze(1);
+  return at::zeros(hidden.sizes(), at::kFloat).masked_fill_(hidden, -std::numeric_limits<float>::infinity());
 }
 
 }  // namespace
 
-Places places_of(const AttentionSpec& spec, const at::Tensor& coordinates, at::ScalarType dtype, at::Device device) {
+Places Places::narrow(std::int64_t first, std::int64_t count) const {
+  Places places = *this;
+  if (mask.defined() && mask.size(0) > 1) places.mask = mask.narrow(0, first, count);
+  return places;
+}
+
+Places places_of(const AttentionSpec& spec, const at::Tensor& coordinates, at::ScalarType dtype, at::Device device,
+                 const at::Tensor& groups) {
   Places places;
   const std::int64_t length = coordinates.size(0);
   if (spec.rope) {
@@ -45,9 +54,10 @@ Places places_of(const AttentionSpec& spec, const at::Tensor& coordinates, at::S
     for (at::Tensor* table : {&places.rotary->cosine, &places.rotary->sine}) *table = table->to(device);
   }
   const bool limited = spec.window > 0 && spec.window < length;
-  places.causal = spec.causal && !limited && !spec.alibi && spec.score_soft_cap == 0.0;
+  const bool joins = spec.joins_groups && groups.defined();
+  places.causal = spec.causal && !limited && !joins && !spec.alibi && spec.score_soft_cap == 0.0;
   if (places.causal || (!spec.causal && !limited && !spec.alibi)) return places;
-  at::Tensor mask = visibility(spec, length, dtype).view({1, 1, length, length});
+  at::Tensor mask = visibility(spec, length, joins ? groups : at::Tensor()).to(dtype);
   if (spec.alibi) mask = mask + alibi_bias(spec, length, dtype);
   places.mask = mask.to(device);
   return places;

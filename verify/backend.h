@@ -74,7 +74,8 @@ class Backend {
   /// @return null where it is not numerically positive definite
   virtual std::unique_ptr<Factor> factor(const at::Tensor& work) = 0;
 
-  /// Runs `work`, which reads and draws weights, beside the computation that goes on; they are there when it returns.
+  /// Runs `work`, which reads and draws weights, beside the computation that goes on; they are there when it returns. Where both threads
+  /// come, one waits for the other.
   virtual void load(const std::function<void()>& work) = 0;
   virtual bool loads_ahead() const = 0;  ///< whether the next block is to be loaded while the current one computes
   /// Element i of `out` (contiguous, FP32) is normal `i + first` of a stream: the same bits on every backend.

@@ -3,28 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "host/checkpoint.h"
 #include "host/error.h"
 #include "host/npy.h"
 #include "kernels/random_normal.h"
+#include "verify/integers.h"
+#include "verify/pictures.h"
+#include "verify/pixels.h"
 
 namespace deadray {
 
 namespace {
 
-at::Tensor read_integers(const Checkpoint& file, const std::string& name) {
-  const TensorInfo& tensor = file.at(name);
-  const bool is_long = tensor.dtype == DType::i64;
-  if ((!is_long && tensor.dtype != DType::i32) || tensor.shape.size() != 2)
-    throw MalformedError(fmt::format("{}: tensor '{}' is {} of rank {}, expected I64 or I32 [batch, sequence]", file.path().string(), name,
-                                     tensor.stored_dtype, tensor.shape.size()));
-  at::Tensor values = at::empty(tensor.shape, is_long ? at::kLong : at::kInt);
-  if (values.numel() > 0) file.read(tensor, values.data_ptr());
-  return values.to(at::kLong);
-}
+constexpr std::string_view kIdsShape = "[batch, sequence]";
 
-at::Tensor read_ids(const std::filesystem::path& path) {
+at::Tensor read_ids(const std::filesystem::path& path, const Architecture& architecture) {
   if (path.extension() == ".npy") {
     const IntegerMatrix array = read_npy(path);
     return at::from_blob(const_cast<std::int64_t*>(array.values.data()), {array.rows, array.columns}, at::kLong).clone();
@@ -33,12 +29,15 @@ at::Tensor read_ids(const std::filesystem::path& path) {
     throw UnsupportedError(
         fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
   const Checkpoint file = Checkpoint::open(path);
-  if (file.find("input_ids") == nullptr && file.find("pixel_values") != nullptr)
-    throw UnsupportedError(
-        fmt::format("{}: holds pixel_values; no image model is among the families that deadray runs yet", path.string()));
-  if (file.find("attention_mask") != nullptr && !read_integers(file, "attention_mask").all().item<bool>())
+  for (const char* pixels : {kPicturesTensor, kClipsTensor})
+    if (file.find("input_ids") == nullptr && file.find(pixels) != nullptr)
+      throw UnsupportedError(
+          fmt::format("{}: holds {}, but the model reads tokens: give input_ids [batch, sequence]", path.string(), pixels));
+  if (!architecture.vision && file.find("pixel_values") != nullptr)
+    throw UnsupportedError(fmt::format("{}: holds pixel_values, but {} reads text alone", path.string(), architecture.family));
+  if (file.find("attention_mask") != nullptr && !read_integers(file, "attention_mask", kIdsShape).all().item<bool>())
     throw UnsupportedError(fmt::format("{}: attention_mask hides tokens; give sequences of equal length without padding", path.string()));
-  return read_integers(file, "input_ids");
+  return read_integers(file, "input_ids", kIdsShape);
 }
 
 void check(const at::Tensor& ids, const std::filesystem::path& path, const Architecture& architecture) {
@@ -46,6 +45,11 @@ void check(const at::Tensor& ids, const std::filesystem::path& path, const Archi
   if (architecture.max_positions > 0 && ids.size(1) > architecture.max_positions)
     throw MalformedError(fmt::format("{}: sequences of {} tokens, but the model takes {} at most; cut them with --sequence-length",
                                      path.string(), ids.size(1), architecture.max_positions));
+  for (const SpecialToken& token : architecture.special_tokens)
+    if (const at::Tensor held = at::nonzero(ids.eq(token.id)); token.is_place && held.size(0) > 0)
+      throw UnsupportedError(fmt::format("{}: token {} at row {}, column {} is {}, the place of something else; deadray runs {}",
+                                         path.string(), token.id, held[0][0].item<std::int64_t>(), held[0][1].item<std::int64_t>(),
+                                         token.key, architecture.vision ? "text and pictures" : "text alone"));
   const at::Tensor outside = at::nonzero(ids.lt(0).logical_or_(ids.ge(architecture.vocab_size)));
   if (outside.size(0) == 0) return;
   const std::int64_t row = outside[0][0].item<std::int64_t>(), column = outside[0][1].item<std::int64_t>();
@@ -58,17 +62,34 @@ void check(const at::Tensor& ids, const std::filesystem::path& path, const Archi
 
 Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, std::int64_t sequences, std::int64_t length) {
   if (architecture.max_positions > 0) length = std::min(length, architecture.max_positions);
-  at::Tensor ids = at::empty({sequences, length}, at::kLong);
-  kernels::random_uniform_int(seed, kernels::stream_of("tokens"), 0, ids.numel(), architecture.vocab_size, ids.data_ptr<std::int64_t>());
-  return {std::move(ids), "random", seed};
+  std::set<std::int64_t> special;
+  for (const SpecialToken& token : architecture.special_tokens)
+    if (token.id < architecture.vocab_size) special.insert(token.id);
+  const std::int64_t plain = architecture.vocab_size - static_cast<std::int64_t>(special.size());
+  Calibration calibration{.ids = at::empty({sequences, length}, at::kLong), .kind = "random", .seed = seed};
+  at::Tensor& ids = calibration.ids;
+  kernels::random_uniform_int(seed, kernels::stream_of("tokens"), 0, ids.numel(), static_cast<std::uint64_t>(plain),
+                              ids.data_ptr<std::int64_t>());
+  for (const std::int64_t id : special) ids += ids.ge(id);  // in ascending order: the n-th plain token
+  if (architecture.vision) draw_pictures(*architecture.vision, calibration);
+  return calibration;
 }
 
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture, const TokenFileOptions& options) {
-  at::Tensor ids = read_ids(file);
+  if (architecture.patches) return read_pixels(file, *architecture.patches, options.sequences);
+  const at::Tensor all = read_ids(file, architecture);
+  at::Tensor ids = all;
   if (options.sequences > 0) ids = ids.narrow(0, 0, std::min(options.sequences, ids.size(0)));
+  const at::Tensor rows = ids;
   if (options.length > 0) ids = ids.narrow(1, 0, std::min(options.length, ids.size(1)));
   check(ids, file, architecture);
-  return {ids.contiguous(), file.filename().string(), 0};
+  Calibration calibration{.ids = ids.contiguous(), .kind = file.filename().string()};
+  if (!architecture.vision) return calibration;
+  if (rows.narrow(1, ids.size(1), rows.size(1) - ids.size(1)).eq(architecture.vision->token).any().item<bool>())
+    throw UsageError(fmt::format("{}: sequences of {} tokens cut places of pictures off; give more with --sequence-length, or none",
+                                 file.string(), ids.size(1)));
+  read_pictures(file, *architecture.vision, /*cut=*/rows.size(0) < all.size(0), calibration);
+  return calibration;
 }
 
 }  // namespace deadray

@@ -106,6 +106,10 @@ std::string_view to_string(Method method) noexcept {
   return "?";
 }
 
+Method method_from_name(std::string_view name) noexcept {
+  return name == "eigh" ? Method::eigh : name == "certificate" ? Method::certificate : Method::directional;
+}
+
 at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
   const auto& coordinates = subspace.coordinates;
   if (coordinates.empty() && subspace.dimension == 1) return to_tensor(subspace.direction()).unsqueeze(1);

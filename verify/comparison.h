@@ -16,6 +16,7 @@ namespace deadray {
 
 enum class Method { eigh, certificate, directional };
 std::string_view to_string(Method method) noexcept;
+Method method_from_name(std::string_view name) noexcept;  ///< one of the three; Method::directional for any other
 
 /// Orthonormal basis of a predicted subspace, [d, dimension] FP64 (dimension may be 0).
 at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size);

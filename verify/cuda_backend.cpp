@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "host/error.h"
 #include "verify/cuda_channel.h"
@@ -72,6 +73,7 @@ class CudaBackend final : public Backend {
   std::optional<c10::Stream> load_stream_;
   std::array<CudaMemory, 2> staging_;  // page-locked
   std::int64_t staging_bytes_ = 0;
+  std::mutex loading_;  // whoever loads has the load stream and the staging buffers
 };
 
 Eigendecomposition CudaBackend::eigh(const at::Tensor& c) {
@@ -98,6 +100,7 @@ std::unique_ptr<Factor> CudaBackend::factor(const at::Tensor& work) {
 // On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and the executor waits for a block's
 // computation before it gives the weights back: so no order between the two streams is left to be seen to.
 void CudaBackend::load(const std::function<void()>& work) {
+  const std::lock_guard alone(loading_);  // an expert is loaded when a token chooses it, which may be while the next block is
   if (!load_stream_) return work();
   const c10::StreamGuard beside(*load_stream_);
   work();

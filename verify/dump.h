@@ -9,6 +9,7 @@
 
 #include "host/architecture.h"
 #include "host/safetensors_writer.h"
+#include "verify/calibration.h"
 
 namespace deadray {
 
@@ -18,7 +19,8 @@ namespace deadray {
 class Dump {
  public:
   /// @throws ResourceError when the file cannot be written or the disk is full
-  Dump(const std::filesystem::path& file, const Architecture& architecture, std::int64_t tokens, at::ScalarType dtype, bool logits);
+  Dump(const std::filesystem::path& file, const Architecture& architecture, const Calibration& calibration, at::ScalarType dtype,
+       bool logits);
   void residual(const at::Tensor& x) { append(x); }
   void logits(const at::Tensor& tile) { append(tile); }
   void final_norm(const at::Tensor& tile) {

@@ -7,14 +7,13 @@
 
 #include "host/error.h"
 #include "host/stopwatch.h"
+#include "verify/memory.h"
+#include "verify/patches.h"
+#include "verify/vision_tower.h"
 
 namespace deadray {
 
 namespace {
-
-std::string size_text(double bytes) {
-  return bytes < (1 << 20) ? fmt::format("{:.1f} KiB", bytes / (1 << 10)) : fmt::format("{:.1f} MiB", bytes / (1 << 20));
-}
 
 /// Bytes of one block's matrices.
 double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
@@ -24,6 +23,15 @@ double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
     elements += outputs * static_cast<double>(linear.inputs + (linear.biases.empty() ? 0 : 1));
   });
   return elements * static_cast<double>(c10::elementSize(dtype));
+}
+
+/// The number of each token's run of picture tokens, [sequences, length], -1 in none; undefined without pictures.
+at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration) {
+  if (calibration.pictures.empty()) return {};
+  const at::Tensor is_picture = calibration.ids.eq(architecture.vision->token);
+  const at::Tensor before = at::constant_pad_nd(is_picture.narrow(1, 0, is_picture.size(1) - 1), {1, 0});
+  const at::Tensor number = is_picture.logical_and(before.logical_not()).cumsum(1) - 1;
+  return number.masked_fill(is_picture.logical_not(), -1);
 }
 
 }  // namespace
@@ -38,16 +46,23 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   notes_.clear();
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
-  tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.ids.size(1));
-  const at::Tensor positions = at::arange(calibration.ids.size(1), at::kFloat).unsqueeze(1);
-  places_.clear();
-  for (const BlockSpec& kind : architecture_.block_kinds)
-    places_.push_back(places_of(kind.attention, positions, options_.dtype, weights_.backend().device()));
-  embed(calibration.ids);
+  tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.length());
+  const at::Tensor positions = architecture_.patches ? patch_coordinates(*architecture_.patches, calibration.length())
+                                                     : at::arange(calibration.length(), at::kFloat).unsqueeze(1);
+  stack_ = &architecture_;
+  set_places(positions, picture_groups(architecture_, calibration));
+  embed(calibration);
   report_residual(0);
   run_blocks();
   finish();
+  if (predictor_is_wanted()) run_predictor(positions);
   stream_.reset();
+}
+
+void Executor::set_places(const at::Tensor& coordinates, const at::Tensor& groups) {
+  places_.clear();
+  for (const BlockSpec& kind : stack_->block_kinds)
+    places_.push_back(places_of(kind.attention, coordinates, options_.dtype, weights_.backend().device(), groups));
 }
 
 void Executor::for_each_tile(const Step& step) {
@@ -55,23 +70,29 @@ void Executor::for_each_tile(const Step& step) {
     const std::int64_t count = std::min(tile_sequences_, stream_.size(0) - first);
     const at::Tensor x = stream_.narrow(0, first, count);
     at::Tensor next;
-    const bool fitted = fits([&] {
-      next = step(x);
-      for (const PendingNorm& norm : pending_norms_) observer_->prepare(*norm.site, norm.input, norm.output);
-    });
-    const auto norms = std::exchange(pending_norms_, {});
-    const at::Tensor logits = std::exchange(pending_logits_, {});
-    if (!fitted) {
+    if (!pass([&] { next = step(x, first); })) {
       make_room(count);
       continue;
     }
-    // Nothing below wants memory of the device: a tile counts whole or not at all.
-    for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
-    if (logits.defined()) observer_->logits(logits);
     if (next.defined()) x.copy_(next);
     first += count;
   }
   weights_.backend().synchronize();  // the memory of the weights may go back to whoever loads
+}
+
+/// Runs a step and shows the observer what its norms and its head made. @return false when the device's memory did not suffice
+bool Executor::pass(const std::function<void()>& step) {
+  const bool fitted = fits([&] {
+    step();
+    for (const PendingNorm& norm : pending_norms_) observer_->prepare(*norm.site, norm.input, norm.output);
+  });
+  const auto norms = std::exchange(pending_norms_, {});
+  const at::Tensor logits = std::exchange(pending_logits_, {});
+  if (!fitted) return false;
+  // Nothing below wants memory of the device: a tile counts whole or not at all.
+  for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
+  if (logits.defined()) observer_->logits(logits);
+  return true;
 }
 
 void Executor::make_room(std::int64_t sequences) {
@@ -89,9 +110,10 @@ void Executor::make_room(std::int64_t sequences) {
   if (sequences == 1)
     throw ResourceError(
         fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
-                    "stream, {}; {} are free; give shorter sequences with --sequence-length",
-                    backend.description(), length, size_text(block_bytes(architecture_.block(0), options_.dtype)),
-                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes()))));
+                    "stream, {}; {} are free; give {}",
+                    backend.description(), length, size_text(block_bytes(stack_->block(0), options_.dtype)),
+                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes())),
+                    architecture_.patches ? "smaller pictures in a file with --tokens" : "shorter sequences with --sequence-length"));
   tile_sequences_ = sequences / 2;
   notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}", backend.description(), sequences * length,
                                tile_sequences_ * length));
@@ -117,12 +139,22 @@ void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
   const Stopwatch watch;
   weights_.backend().load([&] { norm.emplace(weights_, *spec, -1, options_.dtype); });
   load_seconds_ += watch.seconds();
-  for_each_tile([&](const at::Tensor& x) { return apply_norm(*norm, x); });
+  for_each_tile([&](const at::Tensor& x, std::int64_t) { return apply_norm(*norm, x); });
   observer_->finished(norm->name());
 }
 
-void Executor::embed(const at::Tensor& ids) {
+void Executor::embed(const Calibration& calibration) {
   const Stopwatch watch;
+  if (architecture_.patches)
+    weights_.backend().load([&] { stream_ = embed_patches(weights_, *architecture_.patches, calibration, options_.dtype); });
+  else
+    embed_tokens(calibration.ids);
+  load_seconds_ += watch.seconds();
+  if (!calibration.pictures.empty()) place_pictures(calibration);
+  apply_norm_to_stream(architecture_.input_norm);
+}
+
+void Executor::embed_tokens(const at::Tensor& ids) {
   const TokenInput& input = *architecture_.tokens;
   const auto rows_of = [&](const TensorSpec& table, const at::Tensor& index) {
     at::Tensor rows = weights_.empty({index.numel(), table.shape[1]}, options_.dtype);
@@ -138,34 +170,58 @@ void Executor::embed(const at::Tensor& ids) {
     if (input.positions)
       stream_ += rows_of(*input.positions, at::arange(input.position_offset, input.position_offset + ids.size(1), at::kLong));
   });
-  load_seconds_ += watch.seconds();
-  apply_norm_to_stream(architecture_.input_norm);
+}
+
+/// Overwrites the rows of picture tokens with what the tower makes of the pictures.
+void Executor::place_pictures(const Calibration& calibration) {
+  const VisionTower& tower = *architecture_.vision;
+  Passage passage;
+  passage.load_block = [&](std::int64_t index) {
+    observer_->progress(0, architecture_.n_blocks);
+    const Stopwatch watch;
+    auto block = load_block(tower.blocks, index);
+    load_seconds_ += watch.seconds();
+    return block;
+  };
+  passage.norm = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
+  passage.step = [&](const std::function<void()>& step) {
+    if (pass(step)) return;
+    weights_.backend().release_unused();
+    if (!pass(step))
+      throw ResourceError(
+          fmt::format("{}: not enough memory for one picture in the vision tower; {} are free; give fewer or smaller "
+                      "pictures, or --device cpu",
+                      weights_.backend().description(), size_text(static_cast<double>(weights_.backend().free_bytes()))));
+  };
+  passage.finished = [this](const std::string& norm) { observer_->finished(norm); };
+  const at::Tensor rows = embed_pictures(tower, weights_, calibration.pictures, options_.dtype, passage);
+  const at::Tensor places = at::nonzero(calibration.ids.view({-1}).eq(tower.token)).squeeze(1);
+  stream_.view({-1, architecture_.hidden_size}).index_copy_(0, places.to(rows.device()), rows);
 }
 
 /// Null where the memory of the device does not suffice.
-std::unique_ptr<Block> Executor::try_load(std::int64_t block) const {
+std::unique_ptr<Block> Executor::try_load(const Stack& stack, std::int64_t block) const {
   const c10::InferenceMode no_derivatives;  // of this thread
   std::unique_ptr<Block> loaded;
-  const bool fitted = fits([&] {
-    weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, architecture_.block(block), block, options_.dtype); });
-  });
+  const bool fitted = fits(
+      [&] { weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, stack.block(block), block, options_.dtype); }); });
   return fitted ? std::move(loaded) : nullptr;
 }
 
-std::unique_ptr<Block> Executor::load_block(std::int64_t block) const {
+std::unique_ptr<Block> Executor::load_block(const Stack& stack, std::int64_t block) const {
   Backend& backend = weights_.backend();
-  if (auto loaded = try_load(block)) return loaded;
+  if (auto loaded = try_load(stack, block)) return loaded;
   backend.release_unused();
-  if (auto loaded = try_load(block)) return loaded;
+  if (auto loaded = try_load(stack, block)) return loaded;
   throw ResourceError(
       fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
                   "give fewer tokens, --dtype bfloat16, or --device cpu",
-                  backend.description(), block, architecture_.n_blocks, size_text(block_bytes(architecture_.block(block), options_.dtype)),
+                  backend.description(), block, stack.n_blocks, size_text(block_bytes(stack.block(block), options_.dtype)),
                   size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
 }
 
 void Executor::run_blocks() {
-  const std::int64_t n_blocks = architecture_.n_blocks;
+  const std::int64_t n_blocks = stack_->n_blocks;
   const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
   for (std::int64_t index = 0; index < n_blocks; ++index) {
     const Stopwatch watch;
@@ -174,14 +230,17 @@ void Executor::run_blocks() {
       block = ahead_.get();
       reads_ahead_ = block != nullptr;
     }
-    if (!block) block = load_block(index);  // without read-ahead, or where two blocks do not fit
+    if (!block) block = load_block(*stack_, index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
-    if (reads_ahead_ && index + 1 < n_blocks) ahead_ = std::async(std::launch::async, [this, index] { return try_load(index + 1); });
-    const Places& places = places_[architecture_.kind(index)];
-    for_each_tile([&](const at::Tensor& x) { return (*block)(x, places, call); });
-    for (const std::string& norm : block->norms()) observer_->finished(norm);
-    block.reset();
-    report_residual(index + 1);
+    if (index + 1 < n_blocks) weights_.will_need(stack_->block(index + 1), index + 1);
+    if (reads_ahead_ && index + 1 < n_blocks)
+      ahead_ = std::async(std::launch::async, [this, index] { return try_load(*stack_, index + 1); });
+    const Places& places = places_[stack_->kind(index)];
+    for_each_tile([&](const at::Tensor& x, std::int64_t first) { return (*block)(x, places.narrow(first, x.size(0)), call); });
+    const std::vector<std::string> norms = block->norms();
+    block.reset();  // the spectra that follow want its memory
+    for (const std::string& norm : norms) observer_->finished(norm);
+    if (stack_ == &architecture_) report_residual(index + 1);
     observer_->progress(index + 1, n_blocks);
   }
 }
@@ -207,11 +266,13 @@ void Executor::finish() {
     }
   });
   load_seconds_ += watch.seconds();
-  for_each_tile([&](const at::Tensor& x) {
-    at::Tensor h = final_norm ? apply_norm(*final_norm, x) : x;
+  for_each_tile([&](const at::Tensor& x, std::int64_t) {
+    const at::Tensor read = architecture_.final_norm_reads_class_token ? x.narrow(1, 0, 1) : x;
+    at::Tensor h = final_norm ? apply_norm(*final_norm, read) : read;
     if (head_norm && (logits || observer_->wants(head_norm->name())))
       h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
     if (!logits) return at::Tensor();
+    if (head->reads_class_token) h = h.narrow(1, 0, 1);
     if (projection) h = (*projection)(h);
     h = decoder(h);
     if (head->scale != 1.0) h = h * head->scale;
@@ -220,6 +281,35 @@ void Executor::finish() {
   });
   if (final_norm) observer_->finished(final_norm->name());
   if (head_norm) observer_->finished(head_norm->name());
+}
+
+bool Executor::predictor_is_wanted() const {
+  if (!architecture_.predictor) return false;
+  const Stack& stack = architecture_.predictor->stack;
+  bool wanted = observer_->wants(weights_.name(stack.final_norm->name));
+  for (std::int64_t block = 0; block < stack.n_blocks; ++block)
+    for_each_norm(stack.block(block), [&](const NormSpec& norm) { wanted = wanted || observer_->wants(weights_.name(norm.name, block)); });
+  return wanted;
+}
+
+/// Every token is both context, embedded from the encoder's output, and target, a mask token at the same place.
+void Executor::run_predictor(const at::Tensor& coordinates) {
+  const Predictor& predictor = *architecture_.predictor;
+  weights_.backend().load([&] {
+    const Norm norm(weights_, *architecture_.final_norm, -1, options_.dtype);
+    const Linear embedding = load_linear(weights_, predictor.embedding, -1, options_.dtype);
+    const at::Tensor masks = weights_.load(predictor.mask_tokens, -1, options_.dtype).flatten(0, 2);
+    const std::int64_t length = stream_.size(1);
+    at::Tensor next = weights_.empty({stream_.size(0), 2 * length, predictor.stack.hidden_size}, options_.dtype);
+    next.narrow(1, length, length).copy_(masks[1 % masks.size(0)]);
+    for (std::int64_t i = 0; i < next.size(0); ++i) next[i].narrow(0, 0, length).copy_(embedding(norm(stream_[i])));
+    stream_ = next;
+  });
+  stack_ = &predictor.stack;
+  tile_sequences_ = std::max<std::int64_t>(1, tile_sequences_ / 2);
+  set_places(at::cat({coordinates, coordinates}));
+  run_blocks();
+  apply_norm_to_stream(predictor.stack.final_norm);
 }
 
 }  // namespace deadray

@@ -60,20 +60,27 @@ class Executor {
     const std::string* site;
     at::Tensor input, output;
   };
-  /// A tile of the stream to what replaces it; undefined: nothing does. It may ask for memory, but count nothing.
-  using Step = std::function<at::Tensor(const at::Tensor&)>;
+  /// A tile of the stream, and its first sequence, to what replaces it; undefined: nothing does. It may ask for memory, but count nothing.
+  using Step = std::function<at::Tensor(const at::Tensor&, std::int64_t first)>;
   void for_each_tile(const Step& step);
+  bool pass(const std::function<void()>& step);
   void make_room(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
   void apply_norm_to_stream(const std::optional<NormSpec>& spec);
-  void embed(const at::Tensor& ids);
-  std::unique_ptr<Block> try_load(std::int64_t block) const;
-  std::unique_ptr<Block> load_block(std::int64_t block) const;
+  void embed(const Calibration& calibration);
+  void embed_tokens(const at::Tensor& ids);
+  void place_pictures(const Calibration& calibration);
+  std::unique_ptr<Block> try_load(const Stack& stack, std::int64_t block) const;
+  std::unique_ptr<Block> load_block(const Stack& stack, std::int64_t block) const;
   void run_blocks();
   void finish();
+  bool predictor_is_wanted() const;
+  void run_predictor(const at::Tensor& coordinates);
+  void set_places(const at::Tensor& coordinates, const at::Tensor& groups = {});
   void report_residual(std::int64_t node);
 
   const Architecture& architecture_;
+  const Stack* stack_ = nullptr;  // the one whose blocks run
   const Weights& weights_;
   ExecutorOptions options_;
   Observer* observer_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "host/catalogue.h"
@@ -27,20 +28,33 @@ std::string_view to_string(Source source) noexcept {
 }
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
+  return prepare_model(model_name(path), Config::load(path), path, options);
+}
+
+std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
+                                     const ModelOptions& options) {
   auto model = std::make_unique<Model>();
-  const Config config = Config::load(path);
-  model->name = model_name(path);
+  model->name = std::move(name);
   model->architecture = describe_architecture(config);
   model->seed = options.seed;
   if (options.random) {
     model->source = Source::random;
     model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
   } else {
-    model->checkpoint.emplace(Checkpoint::open(path, options.checkpoint));
+    model->checkpoint.emplace(Checkpoint::open(weights, options.checkpoint));
     model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint, *options.backend);
   }
   model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
   return model;
+}
+
+ExitCode exit_code_of(const Measurement& measurement) {
+  const auto any = [&](Verdict verdict) {
+    return std::any_of(measurement.sites.begin(), measurement.sites.end(),
+                       [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
+  };
+  if (any(Verdict::refuted)) return ExitCode::refuted;
+  return any(Verdict::undetermined) ? ExitCode::undetermined : ExitCode::done;
 }
 
 namespace {
@@ -55,7 +69,7 @@ class Measuring final : public Observer {
       if (site.is_final) final_site_ = site.name;
     if (options.residual) residual_.emplace(model.weights->backend());
     if (!options.dump.empty())
-      dump_.emplace(options.dump, model.architecture, calibration.tokens(), scalar_type(options.probe.dtype), options.dump_logits);
+      dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype), options.dump_logits);
   }
 
   bool wants(const std::string& site) override { return chosen_.contains(site) || (dump_ && site == final_site_); }
@@ -96,6 +110,7 @@ class Measuring final : public Observer {
   Measurement take() {
     if (dump_) dump_->finish();
     Measurement measurement;
+    note_what_never_ran(measurement.notes);
     measurement.sites = std::move(results_);
     const Stopwatch watch;
     if (residual_) measurement.residual = residual_->finish();
@@ -111,6 +126,16 @@ class Measuring final : public Observer {
     NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
     seconds_.load += watch.seconds();
     return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
+  }
+  /// Norms of a tower that saw no picture.
+  void note_what_never_ran(std::vector<std::string>& notes) const {
+    std::map<std::string, NormSite> silent = chosen_;
+    for (const SiteResult& result : results_) silent.erase(result.site.name);
+    if (silent.empty()) return;
+    const std::string which = silent.size() == 1 ? silent.begin()->first : fmt::format("{} norms of the vision tower", silent.size());
+    const std::string why = fmt::format("{}: not measured, since the tokens hold no pictures", which);
+    if (results_.empty()) throw UsageError(fmt::format("--site {}: {}; give --tokens with pixel_values, or none", options_.site, why));
+    notes.push_back(why);
   }
   bool is_norm_output(std::int64_t node) const {
     const Architecture& a = model_.architecture;
@@ -143,7 +168,7 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   Executor executor(model.architecture, *model.weights, executor_options);
   executor.run(calibration, measuring);
   Measurement measurement = measuring.take();
-  measurement.notes = executor.notes();
+  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(), executor.notes().end());
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

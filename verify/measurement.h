@@ -11,6 +11,7 @@
 
 #include "host/architecture.h"
 #include "host/checkpoint.h"
+#include "host/error.h"
 #include "verify/calibration.h"
 #include "verify/executor.h"
 #include "verify/probe.h"
@@ -47,6 +48,9 @@ struct ModelOptions {
 
 /// @throws MalformedError, UnsupportedError as the readers do
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options);
+/// The same with a name and a configuration of its own. @param weights  folder or file; read only when options.random is not set
+std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
+                                     const ModelOptions& options);
 
 struct MeasurementOptions {
   ProbeOptions probe;
@@ -63,6 +67,9 @@ struct Measurement {
   Seconds seconds;
   std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
 };
+
+/// refuted when any site is, else undetermined when any is, else done.
+ExitCode exit_code_of(const Measurement& measurement);
 
 /// Runs the model once over the tokens, on the backend of its weights, and measures the chosen norms as they pass.
 /// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,

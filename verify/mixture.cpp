@@ -27,7 +27,7 @@ at::Tensor Mixture::operator()(const at::Tensor& h) const {
   const at::Tensor probability = at::softmax(logits, -1, h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   auto [weight, chosen] = at::topk(probability, routing.per_token, -1);
   if (routing.normalises) weight = weight / weight.sum(-1, /*keepdim=*/true);
-  weight = weight.to(h.scalar_type());
+  if (!routing.weights_in_fp32) weight = weight.to(h.scalar_type());
   // Tokens grouped by expert: one product for each expert that somebody chose.
   const auto [sorted, order] = chosen.flatten().sort(/*stable=*/true, /*dim=*/0, /*descending=*/false);
   const at::Tensor counts = at::bincount(sorted, {}, routing.n_experts).cpu();
@@ -37,7 +37,7 @@ at::Tensor Mixture::operator()(const at::Tensor& h) const {
     if (count == 0) continue;
     const at::Tensor pick = order.narrow(0, first, count), token = pick.floor_divide(routing.per_token);
     const at::Tensor y = expert(number)(rows.index_select(0, token));
-    out.index_add_(0, token, y * weight.flatten().index_select(0, pick).unsqueeze(-1));
+    out.index_add_(0, token, (y * weight.flatten().index_select(0, pick).unsqueeze(-1)).to(h.scalar_type()));
     first += count;
   }
   return out.view(h.sizes());

@@ -110,6 +110,20 @@ std::string summary(const Measurement& measurement) {
       duration(seconds.spectrum), seconds.total / std::max(seconds.predict, 1e-9));
 }
 
+std::string calibration_text(const RecordHeader& header) {
+  const bool random = header.calibration.starts_with("random"), pixels = !header.pixels.empty();
+  std::string text =
+      fmt::format("{} rows from {}", header.tokens, random ? (pixels ? "random pixels" : "random tokens") : header.calibration);
+  if (random) text += fmt::format(", seed {}", header.seed);
+  if (pixels) {
+    const auto size = header.pixels.end() - 2;
+    const std::string frames = header.pixels.size() == 5 ? fmt::format(" of {} frames", header.pixels[1]) : "";
+    return text + fmt::format(", {} {}{}, {} by {}, {} tokens each", header.pixels[0], frames.empty() ? "pictures" : "clips", frames,
+                              size[0], size[1], header.sequence_length);
+  }
+  return header.sequence_length > 0 ? text + fmt::format(", sequences of {}", header.sequence_length) : text;
+}
+
 }  // namespace
 
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
@@ -120,9 +134,7 @@ std::string narrate(const RecordHeader& header, const Measurement& measurement, 
     text += fmt::format(", {} parameters", header.parameters);
   if (header.source == Source::checkpoint) text += ", trained weights";
   if (header.source == Source::random) text += ", drawn at random";
-  text += fmt::format(", {}; {} rows from {}", long_name(header.dtype), header.tokens,
-                      header.calibration == "random" ? fmt::format("random tokens, seed {}", header.seed) : header.calibration);
-  if (header.sequence_length > 0) text += fmt::format(", sequences of {}", header.sequence_length);
+  text += fmt::format(", {}; {}", long_name(header.dtype), calibration_text(header));
   return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) + residual_text(measurement.residual) +
          summary(measurement);
 }

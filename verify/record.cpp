@@ -70,7 +70,35 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
           {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};
 }
 
+/// How near the forward pass came to the machine's own products.
+Json forward_json(const RecordHeader& header, double seconds) {
+  if (!(header.gemm_rate > 0)) return nullptr;
+  const double rate = header.forward_flops / seconds;
+  return {{"flops", header.forward_flops},
+          {"flops_per_second", number(rate)},
+          {"gemm_flops_per_second", number(header.gemm_rate)},
+          {"share", number(rate / header.gemm_rate)}};
+}
+
 }  // namespace
+
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan) {
+  std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  notes.insert(notes.end(), model.architecture.notes.begin(), model.architecture.notes.end());
+  return {model.name,
+          model.architecture.family,
+          model.source,
+          count_parameters(model.architecture),
+          dtype,
+          calibration.kind,
+          calibration.tokens(),
+          calibration.length(),
+          calibration.seed,
+          calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
+          std::move(notes),
+          plan.forward_flops,
+          plan.gemm_rate};
+}
 
 nlohmann::ordered_json environment_json(const Backend& backend) {
   const auto cuda = backend.cuda_version();
@@ -93,7 +121,11 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
             {"init", to_string(header.source)},
             {"dtype", long_name(header.dtype)}}},
           {"calibration",
-           {{"kind", header.calibration}, {"tokens", header.tokens}, {"sequence_length", header.sequence_length}, {"seed", header.seed}}},
+           {{"kind", header.calibration},
+            {"tokens", header.tokens},
+            {"sequence_length", header.sequence_length},
+            {"seed", header.seed},
+            {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)}}},
           {"sites", sites},
           {"residual", residual_json(measurement.residual)},
           {"notes", header.notes},
@@ -104,6 +136,7 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
             {"moments", seconds.moments},
             {"spectrum", seconds.spectrum},
             {"total", seconds.total}}},
+          {"forward", forward_json(header, seconds.forward)},
           {"environment", environment_json(backend)}};
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "verify/measurement.h"
+#include "verify/plan.h"
 
 namespace deadray {
 
@@ -14,11 +15,17 @@ struct RecordHeader {
   Source source = Source::checkpoint;
   std::int64_t parameters = 0;  ///< 0: unknown (activation files)
   DType dtype = DType::f32;
-  std::string calibration;  ///< "random" or a file's name
+  std::string calibration;  ///< "random", "random pixels" or a file's name
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
-  std::vector<std::string> notes;  ///< what the user should know of the files although it is no error
+  std::vector<std::int64_t> pixels;  ///< shape of what a model of pictures or clips was run on; else empty
+  std::vector<std::string> notes;    ///< what the user should know of the files although it is no error
+  double forward_flops = 0;          ///< of the matrix products; 0: no forward pass
+  double gemm_rate = 0;              ///< flops a second of a large product in the same dtype and run; 0: not measured
 };
+
+/// What a model and its tokens say of themselves.
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan);
 
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.

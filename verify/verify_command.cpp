@@ -16,12 +16,12 @@
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
-#include "verify/cuda_backend.h"
-#include "verify/device_module.h"
+#include "verify/default_calibration.h"
+#include "verify/device_option.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
 #include "verify/narrative.h"
-#include "verify/progress.h"
+#include "verify/plan.h"
 #include "verify/record.h"
 
 namespace deadray {
@@ -29,67 +29,24 @@ namespace deadray {
 namespace {
 
 struct VerifyOptions {
-  std::filesystem::path model, activations, tokens, dump;
+  std::filesystem::path model, activations, dump;
   std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32", device = "cpu", norm;
-  std::int64_t random_tokens = 4096, batch = 0, sequence_length = 0;
-  std::uint64_t seed = 0;
+  CalibrationRequest calibration;
   double relative_tau = PredictOptions{}.relative_tau;
   std::optional<double> eps;
   int threads = 0;
-  bool residual = false, dump_logits = false;
+  bool residual = false, dump_logits = false, dry_run = false;
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
 
-Method parse_method(const std::string& name) {
-  return name == "eigh" ? Method::eigh : name == "certificate" ? Method::certificate : Method::directional;
-}
-
 ProbeOptions probe_options(const VerifyOptions& options) {
   ProbeOptions probe;
-  probe.method = parse_method(options.method);
+  probe.method = method_from_name(options.method);
   probe.dtype = dtype_from_name(options.dtype);
-  probe.seed = options.seed;
+  probe.seed = options.calibration.seed;
   probe.predict.relative_tau = options.relative_tau;
   return probe;
-}
-
-/// 256 tokens a sequence unless told otherwise; as many sequences as the wanted number of tokens needs.
-Calibration calibration_for(const Model& model, const VerifyOptions& options) {
-  if (!options.tokens.empty()) return read_tokens(options.tokens, model.architecture, {options.batch, options.sequence_length});
-  constexpr std::int64_t kDefaultLength = 256;
-  std::int64_t length = options.sequence_length > 0 ? options.sequence_length : kDefaultLength;
-  const std::int64_t longest = model.architecture.max_positions;
-  if (longest > 0 && length > longest) {
-    if (options.sequence_length > 0)
-      throw UsageError(fmt::format("--sequence-length {}: {} takes sequences of at most {} tokens", length, model.name, longest));
-    length = longest;
-  }
-  const std::int64_t sequences = options.batch > 0 ? options.batch : (options.random_tokens - 1) / length + 1;
-  return random_tokens(model.architecture, options.seed, sequences, length);
-}
-
-RecordHeader header_for(const Model& model, const Calibration& calibration, DType dtype) {
-  return {model.name,
-          model.architecture.family,
-          model.source,
-          count_parameters(model.architecture),
-          dtype,
-          calibration.kind,
-          calibration.tokens(),
-          calibration.ids.size(1),
-          calibration.seed,
-          model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{}};
-}
-
-int exit_code_for(const Measurement& measurement) {
-  const auto any = [&](Verdict verdict) {
-    return std::any_of(measurement.sites.begin(), measurement.sites.end(),
-                       [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
-  };
-  if (any(Verdict::refuted)) return static_cast<int>(ExitCode::refuted);
-  if (any(Verdict::undetermined)) return static_cast<int>(ExitCode::undetermined);
-  return static_cast<int>(ExitCode::done);
 }
 
 int deliver(RecordHeader header, const Measurement& measurement, const Backend& backend, const OutputOptions& options, JsonOutput& json) {
@@ -98,24 +55,26 @@ int deliver(RecordHeader header, const Measurement& measurement, const Backend& 
   if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
   if (!options.quiet)
     for (const std::string& note : header.notes) write_message("note: " + note);
-  return exit_code_for(measurement);
+  return static_cast<int>(exit_code_of(measurement));
 }
 
 int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
-  const auto model = prepare_model(options.model, {options.init == "random", options.seed, options.checkpoint, &backend});
-  const Calibration calibration = calibration_for(*model, options);
+  const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
+  const Calibration calibration = make_calibration(model->architecture, model->name, options.calibration);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
   measurement_options.site = options.site;
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
-  Progress progress(fmt::format("{}: block", model->name), options.output.quiet);
-  measurement_options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
-  const Measurement measurement = measure(*model, calibration, measurement_options);
-  progress.clear();
-  return deliver(header_for(*model, calibration, measurement_options.probe.dtype), measurement, backend, options.output, json);
+  const Plan plan = plan_measurement(*model, calibration, measurement_options);
+  if (options.dry_run) {
+    write_output(describe(plan, *model, available_memory(backend)) + "\n");
+    return static_cast<int>(ExitCode::done);
+  }
+  const Measurement measurement = measure_as_planned(plan, *model, calibration, std::move(measurement_options), options.output.quiet);
+  return deliver(record_header(*model, calibration, dtype_from_name(options.dtype), plan), measurement, backend, options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -129,22 +88,10 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
   return deliver(result.header, result.measurement, backend, options.output, json);
 }
 
-/// Null for the CPU.
-std::unique_ptr<Backend> device_backend(const std::string& name) {
-  if (name == "cpu") return nullptr;
-  const auto index = cuda_index(name);
-  if (!index) throw UsageError(fmt::format("--device {}: expected cpu, cuda or cuda:N", name));
-  try {
-    return make_cuda_backend(*index);
-  } catch (const ResourceError& error) {
-    throw ResourceError(fmt::format("--device {}: {}; or give --device cpu", name, error.what()));
-  }
-}
-
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
   JsonOutput json(options.output.json);
-  const std::unique_ptr<Backend> device = device_backend(options.device);
+  const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   if (options.threads > 0) at::set_num_threads(options.threads);
@@ -158,7 +105,7 @@ void add_measuring_options(CLI::App& command, VerifyOptions& options) {
                   "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
       ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
       ->capture_default_str();
-  command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")->capture_default_str();
+  command.add_option("--seed", options.calibration.seed, "Seed of random weights, tokens and directions")->capture_default_str();
   command.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--threads", options.threads, "Threads (all cores)")->check(positive_integer());
   add_model_options(command, options.relative_tau, options.checkpoint);
@@ -180,17 +127,22 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
                                "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
                    ->check(CLI::IsMember({"checkpoint", "random"}))
                    ->capture_default_str();
-  auto* tokens = command.add_option("--tokens", options.tokens, "Token file: .npy [batch, sequence], or safetensors with input_ids");
-  auto* batch = command.add_option("--batch", options.batch, "Number of sequences")->check(positive_integer());
-  auto* random_tokens =
-      command.add_option("--random-tokens", options.random_tokens, "Number of random tokens, rounded up to whole sequences")
-          ->check(positive_integer())
-          ->capture_default_str()
-          ->excludes(tokens)
-          ->excludes(batch);
-  auto* length =
-      command.add_option("--sequence-length", options.sequence_length, "Tokens of each sequence (256, or the most that the model takes)")
-          ->check(positive_integer());
+  auto* tokens = command.add_option(
+      "--tokens", options.calibration.tokens,
+      "Token file: .npy [batch, sequence], or safetensors with input_ids (and pixel_values, image_position_ids); of pictures or "
+      "clips with pixel_values or pixel_values_videos");
+  auto* batch =
+      command.add_option("--batch", options.calibration.batch, "Number of sequences, pictures or clips")->check(positive_integer());
+  auto* random_tokens = command
+                            .add_option("--random-tokens", options.calibration.random_tokens,
+                                        "Number of random tokens, rounded up to whole sequences, pictures or clips (max(1.25 d, 4096))")
+                            ->check(positive_integer())
+                            ->excludes(tokens)
+                            ->excludes(batch);
+  auto* length = command
+                     .add_option("--sequence-length", options.calibration.sequence_length,
+                                 "Tokens of each sequence (256, or the most that the model takes)")
+                     ->check(positive_integer());
   auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")->capture_default_str();
   auto* dtype = command.add_option("--dtype", options.dtype, "In which the model runs; measurements are FP64 always")
                     ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
@@ -199,7 +151,8 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
       command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
   auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
-  return {init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+  auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Print what the run would take, and stop");
+  return {dry_run, init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
 }
 
 }  // namespace

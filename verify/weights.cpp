@@ -1,5 +1,6 @@
 #include "verify/weights.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -13,6 +14,12 @@
 
 namespace deadray {
 
+namespace {
+
+constexpr std::int64_t kChunk = std::int64_t{1} << 22;  // elements that are converted at once
+
+}  // namespace
+
 at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const {
   at::Tensor out = empty(spec.shape, dtype);
   read(spec, block, out);
@@ -22,24 +29,41 @@ at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarT
 CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)
     : Weights(checkpoint_prefix(architecture, checkpoint), backend), architecture_(architecture), checkpoint_(checkpoint) {}
 
-const TensorInfo& CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
-  const TensorInfo& tensor = checkpoint_.at(stored_name(architecture_, checkpoint_, name(spec.name, block)));
-  if (tensor.shape != spec.shape)
+CheckpointWeights::Place CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
+  const std::string own = stored_name(architecture_, checkpoint_, name(spec.name, block));
+  const std::string whole = spec.fused ? name(spec.fused->name, block) : "";
+  const bool fused = spec.fused && checkpoint_.find(own) == nullptr && checkpoint_.find(whole) != nullptr;
+  const TensorInfo& tensor = checkpoint_.at(fused ? whole : own);
+  const auto& shape = fused ? spec.fused->shape : spec.shape;
+  if (tensor.shape != shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
-                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", ")));
+                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
   checkpoint_.require_plain_float(tensor);
-  return tensor;
+  return {tensor, fused ? spec.fused->first : 0};
+}
+
+void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) const {
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
+    if (copies > 1) return;  // experts: which of them, the tokens will say
+    for (const TensorSpec& part : linear.weights)
+      if (const TensorInfo* tensor = checkpoint_.find(stored_name(architecture_, checkpoint_, name(part.name, index))))
+        checkpoint_.will_need(*tensor);
+  });
+}
+
+const LinearSpec& CheckpointWeights::as_stored(const LinearSpec& spec, std::int64_t block) const {
+  return deadray::as_stored(architecture_, checkpoint_, prefix_, spec, block);
 }
 
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
-  const TensorInfo& tensor = find(spec, block);
+  const auto [tensor, start] = find(spec, block);
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
-  backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+  backend_->fill(out, [&, &tensor = tensor, start = start](std::int64_t first, std::int64_t count, void* to) {
+    first += start;
     if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
-    // Another dtype: through a buffer of 4 Mi elements, so that loading never takes twice the memory.
-    constexpr std::int64_t kChunk = std::int64_t{1} << 22;
+    // Another dtype: through a buffer, so that loading never takes twice the memory.
     const at::Tensor place = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
     for (std::int64_t done = 0; done < count; done += kChunk) {
       const std::int64_t n = std::min(kChunk, count - done);
@@ -50,7 +74,7 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
 }
 
 void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
-  const TensorInfo& tensor = find(spec, -1);
+  const TensorInfo& tensor = find(spec, -1).tensor;
   const std::int64_t width = spec.shape[1];
   const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   const auto* id = ids.const_data_ptr<std::int64_t>();
@@ -63,12 +87,20 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
 
 void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const {
   if (spec.init.kind != Init::Kind::normal) {
-    out.fill_(spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
+    out.fill_(spec.init.kind == Init::Kind::constant ? spec.init.deviation : spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
     return;
   }
-  const at::Tensor drawn = out.scalar_type() == at::kFloat ? out : empty(out.sizes(), at::kFloat);
-  backend_->random_normal(seed_, kernels::stream_of(name(spec.name, block)), first, static_cast<float>(spec.init.deviation), drawn);
-  if (!drawn.is_same(out)) out.copy_(drawn);
+  const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
+  const auto deviation = static_cast<float>(spec.init.deviation);
+  if (out.scalar_type() == at::kFloat) return backend_->random_normal(seed_, stream, first, deviation, out);
+  // Another dtype: through a buffer, so that drawing never takes twice the memory.
+  const at::Tensor place = out.view({-1}), buffer = empty({std::min(kChunk, place.numel())}, at::kFloat);
+  for (std::int64_t done = 0; done < place.numel(); done += kChunk) {
+    const std::int64_t n = std::min(kChunk, place.numel() - done);
+    const at::Tensor drawn = buffer.narrow(0, 0, n);
+    backend_->random_normal(seed_, stream, first + done, deviation, drawn);
+    place.narrow(0, done, n).copy_(drawn);
+  }
 }
 
 void RandomWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
@@ -86,7 +118,32 @@ void RandomWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
   }
 }
 
-Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype) {
+namespace {
+
+using LinearPointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                                   c10::string_view attribute, c10::List<std::optional<at::Scalar>> scalars,
+                                   std::optional<c10::string_view> algorithm);
+
+/// oneDNN's FP32 product on the CPU; at::linear takes MKL's, which is slower where the vendor of the processor is another (1.1 to 1.6
+/// times, measured on an AVX-512 machine). None in a libtorch without oneDNN.
+std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
+  const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+  return schema ? std::optional(schema->typed<LinearPointwise>()) : std::nullopt;
+}
+
+}  // namespace
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  static const auto kOneDnn = find_onednn_linear();
+  // It has no derivatives, so only where none are wanted.
+  if (kOneDnn && x.is_cpu() && x.scalar_type() == at::kFloat && c10::InferenceMode::is_enabled() && x.numel() > 0)
+    return kOneDnn->call(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
+                         "");
+  return at::linear(x, weight, bias);
+}
+
+Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block, at::ScalarType dtype) {
+  const LinearSpec& spec = weights.as_stored(described, block);
   const int along = spec.storage == Storage::out_in ? 0 : 1;
   const auto gather = [&](const std::vector<TensorSpec>& parts, int axis) {
     if (parts.size() == 1) return weights.load(parts[0], block, dtype);

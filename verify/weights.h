@@ -23,6 +23,10 @@ class Weights {
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
   /// Writes rows ids[0], ids[1], … of a [rows, d] tensor into `out` [ids, d] on the backend's device; reads no others.
   virtual void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const = 0;
+  /// The matrices of a dense block are wanted soon: whatever can fetch them beside the computation does.
+  virtual void will_need(const BlockSpec& /*block*/, std::int64_t /*index*/) const {}
+  /// `spec`, or that alternative of it which this source holds.
+  virtual const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t /*block*/) const { return spec; }
   virtual bool has_head() const = 0;  ///< whether logits can be computed
 
   Backend& backend() const noexcept { return *backend_; }
@@ -42,10 +46,16 @@ class CheckpointWeights final : public Weights {
   CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend = cpu_backend());
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
+  void will_need(const BlockSpec& block, std::int64_t index) const override;
+  const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t block) const override;
   bool has_head() const override;
 
  private:
-  const TensorInfo& find(const TensorSpec& spec, std::int64_t block) const;
+  struct Place {
+    const TensorInfo& tensor;
+    std::int64_t first;  // element of it
+  };
+  Place find(const TensorSpec& spec, std::int64_t block) const;
   const Architecture& architecture_;
   const Checkpoint& checkpoint_;
 };
@@ -69,7 +79,7 @@ class RandomWeights final : public Weights {
 struct Linear {
   at::Tensor weight;  ///< [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs]
   at::Tensor bias;    ///< [outputs], or undefined
-  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+  at::Tensor operator()(const at::Tensor& x) const;
 };
 Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype);
 

@@ -37,6 +37,7 @@ TEST(CatalogueTest, FindsThePrefixOfEachCheckpoint) {
   EXPECT_EQ(Fixture("gpt2-no-prefix").sites.back().name, "ln_f");
   EXPECT_EQ(Fixture("llama-mha").sites.back().name, "model.norm");
   EXPECT_EQ(Fixture("llama-headless").sites.back().name, "norm");
+  EXPECT_EQ(Fixture("gemma4-pictures-causal").sites.back().name, "language_model.norm");
   EXPECT_EQ(Fixture("bert-no-pooler").sites.front().name, "bert.embeddings.LayerNorm");
 }
 
@@ -85,6 +86,52 @@ TEST(CatalogueTest, PutsTheNormOfAHeadBehindTheFinalNorm) {
   EXPECT_EQ(std::count_if(bert.sites.begin(), bert.sites.end(), [](const NormSite& site) { return site.is_final; }), 1);
 }
 
+TEST(CatalogueTest, FindsModelsThatReadPixelsUnderEveryPrefix) {
+  EXPECT_EQ(Fixture("dinov2-swiglu").sites.back().name, "layernorm");
+  EXPECT_EQ(Fixture("dinov2-mlp").sites.back().name, "dinov2.layernorm");
+  EXPECT_EQ(Fixture("vit-pooler").sites.back().name, "layernorm");
+  EXPECT_EQ(Fixture("vit-classifier").sites.back().name, "vit.layernorm");
+  EXPECT_EQ(Fixture("clip-vision").sites.front().name, "pre_layrnorm");
+  EXPECT_EQ(Fixture("clip-vision-projection").sites.back().name, "vision_model.post_layernorm");
+}
+
+TEST(CatalogueTest, ListsWhatReadsTheNormsOfModelsThatReadPixels) {
+  const Fixture dinov2("dinov2-swiglu");
+  EXPECT_EQ(dinov2.sites.size(), 7u);
+  EXPECT_EQ(dinov2.consumers("layer.1.norm2"), Names{"encoder.layer.1.mlp.weights_in"});
+  EXPECT_TRUE(dinov2.consumers("final").empty());
+  EXPECT_EQ(Fixture("vit-pooler").consumers("final"), Names{"pooler.dense"});
+  EXPECT_TRUE(Fixture("vit-no-pooler").consumers("final").empty());
+  EXPECT_EQ(Fixture("vit-classifier").consumers("final"), Names{"classifier"});
+  const Fixture clip("clip-vision-projection");
+  EXPECT_TRUE(clip.sites.front().feeds_residual);
+  EXPECT_EQ(clip.consumers("final"), Names{"visual_projection"});
+}
+
+TEST(CatalogueTest, PutsThePredictorBehindTheEncoder) {
+  const Fixture vjepa2("vjepa2-clips");
+  const NormSite final_site = select_sites(vjepa2.sites, "final").at(0);
+  EXPECT_EQ(final_site.name, "encoder.layernorm");
+  EXPECT_EQ(vjepa2.consumers("final"), Names{"predictor.embeddings.predictor_embeddings"});
+  EXPECT_EQ(vjepa2.sites.back().name, "predictor.layernorm");
+  EXPECT_EQ(vjepa2.consumers("predictor.layernorm"), Names{"predictor.proj"});
+  EXPECT_EQ(vjepa2.sites.size(), 2u * 2 + 1 + 2u * 2 + 1);
+  EXPECT_FALSE(vjepa2.sites.back().is_final);
+}
+
+TEST(CatalogueTest, NamesConsumersAsTheCheckpointHasThem) {
+  const Fixture dinov2("dinov2-new-names");
+  EXPECT_EQ(dinov2.consumers("layer.0.norm2"), (Names{"encoder.layer.0.mlp.gate_proj", "encoder.layer.0.mlp.up_proj"}));
+  EXPECT_EQ(dinov2.consumers("layer.1.norm1"),
+            (Names{"encoder.layer.1.attention.q_proj", "encoder.layer.1.attention.k_proj", "encoder.layer.1.attention.v_proj"}));
+  const Fixture vit("vit-new-names");
+  EXPECT_EQ(vit.consumers("0.layernorm_after"), Names{"vit.layers.0.mlp.fc1"});
+  for (const Fixture* fixture : {&dinov2, &vit})
+    for (const NormSite& site : fixture->sites)
+      for (const Consumer& consumer : site.consumers)
+        EXPECT_NE(fixture->checkpoint.find(consumer.name + ".weight"), nullptr) << consumer.name;
+}
+
 TEST(CatalogueTest, CountsOnlyConsumersThatTheCheckpointHolds) {
   const Fixture headless("llama-headless");
   EXPECT_TRUE(headless.consumers("final").empty());
@@ -93,6 +140,80 @@ TEST(CatalogueTest, CountsOnlyConsumersThatTheCheckpointHolds) {
   ASSERT_EQ(first.consumers.size(), 3u);
   EXPECT_GT(first.consumers[0].width, first.consumers[1].width) << "grouped queries: fewer keys than queries";
   EXPECT_EQ(first.consumers[1].width, first.consumers[2].width);
+}
+
+TEST(CatalogueTest, ListsTheRouterAndEveryExpert) {
+  const Fixture moe("qwen3-moe");
+  const std::string mlp = "model.layers.1.mlp.";
+  Names want{mlp + "gate"};
+  for (int e = 0; e < 7; ++e)
+    for (const char* part : {".gate_proj", ".up_proj"}) want.push_back(mlp + "experts." + std::to_string(e) + part);
+  EXPECT_EQ(moe.consumers("1.post_attention_layernorm"), want);
+  // Blocks of another kind, and experts that the checkpoint keeps in one tensor.
+  const Fixture mixed("qwen3-moe-fused");
+  EXPECT_EQ(mixed.consumers("0.post_attention_layernorm"), (Names{"model.layers.0.mlp.gate_proj", "model.layers.0.mlp.up_proj"}));
+  EXPECT_EQ(mixed.consumers("2.post_attention_layernorm").size(), 1u + 2 * 5);
+  EXPECT_EQ(Fixture("mixtral").consumers("0.post_attention_layernorm").front(), "model.layers.0.block_sparse_moe.gate");
+  EXPECT_EQ(Fixture("mixtral-fused").consumers("0.post_attention_layernorm").front(), "model.layers.0.mlp.gate");
+}
+
+TEST(CatalogueTest, TellsNormsOverHeadsFromThoseOfTheStream) {
+  const Fixture qwen3("qwen3-gqa");
+  const std::string self = "model.layers.0.self_attn.";
+  EXPECT_EQ(qwen3.consumers("0.input_layernorm"), (Names{self + "q_proj", self + "k_proj", self + "v_proj"}));
+  for (const char* name : {"0.self_attn.q_norm", "1.self_attn.k_norm"}) {
+    const NormSite site = select_sites(qwen3.sites, name).front();
+    EXPECT_TRUE(site.consumers.empty()) << name << " feeds the product of queries and keys";
+    EXPECT_FALSE(site.feeds_residual) << name;
+    EXPECT_EQ(site.hidden_size, 10) << name;
+  }
+}
+
+TEST(CatalogueTest, TakesTheNormsOfASandwichForWhatTheyAre) {
+  const Fixture gemma("gemma2");
+  ASSERT_EQ(gemma.sites.size(), 3u * 4 + 1);
+  const std::string block = "model.layers.2.";
+  EXPECT_EQ(gemma.consumers("2.pre_feedforward_layernorm"), (Names{block + "mlp.gate_proj", block + "mlp.up_proj"}));
+  for (const char* name : {"2.post_attention_layernorm", "2.post_feedforward_layernorm"}) {
+    const NormSite site = select_sites(gemma.sites, name).front();
+    EXPECT_TRUE(site.consumers.empty()) << name << " writes to the stream";
+    EXPECT_TRUE(site.feeds_residual) << name;
+  }
+  for (const NormSite& site : gemma.sites) {
+    EXPECT_EQ(site.weight_offset, 1.0) << site.name;
+    const std::vector<double> stored = gemma.checkpoint.read_fp64(gemma.checkpoint.at(site.weight));
+    EXPECT_EQ(load_norm(gemma.checkpoint, site).gamma[0], 1.0 + stored[0]) << site.name;
+  }
+}
+
+TEST(CatalogueTest, FindsTheTextPartBesideAVisionTower) {
+  EXPECT_EQ(Fixture("gemma3").sites.back().name, "language_model.model.norm");
+  EXPECT_TRUE(Fixture("gemma3").sites.back().consumers.front().tied);
+  const Fixture untied("gemma3-untied");
+  EXPECT_EQ(untied.sites.back().name, "model.language_model.norm");
+  EXPECT_EQ(untied.consumers("final"), Names{"lm_head"});
+  EXPECT_EQ(untied.architecture.notes.size(), 1u) << "the norms that are not listed must be spoken of";
+}
+
+TEST(CatalogueTest, ListsATowersNormsBeforeThoseOfTheText) {
+  const Fixture gemma("gemma4-pictures");
+  const auto at = [&](const std::string& ending) { return select_sites(gemma.sites, ending).front(); };
+  EXPECT_EQ(gemma.sites.front().name, "model.vision_tower.encoder.layers.0.input_layernorm");
+  EXPECT_EQ(gemma.sites.back().name, "model.language_model.norm");
+  EXPECT_TRUE(gemma.sites.back().is_final);
+  EXPECT_EQ(gemma.sites.size(), 2u * 7 + 1 + 2 * 7 + 1);
+  const std::string tower = "model.vision_tower.encoder.layers.1.";
+  EXPECT_EQ(gemma.consumers(tower + "input_layernorm"),
+            (Names{tower + "self_attn.q_proj.linear", tower + "self_attn.k_proj.linear", tower + "self_attn.v_proj.linear"}));
+  EXPECT_EQ(gemma.consumers(tower + "pre_feedforward_layernorm"), (Names{tower + "mlp.gate_proj.linear", tower + "mlp.up_proj.linear"}));
+  EXPECT_EQ(gemma.consumers("embedding_pre_projection_norm"), Names{"model.embed_vision.embedding_projection"});
+  EXPECT_TRUE(at("embedding_pre_projection_norm").weight.empty()) << "it stores no scale";
+  EXPECT_TRUE(at(tower + "post_attention_layernorm").feeds_residual);
+  const std::string full = "model.language_model.layers.1.self_attn.";
+  EXPECT_EQ(gemma.consumers("language_model.layers.1.input_layernorm"), (Names{full + "q_proj", full + "k_proj"}))
+      << "keys serve as values";
+  EXPECT_EQ(at(full + "q_norm").hidden_size, 12);
+  EXPECT_TRUE(at(full + "v_norm").weight.empty());
 }
 
 TEST(CatalogueTest, NamesATensorThatIsMissingOrOfAnotherShape) {

@@ -344,7 +344,7 @@ TEST_F(DeadrayTest, PassesHeavySubcommandsOnUnchanged) {
 TEST_F(DeadrayTest, HelpNamesEverySubcommandAndTheVersionIsOneLine) {
   Spawned help({"--help"});
   EXPECT_EQ(help.wait(), 0);
-  for (const char* command : {"predict", "verify", "bench", "models"})
+  for (const char* command : {"predict", "verify", "suite", "bench", "models"})
     EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos) << help.output();
   Spawned version_run({"--version"});
   EXPECT_EQ(version_run.output(), "deadray " + std::string(version()) + "\n");
@@ -357,7 +357,22 @@ TEST_F(DeadrayTest, ModelsListsTheFamilies) {
   const auto r = nlohmann::json::parse(run.output());
   EXPECT_EQ(r["schema"], "deadray/models/1");
   EXPECT_FALSE(r["families"].empty());
-  for (const auto& family : r["families"]) EXPECT_FALSE(family["description"].get<std::string>().empty());
+  for (const auto& family : r["families"]) {
+    EXPECT_FALSE(family["description"].get<std::string>().empty());
+    EXPECT_GT(family["fixtures"], 0) << family;
+  }
+}
+
+// What is shown of a model comes from a record that is there: without one it is null.
+TEST_F(DeadrayTest, ModelsShowsOfTheRosterWhatTheCommittedRecordsSay) {
+  const fs::path results = fs::path(DEADRAY_FIXTURES).parent_path().parent_path() / "results";
+  Spawned run({"models", "--json", "-"}), table({"models"});
+  const auto r = nlohmann::json::parse(run.output());
+  ASSERT_EQ(r["roster"]["models"].size(), 14U);
+  for (const auto& model : r["roster"]["models"])
+    for (const char* init : {"random", "checkpoint"})
+      EXPECT_EQ(model[init].is_null(), !fs::exists(results / (model["name"].get<std::string>() + "." + init + ".json"))) << model;
+  EXPECT_NE(table.output().find("the paper's own list is not public"), std::string::npos) << table.output();
 }
 
 }  // namespace

@@ -206,7 +206,7 @@ TEST_F(BackendTest, FillPutsEveryPieceInItsPlace) {
 TEST_F(BackendTest, TheForwardPassIsTheCpusFromFilesAndAtRandom) {
   const auto run = [](const std::string& name, bool random, Backend& backend) {
     const auto model = prepare_model(test::kModels / name, {random, 7, {}, &backend});
-    test::Recorder recorder(test::final_site(*model));
+    test::Recorder recorder(test::last_norms(*model));
     Executor(model->architecture, *model->weights, {at::kFloat, 40, false}).run(random_tokens(model->architecture, 1, 6, 16), recorder);
     return std::pair(recorder.residuals.back().cpu(), recorder.final_output().cpu());
   };

@@ -27,7 +27,8 @@ std::vector<Case> cases() {
 
 class DumpTest : public testing::TestWithParam<Case> {
  protected:
-  /// Every tensor of the reference but the tokens must be in the dump, with its shape and its values; and nothing else.
+  /// Every tensor of the reference but what the model read, and the predictor's, must be in the dump, with its shape and its values; and
+  /// nothing else.
   void expect_reference(const char* dtype, const char* reference_name, double tolerance) {
     const std::string model = DEADRAY_FIXTURES "/models/" + GetParam().name, reference_file = model + "/" + reference_name;
     const Checkpoint reference = Checkpoint::open(reference_file);
@@ -38,9 +39,10 @@ class DumpTest : public testing::TestWithParam<Case> {
     ASSERT_EQ(run.wait(), 0) << run.errors();
 
     const Checkpoint dump = Checkpoint::open(folder_ / "dump.safetensors");
-    EXPECT_EQ(dump.tensors().size(), reference.tensors().size() - 1);
+    std::size_t compared = 0;
     for (const TensorInfo& tensor : reference.tensors()) {
-      if (tensor.name == "input_ids") continue;
+      if (tensor.name == "input_ids" || tensor.name.starts_with("pixel_values") || tensor.name.starts_with("predictor.")) continue;
+      ++compared;
       const TensorInfo& dumped = dump.at(tensor.name);
       ASSERT_EQ(dumped.shape, tensor.shape) << tensor.name;
       EXPECT_EQ(dumped.dtype, tensor.dtype) << tensor.name;
@@ -52,6 +54,7 @@ class DumpTest : public testing::TestWithParam<Case> {
       }
       EXPECT_LE(error, tolerance * largest) << tensor.name;
     }
+    EXPECT_EQ(dump.tensors().size(), compared);
   }
 
   TemporaryFolder folder_;

@@ -33,9 +33,9 @@ std::vector<Case> cases() {
 void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype, const std::string& reference_name, double tolerance) {
   const auto model = prepare_model(kModels / name, {});
   const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
-  test::Recorder recorder(test::final_site(*model));
+  test::Recorder recorder(test::last_norms(*model));
   Executor executor(model->architecture, *model->weights, {dtype, 1024, /*logits=*/true});
-  executor.run({test::read_tensor(reference, "input_ids"), "fixture", 0}, recorder);
+  executor.run(test::calibration_of(*model, reference), recorder);
 
   ASSERT_EQ(recorder.residuals.size(), static_cast<std::size_t>(model->architecture.n_blocks) + 1);
   for (std::size_t node = 0; node < recorder.residuals.size(); ++node) {
@@ -45,6 +45,11 @@ void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
   ASSERT_EQ(model->architecture.ends_in_norm(), reference.find("final_norm.output") != nullptr);
   if (model->architecture.ends_in_norm()) {
     EXPECT_LT(test::relative_error(recorder.final_output(), test::read_tensor(reference, "final_norm.output")), tolerance);
+  }
+  ASSERT_EQ(model->architecture.predictor.has_value(), reference.find("predictor.final_norm.output") != nullptr);
+  if (model->architecture.predictor) {
+    EXPECT_LT(test::relative_error(recorder.output(model->sites.back().name), test::read_tensor(reference, "predictor.final_norm.output")),
+              tolerance);
   }
   ASSERT_EQ(recorder.all_logits().defined(), reference.find("logits") != nullptr);
   if (recorder.all_logits().defined()) {
@@ -71,17 +76,16 @@ TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
   const auto model = prepare_model(kModels / GetParam().name, {});
   const Checkpoint reference = Checkpoint::open(kModels / GetParam().name / "reference64.safetensors");
   const auto run = [&](std::int64_t tile_tokens) {
-    test::Recorder recorder(test::final_site(*model));
+    test::Recorder recorder(test::last_norms(*model));
     Executor(model->architecture, *model->weights, {at::kDouble, tile_tokens, /*logits=*/true})
-        .run({test::read_tensor(reference, "input_ids"), "fixture", 0}, recorder);
+        .run(test::calibration_of(*model, reference), recorder);
     return recorder;
   };
   const test::Recorder one = run(1), all = run(1024);
   for (std::size_t node = 0; node < all.residuals.size(); ++node)
     EXPECT_LT(test::relative_error(one.residuals[node], all.residuals[node]), 1e-12) << node;
-  if (model->architecture.ends_in_norm()) {
-    EXPECT_LT(test::relative_error(one.final_output(), all.final_output()), 1e-12);
-  }
+  for (const std::string& site : test::last_norms(*model))
+    EXPECT_LT(test::relative_error(one.output(site), all.output(site)), 1e-12) << site;
   if (all.all_logits().defined()) {
     EXPECT_LT(test::relative_error(one.all_logits(), all.all_logits()), 1e-12);
   }

@@ -40,6 +40,12 @@ TEST(RandomWeightsTest, FollowTheFamilysRule) {
   EXPECT_NEAR(others.std().item<double>(), 0.02, 5 * 0.02 / std::sqrt(2 * 297600.0));
 }
 
+TEST(RandomWeightsTest, TakeAConstantFromTheConfiguration) {
+  const Architecture architecture = prefixed();
+  const TensorSpec scale = {"layer_scale1.lambda1", {5}, {Init::Kind::constant, 0.25}};
+  EXPECT_TRUE(RandomWeights(architecture, 0).load(scale, -1, at::kFloat).equal(at::full({5}, 0.25F)));
+}
+
 TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
   const Architecture architecture = prefixed();
   const RandomWeights weights(architecture, 0);
@@ -58,6 +64,20 @@ TEST(LoadLinearTest, PutsThePartsSideBySide) {
   for (const TensorSpec& part : qkv.weights) parts.push_back(model->weights->load(part, 0, at::kFloat));
   EXPECT_TRUE(linear.weight.equal(at::cat(parts)));
   EXPECT_EQ(linear.weight.size(0), qkv.outputs);
+}
+
+// transformers 5 keeps DINOv2's gate and up in two tensors, the hub in one: the same rows, gate first.
+TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
+  const auto model = prepare_model(test::kModels / "dinov2-new-names", {});
+  const LinearSpec& in = model->architecture.block(0).mlp.in;
+  ASSERT_EQ(in.weights.size(), 1u);
+  const Linear linear = load_linear(*model->weights, in, 1, at::kFloat);
+  const std::string layer = "encoder.layer.1.mlp.";
+  const Checkpoint& file = *model->checkpoint;
+  EXPECT_TRUE(linear.weight.equal(
+      at::cat({test::read_tensor(file, layer + "gate_proj.weight"), test::read_tensor(file, layer + "up_proj.weight")})));
+  EXPECT_TRUE(
+      linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"), test::read_tensor(file, layer + "up_proj.bias")})));
 }
 
 }  // namespace
