@@ -19,12 +19,12 @@ struct Picture {
 
 /// What a model is run on: sequences of token ids, with pictures between them or not, or pictures or clips of pixels.
 struct Calibration {
-  at::Tensor ids;          ///< [sequences, length] int64, every one inside the vocabulary; undefined for a model that reads pixels
-  std::string kind;        ///< "random", "random pixels", "random tokens and pixels", or the file's name
-  std::uint64_t seed = 0;  ///< of random tokens or pixels
-  at::Tensor pixels;       ///< [pictures, channels, height, width] or [clips, frames, channels, height, width] FP32; else undefined
+  at::Tensor ids{};                ///< [sequences, length] int64, every one inside the vocabulary; undefined for a model that reads pixels
+  std::string kind;                ///< "random", "random pixels", "random tokens and pixels", or the file's name
+  std::uint64_t seed = 0;          ///< of random tokens or pixels
+  at::Tensor pixels{};             ///< [pictures, channels, height, width] or [clips, frames, channels, height, width] FP32; else undefined
+  std::int64_t pixels_length = 0;  ///< tokens that the model makes of each
   std::vector<Picture> pictures{};  ///< between the ids, in order; together they fill the places that the ids hold for them
-  std::int64_t pixels_length = 0;   ///< tokens that the model makes of each
 
   std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
   std::int64_t length() const { return pixels.defined() ? pixels_length : ids.size(1); }  ///< tokens of each sequence

@@ -20,6 +20,7 @@
 #include "verify/device_option.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
+#include "verify/memory.h"
 #include "verify/narrative.h"
 #include "verify/plan.h"
 #include "verify/record.h"
