@@ -58,7 +58,7 @@ TEST(LayerNormFamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
 TEST(LayerNormFamiliesTest, RefuseSizesThatContradictEachOther) {
   for (const char* family : {"gpt_neox", "opt", "bloom", "falcon", "phi", "cohere", "olmo"}) {
     EXPECT_TRUE(contains(refusal(family, {{"num_attention_heads", 3}}, ExitCode::malformed), " 8 is not a multiple of ")) << family;
-    EXPECT_TRUE(contains(refusal(family, {{"hidden_size", nullptr}}, ExitCode::malformed), "\"hidden_size\" is missing")) << family;
+    EXPECT_TRUE(contains(refusal(family, {{"hidden_size", nullptr}}, ExitCode::malformed), "'hidden_size' is missing")) << family;
   }
   for (const char* family : {"phi", "cohere", "olmo"})
     EXPECT_TRUE(contains(refusal(family, {{"num_key_value_heads", 3}}, ExitCode::malformed), "num_key_value_heads 3")) << family;
@@ -105,7 +105,8 @@ TEST(LayerNormFamiliesTest, WireTheBlocksAsTheKeysSay) {
 }
 
 TEST(LayerNormFamiliesTest, ReadSizesUnderBothOfTheirNames) {
-  const Architecture bloom = describe("bloom", {{"n_embed", 24}, {"n_layer", 3}, {"n_head", 6}});
+  const Architecture bloom =
+      describe("bloom", {{"n_embed", 24}, {"num_hidden_layers", nullptr}, {"n_layer", 3}, {"num_attention_heads", nullptr}, {"n_head", 6}});
   EXPECT_EQ(bloom.hidden_size, 24);
   EXPECT_EQ(bloom.n_blocks, 3);
   EXPECT_EQ(attention_of(bloom).n_heads, 6);

@@ -110,7 +110,7 @@ TEST_P(ExecutorTest, ShowsEveryNormOfTheCatalogueUnderItsName) {
   const Checkpoint reference = Checkpoint::open(kModels / GetParam().name / "reference64.safetensors");
   AllNorms seen;
   Executor(model->architecture, *model->weights, {at::kDouble, 1024, /*logits=*/true})
-      .run({test::read_tensor(reference, "input_ids"), "fixture", 0}, seen);
+      .run(test::calibration_of(*model, reference), seen);
   ASSERT_EQ(seen.outputs.size(), model->sites.size());
   for (const NormSite& site : model->sites) {
     ASSERT_TRUE(seen.outputs.contains(site.name)) << site.name;

@@ -56,7 +56,7 @@ TEST_F(VisionTowerTest, PicturesStayInTheirOwnSequence) {
   Calibration swapped = with_pictures_;
   swapped.pictures[0] = swapped.pictures[1];
   const auto run = [&](const Calibration& calibration) {
-    Recorder recorder(final_site(*model_));
+    Recorder recorder(last_norms(*model_));
     Executor(model_->architecture, *model_->weights, {at::kFloat, 40, false}).run(calibration, recorder);
     return recorder.final_output().view({8, 40, -1});
   };
