@@ -158,8 +158,6 @@ def preparation_of(arguments: argparse.Namespace) -> pixels.Preparation:
 
 
 def write(file: Path, name: str, values: np.ndarray, dtype: str, metadata: dict[str, str]) -> None:
-    if file.suffix != ".safetensors":
-        raise ToolError(USAGE, f"{file}: OUT must end in .safetensors")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(file, [Entry(name, dtype, values.shape, values.itemsize, lambda: values)], metadata | {"made_by": "scripts/calibration"})
     print(f"{file}: {name} {json.dumps(list(values.shape))} from {metadata['source']}")
@@ -211,6 +209,8 @@ def command_line() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = command_line().parse_args()
+    if arguments.out.suffix != ".safetensors":
+        raise ToolError(USAGE, f"{arguments.out}: OUT must end in .safetensors")
     arguments.make(arguments)
 
 

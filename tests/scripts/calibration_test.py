@@ -135,6 +135,8 @@ class TextTest(CalibrationCase):
         self.assertIn("not UTF-8 at byte 4", self.complaint("text", self.folder / "b.txt", *self.tokens(), code=3))
         self.assertIn("tokenizer.json", self.complaint("text", file, "--tokenizer", self.folder / "none.json", code=2))
         self.assertIn("not a tokenizer", self.complaint("text", file, "--tokenizer", self.write_text("t.json", "{}"), code=3))
+        with mock.patch.object(self, "out", self.folder / "m.npy"):
+            self.assertIn("m.npy: OUT must end in .safetensors", self.complaint("text", file, *self.tokens("--length", 2), code=2))
         with mock.patch.object(datasets, "load_dataset", side_effect=ConnectionError("no\nroute")):
             self.assertIn("no route; give files of your own", self.complaint("text", "--wikitext", *self.tokens(), code=5))
         with mock.patch.object(datasets, "load_dataset", return_value=iter(lambda: 1 / 0, None)):
