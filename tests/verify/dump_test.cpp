@@ -37,7 +37,8 @@ class DumpTest : public testing::TestWithParam<Case> {
     if (reference.find("logits") != nullptr) arguments.push_back("--dump-logits");
     if (reference.find("final_norm.output") == nullptr) arguments.insert(arguments.end(), {"--site", "all"});  // there is no final one
     Spawned run(std::move(arguments));
-    ASSERT_EQ(run.wait(), 0) << run.errors();
+    const int code = run.wait();
+    ASSERT_TRUE(code == 0 || code == 8) << code << ": " << run.errors();  // a fixture's few tokens may leave the verdict open
 
     const Checkpoint dump = Checkpoint::open(folder_ / "dump.safetensors");
     std::size_t compared = 0;
