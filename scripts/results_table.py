@@ -18,7 +18,7 @@ from tool import MALFORMED, USAGE, ToolError, run_tool, write_whole
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- table -->", "<!-- /table -->"
 INITS = {"random": "random", "checkpoint": "trained"}
-TITLES = ["model", "weights", "norm", "d", "N", "|cos| exact", "deployed", "depth", "below", "residual", "verdict", "seconds", "peak GiB"]
+TITLES = ["model", "weights", "norm", "d", "N", "|cos| exact", "deployed", "depth", "below", "residual", "verdict", "seconds", "of GEMM", "peak GiB"]
 
 
 def read_json(file: Path) -> dict:
@@ -58,14 +58,19 @@ def verdict(sites: list[dict]) -> str:
     return worst if len(sites) == 1 else f"{worst} ({len(sites)} norms)"
 
 
+def final_site(sites: list[dict]) -> dict:
+    return next((site for site in sites if site["final"]), sites[-1])
+
+
 def row(name: str, init: str, record: dict) -> list[str]:
-    site, suite = record["sites"][-1], record["suite"]
+    site, suite = final_site(record["sites"]), record["suite"]
     exact, deployed, residual = site["exact"], site["deployed"], record["residual"]
     preserved = {True: "preserved", False: "not preserved", None: "–"}[residual["preserved"] if residual else None]
     decisive = exact or deployed
     return [name, INITS[init], site["norm"], str(site["hidden_size"]), str(record["calibration"]["tokens"]), figure(cosine(exact), ".6f"),
             figure(cosine(deployed), ".6f"), figure(decisive["depth"], ".1e"), " ".join(map(str, decisive["below"])) or "–", preserved,
-            verdict(record["sites"]), figure(suite["seconds"], ".1f"), figure(suite["peak_memory_bytes"] / 2**30, ".2f")]  # fmt: skip
+            verdict(record["sites"]), figure(suite["seconds"], ".1f"), figure((record["forward"] or {}).get("share"), ".0%"),
+            figure(suite["peak_memory_bytes"] / 2**30, ".2f")]  # fmt: skip
 
 
 def how_it_was_made(records: dict) -> list[str]:

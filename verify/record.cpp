@@ -51,6 +51,7 @@ Json reading_json(const std::optional<Reading>& reading) {
 Json site_json(const SiteResult& result) {
   return {{"name", result.site.name},
           {"norm", to_string(result.site.kind)},
+          {"final", result.site.is_final},
           {"hidden_size", result.site.hidden_size},
           {"predicted", to_json(result.predicted)},
           {"exact", reading_json(result.exact)},

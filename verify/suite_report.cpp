@@ -9,6 +9,12 @@
 namespace deadray {
 namespace {
 
+/// The final norm's entry; the last one where it was not measured.
+const nlohmann::ordered_json& final_site(const nlohmann::ordered_json& sites) {
+  const auto found = std::find_if(sites.begin(), sites.end(), [](const auto& site) { return site.at("final") == true; });
+  return found == sites.end() ? sites.back() : *found;
+}
+
 using Json = nlohmann::ordered_json;
 
 /// The number that decides a reading: the least principal cosine of the predicted space, or that of 1/gamma where none is predicted.
@@ -21,7 +27,7 @@ Json cosine(const Json& reading) {
 
 /// The figures of a row: the final norm's, which is the last one; the verdict of all.
 Json figures(const Json& record) {
-  const Json &sites = record.at("sites"), &site = sites.back(), &suite = record.at("suite"), &residual = record.at("residual");
+  const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"), &residual = record.at("residual");
   return {{"norm", site.at("norm")},
           {"hidden_size", site.at("hidden_size")},
           {"tokens", record.at("calibration").at("tokens")},
