@@ -36,17 +36,26 @@ at::Tensor picture_groups(const Architecture& architecture, const Calibration& c
 
 }  // namespace
 
+std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options) {
+  constexpr std::int64_t kMost = 8;
+  std::int64_t spread = 1;
+  for (const BlockSpec& kind : stack.block_kinds)
+    if (const auto& routing = kind.mlp.routing) spread = std::max(spread, std::min(kMost, routing->n_experts / routing->per_token));
+  return options.tile_tokens * spread;
+}
+
 Executor::Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options)
     : architecture_(architecture), weights_(weights), options_(options) {}
 
 void Executor::run(const Calibration& calibration, Observer& observer) {
   const c10::InferenceMode no_derivatives;
   observer_ = &observer;
+  const double waited = weights_.waited();
   load_seconds_ = 0.0;
   notes_.clear();
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
-  tile_sequences_ = std::max<std::int64_t>(1, options_.tile_tokens / calibration.length());
+  tile_sequences_ = std::max<std::int64_t>(1, tokens_of_tile(architecture_, options_) / calibration.length());
   const at::Tensor positions = architecture_.patches ? patch_coordinates(*architecture_.patches, calibration.length())
                                                      : at::arange(calibration.length(), at::kFloat).unsqueeze(1);
   stack_ = &architecture_;
@@ -56,6 +65,7 @@ void Executor::run(const Calibration& calibration, Observer& observer) {
   run_blocks();
   finish();
   if (predictor_is_wanted()) run_predictor(positions);
+  load_seconds_ += weights_.waited() - waited;
   stream_.reset();
 }
 

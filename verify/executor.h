@@ -44,6 +44,9 @@ struct ExecutorOptions {
   bool logits = false;
 };
 
+/// Tokens that pass a block of this stack at once: more where experts share them out, so that each expert's product stays large.
+std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options);
+
 /// Runs a transformer layer by layer on its weights' backend: all tokens pass block l before block l+1. So one block of weights, on a
 /// device the next one too, and the residual stream [N, d] are all that is in memory, whatever the model's depth. Where the device's memory
 /// is too short, the next block waits, then tiles are halved.

@@ -16,7 +16,7 @@ const DenseMlp& Mixture::expert(std::int64_t number) const {
     MlpSpec one = spec_;
     one.in = deadray::expert(spec_.in, number);
     one.out = deadray::expert(spec_.out, number);
-    weights_.backend().load([&] { place.emplace(weights_, one, block_, dtype_); });
+    weights_.load_now([&] { place.emplace(weights_, one, block_, dtype_); });
   }
   return *place;
 }

@@ -90,7 +90,7 @@ Plan plan_measurement(const Model& model, const Calibration& calibration, const 
   Plan plan;
   plan.tokens = calibration.tokens();
   plan.stream = product(plan.tokens, d) * bytes;
-  const auto tile = static_cast<double>(std::max(length, std::min(plan.tokens, ExecutorOptions{}.tile_tokens)));
+  const auto tile = static_cast<double>(std::max(length, std::min(plan.tokens, tokens_of_tile(architecture, {}))));
   for (const BlockSpec& kind : architecture.block_kinds) {
     plan.weights = std::max(plan.weights, matrix_elements(kind, /*active=*/false) * bytes);
     plan.activations = std::max(plan.activations, tile * elements_per_token(kind, d) * bytes);

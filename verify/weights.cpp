@@ -9,6 +9,7 @@
 
 #include "host/catalogue.h"
 #include "host/error.h"
+#include "host/stopwatch.h"
 #include "kernels/random_normal.h"
 #include "verify/dtypes.h"
 
@@ -24,6 +25,12 @@ at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarT
   at::Tensor out = empty(spec.shape, dtype);
   read(spec, block, out);
   return out;
+}
+
+void Weights::load_now(const std::function<void()>& work) const {
+  const Stopwatch watch;
+  backend_->load(work);
+  waited_ += watch.seconds();
 }
 
 CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "host/architecture.h"
@@ -34,11 +35,17 @@ class Weights {
     return at::empty(shape, at::device(backend_->device()).dtype(dtype));
   }
   at::Tensor load(const TensorSpec& spec, std::int64_t block, at::ScalarType dtype) const;
+  /// Loads in the middle of a computation, whose clock is to know of the wait.
+  void load_now(const std::function<void()>& work) const;
+  double waited() const noexcept { return waited_; }  ///< seconds inside load_now(), ever
 
  protected:
   Weights(std::string prefix, Backend& backend) : prefix_(std::move(prefix)), backend_(&backend) {}
   std::string prefix_;
   Backend* backend_;
+
+ private:
+  mutable double waited_ = 0.0;
 };
 
 class CheckpointWeights final : public Weights {
