@@ -128,14 +128,19 @@ void require_memory(const Plan& plan, const Model& model, std::int64_t available
                                   describe(plan, model, available)));
 }
 
-Measurement measure_as_planned(const Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options,
-                               bool quiet) {
+Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options, bool quiet) {
   const std::int64_t available = available_memory(model.weights->backend());
   require_memory(plan, model, available);
   if (plan.gemm_rate > 0 && !quiet) write_message("plan: " + describe(plan, model, available));
   Progress progress(fmt::format("{}: block", model.name), quiet);
   options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
-  return measure(model, calibration, options);
+  Measurement measurement = measure(model, calibration, options);
+  progress.clear();
+  if (plan.gemm_rate > 0) {
+    const double after = measure_gemm_rate(model.weights->backend(), scalar_type(options.probe.dtype), model.architecture.hidden_size);
+    plan.gemm_rate = std::max(plan.gemm_rate, after);
+  }
+  return measurement;
 }
 
 }  // namespace deadray

@@ -34,9 +34,9 @@ std::string describe(const Plan& plan, const Model& model, std::int64_t availabl
 /// @throws ResourceError with the numbers where the plan's peak is beyond it
 void require_memory(const Plan& plan, const Model& model, std::int64_t available);
 
-/// Measures, after refusing what does not fit and saying on standard error what large work takes; shows progress there.
-Measurement measure_as_planned(const Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options,
-                               bool quiet);
+/// Measures, after refusing what does not fit and saying on standard error what large work takes; shows progress there. Afterwards the plan
+/// has the better of the rates before and after: a machine that others use changes meanwhile.
+Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options, bool quiet);
 
 /// Flops a second of products [1024, n] x [n, 4 n] in the dtype on the backend, n at most 4096: the best of three.
 double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n);

@@ -99,7 +99,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
   const std::vector<std::string> notes = compare_with_roster(row.entry, *model, source.config_name);
   const Calibration calibration = make_calibration(model->architecture, model->name, calibration_request(options, row.entry));
   MeasurementOptions measuring = measurement_options(options);
-  const Plan plan = plan_measurement(*model, calibration, measuring);
+  Plan plan = plan_measurement(*model, calibration, measuring);
   const Measurement measurement = measure_as_planned(plan, *model, calibration, std::move(measuring), options.output.quiet);
 
   RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), plan);

@@ -69,7 +69,7 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
-  const Plan plan = plan_measurement(*model, calibration, measurement_options);
+  Plan plan = plan_measurement(*model, calibration, measurement_options);
   if (options.dry_run) {
     write_output(describe(plan, *model, available_memory(backend)) + "\n");
     return static_cast<int>(ExitCode::done);

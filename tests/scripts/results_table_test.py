@@ -18,12 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def record(name: str, init: str, verdicts: list[str]) -> dict:
     reading = {"abs_cos": 0.5, "principal_cosines": [0.75, 0.25], "depth": 1e-20, "below": [3, 2, 1, 0]}
-    sites = [{"norm": "layernorm", "hidden_size": 24, "exact": reading, "deployed": reading | {"principal_cosines": []}, "verdict": v} for v in verdicts]
+    sites = [{"norm": "layernorm", "final": True, "hidden_size": 24, "exact": reading, "deployed": reading | {"principal_cosines": []}, "verdict": v}
+             for v in verdicts]  # fmt: skip
+    for earlier in sites[:-1]:
+        earlier |= {"final": False, "exact": reading | {"principal_cosines": [0.125]}}
     machine = {"cpu": "Some CPU", "cores": 2, "memory_bytes": 2**34, "device": "cpu"}
     suite = {"command": f"deadray suite r --only {name}", "commit": "abc", "started": "2026-01-02T03:04:05Z", "seconds": 12.34, "peak_memory_bytes": 2**30,
              "machine": machine}  # fmt: skip
     return {"schema": "deadray/verify/1", "model": {"name": name, "init": init}, "calibration": {"tokens": 4096}, "sites": sites,
-            "residual": {"preserved": False}, "suite": suite}  # fmt: skip
+            "residual": {"preserved": False}, "forward": {"share": 0.625}, "suite": suite}  # fmt: skip
 
 
 class ResultsTableTest(unittest.TestCase):
@@ -47,8 +50,8 @@ class ResultsTableTest(unittest.TestCase):
         self.assertEqual(self.run_script().returncode, 0)
         text = self.readme.read_text()
         figures = "layernorm | 24 | 4096 | 0.250000 | 0.500000 | 1.0e-20 | 3 2 1 0 | not preserved"
-        self.assertIn(f"| a | random | {figures} | confirmed | 12.3 | 1.00 |\n", text)
-        self.assertIn(f"| extra | trained | {figures} | refuted (2 norms) | 12.3 | 1.00 |\n", text)
+        self.assertIn(f"| a | random | {figures} | confirmed | 12.3 | 62% | 1.00 |\n", text)
+        self.assertIn(f"| extra | trained | {figures} | refuted (2 norms) | 12.3 | 62% | 1.00 |\n", text)
         self.assertIn("Not run yet, 3 of 4 rows: a (trained), b (random), b (trained).", text)
         self.assertIn("Commit abc, 2026-01-02, Some CPU, 2 cores, 16 GiB, cpu:\n\n    deadray suite r --only a\n    deadray suite r --only extra\n", text)
         self.assertIn("our own choice", text)
