@@ -144,7 +144,8 @@ class Catalogue {
       std::string stem = full_name(weight.name, prefix_, block);
       if (checkpoint_ != nullptr && !architecture_.aliases.empty()) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
-      site.consumers.push_back({std::move(stem), weight.shape[linear.storage == Storage::out_in ? 0 : 1], !linear.biases.empty(), tied});
+      const bool transposed = linear.storage == Storage::in_out;
+      site.consumers.push_back({std::move(stem), weight.shape[transposed ? 1 : 0], !linear.biases.empty(), tied, transposed});
     }
   }
 

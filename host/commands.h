@@ -15,10 +15,11 @@ struct HeavyCommand {
   const char *name, *description;
 };
 inline constexpr HeavyCommand kVerifyCommand{"verify", "Measure a model's norms and compare with what gamma alone predicts"};
+inline constexpr HeavyCommand kFisherCommand{"fisher", "Show that the directions of parameters which gamma names dead change no output"};
 inline constexpr HeavyCommand kSuiteCommand{"suite",
                                             "Verify a roster of models at random initialisation and with trained weights; one record each"};
 inline constexpr HeavyCommand kBenchCommand{"bench", "Measure what prediction and verification cost"};
-inline constexpr std::array kHeavyCommands{kVerifyCommand, kSuiteCommand, kBenchCommand};
+inline constexpr std::array kHeavyCommands{kVerifyCommand, kFisherCommand, kSuiteCommand, kBenchCommand};
 
 void add_predict_command(CLI::App& app, Command& chosen);
 void add_models_command(CLI::App& app, Command& chosen);

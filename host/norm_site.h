@@ -21,7 +21,8 @@ struct Consumer {
   std::string name;        ///< stem of its tensors, e.g. "h.0.attn.c_attn"
   std::int64_t width = 0;  ///< outputs m
   bool has_bias = false;
-  bool tied = false;  ///< its weight is used elsewhere too (head tied to the embedding): a change moves that use as well
+  bool tied = false;        ///< its weight is used elsewhere too (head tied to the embedding): a change moves that use as well
+  bool transposed = false;  ///< W is stored [hidden_size, width] (GPT-2's Conv1D)
 };
 
 /// One place in a model where a normalisation layer acts.

@@ -91,8 +91,11 @@ at::Tensor Attention::mix(const Heads& heads, const Places& places) const {
     v = v.repeat_interleave(shared, 1);
   }
   if (spec_.score_soft_cap == 0.0) {
-    return at::scaled_dot_product_attention(heads.q, k, v, places.mask.defined() ? std::optional(places.mask) : std::nullopt,
-                                            /*dropout_p=*/0.0, places.causal, spec_.scale);
+    const auto mask = places.mask.defined() ? std::optional(places.mask) : std::nullopt;
+    if (c10::InferenceMode::is_enabled())
+      return at::scaled_dot_product_attention(heads.q, k, v, mask, /*dropout_p=*/0.0, places.causal, spec_.scale);
+    // The fused kernels have no forward-mode derivatives.
+    return std::get<0>(at::_scaled_dot_product_attention_math(heads.q, k, v, mask, 0.0, places.causal, {}, spec_.scale));
   }
   at::Tensor scores = soft_cap(at::matmul(heads.q, k.transpose(-1, -2)) * spec_.scale, spec_.score_soft_cap);
   if (places.mask.defined()) scores = scores.add_(places.mask);
@@ -101,7 +104,7 @@ at::Tensor Attention::mix(const Heads& heads, const Places& places) const {
 
 at::Tensor Attention::operator()(const at::Tensor& h, const Places& places, const NormCall& call) const {
   at::Tensor packed = qkv_(h);
-  if (spec_.clip > 0.0) packed = packed.clamp_(-spec_.clip, spec_.clip);
+  if (spec_.clip > 0.0) packed = packed.clamp(-spec_.clip, spec_.clip);
   Heads heads = split(packed);
   if (query_norm_) heads.q = call(*query_norm_, heads.q);
   if (key_norm_) heads.k = call(*key_norm_, heads.k);

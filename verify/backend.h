@@ -11,6 +11,7 @@
 
 #include "host/norm_site.h"
 #include "kernels/cuda_error.h"
+#include "kernels/head_fisher.h"
 #include "verify/eigh.h"
 
 // Where a measurement is computed: on the CPU, or on a device through the module of kernels/cuda_operations.h. Tensors live on device()
@@ -40,6 +41,15 @@ struct RowMoments {
   at::Tensor variance{};    ///< [K] along the directions, rows projected first, on the CPU; undefined without directions
 };
 at::Tensor second_moment(const RowMoments& moments);  ///< [d, d], uncentred E[h h^T]
+
+/// The end of a model: logits = cap(scale (W h + bias)).
+struct Decoder {
+  at::Tensor weight;  ///< [vocabulary, d], of the dtype of h
+  at::Tensor bias;    ///< [vocabulary] FP64, or undefined
+  double scale = 1.0, soft_cap = 0.0;
+
+  kernels::LogitArguments arguments() const { return {bias.defined() ? bias.const_data_ptr<double>() : nullptr, scale, soft_cap}; }
+};
 
 /// Accumulates the moments of rows that arrive tile by tile. One thread.
 class Channel {
@@ -73,6 +83,10 @@ class Backend {
   /// @param work [d, d] FP64, symmetric, row-major; overwritten
   /// @return null where it is not numerically positive definite
   virtual std::unique_ptr<Factor> factor(const at::Tensor& work) = 0;
+
+  /// Var_p(slope u_k) of every row, p its softmax: kernels::head_fisher().
+  /// @param h [n, d]   @param u [K, vocabulary] FP64   @return [n, K] FP64, all on the backend's device
+  virtual at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) = 0;
 
   /// Runs `work`, which reads and draws weights, beside the computation that goes on; they are there when it returns. Where both threads
   /// come, one waits for the other.

@@ -2,8 +2,10 @@
 
 #include "kernels/random_normal.h"
 #include "verify/backend.h"
+#include "verify/dtypes.h"
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
+#include "verify/tensors.h"
 
 namespace deadray {
 namespace {
@@ -62,6 +64,16 @@ class CpuBackend final : public Backend {
     at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));
     at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);
     return info.item<int>() == 0 ? std::make_unique<CpuFactor>(lower) : nullptr;
+  }
+
+  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) override {
+    const at::Tensor out = at::empty({h.size(0), u.size(0)}, fp64()), directions = u.contiguous();
+    const kernels::Rows hidden = rows_of(h), weight = rows_of(decoder.weight);
+    at::parallel_for(0, h.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
+      kernels::head_fisher(hidden.slice(begin, end - begin), weight, decoder.arguments(), directions.const_data_ptr<double>(), u.size(0),
+                           out.data_ptr<double>() + begin * u.size(0));
+    });
+    return out;
   }
 
   // Read-ahead would keep a second block in the memory that the computation has too, and take its cores.

@@ -12,6 +12,7 @@
 #include "host/error.h"
 #include "verify/cuda_channel.h"
 #include "verify/device_module.h"
+#include "verify/dtypes.h"
 
 namespace deadray {
 namespace {
@@ -56,6 +57,8 @@ class CudaBackend final : public Backend {
   Eigendecomposition eigh(const at::Tensor& c) override;
   std::unique_ptr<Factor> factor(const at::Tensor& work) override;
 
+  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) override;
+
   void load(const std::function<void()>& work) override;
   bool loads_ahead() const override { return true; }
   void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation, const at::Tensor& out) override {
@@ -95,6 +98,16 @@ std::unique_ptr<Factor> CudaBackend::factor(const at::Tensor& work) {
   if (!operations.cholesky(device_.context(), matrix, n, workspace, bytes, device_.stream())) return nullptr;
   operations.triangular_inverse(device_.context(), matrix, n, workspace, bytes, device_.stream());
   return std::make_unique<CudaFactor>(device_, work);
+}
+
+at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) {
+  const kernels::CudaOperations& operations = device_.operations();
+  const at::Tensor out = at::empty({h.size(0), u.size(0)}, device_.fp64()), directions = u.contiguous();
+  const std::size_t bytes = operations.head_fisher_workspace(h.size(0), h.size(1), decoder.weight.size(0), u.size(0));
+  operations.head_fisher(device_.context(), rows_of(h), rows_of(decoder.weight), decoder.arguments(), directions.const_data_ptr<double>(),
+                         u.size(0), out.data_ptr<double>(), device_.workspace(bytes), bytes, device_.stream());
+  device_.operations().synchronize(device_.stream());  // `directions` may be a copy of ours
+  return out;
 }
 
 // On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and the executor waits for a block's

@@ -49,10 +49,10 @@ class CudaChannel final : public Channel {
     const kernels::CudaOperations& operations = device_.operations();
     const std::size_t bytes = workspace_bytes(rows.size(0));
     if (gram_.defined())
-      operations.add_moments(device_.context(), view(dense), shifted_by(centre_), sums_.data_ptr<double>(), gram_.data_ptr<double>(),
+      operations.add_moments(device_.context(), rows_of(dense), shifted_by(centre_), sums_.data_ptr<double>(), gram_.data_ptr<double>(),
                              device_.workspace(bytes), bytes, device_.stream());
     if (n_directions() > 0)
-      operations.directional_variance(view(dense), shifted_by(shift_), directions_.const_data_ptr<double>(), n_directions(),
+      operations.directional_variance(rows_of(dense), shifted_by(shift_), directions_.const_data_ptr<double>(), n_directions(),
                                       reinterpret_cast<kernels::RunningMoments*>(moments_.data_ptr<double>()), device_.workspace(bytes),
                                       device_.stream());
     count_ += rows.size(0);
@@ -83,9 +83,6 @@ class CudaChannel final : public Channel {
 
   /// No copy of what a model makes: its rows are dense, and in a type that the kernels read.
   static at::Tensor readable(const at::Tensor& rows) { return (rows.scalar_type() == at::kHalf ? rows.to(at::kFloat) : rows).contiguous(); }
-  kernels::Rows view(const at::Tensor& dense) const {
-    return {dense.const_data_ptr(), element_type(dense.scalar_type()), dense.size(0), hidden_size_, hidden_size_};
-  }
   kernels::NormArguments shifted_by(const at::Tensor& shift) const {
     kernels::NormArguments arguments = norm_;
     if (shift.defined()) arguments.shift = shift.const_data_ptr<double>();
@@ -101,7 +98,7 @@ class CudaChannel final : public Channel {
   /// Mean of what is measured of these rows, relative to the first, so that equal rows have exactly their own mean.
   at::Tensor centre_of(const at::Tensor& rows) const {
     const at::Tensor dense = readable(rows), measured = at::empty({dense.size(0), hidden_size_}, device_.fp64());
-    device_.operations().norm_recompute(view(dense), norm_, measured.data_ptr<double>(), device_.stream());
+    device_.operations().norm_recompute(rows_of(dense), norm_, measured.data_ptr<double>(), device_.stream());
     const at::Tensor first = measured[0].clone();
     return first + measured.sub_(first).mean(0);
   }

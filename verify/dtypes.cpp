@@ -49,4 +49,9 @@ kernels::ElementType element_type(at::ScalarType type) {
   }
 }
 
+kernels::Rows rows_of(const at::Tensor& dense) {
+  if (dense.dim() != 2 || !dense.is_contiguous()) throw InternalError(fmt::format("rows of shape {}: not dense", c10::str(dense.sizes())));
+  return {dense.const_data_ptr(), element_type(dense.scalar_type()), dense.size(0), dense.size(1), dense.size(1)};
+}
+
 }  // namespace deadray

@@ -17,6 +17,9 @@ DType dtype_of(at::ScalarType type);
 /// @throws InternalError for what no kernel reads, float16 among it
 kernels::ElementType element_type(at::ScalarType type);
 
+/// Dense rows [n, d] as the kernels see them; valid while the tensor is. @throws InternalError as element_type() does
+kernels::Rows rows_of(const at::Tensor& dense);
+
 /// "float32", "bfloat16", "float16", "float64". @throws InternalError for others
 std::string_view long_name(DType dtype);
 /// The inverse of long_name(). @throws InternalError for other words

@@ -1,5 +1,6 @@
 #include "verify/executor.h"
 
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +9,9 @@
 #include "host/error.h"
 #include "host/stopwatch.h"
 #include "verify/memory.h"
+#include "verify/output_stage.h"
 #include "verify/patches.h"
+#include "verify/token_places.h"
 #include "verify/vision_tower.h"
 
 namespace deadray {
@@ -25,15 +28,6 @@ double block_bytes(const BlockSpec& block, at::ScalarType dtype) {
   return elements * static_cast<double>(c10::elementSize(dtype));
 }
 
-/// The number of each token's run of picture tokens, [sequences, length], -1 in none; undefined without pictures.
-at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration) {
-  if (calibration.pictures.empty()) return {};
-  const at::Tensor is_picture = calibration.ids.eq(architecture.vision->token);
-  const at::Tensor before = at::constant_pad_nd(is_picture.narrow(1, 0, is_picture.size(1) - 1), {1, 0});
-  const at::Tensor number = is_picture.logical_and(before.logical_not()).cumsum(1) - 1;
-  return number.masked_fill(is_picture.logical_not(), -1);
-}
-
 }  // namespace
 
 std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options) {
@@ -47,26 +41,29 @@ std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options) 
 Executor::Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options)
     : architecture_(architecture), weights_(weights), options_(options) {}
 
-void Executor::run(const Calibration& calibration, Observer& observer) {
-  const c10::InferenceMode no_derivatives;
+void Executor::run(const Calibration& calibration, Observer& observer, const Start& start) {
+  const c10::InferenceMode no_derivatives(!carries_derivatives());
+  const c10::NoGradGuard no_gradients;
   observer_ = &observer;
   const double waited = weights_.waited();
   load_seconds_ = 0.0;
   notes_.clear();
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
-  tile_sequences_ = std::max<std::int64_t>(1, tokens_of_tile(architecture_, options_) / calibration.length());
-  const at::Tensor positions = architecture_.patches ? patch_coordinates(*architecture_.patches, calibration.length())
-                                                     : at::arange(calibration.length(), at::kFloat).unsqueeze(1);
+  tile_sequences_ = std::max<std::int64_t>(1, tokens_of_tile(architecture_, options_) / (1 + options_.directions) / calibration.length());
+  const at::Tensor positions = token_coordinates(architecture_, calibration.length());
   stack_ = &architecture_;
   set_places(positions, picture_groups(architecture_, calibration));
-  embed(calibration);
-  report_residual(0);
-  run_blocks();
+  if (start.stream.defined())
+    stream_ = start.stream.clone().view({calibration.sequences(), calibration.length(), -1});
+  else
+    embed(calibration);
+  report_residual(start.block);
+  run_blocks(start.block);
   finish();
   if (predictor_is_wanted()) run_predictor(positions);
   load_seconds_ += weights_.waited() - waited;
-  stream_.reset();
+  stream_.reset(), tangents_.reset();
 }
 
 void Executor::set_places(const at::Tensor& coordinates, const at::Tensor& groups) {
@@ -79,16 +76,37 @@ void Executor::for_each_tile(const Step& step) {
   for (std::int64_t first = 0; first < stream_.size(0);) {
     const std::int64_t count = std::min(tile_sequences_, stream_.size(0) - first);
     const at::Tensor x = stream_.narrow(0, first, count);
-    at::Tensor next;
-    if (!pass([&] { next = step(x, first); })) {
+    Dual next;
+    if (!pass([&] { next = carry(step, x, first); })) {
       make_room(count);
       continue;
     }
-    if (next.defined()) x.copy_(next);
+    keep(next, first);
     first += count;
   }
   weights_.backend().synchronize();  // the memory of the weights may go back to whoever loads
 }
+
+/// The step, with the derivatives of its tile.
+Dual Executor::carry(const Step& step, const at::Tensor& x, std::int64_t first) {
+  if (!carries_derivatives()) return {step(x, first), {}};
+  const ForwardMode mode(options_.directions);
+  return mode.lower(step(mode.lift({x, tangents_.defined() ? tangents_.narrow(1, first, x.size(0)) : at::Tensor()}), first));
+}
+
+void Executor::keep(const Dual& tile, std::int64_t first) {
+  if (!tile.value.defined()) return;
+  stream_.narrow(0, first, tile.value.size(0)).copy_(tile.value);
+  if (!tile.tangents.defined()) return;
+  if (!tangents_.defined()) {
+    std::vector<std::int64_t> shape = stream_.sizes().vec();
+    shape.insert(shape.begin(), options_.directions);
+    tangents_ = at::zeros(shape, stream_.options());
+  }
+  tangents_.narrow(1, first, tile.value.size(0)).copy_(tile.tangents);
+}
+
+Dual Executor::lowered(const at::Tensor& x) const { return carries_derivatives() ? ForwardMode::current()->lower(x) : Dual{x, {}}; }
 
 /// Runs a step and shows the observer what its norms and its head made. @return false when the device's memory did not suffice
 bool Executor::pass(const std::function<void()>& step) {
@@ -98,9 +116,11 @@ bool Executor::pass(const std::function<void()>& step) {
   });
   const auto norms = std::exchange(pending_norms_, {});
   const at::Tensor logits = std::exchange(pending_logits_, {});
+  const Dual output = std::exchange(pending_output_, {});
   if (!fitted) return false;
   // Nothing below wants memory of the device: a tile counts whole or not at all.
   for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
+  if (output.value.defined()) observer_->output(output);
   if (logits.defined()) observer_->logits(logits);
   return true;
 }
@@ -136,7 +156,7 @@ at::Tensor Executor::apply_norm(const Norm& norm, const at::Tensor& x) {
   for (std::size_t i = 0; i < sites.size(); ++i) {
     if (!observer_->wants(sites[i])) continue;
     const auto of_site = [&](const at::Tensor& all) { return rows(sites.size() == 1 ? all : all.select(1, static_cast<std::int64_t>(i))); };
-    pending_norms_.push_back({&sites[i], of_site(x), of_site(h)});
+    pending_norms_.push_back({&sites[i], of_site(lowered(x).value), of_site(lowered(h).value)});
   }
   return h;
 }
@@ -211,7 +231,7 @@ void Executor::place_pictures(const Calibration& calibration) {
 
 /// Null where the memory of the device does not suffice.
 std::unique_ptr<Block> Executor::try_load(const Stack& stack, std::int64_t block) const {
-  const c10::InferenceMode no_derivatives;  // of this thread
+  const c10::InferenceMode no_derivatives(!carries_derivatives());  // of this thread
   std::unique_ptr<Block> loaded;
   const bool fitted = fits(
       [&] { weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, stack.block(block), block, options_.dtype); }); });
@@ -230,10 +250,10 @@ std::unique_ptr<Block> Executor::load_block(const Stack& stack, std::int64_t blo
                   size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
 }
 
-void Executor::run_blocks() {
+void Executor::run_blocks(std::int64_t first) {
   const std::int64_t n_blocks = stack_->n_blocks;
   const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
-  for (std::int64_t index = 0; index < n_blocks; ++index) {
+  for (std::int64_t index = first; index < n_blocks; ++index) {
     const Stopwatch watch;
     std::unique_ptr<Block> block;
     if (ahead_.valid()) {
@@ -258,39 +278,31 @@ void Executor::run_blocks() {
 void Executor::finish() {
   const Stopwatch watch;
   const auto& head = architecture_.head;
-  std::optional<Norm> final_norm, head_norm;
-  std::optional<Linear> projection, dense;
+  const bool has_head = weights_.has_head(), logits = options_.logits && has_head, to_head = logits || observer_->wants_output();
+  std::optional<OutputStage> stage;
   Linear decoder;
-  const bool has_head = weights_.has_head(), logits = options_.logits && has_head;
   weights_.backend().load([&] {
-    if (architecture_.final_norm) final_norm.emplace(weights_, *architecture_.final_norm, -1, options_.dtype);
-    if (logits && architecture_.output_projection) projection = load_linear(weights_, *architecture_.output_projection, -1, options_.dtype);
-    if (has_head && head->transform) {
-      dense = load_linear(weights_, head->transform->dense, -1, options_.dtype);
-      head_norm.emplace(weights_, head->transform->norm, -1, options_.dtype);
-    }
-    if (logits) {
-      LinearSpec spec = head->decoder;
-      if (head->tied) spec.weights[0] = architecture_.tokens->table;
-      decoder = load_linear(weights_, spec, -1, options_.dtype);
-    }
+    stage.emplace(architecture_, weights_, options_.dtype);
+    if (logits) decoder = load_linear(weights_, stored_decoder(architecture_), -1, options_.dtype);
   });
   load_seconds_ += watch.seconds();
+  const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
+  const bool past_final_norm = to_head || (stage->head_norm() && observer_->wants(stage->head_norm()->name()));
   for_each_tile([&](const at::Tensor& x, std::int64_t) {
-    const at::Tensor read = architecture_.final_norm_reads_class_token ? x.narrow(1, 0, 1) : x;
-    at::Tensor h = final_norm ? apply_norm(*final_norm, read) : read;
-    if (head_norm && (logits || observer_->wants(head_norm->name())))
-      h = apply_norm(*head_norm, activate(head->transform->activation, (*dense)(h)));
+    at::Tensor h = stage->final_norm(x, call);
+    if (past_final_norm) h = stage->to_head(h, call);
+    if (to_head) {
+      const Dual output = lowered(h);
+      const auto rows = [](const at::Tensor& t, std::int64_t from) { return t.defined() ? t.flatten(from, -2) : t; };
+      pending_output_ = {rows(output.value, 0), rows(output.tangents, 1)};
+    }
     if (!logits) return at::Tensor();
-    if (head->reads_class_token) h = h.narrow(1, 0, 1);
-    if (projection) h = (*projection)(h);
     h = decoder(h);
     if (head->scale != 1.0) h = h * head->scale;
     pending_logits_ = soft_cap(h, head->soft_cap).reshape({-1, decoder.weight.size(0)});
     return at::Tensor();
   });
-  if (final_norm) observer_->finished(final_norm->name());
-  if (head_norm) observer_->finished(head_norm->name());
+  for (const std::string& norm : stage->norms()) observer_->finished(norm);
 }
 
 bool Executor::predictor_is_wanted() const {

@@ -13,6 +13,7 @@
 #include "host/architecture.h"
 #include "verify/block.h"
 #include "verify/calibration.h"
+#include "verify/forward_mode.h"
 #include "verify/weights.h"
 
 namespace deadray {
@@ -32,6 +33,10 @@ class Observer {
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/, const at::Tensor& /*output*/) {}
   /// All tokens have passed this site: nothing more will come for it.
   virtual void finished(const std::string& /*site*/) {}
+  /// Whether output() is to be called.
+  virtual bool wants_output() { return false; }
+  /// One tile of what the head reads [n, d], in order of tokens, and its derivatives; of a model without a head what it ends in.
+  virtual void output(const Dual& /*tile*/) {}
   /// One tile of logits [n, vocabulary], in order of tokens; only when ExecutorOptions::logits.
   virtual void logits(const at::Tensor& /*tile*/) {}
   /// After each block, for progress: done of total.
@@ -42,6 +47,13 @@ struct ExecutorOptions {
   at::ScalarType dtype = at::kFloat;
   std::int64_t tile_tokens = 1024;  ///< tokens that pass a block at once, rounded to whole sequences (at least one)
   bool logits = false;
+  std::int64_t directions = 0;  ///< K > 0: whatever hooks lift() along K directions is carried to the output, in memory K times the stream
+};
+
+/// Where a run begins: the stream [N, d] that enters a block, as Observer::residual() saw it; n_blocks: what follows the last one.
+struct Start {
+  std::int64_t block = 0;
+  at::Tensor stream{};  ///< undefined: what the calibration gives, block 0
 };
 
 /// Tokens that pass a block of this stack at once: more where experts share them out, so that each expert's product stays large.
@@ -54,7 +66,7 @@ class Executor {
  public:
   Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options);
   /// @throws ResourceError with the sizes when a block, or a tile of one sequence, does not fit the device
-  void run(const Calibration& calibration, Observer& observer);
+  void run(const Calibration& calibration, Observer& observer, const Start& start = {});
   double load_seconds() const noexcept { return load_seconds_; }             ///< of the last run: waiting for weights
   const std::vector<std::string>& notes() const noexcept { return notes_; }  ///< what the user should know of the last run
 
@@ -66,6 +78,10 @@ class Executor {
   /// A tile of the stream, and its first sequence, to what replaces it; undefined: nothing does. It may ask for memory, but count nothing.
   using Step = std::function<at::Tensor(const at::Tensor&, std::int64_t first)>;
   void for_each_tile(const Step& step);
+  Dual carry(const Step& step, const at::Tensor& x, std::int64_t first);
+  void keep(const Dual& tile, std::int64_t first);
+  Dual lowered(const at::Tensor& x) const;
+  bool carries_derivatives() const { return options_.directions > 0; }
   bool pass(const std::function<void()>& step);
   void make_room(std::int64_t sequences);
   at::Tensor apply_norm(const Norm& norm, const at::Tensor& x);
@@ -75,7 +91,7 @@ class Executor {
   void place_pictures(const Calibration& calibration);
   std::unique_ptr<Block> try_load(const Stack& stack, std::int64_t block) const;
   std::unique_ptr<Block> load_block(const Stack& stack, std::int64_t block) const;
-  void run_blocks();
+  void run_blocks(std::int64_t first = 0);
   void finish();
   bool predictor_is_wanted() const;
   void run_predictor(const at::Tensor& coordinates);
@@ -88,10 +104,12 @@ class Executor {
   ExecutorOptions options_;
   Observer* observer_ = nullptr;
   at::Tensor stream_;                // [sequences, length, d]
+  at::Tensor tangents_;              // [K, sequences, length, d]; undefined: all zero
   std::int64_t tile_sequences_ = 1;  // whole ones that pass at once
   bool reads_ahead_ = false;
   std::vector<PendingNorm> pending_norms_;
   at::Tensor pending_logits_;
+  Dual pending_output_;
   std::vector<Places> places_;  // of each kind of block
   double load_seconds_ = 0.0;
   std::vector<std::string> notes_;

@@ -21,9 +21,15 @@ Norm::Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at:
     if (spec.rows > 0) gamma_ = gamma_.unsqueeze(1);  // beside [sequences, rows, length, width]
   }
   if (spec.has_bias) beta_ = weights.load({spec.name + ".bias", {spec.width}, {Init::Kind::zeros}}, block, dtype);
+  if (sites_.size() == 1) hook_ = weights.hook(name());
 }
 
 at::Tensor Norm::operator()(const at::Tensor& x) const {
+  const at::Tensor h = evaluate(x);
+  return hook_ != nullptr ? (*hook_)(x, h, {}) : h;
+}
+
+at::Tensor Norm::evaluate(const at::Tensor& x) const {
   const auto scaled = [&](const at::Tensor& h) { return gamma_.defined() ? h * gamma_ : h; };
   if (spec_.kind == NormKind::layernorm) {
     if (spec_.rows == 0) return at::layer_norm(x, {spec_.width}, gamma_, beta_, spec_.eps);
@@ -56,7 +62,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
   return x;
 }
 
-at::Tensor soft_cap(const at::Tensor& x, double cap) { return cap == 0.0 ? x : at::tanh(x / cap).mul_(cap); }
+at::Tensor soft_cap(const at::Tensor& x, double cap) { return cap == 0.0 ? x : at::tanh(x / cap) * cap; }
 
 DenseMlp::DenseMlp(const Weights& weights, const MlpSpec& spec, std::int64_t block, at::ScalarType dtype)
     : activation_(spec.activation),
@@ -68,7 +74,8 @@ at::Tensor DenseMlp::operator()(const at::Tensor& h) const {
   const at::Tensor wide = in_(h);
   if (!gated_) return out_(activate(activation_, wide));
   const std::int64_t width = wide.size(-1) / 2;
-  return out_(activate(activation_, wide.narrow(-1, 0, width)).mul_(wide.narrow(-1, width, width)));
+  const at::Tensor gate = activate(activation_, wide.narrow(-1, 0, width)), up = wide.narrow(-1, width, width);
+  return out_(c10::InferenceMode::is_enabled() ? gate.mul_(up) : gate * up);  // a derivative may need the gate as it was
 }
 
 }  // namespace deadray

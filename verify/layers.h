@@ -25,9 +25,11 @@ class Norm {
   const std::string& name() const noexcept { return sites_.front(); }  ///< of a norm that is one site
 
  private:
+  at::Tensor evaluate(const at::Tensor& x) const;
   std::vector<std::string> sites_;
   NormSpec spec_;
-  at::Tensor gamma_, beta_;  // undefined: none
+  at::Tensor gamma_, beta_;    // undefined: none
+  LayerHook* hook_ = nullptr;  // of a norm that is one site
 };
 
 at::Tensor activate(Activation activation, const at::Tensor& x);

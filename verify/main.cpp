@@ -5,6 +5,7 @@
 #include "verify/bench_kernels.h"
 #include "verify/bench_predict.h"
 #include "verify/bench_timing.h"
+#include "verify/fisher_command.h"
 #include "verify/library_errors.h"
 #include "verify/suite_command.h"
 #include "verify/verify_command.h"
@@ -17,6 +18,7 @@ int run(int argc, char** argv) {
   CLI::App app("deadray: dead directions of LayerNorm transformers, predicted from gamma and verified by measurement", "deadray");
   app.require_subcommand(1);
   add_verify_command(app, chosen);
+  add_fisher_command(app, chosen);
   add_suite_command(app, chosen);
   CLI::App& bench = *app.add_subcommand(kBenchCommand.name, kBenchCommand.description);
   bench.require_subcommand(1);
@@ -29,7 +31,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace deadray
 
-/// The heavy program behind `deadray verify`, `suite` and `bench`: the light one replaces itself by this.
+/// The heavy program behind `deadray verify`, `fisher`, `suite` and `bench`: the light one replaces itself by this.
 int main(int argc, char** argv) {
   return deadray::run_program([&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });
 }

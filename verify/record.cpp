@@ -110,11 +110,8 @@ nlohmann::ordered_json environment_json(const Backend& backend) {
           {"cuda", cuda ? Json(*cuda) : Json(nullptr)}};
 }
 
-nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend) {
-  Json sites = Json::array();
-  for (const SiteResult& result : measurement.sites) sites.push_back(site_json(result));
-  const Seconds& seconds = measurement.seconds;
-  return {{"schema", "deadray/verify/1"},
+nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view schema) {
+  return {{"schema", schema},
           {"model",
            {{"name", header.name},
             {"family", header.family},
@@ -126,19 +123,21 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
             {"tokens", header.tokens},
             {"sequence_length", header.sequence_length},
             {"seed", header.seed},
-            {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)}}},
-          {"sites", sites},
-          {"residual", residual_json(measurement.residual)},
-          {"notes", header.notes},
-          {"seconds",
-           {{"predict", seconds.predict},
-            {"load", seconds.load},
-            {"forward", seconds.forward},
-            {"moments", seconds.moments},
-            {"spectrum", seconds.spectrum},
-            {"total", seconds.total}}},
-          {"forward", forward_json(header, seconds.forward)},
-          {"environment", environment_json(backend)}};
+            {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)}}}};
+}
+
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend) {
+  const Seconds& seconds = measurement.seconds;
+  Json record = record_json(header, "deadray/verify/1");
+  record["sites"] = Json::array();
+  for (const SiteResult& result : measurement.sites) record["sites"].push_back(site_json(result));
+  record["residual"] = residual_json(measurement.residual);
+  record["notes"] = header.notes;
+  record["seconds"] = {{"predict", seconds.predict}, {"load", seconds.load},         {"forward", seconds.forward},
+                       {"moments", seconds.moments}, {"spectrum", seconds.spectrum}, {"total", seconds.total}};
+  record["forward"] = forward_json(header, seconds.forward);
+  record["environment"] = environment_json(backend);
+  return record;
 }
 
 }  // namespace deadray

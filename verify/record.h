@@ -2,6 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "verify/measurement.h"
@@ -26,6 +27,9 @@ struct RecordHeader {
 
 /// What a model and its tokens say of themselves.
 RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan);
+
+/// What every record of a run begins with: "schema", "model", "calibration".
+nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view schema);
 
 /// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
 /// but for "seconds" and "environment". What was not measured is null.

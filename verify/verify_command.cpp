@@ -16,7 +16,7 @@
 #include "host/error.h"
 #include "host/table.h"
 #include "verify/activations.h"
-#include "verify/default_calibration.h"
+#include "verify/calibration_options.h"
 #include "verify/device_option.h"
 #include "verify/dtypes.h"
 #include "verify/measurement.h"
@@ -123,27 +123,7 @@ void add_options_of_activations(CLI::App& command, VerifyOptions& options, CLI::
 
 /// @return what an activation file leaves no room for: it brings its own rows, in their own dtype
 std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions& options) {
-  auto* init = command
-                   .add_option("--init", options.init,
-                               "Weights: the checkpoint's, or drawn at random by the family's own rule (config.json suffices)")
-                   ->check(CLI::IsMember({"checkpoint", "random"}))
-                   ->capture_default_str();
-  auto* tokens = command.add_option(
-      "--tokens", options.calibration.tokens,
-      "Token file: .npy [batch, sequence], or safetensors with input_ids (and pixel_values, image_position_ids); of pictures or "
-      "clips with pixel_values or pixel_values_videos");
-  auto* batch =
-      command.add_option("--batch", options.calibration.batch, "Number of sequences, pictures or clips")->check(positive_integer());
-  auto* random_tokens = command
-                            .add_option("--random-tokens", options.calibration.random_tokens,
-                                        "Number of random tokens, rounded up to whole sequences, pictures or clips (max(1.25 d, 4096))")
-                            ->check(positive_integer())
-                            ->excludes(tokens)
-                            ->excludes(batch);
-  auto* length = command
-                     .add_option("--sequence-length", options.calibration.sequence_length,
-                                 "Tokens of each sequence (256, or the most that the model takes)")
-                     ->check(positive_integer());
+  std::vector<CLI::Option*> own = add_calibration_options(command, options.init, options.calibration, "max(1.25 d, 4096)");
   auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")->capture_default_str();
   auto* dtype = command.add_option("--dtype", options.dtype, "In which the model runs; measurements are FP64 always")
                     ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
@@ -153,7 +133,8 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
   auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
   auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Print what the run would take, and stop");
-  return {dry_run, init, tokens, batch, random_tokens, length, site, dtype, residual, dump, logits};
+  own.insert(own.end(), {dry_run, site, dtype, residual, dump, logits});
+  return own;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "host/stopwatch.h"
 #include "kernels/random_normal.h"
 #include "verify/dtypes.h"
+#include "verify/forward_mode.h"
 
 namespace deadray {
 
@@ -27,8 +28,14 @@ at::Tensor Weights::load(const TensorSpec& spec, std::int64_t block, at::ScalarT
   return out;
 }
 
+std::string Weights::stem(const TensorSpec& spec, std::int64_t block) const {
+  const std::string whole = name(spec.name, block);
+  return whole.substr(0, whole.rfind('.'));
+}
+
 void Weights::load_now(const std::function<void()>& work) const {
   const Stopwatch watch;
+  const ForwardMode::Pause plain;
   backend_->load(work);
   waited_ += watch.seconds();
 }
@@ -60,6 +67,11 @@ void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) co
 
 const LinearSpec& CheckpointWeights::as_stored(const LinearSpec& spec, std::int64_t block) const {
   return deadray::as_stored(architecture_, checkpoint_, prefix_, spec, block);
+}
+
+std::string CheckpointWeights::stem(const TensorSpec& spec, std::int64_t block) const {
+  const std::string whole = stored_name(architecture_, checkpoint_, name(spec.name, block));
+  return whole.substr(0, whole.rfind('.'));
 }
 
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
@@ -138,15 +150,26 @@ std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
   return schema ? std::optional(schema->typed<LinearPointwise>()) : std::nullopt;
 }
 
-}  // namespace
-
-at::Tensor Linear::operator()(const at::Tensor& x) const {
+/// y = x weight^T + bias.
+at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   static const auto kOneDnn = find_onednn_linear();
   // It has no derivatives, so only where none are wanted.
   if (kOneDnn && x.is_cpu() && x.scalar_type() == at::kFloat && c10::InferenceMode::is_enabled() && x.numel() > 0)
     return kOneDnn->call(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
                          "");
   return at::linear(x, weight, bias);
+}
+
+}  // namespace
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  at::Tensor y = multiply(x, weight, bias);
+  for (const auto& [first, count, hook] : watched) {
+    const at::Tensor part = (*hook)(x, y.narrow(-1, first, count), weight.narrow(0, first, count));
+    const std::int64_t end = first + count;
+    y = count == y.size(-1) ? part : at::cat({y.narrow(-1, 0, first), part, y.narrow(-1, end, y.size(-1) - end)}, -1);
+  }
+  return y;
 }
 
 Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block, at::ScalarType dtype) {
@@ -173,6 +196,12 @@ Linear load_linear(const Weights& weights, const LinearSpec& described, std::int
   linear.weight = gather(spec.weights, along);
   if (spec.storage == Storage::in_out) linear.weight = linear.weight.t();
   if (!spec.biases.empty()) linear.bias = gather(spec.biases, 0);
+  std::int64_t first = 0;
+  for (const TensorSpec& part : spec.weights) {
+    const std::int64_t count = part.shape[static_cast<std::size_t>(along)];
+    if (LayerHook* hook = weights.hook(weights.stem(part, block))) linear.watched.push_back({first, count, hook});
+    first += count;
+  }
   return linear;
 }
 

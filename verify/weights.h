@@ -9,6 +9,7 @@
 #include "host/architecture.h"
 #include "host/checkpoint.h"
 #include "verify/backend.h"
+#include "verify/layer_hook.h"
 
 namespace deadray {
 
@@ -19,6 +20,10 @@ class Weights {
   virtual ~Weights() = default;
   /// Name of a tensor or stem in this source, as norm_sites() gives it.
   std::string name(const std::string& spec_name, std::int64_t block = -1) const { return full_name(spec_name, prefix_, block); }
+  /// The tensor's name in this source less its last component: what Consumer::name is for a linear map's weight.
+  virtual std::string stem(const TensorSpec& spec, std::int64_t block) const;
+  /// Who watches the linear map or norm of this stem; null as a rule.
+  virtual LayerHook* hook(const std::string& /*stem*/) const { return nullptr; }
   /// Writes the tensor, as stored, into `out` (its shape; any float dtype; contiguous; on the backend's device).
   /// @throws MalformedError when the checkpoint lacks it or gives another shape, UnsupportedError when it is quantised
   virtual void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const = 0;
@@ -55,6 +60,7 @@ class CheckpointWeights final : public Weights {
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
   void will_need(const BlockSpec& block, std::int64_t index) const override;
   const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t block) const override;
+  std::string stem(const TensorSpec& spec, std::int64_t block) const override;
   bool has_head() const override;
 
  private:
@@ -86,6 +92,12 @@ class RandomWeights final : public Weights {
 struct Linear {
   at::Tensor weight;  ///< [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs]
   at::Tensor bias;    ///< [outputs], or undefined
+  /// A part, outputs [first, first + count), that somebody watches.
+  struct Watched {
+    std::int64_t first, count;
+    LayerHook* hook;
+  };
+  std::vector<Watched> watched{};
   at::Tensor operator()(const at::Tensor& x) const;
 };
 Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block, at::ScalarType dtype);

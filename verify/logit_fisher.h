@@ -1,0 +1,27 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "host/architecture.h"
+#include "verify/forward_mode.h"
+#include "verify/weights.h"
+
+// What a head makes of the derivatives that reach it. The vocabulary comes in tiles, whose rows of the decoder are read as they are needed:
+// neither the decoder nor [n, vocabulary] is ever in memory whole.
+namespace deadray {
+
+/// F_k = mean over rows of Var_p(J_k), J_k = d logits / d k and p the model's own softmax; of a model without a head the Gaussian form,
+/// mean |J_k|^2.
+/// @param output  what the decoder reads [n, d] with its derivatives [K, n, d]
+/// @return [K] FP64 on the CPU
+at::Tensor output_fisher(const Architecture& architecture, const Weights& weights, const Dual& output);
+
+/// |z' - z| / |z|, Frobenius norms over all rows, of the logits z of `weights` and z' of `moved`; of a model without a head of h itself.
+/// @param h, moved_h  what the decoder reads in each [n, d]
+double output_movement(const Architecture& architecture, const Weights& weights, const at::Tensor& h, const Weights& moved,
+                       const at::Tensor& moved_h);
+
+/// The decoder whole, for what needs it so: the closed form of its own directions, and gradients.
+Decoder load_decoder(const Architecture& architecture, const Weights& weights, at::ScalarType dtype);
+
+}  // namespace deadray
