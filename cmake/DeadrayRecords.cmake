@@ -70,7 +70,9 @@ function(deadray_write_records_header)
       string(JSON ${key} GET "${roster}" models ${i} ${key})
     endforeach()
     string(JSON family GET "${roster}" models ${i} config model_type)
-    string(APPEND models "    {\"${name}\", \"${family}\", \"${hf_id}\", \"${norm}\", ${parameters}},\n")
+    string(JSON config GET "${roster}" models ${i} config)
+    string(REGEX REPLACE "[ \n]+" " " config "${config}")
+    string(APPEND models "    {\"${name}\", \"${family}\", \"${hf_id}\", \"${norm}\", ${parameters}, R\"(${config})\"},\n")
   endforeach()
 
   file(CONFIGURE OUTPUT ${arg_OUTPUT} @ONLY CONTENT [=[

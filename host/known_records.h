@@ -11,6 +11,7 @@ namespace deadray {
 struct RosterModel {
   const char *name, *family, *hf_id, *norm;
   std::int64_t parameters;
+  const char* config;  ///< its config.json
 };
 
 /// Small models of a family whose every block is compared with transformers'.

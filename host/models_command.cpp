@@ -12,6 +12,7 @@
 #include "deadray_records.h"
 #include "host/architecture.h"
 #include "host/commands.h"
+#include "host/dead_parameters.h"
 #include "host/table.h"
 
 namespace deadray {
@@ -49,6 +50,12 @@ bool is_known(std::string_view family) {
   return std::any_of(all.begin(), all.end(), [&](const Family& one) { return one.model_type == family; });
 }
 
+/// Of parameters, from the configuration alone.
+Json dead_directions(const RosterModel& model) {
+  if (!is_known(model.family)) return nullptr;
+  return count_dead_directions(describe_architecture(Config::parse(model.config, model.name)));
+}
+
 Json models_record() {
   const auto or_null = [](std::string_view text) { return text.empty() ? Json() : Json(text); };
   Json record{{"schema", "deadray/models/1"}, {"families", Json::array()}, {"roster", {{"note", kRosterNote}, {"models", Json::array()}}}};
@@ -58,15 +65,19 @@ Json models_record() {
                                   {"fixtures", fixtures_of(family.model_type)},
                                   {"random_at_full_scale", recorded(family.model_type, "random")},
                                   {"trained", recorded(family.model_type, "checkpoint")}});
-  for (const RosterModel& model : kRosterModels)
+  for (const RosterModel& model : kRosterModels) {
+    const Json dead = dead_directions(model);
     record["roster"]["models"].push_back({{"name", model.name},
                                           {"family", model.family},
                                           {"known", is_known(model.family)},
                                           {"hf_id", model.hf_id},
                                           {"norm", model.norm},
                                           {"parameters", model.parameters},
+                                          {"dead_directions", dead},
+                                          {"llc_lowering", dead.is_null() ? Json() : Json(dead.get<double>() / 2)},
                                           {"random", or_null(verdict_of(model.name, "random"))},
                                           {"checkpoint", or_null(verdict_of(model.name, "checkpoint"))}});
+  }
   return record;
 }
 
@@ -84,12 +95,19 @@ std::string families_table(const Json& record, bool coloured) {
 }
 
 std::string roster_table(const Json& roster, bool coloured) {
+  const auto count = [](const Json& value) { return value.is_null() ? std::string("–") : value.dump(); };
   const auto verdict = [](const Json& value) { return value.is_null() ? std::string("not run") : value.get<std::string>(); };
-  Table table({{"model"}, {"model_type"}, {"parameters", Align::right}, {"norm"}, {"random"}, {"trained weights"}});
+  Table table({{"model"},
+               {"model_type"},
+               {"parameters", Align::right},
+               {"norm"},
+               {"dead parameter directions", Align::right},
+               {"random"},
+               {"trained weights"}});
   for (const Json& model : roster.at("models"))
     table.add_row({model.at("name"), model.at("family").get<std::string>() + (model.at("known") ? "" : " (not supported yet)"),
-                   fmt::format("{:.2f} B", model.at("parameters").get<double>() / 1e9), model.at("norm"), verdict(model.at("random")),
-                   verdict(model.at("checkpoint"))});
+                   fmt::format("{:.2f} B", model.at("parameters").get<double>() / 1e9), model.at("norm"),
+                   count(model.at("dead_directions")), verdict(model.at("random")), verdict(model.at("checkpoint"))});
   return table.render(coloured);
 }
 
@@ -106,9 +124,13 @@ void add_models_command(CLI::App& app, Command& chosen) {
       json.write(record);
       if (!options->table_wanted()) return 0;
       const bool coloured = colour_allowed(STDOUT_FILENO, options->no_color);
-      write_output(families_table(record, coloured) +
-                   "\nfixtures: small models compared with transformers block by block. The others: models with a record in results/.\n\n" +
-                   roster_table(record.at("roster"), coloured) + "\n" + kRosterNote + "\n");
+      write_output(
+          families_table(record, coloured) +
+          "\nfixtures: small models compared with transformers block by block. The others: models with a record in results/.\n\n" +
+          roster_table(record.at("roster"), coloured) +
+          "\ndead parameter directions: of all consumers of all norms, from the configuration alone; they lower the local learning "
+          "coefficient by half their number.\n" +
+          kRosterNote + "\n");
       return 0;
     };
   });

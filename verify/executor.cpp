@@ -90,8 +90,9 @@ void Executor::for_each_tile(const Step& step) {
 /// The step, with the derivatives of its tile.
 Dual Executor::carry(const Step& step, const at::Tensor& x, std::int64_t first) {
   if (!carries_derivatives()) return {step(x, first), {}};
+  const Dual tile{x, tangents_.defined() ? tangents_.narrow(1, first, x.size(0)) : at::Tensor()};
   const ForwardMode mode(options_.directions);
-  return mode.lower(step(mode.lift({x, tangents_.defined() ? tangents_.narrow(1, first, x.size(0)) : at::Tensor()}), first));
+  return mode.lower(step(mode.lift(tile), first));
 }
 
 void Executor::keep(const Dual& tile, std::int64_t first) {
@@ -106,7 +107,12 @@ void Executor::keep(const Dual& tile, std::int64_t first) {
   tangents_.narrow(1, first, tile.value.size(0)).copy_(tile.tangents);
 }
 
-Dual Executor::lowered(const at::Tensor& x) const { return carries_derivatives() ? ForwardMode::current()->lower(x) : Dual{x, {}}; }
+/// What x [sequences, ..., width] stands for, as rows: [n, width] and [K, n, width].
+Dual Executor::rows(const at::Tensor& x) const {
+  const Dual dual = carries_derivatives() ? ForwardMode::current()->lower(x) : Dual{x, {}};
+  const ForwardMode::Pause plain;
+  return {dual.value.flatten(0, -2), dual.tangents.defined() ? dual.tangents.flatten(1, -2) : at::Tensor()};
+}
 
 /// Runs a step and shows the observer what its norms and its head made. @return false when the device's memory did not suffice
 bool Executor::pass(const std::function<void()>& step) {
@@ -151,12 +157,13 @@ void Executor::make_room(std::int64_t sequences) {
 
 at::Tensor Executor::apply_norm(const Norm& norm, const at::Tensor& x) {
   at::Tensor h = norm(x);
-  const auto rows = [](const at::Tensor& values) { return values.reshape({-1, values.size(-1)}); };
   const std::vector<std::string>& sites = norm.sites();
   for (std::size_t i = 0; i < sites.size(); ++i) {
     if (!observer_->wants(sites[i])) continue;
-    const auto of_site = [&](const at::Tensor& all) { return rows(sites.size() == 1 ? all : all.select(1, static_cast<std::int64_t>(i))); };
-    pending_norms_.push_back({&sites[i], of_site(lowered(x).value), of_site(lowered(h).value)});
+    const auto of_site = [&](const at::Tensor& all) {
+      return rows(sites.size() == 1 ? all : all.select(1, static_cast<std::int64_t>(i))).value;
+    };
+    pending_norms_.push_back({&sites[i], of_site(x), of_site(h)});
   }
   return h;
 }
@@ -291,11 +298,7 @@ void Executor::finish() {
   for_each_tile([&](const at::Tensor& x, std::int64_t) {
     at::Tensor h = stage->final_norm(x, call);
     if (past_final_norm) h = stage->to_head(h, call);
-    if (to_head) {
-      const Dual output = lowered(h);
-      const auto rows = [](const at::Tensor& t, std::int64_t from) { return t.defined() ? t.flatten(from, -2) : t; };
-      pending_output_ = {rows(output.value, 0), rows(output.tangents, 1)};
-    }
+    if (to_head) pending_output_ = rows(h);
     if (!logits) return at::Tensor();
     h = decoder(h);
     if (head->scale != 1.0) h = h * head->scale;

@@ -80,7 +80,7 @@ class Executor {
   void for_each_tile(const Step& step);
   Dual carry(const Step& step, const at::Tensor& x, std::int64_t first);
   void keep(const Dual& tile, std::int64_t first);
-  Dual lowered(const at::Tensor& x) const;
+  Dual rows(const at::Tensor& x) const;
   bool carries_derivatives() const { return options_.directions > 0; }
   bool pass(const std::function<void()>& step);
   void make_room(std::int64_t sequences);

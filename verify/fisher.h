@@ -32,10 +32,11 @@ struct Movement {
 struct ConsumerFisher {
   std::string site;
   DeadParameters claim;
-  std::string not_measured;  ///< why; empty where it was
-  std::vector<double> dead, weight_only, random;
-  std::vector<double> kfac_dead, kfac_random;  ///< of the same directions; empty where K-FAC has no word for them
-  std::optional<Movement> movement;
+  std::string not_measured{};  ///< why; empty where it was
+  std::vector<double> dead{}, weight_only{}, random{};
+  std::vector<double> kfac_dead{}, kfac_random{};  ///< of the same directions; empty where K-FAC has no word for them
+  std::optional<double> kernel_residual{};         ///< of the dead ones' [r; s] and K-FAC's A: the worst; see kernel_residual()
+  std::optional<Movement> movement{};
 
   bool claimed() const { return claim.family != DeadParameters::Family::none; }
   double worst_dead() const;
@@ -43,8 +44,15 @@ struct ConsumerFisher {
   double ratio() const { return worst_dead() / median_random(); }
 };
 
+struct MeasuredDirection {
+  ParameterDirection direction;
+  std::string site;
+  double fisher = 0;
+};
+
 struct FisherMeasurement {
-  std::vector<ConsumerFisher> consumers;  ///< norms in order of evaluation, each with its consumers
+  std::vector<ConsumerFisher> consumers;      ///< norms in order of evaluation, each with its consumers
+  std::vector<MeasuredDirection> directions;  ///< all of them, in order of measurement
   Seconds seconds;
   double kfac_seconds = 0, invariance_seconds = 0;
   std::vector<std::string> notes;

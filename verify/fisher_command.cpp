@@ -8,12 +8,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "host/atomic_file.h"
 #include "host/command_line.h"
 #include "host/table.h"
 #include "verify/calibration_options.h"
 #include "verify/device_option.h"
 #include "verify/dtypes.h"
 #include "verify/fisher.h"
+#include "verify/fisher_dump.h"
 #include "verify/fisher_record.h"
 #include "verify/progress.h"
 
@@ -28,6 +30,7 @@ struct FisherCommandOptions {
   std::string init = "checkpoint", dtype = "float64", device = "cpu";
   CalibrationRequest calibration;
   FisherOptions fisher;
+  std::filesystem::path dump;
   int threads = 0;
   bool no_kfac = false;
   CheckpointOptions checkpoint;
@@ -36,6 +39,7 @@ struct FisherCommandOptions {
 
 int run_fisher(const FisherCommandOptions& options) {
   const JsonOutput json(options.output.json);
+  if (!options.dump.empty()) check_writable(options.dump);
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
   catch_stop_signals();
@@ -56,6 +60,7 @@ int run_fisher(const FisherCommandOptions& options) {
 
   RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), {});
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
+  if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
   json.write(fisher_record(header, measurement, fisher, backend));
   if (options.output.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.output.no_color)));
   if (!options.output.quiet)
@@ -80,6 +85,7 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
       ->capture_default_str();
   command.add_flag("--invariance", options->fisher.invariance, "Also finite steps of 1, 10 and 100 times |W|, in FP64");
   command.add_flag("--no-kfac", options->no_kfac, "Leave out what K-FAC predicts, and its pass in reverse mode");
+  command.add_option("--dump", options->dump, "Write the directions and F of each to a safetensors file, for another program to repeat");
   add_calibration_options(command, options->init, options->calibration, "512");
   command.add_option("--dtype", options->dtype, "In which the model runs and its derivatives are carried")
       ->check(CLI::IsMember({"float64", "float32"}))

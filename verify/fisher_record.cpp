@@ -19,6 +19,8 @@ double middle(const std::vector<double>& values) { return to_tensor(values).medi
 
 Json worst(const std::vector<double>& values) { return values.empty() ? Json() : Json(*std::max_element(values.begin(), values.end())); }
 
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
 Json range(const std::vector<double>& values) {
   if (values.empty()) return nullptr;
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
@@ -28,7 +30,8 @@ Json range(const std::vector<double>& values) {
 Json consumer_json(const ConsumerFisher& consumer) {
   const bool measured = !consumer.dead.empty();
   Json kfac;
-  if (!consumer.kfac_dead.empty()) kfac = {{"dead", worst(consumer.kfac_dead)}, {"random", middle(consumer.kfac_random)}};
+  if (!consumer.kfac_dead.empty())
+    kfac = {{"dead", worst(consumer.kfac_dead)}, {"random", middle(consumer.kfac_random)}, {"kernel", or_null(consumer.kernel_residual)}};
   Json movement;
   if (consumer.movement) movement = {{"dead", consumer.movement->dead}, {"random", consumer.movement->random}};
   return {{"name", consumer.claim.consumer},

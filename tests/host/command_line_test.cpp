@@ -344,7 +344,7 @@ TEST_F(DeadrayTest, PassesHeavySubcommandsOnUnchanged) {
 TEST_F(DeadrayTest, HelpNamesEverySubcommandAndTheVersionIsOneLine) {
   Spawned help({"--help"});
   EXPECT_EQ(help.wait(), 0);
-  for (const char* command : {"predict", "verify", "suite", "bench", "models"})
+  for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models"})
     EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos) << help.output();
   Spawned version_run({"--version"});
   EXPECT_EQ(version_run.output(), "deadray " + std::string(version()) + "\n");
@@ -369,9 +369,11 @@ TEST_F(DeadrayTest, ModelsShowsOfTheRosterWhatTheCommittedRecordsSay) {
   Spawned run({"models", "--json", "-"}), table({"models"});
   const auto r = nlohmann::json::parse(run.output());
   ASSERT_EQ(r["roster"]["models"].size(), 14U);
-  for (const auto& model : r["roster"]["models"])
+  for (const auto& model : r["roster"]["models"]) {
+    EXPECT_EQ(model["dead_directions"] > 0, model["norm"] == "layernorm") << model;  // an RMSNorm fixes no direction
     for (const char* init : {"random", "checkpoint"})
       EXPECT_EQ(model[init].is_null(), !fs::exists(results / (model["name"].get<std::string>() + "." + init + ".json"))) << model;
+  }
   EXPECT_NE(table.output().find("the paper's own list is not public"), std::string::npos) << table.output();
 }
 

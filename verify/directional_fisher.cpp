@@ -1,0 +1,114 @@
+#include "verify/directional_fisher.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/error.h"
+#include "verify/logit_fisher.h"
+#include "verify/memory.h"
+#include "verify/output_stage.h"
+#include "verify/watched_weights.h"
+
+namespace deadray {
+
+namespace {
+
+constexpr double kMostBytes = 4.0 * 1024 * 1024 * 1024;  // more at once gains nothing
+constexpr double kMostDirections = 64;
+
+/// Bytes that one direction takes beside a pass: its stream, what it leaves at the output, and a tile's widest activations.
+double bytes_of_direction(const FisherPass& pass) {
+  const Architecture& a = pass.model.architecture;
+  const auto length = static_cast<double>(pass.calibration.length());
+  double widest = 0;
+  for (const BlockSpec& kind : a.block_kinds)
+    widest = std::max(widest, static_cast<double>(kind.mlp.in.outputs + kind.attention.qkv.outputs) +
+                                  length * static_cast<double>(kind.attention.n_heads));
+  const double stream = static_cast<double>(pass.calibration.tokens()) * static_cast<double>(a.hidden_size);
+  return static_cast<double>(c10::elementSize(pass.dtype())) * (3 * stream + 4 * length * widest);
+}
+
+/// @throws ResourceError with the sizes
+std::size_t directions_at_once(const FisherPass& pass) {
+  const double each = bytes_of_direction(pass);
+  const double budget = std::min(static_cast<double>(available_memory(pass.model.weights->backend())) / 2, kMostBytes);
+  if (each > budget)
+    throw ResourceError(fmt::format("{}: one direction takes {} and {} are to be had; give fewer tokens or --dtype float32",
+                                    pass.model.name, size_text(each), size_text(budget)));
+  return static_cast<std::size_t>(std::clamp(budget / each, 1.0, kMostDirections));
+}
+
+/// @throws ResourceError with the sizes
+void require_room_for_decoder(const FisherPass& pass) {
+  const LinearSpec& decoder = pass.model.architecture.head->decoder;
+  const double bytes =
+      static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) * static_cast<double>(c10::elementSize(pass.dtype()));
+  const auto available = static_cast<double>(available_memory(pass.model.weights->backend()));
+  if (available > 0 && bytes > 0.8 * available)
+    throw ResourceError(fmt::format("{}: the head's decoder takes {} of {} available; give --dtype float32, or --site of another norm",
+                                    pass.model.name, size_text(bytes), size_text(available)));
+}
+
+}  // namespace
+
+Executor FisherPass::executor(const Weights& weights, std::int64_t directions) const {
+  ExecutorOptions options;
+  options.dtype = dtype();
+  options.directions = directions;
+  return {model.architecture, weights, options};
+}
+
+DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const ParameterDirection> directions) {
+  const std::size_t at_once = directions_at_once(pass);
+  DirectionalFisher fisher;
+  for (std::size_t first = 0; first < directions.size(); first += at_once) {
+    const auto some = directions.subspan(first, std::min(at_once, directions.size() - first));
+    WatchedWeights weights(*pass.model.weights);
+    watch_directions(weights, some);
+    OutputKeeper keeper(pass.site);
+    Executor executor = pass.executor(weights, static_cast<std::int64_t>(some.size()));
+    executor.run(pass.calibration, keeper, pass.start());
+    fisher.load_seconds += executor.load_seconds();
+    const Dual output = keeper.output();
+    const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output);
+    fisher.values.insert(fisher.values.end(), f.const_data_ptr<double>(), f.const_data_ptr<double>() + f.numel());
+    fisher.input = keeper.norm_rows();
+    fisher.output_rows = output.value.size(0);
+  }
+  // A norm before the first block does not come again: its output is the stream that enters it.
+  if (!fisher.input.defined()) fisher.input = pass.streams.at(pass.entry);
+  return fisher;
+}
+
+DirectionalFisher head_fisher(const FisherPass& pass, std::span<const ParameterDirection> directions) {
+  require_room_for_decoder(pass);
+  OutputKeeper keeper;
+  Executor executor = pass.executor(*pass.model.weights);
+  executor.run(pass.calibration, keeper, pass.start());
+  DirectionalFisher fisher;
+  fisher.load_seconds = executor.load_seconds();
+  fisher.input = keeper.output().value.contiguous();
+  fisher.output_rows = fisher.input.size(0);
+  const Decoder decoder = load_decoder(pass.model.architecture, *pass.model.weights, pass.dtype());
+  std::vector<at::Tensor> u;
+  for (const ParameterDirection& direction : directions) {
+    const ConsumerMove& move = direction.moves[0];
+    u.push_back(move.u.defined() ? move.u.to(fisher.input.device())
+                                 : at::mv(decoder.weight, move.through.to(decoder.weight.options())).to(at::kDouble));
+  }
+  const at::Tensor variance = pass.model.weights->backend().head_fisher(fisher.input, decoder, at::stack(u));  // [n, K]
+  const at::Tensor h = fisher.input.to(at::kDouble);
+  for (std::size_t k = 0; k < directions.size(); ++k) {
+    const ConsumerMove& move = directions[k].moves[0];
+    // A shift a of beta reaches the logits through W alone: W a (1 + <r, h>).
+    const double s = directions[k].norm.empty() ? move.s : 1.0;
+    const at::Tensor squares = (at::matmul(h, move.r.to(h.device())) + s).square();
+    const at::Tensor of_k = variance.select(1, static_cast<std::int64_t>(k));
+    fisher.values.push_back((squares * of_k).mean().item<double>());
+    fisher.kfac.push_back(squares.mean().item<double>() * of_k.mean().item<double>());
+  }
+  return fisher;
+}
+
+}  // namespace deadray
