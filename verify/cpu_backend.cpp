@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include "kernels/random_normal.h"
 #include "verify/backend.h"
@@ -88,7 +89,14 @@ class CpuBackend final : public Backend {
   void fill(const at::Tensor& out, const Reader& read) override { read(0, out.numel(), out.data_ptr()); }
 
   void synchronize() override {}
-  void release_unused() override {}
+  void release_unused() override {
+#ifdef __GLIBC__
+    ::malloc_trim(0);
+#endif
+  }
+  // Tensors of a few megabytes, as experts are, live on the heap among activations: freed they leave holes that the next block's do not
+  // fill, 12 GiB after 40 blocks of Qwen3-30B-A3B.
+  void block_done() override { release_unused(); }
   std::size_t free_bytes() const override { return 0; }
 };
 
