@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "host/catalogue.h"
-
 namespace deadray {
 namespace {
 
@@ -77,16 +75,6 @@ std::vector<DeadParameters> dead_parameters(const NormSite& site, const DeadSubs
     all.push_back(std::move(dead));
   }
   return all;
-}
-
-std::int64_t count_dead_directions(const Architecture& architecture) {
-  std::int64_t count = 0;
-  for (const NormSite& site : norm_sites(architecture, nullptr)) {
-    NormParameters generic = initial_norm(site);
-    std::fill(generic.beta.begin(), generic.beta.end(), 1.0);
-    for (const DeadParameters& dead : dead_parameters(site, predict(site.kind, generic.gamma, generic.beta))) count += dead.count;
-  }
-  return count;
 }
 
 }  // namespace deadray

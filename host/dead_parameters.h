@@ -5,7 +5,6 @@
 #include <string_view>
 #include <vector>
 
-#include "host/architecture.h"
 #include "host/norm_site.h"
 #include "host/predictor.h"
 
@@ -32,9 +31,5 @@ std::string_view to_string(DeadParameters::Family family) noexcept;
 /// Counts per consumer; the local learning coefficient falls by half their sum.
 /// A subspace of dimension k > 1 of exact zeros multiplies the count by k; for merely tiny gamma_i only v* is exact and counted.
 std::vector<DeadParameters> dead_parameters(const NormSite& site, const DeadSubspace& subspace);
-
-/// All of a model's, from its configuration alone: for scales none of which is zero, and shifts whose constant is not, as training leaves
-/// them. (At initialisation every shift is 0: then a consumer without bias has `width` directions instead of a share of hidden_size.)
-std::int64_t count_dead_directions(const Architecture& architecture);
 
 }  // namespace deadray

@@ -12,7 +12,7 @@
 #include "deadray_records.h"
 #include "host/architecture.h"
 #include "host/commands.h"
-#include "host/dead_parameters.h"
+#include "host/dead_directions.h"
 #include "host/table.h"
 
 namespace deadray {
@@ -51,7 +51,7 @@ bool is_known(std::string_view family) {
 }
 
 /// Of parameters, from the configuration alone.
-Json dead_directions(const RosterModel& model) {
+Json dead_directions_of(const RosterModel& model) {
   if (!is_known(model.family)) return nullptr;
   return count_dead_directions(describe_architecture(Config::parse(model.config, model.name)));
 }
@@ -66,7 +66,7 @@ Json models_record() {
                                   {"random_at_full_scale", recorded(family.model_type, "random")},
                                   {"trained", recorded(family.model_type, "checkpoint")}});
   for (const RosterModel& model : kRosterModels) {
-    const Json dead = dead_directions(model);
+    const Json dead = dead_directions_of(model);
     record["roster"]["models"].push_back({{"name", model.name},
                                           {"family", model.family},
                                           {"known", is_known(model.family)},

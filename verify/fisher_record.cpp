@@ -29,11 +29,8 @@ Json range(const std::vector<double>& values) {
 
 Json consumer_json(const ConsumerFisher& consumer) {
   const bool measured = !consumer.dead.empty();
-  Json kfac;
-  if (!consumer.kfac_dead.empty())
-    kfac = {{"dead", worst(consumer.kfac_dead)}, {"random", middle(consumer.kfac_random)}, {"kernel", or_null(consumer.kernel_residual)}};
-  Json movement;
-  if (consumer.movement) movement = {{"dead", consumer.movement->dead}, {"random", consumer.movement->random}};
+  const auto median = [](const std::vector<double>& values) { return values.empty() ? Json() : Json(middle(values)); };
+  const auto moved = [&](double Movement::*which) { return consumer.movement ? Json((*consumer.movement).*which) : Json(); };
   return {{"name", consumer.claim.consumer},
           {"site", consumer.site},
           {"width", consumer.claim.width},
@@ -42,11 +39,14 @@ Json consumer_json(const ConsumerFisher& consumer) {
           {"count", consumer.claim.count},
           {"why", consumer.not_measured.empty() ? consumer.claim.why : consumer.not_measured},
           {"dead", worst(consumer.dead)},
-          {"weight_only", consumer.weight_only.empty() ? Json() : Json(middle(consumer.weight_only))},
+          {"weight_only", median(consumer.weight_only)},
           {"random", range(consumer.random)},
           {"ratio", measured ? Json(consumer.ratio()) : Json()},
-          {"kfac", kfac},
-          {"invariance", movement}};
+          {"kfac", worst(consumer.kfac_dead)},
+          {"kfac_random", median(consumer.kfac_random)},
+          {"kernel_residual", or_null(consumer.kernel_residual)},
+          {"invariance", moved(&Movement::dead)},
+          {"invariance_random", moved(&Movement::random)}};
 }
 
 std::int64_t dead_directions(const FisherMeasurement& measurement) {
@@ -54,6 +54,11 @@ std::int64_t dead_directions(const FisherMeasurement& measurement) {
   for (const ConsumerFisher& consumer : measurement.consumers) count += consumer.claim.count;
   return count;
 }
+
+constexpr const char* kLegend =
+    "F: Fisher information along a direction, for a token, under the model's own softmax (without a head: a Gaussian output).\n"
+    "dead: dW = u (1/gamma)^T with what takes up the constant, a bias or beta; the worst of those drawn. weight only: the same, that\n"
+    "forgotten. random: directions of the same norm. moved: how far outputs went, relative, at steps of 1, 10 and 100 times |W|.";
 
 std::string figure(const Json& value) { return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>()); }
 
@@ -78,41 +83,35 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header, const FisherMea
 }
 
 std::string narrate(const RecordHeader& header, const FisherMeasurement& measurement, bool coloured) {
-  Table table({{"consumer"},
-               {"dead directions", Align::right},
-               {"F dead", Align::right},
-               {"weight only", Align::right},
-               {"random", Align::right},
-               {"min", Align::right},
-               {"max", Align::right},
-               {"dead/random", Align::right},
-               {"K-FAC dead", Align::right},
-               {"random", Align::right},
-               {"moved dead", Align::right},
-               {"random", Align::right}});
+  const auto any = [&](auto has) { return std::any_of(measurement.consumers.begin(), measurement.consumers.end(), has); };
+  const bool kfac = any([](const ConsumerFisher& consumer) { return !consumer.kfac_dead.empty(); });
+  const bool moved = any([](const ConsumerFisher& consumer) { return consumer.movement.has_value(); });
+  std::vector<Column> columns{{"consumer"}, {"dead directions", Align::right}};
+  for (const char* title : {"F dead", "weight only", "F random", "least", "most", "dead/random"}) columns.push_back({title, Align::right});
+  if (kfac) columns.insert(columns.end(), {{"K-FAC dead", Align::right}, {"K-FAC random", Align::right}});
+  if (moved) columns.insert(columns.end(), {{"moved, dead", Align::right}, {"moved, random", Align::right}});
+  Table table(columns);
   std::string remarks, last;
   for (const ConsumerFisher& consumer : measurement.consumers) {
-    const Json row = consumer_json(consumer);
-    const auto part = [&](const char* of, const char* key) { return row.at(of).is_null() ? std::string("-") : figure(row.at(of).at(key)); };
-    table.add_row({consumer.claim.consumer, consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
-                   figure(row.at("dead")), figure(row.at("weight_only")), part("random", "median"), part("random", "min"),
-                   part("random", "max"), figure(row.at("ratio")), part("kfac", "dead"), part("kfac", "random"), part("invariance", "dead"),
-                   part("invariance", "random")});
+    const Json row = consumer_json(consumer), &random = row.at("random");
+    const auto of_random = [&](const char* key) { return random.is_null() ? std::string("-") : figure(random.at(key)); };
+    std::vector<std::string> cells{consumer.claim.consumer, consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
+                                   figure(row.at("dead")),  figure(row.at("weight_only")),
+                                   of_random("median"),     of_random("min"),
+                                   of_random("max"),        figure(row.at("ratio"))};
+    if (kfac) cells.insert(cells.end(), {figure(row.at("kfac")), figure(row.at("kfac_random"))});
+    if (moved) cells.insert(cells.end(), {figure(row.at("invariance")), figure(row.at("invariance_random"))});
+    table.add_row(cells);
     const std::string why = row.at("why");
     if ((!consumer.claimed() || !consumer.not_measured.empty()) && why != last)
       remarks += fmt::format("{}: {}.\n", consumer.claim.consumer, last = why);
   }
   const auto count = dead_directions(measurement);
   return fmt::format(
-      "{} ({}, {}), {} tokens, {}\n\n{}\n{}F: directional Fisher information for a token, the model's own softmax (or a Gaussian output "
-      "where there is no head). "
-      "dead: dW = u (1/gamma)^T with the bias or beta that takes up the constant, the worst of those drawn; weight only: the same without; "
-      "random: "
-      "directions of the same norm; moved: outputs after steps of 1 ... 100 |W|.\n{} dead directions of these consumers; they lower the "
-      "local learning "
-      "coefficient by {:.1f}. {:.2f} s.\n",
-      header.name, header.family, to_string(header.source), header.tokens, long_name(header.dtype), table.render(coloured), remarks, count,
-      static_cast<double>(count) / 2, measurement.seconds.total);
+      "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters here: they lower the local learning "
+      "coefficient by {:.1f}. Measuring took {:.2f} s.\n",
+      header.name, header.family, header.source == Source::checkpoint ? "trained" : "random", header.tokens, long_name(header.dtype),
+      table.render(coloured), remarks, kLegend, count, static_cast<double>(count) / 2, measurement.seconds.total);
 }
 
 }  // namespace deadray

@@ -10,9 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/describe.h"
-#include "tests/support/small_model.h"
-
 namespace deadray {
 namespace {
 
@@ -244,17 +241,6 @@ TEST(DeadParametersTest, ZerosWithoutBiasLeaveAllButOneCombinationFree) {
   const auto counts = counts_for(layer, {consumer("q", 7, false), consumer("k", 4, false)});
   EXPECT_EQ(counts[0].count, 2 * 7 + 12);  // two combinations with constant 0, and beta's shift
   EXPECT_EQ(counts[1].count, 2 * 4);
-}
-
-// GPT-2: of each block the fused q/k/v map and the MLP's first, with biases; the head is tied.
-TEST(DeadParametersTest, CountsAWholeModelFromItsConfiguration) {
-  const auto count = [](nlohmann::json changes) {
-    nlohmann::json config = nlohmann::json::parse(test::kSmallConfig);
-    config["n_layer"] = 3;
-    return count_dead_directions(test::describe(config, changes));
-  };
-  EXPECT_EQ(count({}), 3 * (3 * 8 + 4 * 8));
-  EXPECT_EQ(count({{"tie_word_embeddings", false}}), 3 * (3 * 8 + 4 * 8) + 8);  // a head without bias: beta's shift, hidden_size
 }
 
 }  // namespace
