@@ -1,0 +1,75 @@
+"""How deep the dead direction lies, at random initialisation and after training."""
+
+from __future__ import annotations
+
+from reporting import axes as shared
+from reporting.palette import BLUE, INK
+from reporting.records import Record, Records
+from reporting.section import Panel, Section
+from reporting.sections.common import final_site, of
+from reporting.table import Table, ratio, small, text
+
+READINGS = ("exact", "deployed")
+
+
+def section(records: Records) -> Section | None:
+    table = _table(records)
+    if not table.rows:
+        return None
+    panels = [panel for reading in READINGS if (panel := _panel(table, reading))]
+    return Section(
+        id="depth", title="Depth, random → trained",
+        shows="Depth is the variance along the predicted direction over the mean variance of all directions; deepening is depth at random initialisation over depth "
+        "after training. Every LayerNorm that was measured with both kinds of weights, of the same model.",
+        reading="From the hollow circle (random) to the filled one (trained): to the left is deeper. The exact reading shows FP64 rounding, the deployed one that of the "
+        "model's own dtype: both are floors of arithmetic rather than properties of the model, and a change between them is to be read with that.",
+        tables=[table], panels=panels)  # fmt: skip
+
+
+def _pairs(records: Records) -> list[tuple[str, dict, dict]]:
+    """Sites of equal name, random and trained; where several records are of one model and weights, the first of each in order of their files."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in records.verify:
+        found.setdefault(record.model, {}).setdefault(record.weights, record)
+    pairs = []
+    for model, by_weights in found.items():
+        if not {"random", "trained"} <= by_weights.keys():
+            continue
+        trained = {site["name"]: site for site in by_weights["trained"].data["sites"]}
+        both = [(site, trained[site["name"]]) for site in by_weights["random"].data["sites"] if site["name"] in trained]
+        pairs += [(model, before, after) for before, after in both if before["norm"] == "layernorm" and after["norm"] == "layernorm"]
+    return pairs
+
+
+def _table(records: Records) -> Table:
+    columns = [text("model", "model"), text("norm_name", "norm")]
+    for reading in READINGS:
+        columns += [small(f"depth_{reading}_random", f"{reading}, random"), small(f"depth_{reading}_trained", "trained"), ratio(f"deepening_{reading}", "deepening")]
+    rows = []
+    for model, before, after in _pairs(records):
+        row = [model, before["name"]]
+        for reading in READINGS:
+            first, then = of(before[reading], "depth"), of(after[reading], "depth")
+            row += [first, then, first / then if first is not None and then else None]
+        rows.append(row)
+    return Table("depth", "Depth of the dead direction", columns, rows)
+
+
+def _panel(table: Table, reading: str) -> Panel | None:
+    before, after = table.column(f"depth_{reading}_random"), table.column(f"depth_{reading}_trained")
+    rows = [(f"{model}: {norm}", first, then) for model, norm, first, then in zip(table.column("model"), table.column("norm_name"), before, after, strict=True) if first and then]
+    if not rows:
+        return None
+
+    def draw(axes) -> None:
+        shared.log_axis(axes, "x", [value for _, first, then in rows for value in (first, then)])
+        for row, (_, first, then) in enumerate(rows):
+            axes.annotate("", (then, row), (first, row), arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 4, "shrinkB": 4})
+            axes.plot(first, row, "o", color=BLUE, markerfacecolor="none", markersize=8, label="random", linestyle="none")
+            axes.plot(then, row, "o", color=BLUE, label="trained", linestyle="none")
+        shared.named_rows(axes, [name for name, _, _ in rows])
+        axes.set_xlabel(f"variance along the predicted direction / mean ({reading})")
+        shared.legend_above(axes)
+
+    words = " ".join(f"{name}: {first:.1e} to {then:.1e}." for name, first, then in rows[:20])
+    return Panel(f"depth-{reading}", f"Depth, {reading} reading", f"From random to trained weights, {len(rows)} norms. {words}", draw, shared.height_of_rows(len(rows)))
