@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reporting.document import document
 from reporting.records import Records, read_folder
+from reporting.schemas import OWN
 from reporting.section import Section
 from reporting.sections import all_sections
 from reporting.table import csv_of, markdown
@@ -52,7 +53,7 @@ def drawing():
     try:
         from reporting import drawing
     except ImportError as error:
-        raise ToolError(RESOURCES, f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or choose --format md,csv") from error
+        raise ToolError(RESOURCES, f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format md,csv") from error
     return drawing
 
 
@@ -86,7 +87,7 @@ def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> li
 
 
 def record(records: Records, sections: list[Section], written: list[str]) -> str:
-    content = {"schema": "deadray/report/1", "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()}, "problems": records.problems,
+    content = {"schema": OWN, "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()}, "problems": records.problems,
                "notes": records.notes, "sections": {section.id: [panel.id for panel in section.drawn] for section in sections}, "files": written}  # fmt: skip
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

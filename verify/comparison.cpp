@@ -50,7 +50,8 @@ void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tens
   for (const double depth : kDepths) reading.below.push_back(count_below(depth * mean));
   reading.gap = gap_above(reading.eigenvalues.next, k > 0 ? values[k - 1] : 0.0, floor);
   reading.residual = residual_of(c, basis, direction, largest);
-  for (const std::int64_t index : spectrum_indices(measured.hidden_size)) reading.spectrum.push_back(values[static_cast<std::size_t>(index)]);
+  for (const std::int64_t index : spectrum_indices(measured.hidden_size))
+    reading.spectrum.push_back(values[static_cast<std::size_t>(index)]);
   if (k > 0)
     reading.principal_cosines = to_vector(at::linalg_svdvals(basis.t().mm(e.vectors.narrow(1, 0, basis.size(1))).cpu()).clamp_max(1.0));
   if (direction.defined()) reading.abs_cos = std::min(1.0, std::abs(direction.squeeze(1).dot(e.vectors.select(1, 0)).item<double>()));

@@ -35,7 +35,9 @@ Json rounded(const std::vector<double>& values) {
 }
 
 Json spectrum_json(const SiteResult& result) {
-  const auto of = [](const std::optional<Reading>& reading) { return reading && !reading->spectrum.empty() ? rounded(reading->spectrum) : Json(); };
+  const auto of = [](const std::optional<Reading>& reading) {
+    return reading && !reading->spectrum.empty() ? rounded(reading->spectrum) : Json();
+  };
   const Json exact = of(result.exact), deployed = of(result.deployed);
   if (exact.is_null() && deployed.is_null()) return nullptr;
   return {{"index", spectrum_indices(result.site.hidden_size)}, {"exact", exact}, {"deployed", deployed}};

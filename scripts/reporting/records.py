@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from reporting.schemas import OTHER_KINDS, SCHEMAS, check
+from reporting.schemas import OTHER_KINDS, OWN, SCHEMAS, check
 
 WEIGHTS = {"random": "random", "checkpoint": "trained", "activations": "activations"}
 
@@ -90,7 +90,7 @@ def _read_file(file: Path, records: Records) -> None:
             records.by_kind[kind_of(schema)].append(Record(file.name, _printable(data)))
     elif schema in (f"deadray/{kind}/1" for kind in OTHER_KINDS):
         records.notes.append(f"{file.name}: {schema} is not shown in a report, skipped")
-    else:
+    elif schema != OWN:
         records.problems.append(f"{file.name}: schema: {_printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it")
 
 

@@ -63,7 +63,8 @@ SCHEMAS = {
     "deadray/bench-predict/1": {"warm": [{"hidden_size": COUNT, "copy": NUMBER, "predict": NUMBER}], "environment": ENVIRONMENT},
 }  # fmt: skip
 # Kinds that deadray writes and a report does not show.
-OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster", "report")
+OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
+OWN = "deadray/report/1"
 
 NAMES = {NUMBER: "a number", COUNT: "a whole number", TEXT: "a string", FLAG: "true or false", dict: "an object", list: "a list", type(None): "null"}
 
