@@ -17,9 +17,13 @@ def power_of_ten(value: float, _position: object = None) -> str:
 
 
 def log_axis(axes, which: str, values: Sequence[float | None], margin: float = 0.5) -> tuple[float, float]:
-    """Logarithmic, over the positive values with `margin` powers of ten on both sides; at most about seven ticks. Returns the limits."""
+    """Logarithmic, over the positive values with at least `margin` powers of ten on both sides; two to about seven ticks. Returns the limits."""
     positive = [value for value in values if value is not None and value > 0 and math.isfinite(value)] or [1.0]
-    low, high = math.log10(min(positive)) - margin, math.log10(max(positive)) + margin
+    low, high = math.log10(min(positive)), math.log10(max(positive))
+    margin = max(margin, 0.06 * (high - low))
+    low, high = low - margin, high + margin
+    if math.floor(high) <= math.ceil(low) and margin >= 0.5:  # a single power of ten would show no scale
+        low, high = math.floor(low) - 0.1, math.ceil(high) + 0.1
     step = max(1, math.ceil((high - low) / 7))
     exponents = range(math.ceil(low / step) * step, math.floor(high) + 1, step)
     getattr(axes, f"set_{which}scale")("log")

@@ -51,7 +51,7 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     def draw(axes) -> None:
         shown = [abs(value) for values in given.values() for value in values if value]
-        shown += [site[key][which] for key in given for which in ("lambda_v", "floor")]
+        shown += [site[key][which] for key in given for which in ("lambda_v", "floor") if which == "floor" or site["predicted"]["dimension"]]
         shared.log_axis(axes, "y", shown)
         for key, values in given.items():
             colour, marker, dash = READINGS[key]
