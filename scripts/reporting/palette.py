@@ -15,6 +15,26 @@ BLUE, ORANGE, GREEN, PURPLE = LIGHT["blue"], LIGHT["orange"], LIGHT["green"], LI
 NORMS = {"layernorm": (BLUE, "o", "LayerNorm"), "rmsnorm": (ORANGE, "s", "RMSNorm")}
 SERIES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (INK, "v", "-"), (FAINT, "P", "--"))
 
+# On fills of their own, which are the same on a light page and a dark one: not the colours of ink and paper, which change.
+ON_BRIGHT, ON_DARK = "#010101", "#fefefe"
+
+
+def luminance(colour: str) -> float:
+    """Relative, as WCAG defines it, 0 to 1."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink_on(fill: str) -> str:
+    """The better of black and white: at least 4.5:1 on any fill."""
+    return max((ON_BRIGHT, ON_DARK), key=lambda ink: contrast(ink, fill))
+
 
 def variables(colours: dict[str, str]) -> str:
     return " ".join(f"--{name}: {colour};" for name, colour in colours.items())

@@ -112,8 +112,10 @@ def _contradiction(schema: str, data: dict) -> str | None:
             if spectrum.get(key) is not None and len(spectrum[key]) != len(spectrum["index"]):
                 return f"sites[{i}].spectrum.{key}: {len(spectrum[key])} values, expected {len(spectrum['index'])} as spectrum.index has"
     residual = data["residual"]
-    if residual and not len(residual["ratio"]) == len(residual["uncentred"]) == len(residual["centred"]):
-        return f"residual.ratio: {len(residual['ratio'])} values, expected {len(residual['uncentred'])} as residual.uncentred has"
+    for key in ("centred", "ratio") if residual else ():
+        # No ratios where node 0 is a LayerNorm's output: there is nothing to divide by.
+        if len(residual[key]) != len(residual["uncentred"]) and (key != "ratio" or residual[key]):
+            return f"residual.{key}: {len(residual[key])} values, expected {len(residual['uncentred'])} as residual.uncentred has"
     return None
 
 

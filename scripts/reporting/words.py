@@ -10,11 +10,12 @@ HONESTY = (
     "All figures come from these records, made by runs of deadray; what was not measured is absent. Rosters are deadray's own choice of models: "
     "the paper's list (arXiv 2606.19491) is not public beyond its range. “Reconstructed” marks quantities whose definition is deadray's own."
 )
-KINDS = {"verify": "measurements of a model", "fisher": "Fisher measurements", "suite": "suites", "timing": "timings", "bench-predict": "timings of the predictor"}
+KINDS = {"verify": ("measurement of a model", "measurements of models"), "fisher": ("Fisher measurement", "Fisher measurements"), "suite": ("suite", "suites"),
+         "timing": ("timing", "timings"), "bench-predict": ("timing of the predictor", "timings of the predictor")}  # fmt: skip
 
 
 def count_of_records(records: Records) -> str:
-    parts = [f"{len(found)} {KINDS[kind]}" for kind, found in records.by_kind.items() if found]
+    parts = [f"{len(found)} {KINDS[kind][len(found) > 1]}" for kind, found in records.by_kind.items() if found]
     return f"Records: {', '.join(parts)}."
 
 

@@ -34,7 +34,7 @@ CONTRAST = """
   for (const element of document.querySelectorAll("h1, h2, h3, p, a, li, th, td, caption, summary, button, svg text")) {
     if (!element.textContent.trim() || element.closest(".skip")) continue;
     const style = getComputedStyle(element);
-    if (element instanceof SVGElement && /^rgb\\((0, 0, 0|255, 255, 255)\\)$/.test(style.fill)) continue;
+    if (element instanceof SVGElement && /^rgb\\((1, 1, 1|254, 254, 254)\\)$/.test(style.fill)) continue;
     const ink = luminance(element instanceof SVGElement ? style.fill : style.color), paper = luminance(behind(element));
     const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
     if (ratio < least[0]) least = [ratio, element.textContent];

@@ -22,7 +22,7 @@ import report_records as made
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.dont_write_bytecode = True
-from reporting.palette import DARK, LIGHT  # noqa: E402
+from reporting.palette import DARK, LIGHT, contrast, ink_on  # noqa: E402
 
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 TABLES = ["models", "kinds", "spectra", "depth", "schur", "residual", "norms", "fisher_totals", "fisher", "timing", "timing_fits", "predictor", "missing", "records"]
@@ -248,6 +248,9 @@ class WhatItDraws(ReportTest):
         record["residual"]["ratio"] = [1.0, None, 1e-300]
         self.write("a.json", record)
         self.write("b.json", made.verify("b", "activations") | {"residual": None})
+        post = made.verify("post-LN")
+        post["residual"] |= {"ratio": [], "excluded": [0, 1, 2], "preserved": None}
+        self.write("c.json", post)
         dead = made.fisher("a")
         dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
         self.write("f.json", dead)
@@ -258,18 +261,18 @@ class WhatItDraws(ReportTest):
 class ItsColours(unittest.TestCase):
     def test_stand_out_from_the_paper(self):
         """4.5:1 is WCAG's AA for text; the grid is decoration."""
-
-        def luminance(colour: str) -> float:
-            channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-            linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-            return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
+        self.assertAlmostEqual(contrast("#000000", "#ffffff"), 21)
+        self.assertAlmostEqual(contrast("#767676", "#ffffff"), 4.54, places=2)  # the well-known lightest grey
         for colours in (LIGHT, DARK):
             self.assertEqual(colours.keys(), LIGHT.keys())
             for name, colour in colours.items():
                 if name not in ("paper", "grid"):
-                    low, high = sorted((luminance(colour), luminance(colours["paper"])))
-                    self.assertGreaterEqual((high + 0.05) / (low + 0.05), 4.5, f"{name} {colour}")
+                    self.assertGreaterEqual(contrast(colour, colours["paper"]), 4.5, f"{name} {colour}")
+
+    def test_numbers_stand_out_from_any_fill(self):
+        for grey in range(256):
+            fill = f"#{grey:02x}{grey:02x}{grey:02x}"
+            self.assertGreaterEqual(contrast(ink_on(fill), fill), 4.5, fill)
 
 
 @unittest.skipUnless(os.environ.get("DEADRAY"), "the program is not known: DEADRAY=build/release/bin/deadray")

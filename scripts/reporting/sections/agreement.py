@@ -10,7 +10,7 @@ from reporting.palette import FAINT, NORMS
 from reporting.records import Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS, final_site, least_cosine, marker_face, of, worst_verdict
-from reporting.table import Table, cosine, count, small, text
+from reporting.table import Table, cosine, count, ratio, text
 
 
 def section(records: Records) -> Section | None:
@@ -28,9 +28,9 @@ def section(records: Records) -> Section | None:
 
 
 def _models(records: Records) -> Table:
-    columns = [*MODEL_COLUMNS, text("norm", "norm"), count("hidden_size", "d"), count("tokens", "tokens"), cosine("abs_cos_exact", "|cos| exact"),
-               cosine("abs_cos_deployed", "|cos| deployed"), small("chance_p", "p"), count("predicted_dimension", "dead, predicted"),
-               count("measured_dimension", "measured"), count("norms", "norms measured"), text("verdict", "verdict"), text("calibration", "input"), text("dtype", "dtype")]  # fmt: skip
+    columns = [*MODEL_COLUMNS, text("norm", "norm"), count("hidden_size", "d"), cosine("abs_cos_exact", "|cos| exact"),
+               cosine("abs_cos_deployed", "|cos| deployed"), ratio("chance_p", "p"), text("verdict", "verdict"), count("predicted_dimension", "dead, predicted"),
+               count("measured_dimension", "measured"), count("norms", "norms measured"), count("tokens", "tokens"), text("calibration", "input"), text("dtype", "dtype")]  # fmt: skip
     rows = []
     for kind in NORMS:
         for record in records.verify:
@@ -38,9 +38,9 @@ def _models(records: Records) -> Table:
             if site["norm"] != kind:
                 continue
             decisive = site["exact"] or site["deployed"]
-            rows.append([records.name(record), record.weights, NORMS[kind][2], site["hidden_size"], record.data["calibration"]["tokens"], least_cosine(site["exact"]),
-                         least_cosine(site["deployed"]), of(decisive, "chance_p") if site["predicted"]["dimension"] == 0 else None, site["predicted"]["dimension"],
-                         of(decisive, "dimension"), len(record.data["sites"]), worst_verdict(record), record.data["calibration"]["kind"],
+            rows.append([records.name(record), record.weights, NORMS[kind][2], site["hidden_size"], least_cosine(site["exact"]), least_cosine(site["deployed"]),
+                         of(decisive, "chance_p") if site["predicted"]["dimension"] == 0 else None, worst_verdict(record), site["predicted"]["dimension"],
+                         of(decisive, "dimension"), len(record.data["sites"]), record.data["calibration"]["tokens"], record.data["calibration"]["kind"],
                          record.data["model"]["dtype"]])  # fmt: skip
     return Table("models", "Final norm of every model", columns, rows)
 
@@ -79,7 +79,9 @@ def _panel(records: Records) -> Panel:
                 if value is not None:
                     axes.plot(value, row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=9 if record.weights == "random" else 5,
                               label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-            axes.plot(math.sqrt(2 / (math.pi * site["hidden_size"])), row, "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="random direction")
+        for row, name in enumerate(names):
+            chance = math.sqrt(2 / (math.pi * final_site(by_model[name][0])["hidden_size"]))
+            axes.plot(chance, row, "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="random direction", linestyle="none")
         shared.named_rows(axes, names)
         axes.set_xlim(0, 1)
         axes.set_xlabel("|cos|, predicted and measured direction")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from os.path import commonprefix
 
 from reporting import axes as shared
-from reporting.palette import NORMS
+from reporting.palette import NORMS, ink_on
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS, least_cosine, of
@@ -36,7 +35,7 @@ def section(records: Records) -> Section | None:
         shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction, the floor, the "
         "range of |γ|, and the verdict." + ("" if many else " Models measured with --site all are also drawn."),
         reading="One row for each norm in order of evaluation, one column for each quantity, its number in the cell; each column has its own scale from dark (least) "
-        "to bright (largest), by powers of ten except for the dimensions. Variance left and floor are those of the deployed reading.",
+        "to bright (largest), by powers of ten except for the dimensions, over at least one power; grey is the middle. Variance left and floor are those of the deployed reading.",
         tables=[_table(records)], panels=[_panel(record, records.name(record), i) for i, record in enumerate(many)], opened=False)  # fmt: skip
 
 
@@ -64,22 +63,23 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     def draw(axes) -> None:
         from matplotlib import colormaps
+        from matplotlib.colors import to_hex
+        from matplotlib.patches import Rectangle
 
         colours = colormaps["cividis"]
         for row, cells in enumerate(values):
             for column, value in enumerate(cells):
                 shade = shades[column][row]
                 if shade is None:
-                    axes.text(column, row, "–", ha="center", va="center", fontsize=7)
+                    axes.text(column, row, "–", ha="center", va="center", fontsize=7.5)
                     continue
-                fill = colours(shade)
-                axes.add_patch(_cell(column, row, fill))
-                bright = 0.2126 * fill[0] + 0.7152 * fill[1] + 0.0722 * fill[2] > 0.45
-                axes.text(column, row, _compact(format(value, COLUMNS[column][2])), ha="center", va="center", fontsize=7, color="black" if bright else "white")
+                fill = to_hex(colours(shade))
+                axes.add_patch(Rectangle((column - 0.49, row - 0.47), 0.98, 0.94, facecolor=fill, edgecolor="none"))
+                axes.text(column, row, _compact(format(value, COLUMNS[column][2])), ha="center", va="center", fontsize=7.5, color=ink_on(fill))
         axes.set_xlim(-0.5, len(COLUMNS) - 0.5)
         axes.set_ylim(len(sites) - 0.5, -0.5)
-        axes.set_xticks(range(len(COLUMNS)), [title for title, _, _, _ in COLUMNS], fontsize=6.5)
-        axes.set_yticks(range(len(sites)), labels, fontsize=6.5)
+        axes.set_xticks(range(len(COLUMNS)), [title for title, _, _, _ in COLUMNS], fontsize=7)
+        axes.set_yticks(range(len(sites)), labels, fontsize=7.5)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.grid(visible=False)
@@ -87,28 +87,28 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             spine.set_visible(False)
 
     words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {sum(row[0] for row in values)}, measured {sum(row[1] or 0 for row in values)}."
-    return Panel(f"norms-{number}", f"{name}, {record.weights}", f"Heat map of {words}", draw, 0.6 + 0.19 * len(sites))
-
-
-def _cell(column: int, row: int, fill: tuple):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((column - 0.49, row - 0.47), 0.98, 0.94, facecolor=fill, edgecolor="none")
+    return Panel(f"norms-{number}", f"{name}, {record.weights}", f"Heat map of {words}", draw, 0.6 + 0.21 * len(sites))
 
 
 def _short_names(names: list[str]) -> list[str]:
-    """Without what all begin with, up to a dot; a long rest loses its middle."""
-    prefix = commonprefix(names)
-    start = prefix.rfind(".") + 1
-    return [shared.shortened(name[start:], 30) for name in names]
+    """From the block's number on ("3.attention.output" for "encoder.layer.3.attention.output.LayerNorm"), without an end that all share; the
+    whole names where that would make two of them equal."""
+    parts = [name.split(".") for name in names]
+    starts = [next((i for i, part in enumerate(name) if part.isdigit()), 0) for name in parts]
+    shared_end = len({name[-1] for name in parts}) == 1 and all(len(name) - start > 1 for name, start in zip(parts, starts, strict=True))
+    short = [".".join(name[start : len(name) - shared_end]) for name, start in zip(parts, starts, strict=True)]
+    return [shared.shortened(name, 27) for name in (short if len(set(short)) == len(short) else names)]
 
 
 def _shades(values: list, by_powers: bool) -> list[float | None]:
-    """Each value between 0 and 1 of its column; all equal: the middle. A zero stands at the dark end."""
+    """Each value between 0 and 1 of its column, which spans one (power of ten, or dimension) at least: small differences shall look small.
+    A zero stands at the dark end."""
     scaled = [None if value is None else (math.log10(value) if value > 0 else -math.inf) if by_powers else value for value in values]
     finite = [value for value in scaled if value is not None and math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0, 0)
-    return [None if value is None else 0.5 if high == low else max(0.0, (value - low) / (high - low)) for value in scaled]
+    if high - low < 1:
+        low, high = (low + high - 1) / 2, (low + high + 1) / 2
+    return [None if value is None else max(0.0, (value - low) / (high - low)) for value in scaled]
 
 
 def _compact(number: str) -> str:

@@ -27,8 +27,13 @@ def section(records: Records) -> Section | None:
         tables=[_table(records, chosen)], panels=[panel for i, (name, group) in enumerate(by_model.items()) if (panel := _panel(name, group, i))])  # fmt: skip
 
 
+def _ratios(residual: dict) -> list[float | None]:
+    """One for each node; none where node 0 is a LayerNorm's own output, so that there is nothing to divide by."""
+    return residual["ratio"] or [None] * len(residual["uncentred"])
+
+
 def _judged(residual: dict) -> list[float]:
-    return [value for node, value in enumerate(residual["ratio"]) if value is not None and node not in residual["excluded"]]
+    return [value for node, value in enumerate(_ratios(residual)) if value is not None and node not in residual["excluded"]]
 
 
 def _table(records: Records, chosen: list[Record]) -> Table:
@@ -37,15 +42,15 @@ def _table(records: Records, chosen: list[Record]) -> Table:
     rows = []
     for record in chosen:
         residual = record.data["residual"]
-        judged, ratios = _judged(residual), residual["ratio"]
+        judged, ratios = _judged(residual), _ratios(residual)
         least = min(judged, default=None)
-        at = next((node for node, value in enumerate(ratios) if value == least and node not in residual["excluded"]), None)
+        at = next((node for node, value in enumerate(ratios) if value is not None and value == least and node not in residual["excluded"]), None)
         rows.append([records.name(record), record.weights, len(ratios), len(residual["excluded"]), least, at, judged[-1] if judged else None, residual["preserved"]])
     return Table("residual", "Residual stream", columns, rows)
 
 
 def _panel(name: str, group: list[Record], number: int) -> Panel | None:
-    values = [value for record in group for value in record.data["residual"]["ratio"] if value]
+    values = [value for record in group for value in _ratios(record.data["residual"]) if value]
     if not values:
         return None
 
@@ -56,13 +61,14 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
             _plain_ticks(axes, min(*values, 1.0), max(*values, 1.0))
         for record in group:
             residual, (colour, marker, dash) = record.data["residual"], LINES[record.weights]
-            ratios = residual["ratio"]
+            ratios = _ratios(residual)
             nodes = max(nodes, len(ratios) - 1)
             kept = [(node, value) for node, value in enumerate(ratios) if value and node not in residual["excluded"]]
             left = [(node, value) for node, value in enumerate(ratios) if value and node in residual["excluded"]]
             axes.plot([node for node, _ in kept], [value for _, value in kept], marker + dash, color=colour, markersize=4.5,
                       markerfacecolor="none" if record.weights == "random" else colour, label=record.weights)  # fmt: skip
-            axes.plot([node for node, _ in left], [value for _, value in left], "x", color=FAINT, label="not judged", linestyle="none")
+            if left:
+                axes.plot([node for node, _ in left], [value for _, value in left], "x", color=FAINT, label="not judged", linestyle="none")
         shared.level(axes, 1.0, "_")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
         axes.set_xlim(-0.02 * nodes, 1.02 * nodes)
@@ -70,8 +76,8 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
         axes.set_ylabel("σ_min / σ_min of node 0")
         shared.legend_above(axes, 3)
 
-    rows = [[name, record.weights, node, *(record.data["residual"][key][node] for key in ("ratio", "uncentred", "centred")), node in record.data["residual"]["excluded"]]
-            for record in group for node in range(len(record.data["residual"]["ratio"]))]  # fmt: skip
+    rows = [[name, record.weights, node, ratio_, *(record.data["residual"][key][node] for key in ("uncentred", "centred")), node in record.data["residual"]["excluded"]]
+            for record in group for node, ratio_ in enumerate(_ratios(record.data["residual"]))]  # fmt: skip
     columns = [*MODEL_COLUMNS, count("node", "node"), ratio("ratio", "ratio"), small("uncentred", "σ_min"), small("centred", "σ_min centred"), text("is_excluded", "not judged")]
     words = " ".join(_words(record) for record in group)
     return Panel(f"residual-{number}", name, f"Line plot over {len(rows)} nodes. {words}", draw, 2.9, Table("residual_nodes", f"residual stream of {name}", columns, rows))

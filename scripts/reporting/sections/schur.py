@@ -43,7 +43,8 @@ def _panel(records: Records) -> Panel:
             row, (colour, marker, kind) = names.index(name), NORMS[site["norm"]]
             axes.plot(site["schur"]["input"], row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=8 if record.weights == "random" else 6,
                       label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-            axes.plot(site["schur"]["null"], row, "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="null", clip_on=False)
+        for name, _, site in shown:
+            axes.plot(site["schur"]["null"], names.index(name), "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="null", linestyle="none")
         shared.named_rows(axes, names)
         axes.set_xlim(0, 1)
         axes.set_xlabel("Schur ratio at the norm's input (reconstructed)")
