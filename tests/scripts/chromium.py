@@ -78,12 +78,12 @@ class Chromium:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def open(self, file: Path, width: int = 1280, dark: bool = False) -> Page:
-        return Page(self, file, width, dark)
+    def open(self, file: Path, width: int = 1280, dark: bool = False, scripts: bool = True) -> Page:
+        return Page(self, file, width, dark, scripts)
 
 
 class Page:
-    def __init__(self, browser: Chromium, file: Path, width: int, dark: bool) -> None:
+    def __init__(self, browser: Chromium, file: Path, width: int, dark: bool, scripts: bool) -> None:
         self._browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -91,6 +91,7 @@ class Page:
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=file.resolve().as_uri())
         browser.wait_for("Page.loadEventFired", self.session)
 
