@@ -25,14 +25,15 @@ def log_axis(axes, which: str, values: Sequence[float | None], margin: float = 0
     if math.floor(high) <= math.ceil(low) and margin >= 0.5:  # a single power of ten would show no scale
         low, high = math.floor(low) - 0.1, math.ceil(high) + 0.1
     step = max(1, math.ceil((high - low) / 7))
-    exponents = range(math.ceil(low / step) * step, math.floor(high) + 1, step)
+    exponents = [e for e in range(math.ceil(low / step) * step, math.floor(high) + 1, step) if abs(e) <= 150]
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(_fixed([10.0**exponent for exponent in exponents]))
     axis.set_major_formatter(_function(power_of_ten))
     axis.set_minor_locator(_fixed([]))
-    getattr(axes, f"set_{which}lim")(10**low, 10**high)
-    return 10**low, 10**high
+    limits = 10.0 ** max(low, -150), 10.0 ** min(high, 150)  # their quotient must not overflow
+    getattr(axes, f"set_{which}lim")(*limits)
+    return limits
 
 
 def count_axis(axes, values: Sequence[int]) -> None:

@@ -107,6 +107,8 @@ def _contradiction(schema: str, data: dict) -> str | None:
     if not data["sites"]:
         return "sites: empty, expected at least one norm"
     for i, site in enumerate(data["sites"]):
+        if site["hidden_size"] < 1:
+            return f"sites[{i}].hidden_size: 0, expected at least 1"
         spectrum = site.get("spectrum") or {}
         for key in ("exact", "deployed"):
             if spectrum.get(key) is not None and len(spectrum[key]) != len(spectrum["index"]):

@@ -57,16 +57,17 @@ SCHEMAS = {
                          "totals": {"dead_directions": COUNT, "llc_lowering": NUMBER}},
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [{"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}]},
     "deadray/timing/1": {"rows": [{"d": COUNT, "method": TEXT, "seconds": NUMBER, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER),
-                                   "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}],
-                         "fits": later([{"method": TEXT, "device": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
-                         "environment": ENVIRONMENT},
+                                   "device": later(TEXT), "peer": later(TEXT), "version": later(TEXT), "model": later(TEXT)}],
+                         "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
+                         "skipped": later([{"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT), "reason": TEXT}]),
+                         "commit": later(TEXT), "date": later(TEXT), "machine": later({"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER}), "environment": ENVIRONMENT},
     "deadray/bench-predict/1": {"warm": [{"hidden_size": COUNT, "copy": NUMBER, "predict": NUMBER}], "environment": ENVIRONMENT},
 }  # fmt: skip
 # Kinds that deadray writes and a report does not show.
 OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
 OWN = "deadray/report/1"
 
-NAMES = {NUMBER: "a number", COUNT: "a whole number", TEXT: "a string", FLAG: "true or false", dict: "an object", list: "a list", type(None): "null"}
+NAMES = {NUMBER: "a finite number", COUNT: "a whole number from 0", TEXT: "a string", FLAG: "true or false", dict: "an object", list: "a list", type(None): "null"}
 
 
 def check(value: object, spec: object, key: str = "") -> str | None:
@@ -93,8 +94,17 @@ def check(value: object, spec: object, key: str = "") -> str | None:
         if not isinstance(value, list):
             return f"{key}: {_found(value)}, expected a list"
         return next((problem for i, item in enumerate(value) if (problem := check(item, spec[0], f"{key}[{i}]"))), None)
-    is_right = isinstance(value, (int, float) if spec is NUMBER else spec) and (spec is FLAG or not isinstance(value, bool))
-    return None if is_right else f"{key}: {_found(value)}, expected {NAMES[spec]}"
+    return None if _is(value, spec) else f"{key}: {_found(value)}, expected {NAMES[spec]}"
+
+
+def _is(value: object, spec: type) -> bool:
+    if spec is FLAG or isinstance(value, bool):  # which Python counts among the numbers
+        return spec is FLAG and isinstance(value, bool)
+    if spec is TEXT:
+        return isinstance(value, str)
+    if spec is COUNT:
+        return isinstance(value, int) and 0 <= value < 2**63
+    return isinstance(value, (int, float)) and abs(value) < 1e308  # 1e999 is JSON, and infinite
 
 
 def _found(value: object) -> str:

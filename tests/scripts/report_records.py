@@ -43,9 +43,11 @@ def fisher(name: str) -> dict:
 def timing() -> dict:
     rows = [{"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5} for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
             for d in (256, 1024)]  # fmt: skip
-    rows.append({"d": 256, "method": "eigh", "seconds": 0.5, "repetitions": 3, "min": 0.4, "max": 0.6, "device": "cpu", "peer": "scipy"})
-    fits = [{"method": "eigh", "device": "cpu", "exponent": 3.0, "coefficient": 1e-9}]
-    return {"schema": "deadray/timing/1", "rows": rows, "fits": fits, "environment": ENVIRONMENT}
+    rows.append({"d": 256, "method": "eigh", "seconds": 0.5, "repetitions": 3, "min": 0.4, "max": 0.6, "device": "cpu", "peer": "scipy evr", "version": "1.17.1", "model": None})
+    rows.append({"d": 512, "method": "forward", "seconds": 2.0, "repetitions": 3, "device": "cpu", "model": "a", "peer": None})
+    fits = [{"method": "eigh", "device": "cpu", "peer": None, "exponent": 3.0, "coefficient": 1e-9}]
+    skipped = [{"d": 8192, "method": "eigh", "device": "cpu", "model": None, "peer": "scipy evr", "reason": "about 300 s"}]
+    return {"schema": "deadray/timing/1", "rows": rows, "fits": fits, "skipped": skipped, "environment": ENVIRONMENT}
 
 
 def predictor() -> dict:

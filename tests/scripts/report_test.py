@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 from reporting.palette import DARK, LIGHT, contrast, ink_on  # noqa: E402
 
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-TABLES = ["models", "kinds", "spectra", "depth", "schur", "residual", "norms", "fisher_totals", "fisher", "timing", "timing_fits", "predictor", "missing", "records"]
+TABLES = ["models", "kinds", "spectra", "depth", "schur", "residual", "norms", "fisher_totals", "fisher", "timing", "timing_fits", "timing_skipped", "predictor", "missing", "records"]
 
 
 class ReportTest(unittest.TestCase):
@@ -147,8 +147,11 @@ class WhatItRefuses(ReportTest):
 
         self.expect_problem(changed(lambda r: r.pop("model")), "model: missing")
         self.expect_problem(changed(lambda r: r["sites"][1]["deployed"].pop("floor")), "sites[1].deployed.floor: missing")
-        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(lambda_v="small")), "sites[0].exact.lambda_v: 'small', expected a number")
+        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(lambda_v="small")), "sites[0].exact.lambda_v: 'small', expected a finite number")
         self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=True)), "sites[0].hidden_size: True, expected a whole number")
+        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=-1)), "sites[0].hidden_size: -1, expected a whole number from 0")
+        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=0)), "sites[0].hidden_size: 0, expected at least 1")
+        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace('"gap": 1', '"gap": 1e999'), "sites[0].exact.gap: inf, expected a finite number")
         self.expect_problem(changed(lambda r: r["sites"][0].update(verdict="maybe")), "sites[0].verdict", "confirmed or absent")
         self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
         self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")

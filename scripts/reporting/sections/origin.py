@@ -28,8 +28,8 @@ def _files(records: Records) -> Table:
     rows = []
     for kind, found in records.by_kind.items():
         for record in found:
-            environment, suite = record.data.get("environment") or {}, record.data.get("suite") or {}
-            machine = suite.get("machine") or {}
-            rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"),
-                         machine.get("cores"), suite.get("commit"), suite.get("started"), suite.get("command")])  # fmt: skip
+            environment, run = record.data.get("environment") or {}, record.data.get("suite") or record.data  # timings say it of themselves
+            machine = run.get("machine") or {}
+            rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"), machine.get("cores"), run.get("commit"),
+                         run.get("started") or run.get("date"), run.get("command")])  # fmt: skip
     return Table("records", "Records", columns, rows).without_empty_columns()
