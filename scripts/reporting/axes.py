@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reporting.palette import FAINT, GRID
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-ROW = 0.42  # inches that a row of a dot plot takes, with its name above its line
+ROW, NARROW_ROW = 0.42, 0.21  # inches that a row of a dot plot takes, with its name above its line and at its side
 
 
 def power_of_ten(value: float, _position: object = None) -> str:
@@ -55,6 +55,16 @@ def named_rows(axes, names: Sequence[str]) -> None:
         axes.annotate(shortened(name, 52), (0, row), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points", fontsize=8, va="bottom")
 
 
+def short_names(names: list[str]) -> list[str]:
+    """From the block's number on ("3.attention.output" for "encoder.layer.3.attention.output.LayerNorm"), without an end that all share; the
+    whole names where that would make two of them equal."""
+    parts = [name.split(".") for name in names]
+    starts = [next((i for i, part in enumerate(name) if part.isdigit()), 0) for name in parts]
+    end = len({name[-1] for name in parts}) == 1 and all(len(name) - start > 1 for name, start in zip(parts, starts, strict=True))
+    short = [".".join(name[start : len(name) - end]) for name, start in zip(parts, starts, strict=True)]
+    return [shortened(name, 27) for name in (short if len(set(short)) == len(short) else names)]
+
+
 def shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most // 2] + "…" + name[-(most - most // 2 - 1) :]
 
@@ -63,12 +73,30 @@ def height_of_rows(count: int) -> float:
     return 1.1 + ROW * count
 
 
-def legend_above(axes, columns: int = 2) -> None:
+def narrow_rows(axes, names: Sequence[str]) -> None:
+    """Many rows 0, 1, … downwards, their names shortened at the side."""
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), short_names(names), fontsize=7.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    if are_many(names):  # whose axis below is a screen away
+        axes.tick_params(axis="x", labeltop=True, top=True)
+
+
+def are_many(names: Sequence) -> bool:
+    return len(names) > 20
+
+
+def height_of_narrow_rows(count: int) -> float:
+    return 1.2 + NARROW_ROW * count
+
+
+def legend_above(axes, columns: int = 2, over_ticks: bool = False) -> None:
     handles, labels = axes.get_legend_handles_labels()
     first = dict(zip(reversed(labels), reversed(handles), strict=True))  # of equal labels the first one
     if first:
         names = list(dict.fromkeys(labels))
-        axes.legend([first[name] for name in names], names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handletextpad=0.5,
+        axes.legend([first[name] for name in names], names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=2.2 if over_ticks else 0.2, handletextpad=0.5,
                     columnspacing=1.2)  # fmt: skip
 
 

@@ -43,6 +43,12 @@ class Section:
         return self.tables + _merged([panel.data for panel in self.panels if panel.data])
 
 
+def in_parts(rows: list, most: int = 30) -> list[tuple[list, str]]:
+    """Rows of a dot plot in parts that fit a screen or two, each with what its title says of that."""
+    parts = [rows[start : start + most] for start in range(0, len(rows), most)]
+    return [(part, f", part {i} of {len(parts)}" if len(parts) > 1 else "") for i, part in enumerate(parts, 1)]
+
+
 def _merged(tables: list[Table]) -> list[Table]:
     """Panels of one kind have the same columns: one table of all."""
     merged: dict[str, Table] = {}

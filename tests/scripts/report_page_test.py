@@ -94,7 +94,7 @@ class ReportPageTest(unittest.TestCase):
 
     def test_kinds_of_records_all_have_a_figure(self):
         stems = {figure.rstrip("0123456789").rstrip("-") for figure in self.figures[self.kinds]}
-        self.assertEqual(stems, {"agreement-figure", "spectrum", "depth-exact", "depth-deployed", "schur-figure", "residual", "norms", "fisher", "timing-device", "timing-peers-eigh", "timing-predictor"})
+        self.assertEqual(stems, {"agreement", "spectrum", "depth-exact", "depth-deployed", "schur", "residual", "norms", "fisher", "timing-device", "timing-peers-eigh", "timing-predictor"})
 
     def sort(self, page: chromium.Page, section: str, title: str) -> tuple[str, list[str]]:
         """Clicks the heading; how the table is then sorted, and what stands in the column, "" for what was not measured."""

@@ -7,8 +7,8 @@ from statistics import median
 
 from reporting import axes as shared
 from reporting.palette import FAINT, NORMS
-from reporting.records import Records
-from reporting.section import Panel, Section
+from reporting.records import Record, Records
+from reporting.section import Panel, Section, in_parts
 from reporting.sections.common import MODEL_COLUMNS, final_site, least_cosine, marker_face, of, worst_verdict
 from reporting.table import Table, cosine, count, ratio, text
 
@@ -24,7 +24,7 @@ def section(records: Records) -> Section | None:
         "that of 1/γ, which predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), and p is the probability that a random "
         "direction reaches the value. Filled: trained weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; deployed: as "
         "the model's own dtype made it.",
-        tables=[_models(records), _kinds(records)], panels=[_panel(records)])  # fmt: skip
+        tables=[_models(records), _kinds(records)], panels=_panels(records))  # fmt: skip
 
 
 def _models(records: Records) -> Table:
@@ -63,39 +63,40 @@ def _kinds(records: Records) -> Table:
     return Table("kinds", "LayerNorm against RMSNorm, all norms measured", columns, rows)
 
 
-def _panel(records: Records) -> Panel:
-    by_model: dict[str, list] = {}
+def _panels(records: Records) -> list[Panel]:
+    by_model: dict[str, list[Record]] = {}
     for record in records.verify:
         by_model.setdefault(records.name(record), []).append(record)
     names = sorted(by_model, key=lambda name: (final_site(by_model[name][0])["norm"], name.lower()))
-    kinds = [final_site(record)["norm"] for record in records.verify]
+    return [_panel(f"agreement-{i}", part, {name: by_model[name] for name in chosen}) for i, (chosen, part) in enumerate(in_parts(names))]
 
+
+def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
     def draw(axes) -> None:
-        for row, name in enumerate(names):
-            for record in by_model[name]:
+        for row, group in enumerate(by_model.values()):
+            for record in group:
                 site = final_site(record)
                 colour, marker, kind = NORMS[site["norm"]]
                 value = least_cosine(site["exact"] or site["deployed"])
                 if value is not None:
                     axes.plot(value, row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=9 if record.weights == "random" else 5,
                               label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-        for row, name in enumerate(names):
-            chance = math.sqrt(2 / (math.pi * final_site(by_model[name][0])["hidden_size"]))
+        for row, group in enumerate(by_model.values()):
+            chance = math.sqrt(2 / (math.pi * final_site(group[0])["hidden_size"]))
             axes.plot(chance, row, "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="random direction", linestyle="none")
-        shared.named_rows(axes, names)
+        shared.named_rows(axes, list(by_model))
         axes.set_xlim(0, 1)
         axes.set_xlabel("|cos|, predicted and measured direction")
         shared.legend_above(axes)
 
-    return Panel("agreement-figure", "|cos| of predicted and measured direction, by model",
-                 f"Dot plot, {len(names)} models, {len(kinds)} measurements: {kinds.count('layernorm')} of a LayerNorm, {kinds.count('rmsnorm')} of an RMSNorm. "
-                 + _in_words(records), draw, shared.height_of_rows(len(names)) + 0.3)  # fmt: skip
+    sites = [final_site(record) for group in by_model.values() for record in group]
+    return Panel(id_, f"|cos| of predicted and measured direction, by model{part}",
+                 f"Dot plot, {len(by_model)} models, {len(sites)} measurements. {_in_words(sites)}", draw, shared.height_of_rows(len(by_model)) + 0.3)  # fmt: skip
 
 
-def _in_words(records: Records) -> str:
+def _in_words(sites: list[dict]) -> str:
     words = []
     for kind, (_, _, name) in NORMS.items():
-        sites = [final_site(record) for record in records.verify]
         values = [v for site in sites if site["norm"] == kind and (v := least_cosine(site["exact"] or site["deployed"])) is not None]
         if values:
             words.append(f"{name}: from {min(values):.6f} to {max(values):.6f}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reporting import axes as shared
 from reporting.palette import BLUE, INK
 from reporting.records import Record, Records
-from reporting.section import Panel, Section
+from reporting.section import Panel, Section, in_parts
 from reporting.sections.common import final_site, of
 from reporting.table import Table, ratio, small, text
 
@@ -16,7 +16,8 @@ def section(records: Records) -> Section | None:
     table = _table(records)
     if not table.rows:
         return None
-    panels = [panel for reading in READINGS if (panel := _panel(table, reading))]
+    panels = [_panel(f"depth-{reading}-{i}", f"Depth, {reading} reading{part}", reading, rows) for reading in READINGS
+              for i, (rows, part) in enumerate(in_parts(_drawn(table, reading)))]  # fmt: skip
     return Section(
         id="depth", title="Depth, random → trained",
         shows="Depth is the variance along the predicted direction over the mean variance of all directions; deepening is depth at random initialisation over depth "
@@ -61,15 +62,14 @@ def _table(records: Records) -> Table:
     return Table("depth", "Depth of the dead direction", columns, rows)
 
 
-def _panel(table: Table, reading: str) -> Panel | None:
-    before, after = table.column(f"depth_{reading}_random"), table.column(f"depth_{reading}_trained")
-    finals = table.column("final")
-    chosen = finals if any(finals) else [True] * len(finals)
-    rows = [(f"{model}: {norm}", first, then) for model, norm, is_chosen, first, then in
-            zip(table.column("model"), table.column("norm_name"), chosen, before, after, strict=True) if is_chosen and first and then]  # fmt: skip
-    if not rows:
-        return None
+def _drawn(table: Table, reading: str) -> list[tuple[str, float, float]]:
+    """Name, depth before and after: of the final norms, of all where none is known to be one."""
+    columns = [table.column(key) for key in ("model", "norm_name", "final", f"depth_{reading}_random", f"depth_{reading}_trained")]
+    rows = [row for row in zip(*columns, strict=True) if row[3] and row[4]]
+    return [(f"{model}: {norm}", first, then) for model, norm, is_final, first, then in rows if is_final or not any(table.column("final"))]
 
+
+def _panel(id_: str, title: str, reading: str, rows: list[tuple[str, float, float]]) -> Panel:
     def draw(axes) -> None:
         shared.log_axis(axes, "x", [value for _, first, then in rows for value in (first, then)])
         for row, (_, first, then) in enumerate(rows):
@@ -80,5 +80,5 @@ def _panel(table: Table, reading: str) -> Panel | None:
         axes.set_xlabel(f"variance along the predicted direction / mean ({reading})")
         shared.legend_above(axes)
 
-    words = " ".join(f"{name}: {first:.1e} to {then:.1e}." for name, first, then in rows[:20])
-    return Panel(f"depth-{reading}", f"Depth, {reading} reading", f"From random to trained weights, {len(rows)} norms. {words}", draw, shared.height_of_rows(len(rows)))
+    words = " ".join(f"{name}: {first:.1e} to {then:.1e}." for name, first, then in rows)
+    return Panel(id_, title, f"From random to trained weights, {len(rows)} norms. {words}", draw, shared.height_of_rows(len(rows)))

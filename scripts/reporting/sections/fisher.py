@@ -65,16 +65,16 @@ def _panel(record: Record, number: int) -> Panel | None:
         for row, c in enumerate(shown):
             spread = c["random"]
             axes.plot([spread["min"] or low, spread["max"] or low], [row, row], "-", color=ORANGE, linewidth=2.5)
-            axes.plot(spread["median"], row, "|", color=ORANGE, markersize=11, markeredgewidth=2, label="random", linestyle="none")
+            axes.plot(spread["median"], row, "|", color=ORANGE, markersize=8, markeredgewidth=2, label="random", linestyle="none")
             if c["weight_only"]:
                 axes.plot(c["weight_only"], row, "^", color=GREEN, markerfacecolor="none", label="weight only", linestyle="none")
             if c["dead"] is not None:
                 axes.plot(c["dead"] or low, row, "o" if c["dead"] else "<", color=BLUE, label="dead", linestyle="none", clip_on=False)
-        shared.named_rows(axes, [c["name"] for c in shown])
+        shared.narrow_rows(axes, [c["name"] for c in shown])
         axes.set_xlabel("directional Fisher information for a token")
-        shared.legend_above(axes, 3)
+        shared.legend_above(axes, 3, over_ticks=shared.are_many(shown))
 
     ratios = [c["ratio"] for c in shown if c["ratio"] is not None]
     spread = f"Dead over random: from {min(ratios):.1e} to {max(ratios):.1e}." if ratios else ""
     more = f" Drawn: the {MOST_ROWS} with the largest ratio." if len(shown) < len(measured) else ""
-    return Panel(f"fisher-{number}", f"{record.model}, {record.weights}", f"Dot plot, {len(measured)} consumers of norms. {spread}{more}", draw, shared.height_of_rows(len(shown)))
+    return Panel(f"fisher-{number}", f"{record.model}, {record.weights}", f"Dot plot, {len(measured)} consumers of norms. {spread}{more}", draw, shared.height_of_narrow_rows(len(shown)))

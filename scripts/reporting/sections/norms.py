@@ -32,7 +32,7 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="norms", title="Every norm that was measured",
-        shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction, the floor, the "
+        shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction (along 1/γ where none is predicted), the floor, the "
         "range of |γ|, and the verdict." + ("" if many else " Models measured with --site all are also drawn."),
         reading="One row for each norm in order of evaluation, one column for each quantity, its number in the cell; each column has its own scale from dark (least) "
         "to bright (largest), by powers of ten except for the dimensions, over at least one power; grey is the middle. Variance left and floor are those of the deployed reading.",
@@ -57,7 +57,7 @@ def _table(records: Records) -> Table:
 
 def _panel(record: Record, name: str, number: int) -> Panel:
     sites = record.data["sites"]
-    labels = _short_names([site["name"] for site in sites])
+    labels = shared.short_names([site["name"] for site in sites])
     values = [[value(site) for _, value, _, _ in COLUMNS] for site in sites]
     shades = [_shades([row[i] for row in values], by_powers) for i, (_, _, _, by_powers) in enumerate(COLUMNS)]
 
@@ -88,16 +88,6 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {sum(row[0] for row in values)}, measured {sum(row[1] or 0 for row in values)}."
     return Panel(f"norms-{number}", f"{name}, {record.weights}", f"Heat map of {words}", draw, 0.6 + 0.21 * len(sites))
-
-
-def _short_names(names: list[str]) -> list[str]:
-    """From the block's number on ("3.attention.output" for "encoder.layer.3.attention.output.LayerNorm"), without an end that all share; the
-    whole names where that would make two of them equal."""
-    parts = [name.split(".") for name in names]
-    starts = [next((i for i, part in enumerate(name) if part.isdigit()), 0) for name in parts]
-    shared_end = len({name[-1] for name in parts}) == 1 and all(len(name) - start > 1 for name, start in zip(parts, starts, strict=True))
-    short = [".".join(name[start : len(name) - shared_end]) for name, start in zip(parts, starts, strict=True)]
-    return [shared.shortened(name, 27) for name in (short if len(set(short)) == len(short) else names)]
 
 
 def _shades(values: list, by_powers: bool) -> list[float | None]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reporting import axes as shared
 from reporting.palette import FAINT, NORMS
-from reporting.records import Records
-from reporting.section import Panel, Section
+from reporting.records import Record, Records
+from reporting.section import Panel, Section, in_parts
 from reporting.sections.common import MODEL_COLUMNS, final_site, marker_face
 from reporting.table import Column, Table, text
 
@@ -21,7 +21,7 @@ def section(records: Records) -> Section | None:
         reading="0 is independence, 1 is complete explanation. The bar marks the null, what independent coordinates would give with as many tokens: (d−1)/(N−1). "
         "Drawn at the norm's input, filled for trained weights and hollow for random ones; at the output of a LayerNorm the direction has no variance "
         "of its own to explain.",
-        tables=[table], panels=[_panel(records)])  # fmt: skip
+        tables=[table], panels=_panels(records))  # fmt: skip
 
 
 def _table(records: Records) -> Table:
@@ -34,10 +34,13 @@ def _table(records: Records) -> Table:
     return Table("schur", "Schur ratio at the final norm", columns, rows)
 
 
-def _panel(records: Records) -> Panel:
+def _panels(records: Records) -> list[Panel]:
     shown = [(records.name(record), record, site) for record in records.verify if (site := final_site(record))["schur"]["input"] is not None]
-    names = list(dict.fromkeys(name for name, _, _ in shown))
+    parts = in_parts(list(dict.fromkeys(name for name, _, _ in shown)))
+    return [_panel(f"schur-{i}", part, names, [one for one in shown if one[0] in names]) for i, (names, part) in enumerate(parts)]
 
+
+def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record, dict]]) -> Panel:
     def draw(axes) -> None:
         for name, record, site in shown:
             row, (colour, marker, kind) = names.index(name), NORMS[site["norm"]]
@@ -50,5 +53,5 @@ def _panel(records: Records) -> Panel:
         axes.set_xlabel("Schur ratio at the norm's input (reconstructed)")
         shared.legend_above(axes)
 
-    words = " ".join(f"{name}, {record.weights}: {site['schur']['input']:.3f}, null {site['schur']['null'] or 0:.3f}." for name, record, site in shown[:28])
-    return Panel("schur-figure", "Schur ratio by model", f"Dot plot. {words}", draw, shared.height_of_rows(len(names)) + 0.3)
+    words = " ".join(f"{name}, {record.weights}: {site['schur']['input']:.3f}, null {site['schur']['null'] or 0:.3f}." for name, record, site in shown)
+    return Panel(id_, f"Schur ratio by model{part}", f"Dot plot. {words}", draw, shared.height_of_rows(len(names)) + 0.3)
