@@ -21,6 +21,11 @@ inline constexpr HeavyCommand kSuiteCommand{"suite",
 inline constexpr HeavyCommand kBenchCommand{"bench", "Measure what prediction and verification cost"};
 inline constexpr std::array kHeavyCommands{kVerifyCommand, kFisherCommand, kSuiteCommand, kBenchCommand};
 
+/// A subcommand that Python does.
+inline constexpr HeavyCommand kReportCommand{"report", "Tables and figures from the records of a folder: Markdown, CSV and one HTML page"};
+/// Replaces this process by scripts/report.py with the same arguments. @throws ResourceError where it or Python is not found
+[[noreturn]] void become_report(int argc, char** argv);
+
 void add_predict_command(CLI::App& app, Command& chosen);
 void add_models_command(CLI::App& app, Command& chosen);
 

@@ -1,4 +1,4 @@
-// deadray: the light program. What needs libtorch is done by deadray-verify beside it, which takes over the process.
+// deadray: the light program. What needs libtorch is done by deadray-verify beside it, and reports by Python; they take over the process.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -33,6 +33,7 @@ namespace {
 int run(int argc, char** argv) {
   const auto is_asked_for = [&](const HeavyCommand& command) { return argc > 1 && std::string_view(argv[1]) == command.name; };
   if (std::any_of(kHeavyCommands.begin(), kHeavyCommands.end(), is_asked_for)) become_verify(argv);
+  if (is_asked_for(kReportCommand)) become_report(argc, argv);
 
   CLI::App app("Predicts which directions of a transformer's activations and parameters are dead, and proves it by measurement", "deadray");
   app.set_version_flag("--version", fmt::format("deadray {}", version()));
@@ -40,6 +41,7 @@ int run(int argc, char** argv) {
   Command chosen;
   add_predict_command(app, chosen);
   for (const HeavyCommand& command : kHeavyCommands) app.add_subcommand(command.name, command.description);
+  app.add_subcommand(kReportCommand.name, kReportCommand.description);
   add_models_command(app, chosen);
   if (!parse_command_line(app, argc, argv)) return 0;
   return chosen();

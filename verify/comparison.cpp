@@ -50,6 +50,8 @@ void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tens
   for (const double depth : kDepths) reading.below.push_back(count_below(depth * mean));
   reading.gap = gap_above(reading.eigenvalues.next, k > 0 ? values[k - 1] : 0.0, floor);
   reading.residual = residual_of(c, basis, direction, largest);
+  for (const std::int64_t index : spectrum_indices(measured.hidden_size))
+    reading.spectrum.push_back(values[static_cast<std::size_t>(index)]);
   if (k > 0)
     reading.principal_cosines = to_vector(at::linalg_svdvals(basis.t().mm(e.vectors.narrow(1, 0, basis.size(1))).cpu()).clamp_max(1.0));
   if (direction.defined()) reading.abs_cos = std::min(1.0, std::abs(direction.squeeze(1).dot(e.vectors.select(1, 0)).item<double>()));
@@ -116,6 +118,19 @@ at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
   const at::Tensor basis = at::zeros({hidden_size, static_cast<std::int64_t>(coordinates.size())}, fp64());
   for (std::size_t j = 0; j < coordinates.size(); ++j) basis[coordinates[j]][static_cast<std::int64_t>(j)] = 1.0;
   return basis;
+}
+
+std::vector<std::int64_t> spectrum_indices(std::int64_t hidden_size) {
+  constexpr std::int64_t kLowest = 32;
+  constexpr int kSteps = 24;
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = 0; i < std::min(kLowest, hidden_size); ++i) indices.push_back(i);
+  const double ratio = static_cast<double>(hidden_size) / kLowest;
+  for (int step = 1; step <= kSteps && hidden_size > kLowest; ++step) {
+    const auto index = std::llround(kLowest * std::pow(ratio, static_cast<double>(step) / kSteps)) - 1;
+    if (index > indices.back()) indices.push_back(index);
+  }
+  return indices;
 }
 
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured, Backend& backend) {

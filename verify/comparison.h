@@ -41,6 +41,7 @@ struct Reading {
   std::optional<double> chance_p;         ///< P(|cos| >= abs_cos) for a random direction
   std::optional<double> random_variance;  ///< directional: median variance along random directions
   std::vector<std::int64_t> below;        ///< eigenvalues below 1e-4, 1e-6, 1e-8, 1e-10 of tr C/d
+  std::vector<double> spectrum;           ///< eigenvalues at spectrum_indices(), for a picture; only eigh has them
   std::string driver;
 };
 
@@ -53,6 +54,9 @@ struct Measured {
   at::Tensor random_variances{};  ///< [K] along seeded random unit directions; may be undefined
   double roundoff = kRoundoff64;  ///< u of the precision in which the activations were formed
 };
+
+/// Which of d ascending eigenvalues a record keeps: the lowest 32, where a null space shows, and 24 in geometric steps to the last.
+std::vector<std::int64_t> spectrum_indices(std::int64_t hidden_size);
 
 /// Applies one method to one reading. Never throws for odd data: zero covariance, N <= d and the like end in the verdict.
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured, Backend& backend = cpu_backend());

@@ -1,10 +1,12 @@
 #include "verify/record.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 #include <torch/headeronly/version.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "host/command_line.h"
 #include "host/prediction_report.h"
@@ -23,6 +25,22 @@ Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
   for (const double value : values) list.push_back(number(value));
   return list;
+}
+
+/// Four significant digits: what a picture needs, in a third of the text.
+Json rounded(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(std::isfinite(value) ? Json(std::stod(fmt::format("{:.3e}", value))) : Json(nullptr));
+  return list;
+}
+
+Json spectrum_json(const SiteResult& result) {
+  const auto of = [](const std::optional<Reading>& reading) {
+    return reading && !reading->spectrum.empty() ? rounded(reading->spectrum) : Json();
+  };
+  const Json exact = of(result.exact), deployed = of(result.deployed);
+  if (exact.is_null() && deployed.is_null()) return nullptr;
+  return {{"index", spectrum_indices(result.site.hidden_size)}, {"exact", exact}, {"deployed", deployed}};
 }
 
 Json reading_json(const std::optional<Reading>& reading) {
@@ -54,8 +72,10 @@ Json site_json(const SiteResult& result) {
           {"final", result.site.is_final},
           {"hidden_size", result.site.hidden_size},
           {"predicted", to_json(result.predicted)},
+          {"gamma", {{"min", number(result.predicted.gamma_min)}, {"max", number(result.predicted.gamma_max)}}},
           {"exact", reading_json(result.exact)},
           {"deployed", reading_json(result.deployed)},
+          {"spectrum", spectrum_json(result)},
           {"schur", {{"input", number(result.schur_input)}, {"output", number(result.schur_output)}, {"null", number(result.schur_null)}}},
           {"verdict", to_string(result.judgement.verdict)},
           {"reason", result.judgement.reason}};

@@ -331,6 +331,22 @@ TEST(ReadTest, GivesTheFiguresOfAKnownSpectrum) {
   EXPECT_EQ(r.below, (std::vector<std::int64_t>{3, 2, 2, 1}));
   EXPECT_EQ(*r.chance_p, chance_p_value(*r.abs_cos, d));
   EXPECT_FALSE(r.random_variance);
+  ASSERT_EQ(r.spectrum.size(), spectrum_indices(d).size());
+  EXPECT_EQ(r.spectrum.front(), r.eigenvalues.first);
+  EXPECT_EQ(r.spectrum[1], r.eigenvalues.second);
+  EXPECT_EQ(r.spectrum.back(), r.eigenvalues.last);
+}
+
+TEST(SpectrumIndicesTest, KeepsTheLowestAndTheLastOfAnySpectrum) {
+  for (const std::int64_t d : {1, 2, 31, 32, 33, 40, 64, 768, 5376}) {
+    const auto indices = spectrum_indices(d);
+    const auto lowest = static_cast<std::size_t>(std::min<std::int64_t>(d, 32));
+    ASSERT_GE(indices.size(), lowest) << d;
+    ASSERT_LE(indices.size(), 56U) << d;
+    for (std::size_t i = 0; i < lowest; ++i) EXPECT_EQ(indices[i], static_cast<std::int64_t>(i)) << d;
+    for (std::size_t i = 1; i < indices.size(); ++i) EXPECT_LT(indices[i - 1], indices[i]) << d;
+    EXPECT_EQ(indices.back(), d - 1);
+  }
 }
 
 TEST(ReadTest, RaisesTheFloorOfADeployedReading) {

@@ -69,6 +69,20 @@ TEST_F(VerifyCommandTest, ConfirmsEveryLayerNormOfTheFixtures) {
     }
 }
 
+TEST_F(VerifyCommandTest, KeepsTheSpectrumAndTheRangeOfTheScalesForPictures) {
+  const auto site = record({kModels + "gpt2-tied"}).at("sites")[0];
+  const auto& spectrum = site.at("spectrum");
+  const auto last = site.at("hidden_size").get<std::int64_t>() - 1;
+  EXPECT_EQ(spectrum.at("index").back(), last);
+  for (const char* reading : {"exact", "deployed"}) {
+    ASSERT_EQ(spectrum.at(reading).size(), spectrum.at("index").size());
+    const double largest = site.at(reading).at("eigenvalues").at("last");
+    EXPECT_NEAR(spectrum.at(reading).back().get<double>(), largest, 1e-3 * largest) << "four significant digits";
+  }
+  EXPECT_GT(site.at("gamma").at("max"), site.at("gamma").at("min"));
+  EXPECT_TRUE(record({kModels + "gpt2-tied", "--method", "certificate"}).at("sites")[0].at("spectrum").is_null());
+}
+
 TEST_F(VerifyCommandTest, FindsNoDeadDirectionInRmsNorms) {
   for (const auto& site : record({kModels + "llama-gqa-tied", "--site", "all", "--random-tokens", "600"}).at("sites")) {
     EXPECT_EQ(site.at("verdict"), "absent") << site.dump();

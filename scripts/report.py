@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Tables and figures from the records of a folder: DIR/report.md, report.csv and report.html (one page, no network needed).
+
+    deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
+    deadray report results --format md --out -    the tables as Markdown on standard output
+    deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from reporting.document import document
+from reporting.records import Records, read_folder
+from reporting.schemas import OWN
+from reporting.section import Section
+from reporting.sections import all_sections
+from reporting.table import csv_of, markdown
+from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
+
+FORMS = ("md", "csv", "html")
+FIGURES = ("png", "pdf")
+
+
+def choice(allowed: tuple[str, ...]):
+    def parse(value: str) -> list[str]:
+        chosen = value.split(",")
+        for name in chosen:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(f"'{name}', expected {', '.join(allowed)}, or several with commas between")
+        return [name for name in allowed if name in chosen]
+
+    return parse
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with records (*.json; those of its folders are not read)")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv")
+    parser.add_argument("--format", type=choice(FORMS), default=list(FORMS), metavar="FORM,…", help="md, csv, html (default: all; html needs matplotlib)")
+    parser.add_argument("--figures", type=choice(FIGURES), default=[], metavar="FORM,…", help="also each figure as png or pdf, in OUT/report-figures")
+    parser.add_argument("--json", metavar="FILE", help="what was read, left out and written, as a record; '-': standard output")
+    parser.add_argument("--quiet", action="store_true", help="no table, no notes")
+    parser.add_argument("--no-color", action="store_true", help="accepted as every subcommand does; a report prints no colour")
+    return parser.parse_args()
+
+
+def drawing():
+    """The module that draws; matplotlib is loaded when a figure is wanted, not before."""
+    try:
+        from reporting import drawing
+    except ImportError as error:
+        raise ToolError(RESOURCES, f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format md,csv") from error
+    return drawing
+
+
+def render(form: str, records: Records, sections: list[Section]) -> bytes:
+    if form == "md":
+        return document(records, sections).encode()
+    if form == "csv":
+        return csv_of([table for section in sections for table in section.all_tables]).encode()
+    from reporting.page import page
+
+    return page(records, sections, drawing().svg).encode()
+
+
+def write(file: Path, content: bytes) -> str:
+    try:
+        write_whole(file, lambda stream: stream.write(content))
+    except OSError as error:
+        raise ToolError(RESOURCES, f"{file}: {error.strerror}; give another --out") from error
+    return str(file)
+
+
+def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    written = []
+    for panel in (panel for section in sections for panel in section.drawn):
+        for form in forms:
+            file = folder / f"{panel.id}.{form}"
+            write_whole(file, lambda stream, panel=panel, form=form: drawing().save(panel, stream, form))
+            written.append(str(file))
+    return written
+
+
+def record(records: Records, sections: list[Section], written: list[str]) -> str:
+    content = {"schema": OWN, "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()}, "problems": records.problems,
+               "notes": records.notes, "sections": {section.id: [panel.id for panel in section.drawn] for section in sections}, "files": written}  # fmt: skip
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if not arguments.folder.is_dir():
+        raise ToolError(USAGE, f"{arguments.folder}: not a folder; give one with records that deadray verify, fisher, suite or bench wrote")
+    to_terminal = arguments.out == "-"
+    if to_terminal and (len(arguments.format) != 1 or arguments.format == ["html"] or arguments.figures or arguments.json == "-"):
+        raise ToolError(USAGE, "--out -: standard output takes one form: --format md or --format csv, without --figures and --json -")
+    out = arguments.folder if arguments.out is None else Path(arguments.out)
+    if not to_terminal and not out.is_dir():
+        raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
+    if "html" in arguments.format or arguments.figures:
+        drawing()  # before the work
+
+    records = read_folder(arguments.folder)
+    for problem in records.problems:
+        print(f"deadray report: {arguments.folder}/{problem}", file=sys.stderr)
+    for note in [] if arguments.quiet else records.notes:
+        print(f"note: {arguments.folder}/{note}", file=sys.stderr)
+    if records.count == 0:
+        raise ToolError(MALFORMED, f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json")
+
+    sections = all_sections(records)
+    if to_terminal:
+        sys.stdout.write(render(arguments.format[0], records, sections).decode())
+    else:
+        written = [write(out / f"report.{form}", render(form, records, sections)) for form in arguments.format]
+        written += write_figures(out / "report-figures", arguments.figures, sections) if arguments.figures else []
+        if arguments.json and arguments.json != "-":
+            write(Path(arguments.json), record(records, sections, written).encode())
+        elif arguments.json:
+            sys.stdout.write(record(records, sections, written))
+        if not arguments.quiet and arguments.json != "-":
+            tables = [table.without_empty_columns() for table in sections[0].tables]
+            print("\n\n".join(f"{table.title}\n\n{markdown(table)}" for table in tables))
+            print(f"\n{', '.join(written)}")
+    if records.problems:
+        sys.exit(MALFORMED)
+
+
+if __name__ == "__main__":
+    sys.argv[0] = "deadray report"  # how people call it: what errors begin with
+    run_tool(lambda: run(parse_arguments()))

@@ -1,0 +1,1 @@
+"""deadray report: tables and figures from records. records -> sections -> Markdown, CSV, one HTML page."""

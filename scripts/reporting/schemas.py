@@ -1,0 +1,114 @@
+"""What a report needs of each kind of record, and the check that says by its key what a damaged one lacks. docs/records.md explains the keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Nullable:
+    """null, or as `inner` says. `may_lack`: the key was added to the schema later, so that it may be absent too."""
+
+    inner: object
+    may_lack: bool = False
+
+
+@dataclass(frozen=True)
+class OneOf:
+    values: tuple[str, ...]
+
+
+def later(inner: object) -> Nullable:
+    return Nullable(inner, may_lack=True)
+
+
+NUMBER, COUNT, TEXT, FLAG = float, int, str, bool
+VERDICTS = OneOf(("confirmed", "absent", "refuted", "undetermined"))
+INITS = OneOf(("random", "checkpoint", "activations"))
+MODEL = {"name": TEXT, "family": Nullable(TEXT), "parameters": Nullable(COUNT), "init": INITS, "dtype": TEXT}
+CALIBRATION = {"kind": TEXT, "tokens": COUNT}
+ENVIRONMENT = {"version": TEXT, "device": later(TEXT)}
+
+READING = {
+    "abs_cos": Nullable(NUMBER), "principal_cosines": [Nullable(NUMBER)], "dimension": COUNT, "lambda_v": Nullable(NUMBER), "floor": Nullable(NUMBER),
+    "eigenvalues": {key: Nullable(NUMBER) for key in ("first", "second", "next", "mean", "last")},
+    "gap": Nullable(NUMBER), "chance_p": Nullable(NUMBER), "depth": Nullable(NUMBER),
+}  # fmt: skip
+SITE = {
+    "name": TEXT, "norm": OneOf(("layernorm", "rmsnorm")), "final": later(FLAG), "hidden_size": COUNT, "predicted": {"dimension": COUNT},
+    "gamma": later({"min": Nullable(NUMBER), "max": Nullable(NUMBER)}),
+    "exact": Nullable(READING), "deployed": Nullable(READING),
+    "spectrum": later({"index": [COUNT], "exact": Nullable([Nullable(NUMBER)]), "deployed": Nullable([Nullable(NUMBER)])}),
+    "schur": {"input": Nullable(NUMBER), "output": Nullable(NUMBER), "null": Nullable(NUMBER)},
+    "verdict": VERDICTS, "reason": TEXT,
+}  # fmt: skip
+RESIDUAL = {"centred": [Nullable(NUMBER)], "uncentred": [Nullable(NUMBER)], "ratio": [Nullable(NUMBER)], "excluded": [COUNT], "preserved": Nullable(FLAG)}
+ORIGIN = {"command": TEXT, "commit": TEXT, "started": TEXT, "machine": {"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER, "device": TEXT}}
+CONSUMER = {
+    "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
+    "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
+    "kfac": Nullable({"dead": Nullable(NUMBER), "random": Nullable(NUMBER)}), "invariance": Nullable({"dead": Nullable(NUMBER), "random": Nullable(NUMBER)}),
+}  # fmt: skip
+
+SCHEMAS = {
+    "deadray/verify/1": {"model": MODEL, "calibration": CALIBRATION, "sites": [SITE], "residual": Nullable(RESIDUAL), "environment": ENVIRONMENT,
+                         "suite": later(ORIGIN)},
+    "deadray/fisher/1": {"model": MODEL, "calibration": CALIBRATION, "consumers": [CONSUMER], "environment": ENVIRONMENT,
+                         "totals": {"dead_directions": COUNT, "llc_lowering": NUMBER}},
+    "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [{"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}]},
+    "deadray/timing/1": {"rows": [{"d": COUNT, "method": TEXT, "seconds": NUMBER, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER),
+                                   "device": later(TEXT), "peer": later(TEXT), "version": later(TEXT), "model": later(TEXT)}],
+                         "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
+                         "skipped": later([{"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT), "reason": TEXT}]),
+                         "commit": later(TEXT), "date": later(TEXT), "machine": later({"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER}), "environment": ENVIRONMENT},
+    "deadray/bench-predict/1": {"warm": [{"hidden_size": COUNT, "copy": NUMBER, "predict": NUMBER}], "environment": ENVIRONMENT},
+}  # fmt: skip
+# Kinds that deadray writes and a report does not show.
+OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
+OWN = "deadray/report/1"
+
+NAMES = {NUMBER: "a finite number", COUNT: "a whole number from 0", TEXT: "a string", FLAG: "true or false", dict: "an object", list: "a list", type(None): "null"}
+
+
+def check(value: object, spec: object, key: str = "") -> str | None:
+    """The first thing that is wrong with `value`, by its key ("sites[2].exact.floor: missing"); None when nothing is."""
+    if isinstance(spec, Nullable):
+        return None if value is None else check(value, spec.inner, key)
+    if isinstance(spec, OneOf):
+        if isinstance(value, str) and value in spec.values:
+            return None
+        return f"{key}: {_found(value)}, expected {' or '.join(spec.values)}"
+    if isinstance(spec, dict):
+        if not isinstance(value, dict):
+            return f"{key or 'the record'}: {_found(value)}, expected an object"
+        for name, inner in spec.items():
+            path = f"{key}.{name}" if key else name
+            if name not in value:
+                if isinstance(inner, Nullable) and inner.may_lack:
+                    continue
+                return f"{path}: missing"
+            if problem := check(value[name], inner, path):
+                return problem
+        return None
+    if isinstance(spec, list):
+        if not isinstance(value, list):
+            return f"{key}: {_found(value)}, expected a list"
+        return next((problem for i, item in enumerate(value) if (problem := check(item, spec[0], f"{key}[{i}]"))), None)
+    return None if _is(value, spec) else f"{key}: {_found(value)}, expected {NAMES[spec]}"
+
+
+def _is(value: object, spec: type) -> bool:
+    if spec is FLAG or isinstance(value, bool):  # which Python counts among the numbers
+        return spec is FLAG and isinstance(value, bool)
+    if spec is TEXT:
+        return isinstance(value, str)
+    if spec is COUNT:
+        return isinstance(value, int) and 0 <= value < 2**63
+    return isinstance(value, (int, float)) and abs(value) < 1e308  # 1e999 is JSON, and infinite
+
+
+def _found(value: object) -> str:
+    if isinstance(value, (str, int, float)):
+        text = repr(value)
+        return text if len(text) <= 40 else text[:40] + "…"
+    return NAMES[type(value)]

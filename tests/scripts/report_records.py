@@ -1,0 +1,71 @@
+"""Records of each kind that a report reads, small and made up: what tests/scripts change to see what a report does with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ENVIRONMENT = {"version": "0.1.0", "device": "cpu", "threads": 2, "libtorch": "2.11.0", "cuda": None}
+
+
+def reading(cosine: float | None, dimension: int, floor: float, along: float) -> dict:
+    return {"abs_cos": cosine, "principal_cosines": [cosine] * dimension, "dimension": dimension, "lambda_v": along,
+            "eigenvalues": {"first": -1e-18, "second": 0.25, "next": 0.25, "mean": 0.5, "last": 2.0}, "residual": 1e-17, "chance_p": 0.5, "floor": floor,
+            "gap": 0.25 / floor, "depth": along / 0.5, "below": [dimension] * 4, "random_variance": None, "driver": "dsyevd"}  # fmt: skip
+
+
+def site(name: str, norm: str = "layernorm", final: bool = False, along: float = 1e-14) -> dict:
+    dimension = 1 if norm == "layernorm" else 0
+    cosine = 1.0 if dimension else 0.125
+    return {"name": name, "norm": norm, "final": final, "hidden_size": 8, "predicted": {"dimension": dimension}, "gamma": {"min": 0.125, "max": 2.0},
+            "exact": reading(cosine, dimension, 1e-15, 1e-32), "deployed": reading(cosine, dimension, 1e-13, along),
+            "spectrum": {"index": [0, 1, 7], "exact": [-1e-18, 0.25, 2.0], "deployed": [1e-14, 0.25, 2.0]},
+            "schur": {"input": 0.75, "output": None, "null": 0.0625}, "verdict": "confirmed" if dimension else "absent", "reason": "as predicted"}  # fmt: skip
+
+
+def verify(name: str, init: str = "checkpoint", norm: str = "layernorm", sites: int = 1, along: float = 1e-14) -> dict:
+    return {"schema": "deadray/verify/1", "model": {"name": name, "family": "gpt2", "parameters": 100, "init": init, "dtype": "float32"},
+            "calibration": {"kind": "random", "tokens": 64, "sequence_length": 8, "seed": 0, "pixels": None},
+            "sites": [site(f"h.{i}.ln", norm, i == sites - 1, along) for i in range(sites)],
+            "residual": {"centred": [1.0, 2.0, 3.0], "uncentred": [1.0, 2.0, 0.0], "ratio": [1.0, 2.0, 0.0], "excluded": [2], "reason": "", "preserved": True},
+            "notes": [], "seconds": {}, "forward": None, "environment": ENVIRONMENT}  # fmt: skip
+
+
+def fisher(name: str) -> dict:
+    measured = {"name": "h.0.attn.c_attn", "site": "h.0.ln", "width": 24, "claimed": True, "family": "weight_and_bias", "count": 24, "why": "its bias takes up the constant",
+                "dead": 1e-33, "weight_only": 1e-6, "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3}, "ratio": 1e-29, "kfac": {"dead": 1e-30, "random": 1e-4},
+                "invariance": {"dead": 1e-14, "random": 1.5}}  # fmt: skip
+    zero = measured | {"name": "h.0.mlp.c_fc", "dead": 0.0, "ratio": 0.0, "kfac": None, "invariance": None}
+    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": None, "weight_only": None, "random": None, "ratio": None}
+    return verify(name) | {"schema": "deadray/fisher/1", "consumers": [measured, zero, tied], "totals": {"dead_directions": 48, "llc_lowering": 24.0}}
+
+
+def timing() -> dict:
+    rows = [{"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5} for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
+            for d in (256, 1024)]  # fmt: skip
+    rows.append({"d": 256, "method": "eigh", "seconds": 0.5, "repetitions": 3, "min": 0.4, "max": 0.6, "device": "cpu", "peer": "scipy evr", "version": "1.17.1", "model": None})
+    rows.append({"d": 512, "method": "forward", "seconds": 2.0, "repetitions": 3, "device": "cpu", "model": "a", "peer": None})
+    fits = [{"method": "eigh", "device": "cpu", "peer": None, "exponent": 3.0, "coefficient": 1e-9}]
+    skipped = [{"d": 8192, "method": "eigh", "device": "cpu", "model": None, "peer": "scipy evr", "reason": "about 300 s"}]
+    return {"schema": "deadray/timing/1", "rows": rows, "fits": fits, "skipped": skipped, "environment": ENVIRONMENT}
+
+
+def predictor() -> dict:
+    return {"schema": "deadray/bench-predict/1", "warm": [{"hidden_size": d, "copy": 1e-10 * d, "predict": 3e-10 * d} for d in (384, 4096)], "environment": ENVIRONMENT}
+
+
+def suite() -> dict:
+    rows = [{"model": "a", "init": "random", "state": "measured", "record": "a.random.json"},
+            {"model": "far", "init": "checkpoint", "state": "not downloaded", "code": 5, "reason": "hf download some/far"}]  # fmt: skip
+    return {"schema": "deadray/suite/1", "roster": {"file": "mine.json", "note": "two of mine"}, "rows": rows, "code": 5, "environment": ENVIRONMENT}
+
+
+def write_all(folder: Path) -> None:
+    """One of each kind; model a with both initialisations and two norms, model r the control."""
+    for name, record in {"a.random": verify("a", "random", along=1e-12), "a.checkpoint": verify("a", sites=2), "r.random": verify("r", "random", "rmsnorm"), "a.fisher": fisher("a"),
+                         "timing": timing(), "predictor": predictor(), "suite": suite()}.items():  # fmt: skip
+        write(folder / f"{name}.json", record)
+
+
+def write(file: Path, record: object) -> None:
+    file.write_text(json.dumps(record))
