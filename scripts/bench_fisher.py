@@ -7,9 +7,11 @@ For every norm `deadray fisher --site NAME --dump` measures its consumers along 
 evaluates v^T F v of the same directions, same tokens, same number of threads, also in float32. A second run of it in float64 is the judge of both. Norms whose
 consumers have weights of their own can be chosen; the head of a tied model cannot.
 
-`difference` is relative, the worst over random and weight_only directions; wanted: at most 1e-6. Of dead directions, whose F is rounding alone, the largest is
-shown. Seconds a direction leave out a process' start and, on both sides, loading the model: of deadray its record's total less load, of curvlinops building and
-applying its operators. Peak memory is the kernel's own count (wait4) of each process, the largest of its runs. Ends with exit code 6 when a piece is missing.
+The relative difference is the worst over the directions of a kind; wanted between the two: at most 1e-6. A weight_only direction leaves of every product <r, h> the
+small constant that the norm fixes, so that rounding weighs more there. F of a dead direction is rounding alone: the largest is shown, beside that of random ones.
+
+Seconds a direction leave out a process' start and, on both sides, loading the model: of deadray its record's total less load, of curvlinops building and applying
+its operators. Peak memory is the kernel's own count (wait4) of each process, the largest of its runs. Ends with exit code 6 when a piece is missing.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ class Site:
     curvlinops: list[float]
     float64: list[float]
 
-    def difference(self, one: list[float], other: list[float]) -> float:
-        return max(abs(a - b) / b for a, b, kind in zip(one, other, self.kinds) if kind in ALIVE)
+    def difference(self, kind: str, one: list[float], other: list[float]) -> float:
+        return max(abs(a - b) / b for a, b, of in zip(one, other, self.kinds) if of == kind)
 
-    def largest_dead(self, values: list[float]) -> float:
-        return max((value for value, kind in zip(values, self.kinds) if kind == "dead"), default=float("nan"))
+    def largest(self, kind: str, values: list[float]) -> float:
+        return max(value for value, of in zip(values, self.kinds) if of == kind)
 
 
 @dataclass
@@ -110,17 +112,22 @@ def compared(names: list[str], dumps: list[Path], curvlinops: list[list[float]],
 
 
 def show(sites: list[Site], ours: Cost, theirs: Cost) -> None:
-    print(f"{'norm':<28} {'directions':>10} {'between the two':>16} {'deadray':>9} {'curvlinops':>11} {'wanted':>7}     {'F dead: deadray':>16} {'curvlinops':>11} "
-          f"{'in FP64':>9}")  # fmt: skip
+    print(f"{'relative difference':<28} {'kind':<12} {'directions':>10} {'deadray-curvlinops':>19} {'deadray-FP64':>13} {'curvlinops-FP64':>16} {'wanted':>7}")
     for site in sites:
-        between = site.difference(site.deadray, site.curvlinops)
-        print(f"{site.name:<28} {len(site.kinds):>10} {between:>16.1e} {site.difference(site.deadray, site.float64):>9.1e} "
-              f"{site.difference(site.curvlinops, site.float64):>11.1e} {WANTED:>7.0e} {'yes' if between <= WANTED else 'no':<3} "
-              f"{site.largest_dead(site.deadray):>16.1e} {site.largest_dead(site.curvlinops):>11.1e} {site.largest_dead(site.float64):>9.1e}")  # fmt: skip
-    print(f"\n{'':<28} {'deadray':>10} {'curvlinops':>10}     {'ratio':>8}")
+        for kind in ALIVE:
+            if kind in site.kinds:
+                between = site.difference(kind, site.deadray, site.curvlinops)
+                print(f"{site.name:<28} {kind:<12} {site.kinds.count(kind):>10} {between:>19.1e} {site.difference(kind, site.deadray, site.float64):>13.1e} "
+                      f"{site.difference(kind, site.curvlinops, site.float64):>16.1e} {WANTED:>7.0e} {'yes' if between <= WANTED else 'no'}")
+    print(f"\n{'largest F':<28} {'kind':<12} {'':>10} {'deadray':>19} {'curvlinops':>13} {'FP64':>16}")
+    for site in sites:
+        for kind in ("dead", "random"):
+            largest = [site.largest(kind, values) for values in (site.deadray, site.curvlinops, site.float64)]
+            print(f"{site.name:<28} {kind:<12} {'':>10} {largest[0]:>19.1e} {largest[1]:>13.1e} {largest[2]:>16.1e}")
+    print(f"\n{'cost':<28} {'':<12} {'':>10} {'deadray':>19} {'curvlinops':>13} {'':>16} {'ratio':>7}")
     for what, unit, a, b in (("a direction", "s", ours.seconds_a_direction, theirs.seconds_a_direction),
                              ("whole processes", "s", ours.process_seconds, theirs.process_seconds), ("peak memory", "MB", ours.peak_mb, theirs.peak_mb)):  # fmt: skip
-        print(f"{what:<28} {a:>10.4g} {b:>10.4g} {unit:<3} {b / a:>8.3g}x")
+        print(f"{what:<28} {unit:<12} {'':>10} {a:>19.4g} {b:>13.4g} {'':>16} {b / a:>6.3g}x")
 
 
 def parse() -> argparse.Namespace:
