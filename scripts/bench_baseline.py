@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,12 +75,12 @@ class Row:
     wanted: float | None
 
 
-def run(command: list[str]) -> Run:
+def run(command: list[str], environment: Mapping[str, str] = os.environ) -> Run:
     """A whole process: wall time from spawn to exit, peak resident memory, standard output. A child's peak counts from its spawning, so this parent stays small."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, err.fileno(), 2)]
         start = time.perf_counter()
-        pid = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+        pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
         seconds = time.perf_counter() - start
         code = os.waitstatus_to_exitcode(status)

@@ -45,10 +45,10 @@ def _table(found: list[Record]) -> Table:
     rows = []
     for record in found:
         for c in record.data["consumers"]:
-            spread, kfac, moved = c["random"] or {}, c["kfac"] or {}, c["invariance"] or {}
+            spread = c["random"] or {}
             rows.append([record.model, record.weights, c["name"], c["site"], c["width"], c["claimed"], c["count"], c["dead"], c["weight_only"],
-                         *(spread.get(key) for key in ("median", "min", "max")), c["ratio"], *(kfac.get(key) for key in ("dead", "random")),
-                         *(moved.get(key) for key in ("dead", "random")), c["why"]])  # fmt: skip
+                         *(spread.get(key) for key in ("median", "min", "max")), c["ratio"], c["kfac"], c["kfac_random"], c["invariance"],
+                         c["invariance_random"], c["why"]])  # fmt: skip
     return Table("fisher", "Consumers of the norms", columns, rows)
 
 
