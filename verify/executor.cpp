@@ -126,7 +126,7 @@ bool Executor::pass(const std::function<void()>& step) {
   if (!fitted) return false;
   // Nothing below wants memory of the device: a tile counts whole or not at all.
   for (const PendingNorm& norm : norms) observer_->norm(*norm.site, norm.input, norm.output);
-  if (output.value.defined()) observer_->output(output);
+  if (output.value.defined()) observer_->head_input(output);
   if (logits.defined()) observer_->logits(logits);
   return true;
 }
@@ -286,7 +286,7 @@ void Executor::run_blocks(std::int64_t first) {
 void Executor::finish() {
   const Stopwatch watch;
   const auto& head = architecture_.head;
-  const bool has_head = weights_.has_head(), logits = options_.logits && has_head, to_head = logits || observer_->wants_output();
+  const bool has_head = weights_.has_head(), logits = options_.logits && has_head, to_head = logits || observer_->wants_head_input();
   std::optional<OutputStage> stage;
   Linear decoder;
   weights_.backend().load([&] {

@@ -33,10 +33,10 @@ class Observer {
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/, const at::Tensor& /*output*/) {}
   /// All tokens have passed this site: nothing more will come for it.
   virtual void finished(const std::string& /*site*/) {}
-  /// Whether output() is to be called.
-  virtual bool wants_output() { return false; }
+  /// Whether head_input() is to be called.
+  virtual bool wants_head_input() { return false; }
   /// One tile of what the head reads [n, d], in order of tokens, and its derivatives; of a model without a head what it ends in.
-  virtual void output(const Dual& /*tile*/) {}
+  virtual void head_input(const Dual& /*tile*/) {}
   /// One tile of logits [n, vocabulary], in order of tokens; only when ExecutorOptions::logits.
   virtual void logits(const at::Tensor& /*tile*/) {}
   /// After each block, for progress: done of total.

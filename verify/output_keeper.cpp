@@ -30,7 +30,7 @@ KeptStreams keep_streams(const Model& model, const Calibration& calibration, at:
   return {std::move(keeper.streams), executor.load_seconds(), executor.notes()};
 }
 
-void OutputKeeper::output(const Dual& tile) {
+void OutputKeeper::head_input(const Dual& tile) {
   throw_if_stopped();
   values_.push_back(tile.value);
   if (tile.tangents.defined()) tangents_.push_back(tile.tangents);

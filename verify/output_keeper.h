@@ -31,8 +31,8 @@ class OutputKeeper final : public Observer {
   explicit OutputKeeper(std::string norm = {}) : norm_(std::move(norm)) {}
   bool wants(const std::string& site) override { return site == norm_; }
   void norm(const std::string&, const at::Tensor&, const at::Tensor& output) override { rows_.push_back(output); }
-  bool wants_output() override { return true; }
-  void output(const Dual& tile) override;
+  bool wants_head_input() override { return true; }
+  void head_input(const Dual& tile) override;
 
   Dual output() const;
   at::Tensor norm_rows() const;  ///< [N, d]; undefined where the norm did not come

@@ -41,7 +41,11 @@ std::vector<Reference> read_references(const std::filesystem::path& path) {
   };
   std::vector<Reference> all;
   for (const auto& entry : nlohmann::json::parse(cases)) {
-    Reference reference{{kind_of(entry.at("kind")), entry.at("consumer")}, entry.at("site"), entry.at("fisher")};
+    Reference reference;
+    reference.direction.kind = kind_of(entry.at("kind"));
+    reference.direction.consumer = entry.at("consumer");
+    reference.site = entry.at("site");
+    reference.fisher = entry.at("fisher");
     for (const auto& move : entry.at("moves"))
       reference.direction.moves.push_back(
           {move.at("consumer"), vector(move.at("u")), vector(move.at("through")), vector(move.at("r")), move.at("s")});

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "host/catalogue.h"
 #include "tests/verify/model_fixture.h"
 #include "verify/consumers.h"
 #include "verify/default_calibration.h"
