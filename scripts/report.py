@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Tables and figures from the records of a folder: DIR/report.md, report.csv and report.html (one page, no network needed).
 
-    deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
-    deadray report results --format md --out -    the tables as Markdown on standard output
-    deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
+deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
+deadray report results --format md --out -    the tables as Markdown on standard output
+deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def drawing():
     try:
         from reporting import drawing
     except ImportError as error:
-        raise ToolError(RESOURCES, f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format md,csv") from error
+        raise ToolError(
+            RESOURCES,
+            f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has "
+            f"it, or choose --format md,csv",
+        ) from error
     return drawing
 
 
@@ -110,7 +114,10 @@ def run(arguments: argparse.Namespace) -> None:
     for note in [] if arguments.quiet else records.notes:
         print(f"note: {arguments.folder}/{note}", file=sys.stderr)
     if records.count == 0:
-        raise ToolError(MALFORMED, f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json")
+        raise ToolError(
+            MALFORMED,
+            f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json",
+        )
 
     sections = all_sections(records)
     if to_terminal:

@@ -43,7 +43,20 @@ def fisher(name: str) -> dict:
 def timing() -> dict:
     rows = [{"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5} for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
             for d in (256, 1024)]  # fmt: skip
-    rows.append({"d": 256, "method": "eigh", "seconds": 0.5, "repetitions": 3, "min": 0.4, "max": 0.6, "device": "cpu", "peer": "scipy evr", "version": "1.17.1", "model": None})
+    rows.append(
+        {
+            "d": 256,
+            "method": "eigh",
+            "seconds": 0.5,
+            "repetitions": 3,
+            "min": 0.4,
+            "max": 0.6,
+            "device": "cpu",
+            "peer": "scipy evr",
+            "version": "1.17.1",
+            "model": None,
+        }
+    )
     rows.append({"d": 512, "method": "forward", "seconds": 2.0, "repetitions": 3, "device": "cpu", "model": "a", "peer": None})
     fits = [{"method": "eigh", "device": "cpu", "peer": None, "exponent": 3.0, "coefficient": 1e-9}]
     skipped = [{"d": 8192, "method": "eigh", "device": "cpu", "model": None, "peer": "scipy evr", "reason": "about 300 s"}]
@@ -51,7 +64,11 @@ def timing() -> dict:
 
 
 def predictor() -> dict:
-    return {"schema": "deadray/bench-predict/1", "warm": [{"hidden_size": d, "copy": 1e-10 * d, "predict": 3e-10 * d} for d in (384, 4096)], "environment": ENVIRONMENT}
+    return {
+        "schema": "deadray/bench-predict/1",
+        "warm": [{"hidden_size": d, "copy": 1e-10 * d, "predict": 3e-10 * d} for d in (384, 4096)],
+        "environment": ENVIRONMENT,
+    }
 
 
 def suite() -> dict:
@@ -62,8 +79,16 @@ def suite() -> dict:
 
 def write_all(folder: Path) -> None:
     """One of each kind; model a with both initialisations and two norms, model r the control."""
-    for name, record in {"a.random": verify("a", "random", along=1e-12), "a.checkpoint": verify("a", sites=2), "r.random": verify("r", "random", "rmsnorm"), "a.fisher": fisher("a"),
-                         "timing": timing(), "predictor": predictor(), "suite": suite()}.items():  # fmt: skip
+    records = {
+        "a.random": verify("a", "random", along=1e-12),
+        "a.checkpoint": verify("a", sites=2),
+        "r.random": verify("r", "random", "rmsnorm"),
+        "a.fisher": fisher("a"),
+        "timing": timing(),
+        "predictor": predictor(),
+        "suite": suite(),
+    }
+    for name, record in records.items():
         write(folder / f"{name}.json", record)
 
 

@@ -18,9 +18,11 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="fisher", title="Fisher information of parameters, dead against random",
-        shows="Directional Fisher information for a token along the predicted dead directions of the weights that read a norm (the worst of those drawn), beside that of "
+        shows="Directional Fisher information for a token along the predicted dead directions of the weights that read a norm (the worst of those "
+        "drawn), beside that of "
         "random directions of the same norm, and of the dead weight directions without the bias or shift that belongs to them.",
-        reading="To the left is less information: a dead direction changes no output, so only rounding is left. The bar spans the random directions, its mark is their median. "
+        reading="To the left is less information: a dead direction changes no output, so only rounding is left. The bar spans the random directions, "
+        "its mark is their median. "
         "A dead value that is exactly zero stands at the left edge with an arrow.",
         tables=[_totals(found), _table(found)], panels=[panel for i, record in enumerate(found) if (panel := _panel(record, i))])  # fmt: skip
 
@@ -77,4 +79,10 @@ def _panel(record: Record, number: int) -> Panel | None:
     ratios = [c["ratio"] for c in shown if c["ratio"] is not None]
     spread = f"Dead over random: from {min(ratios):.1e} to {max(ratios):.1e}." if ratios else ""
     more = f" Drawn: the {MOST_ROWS} with the largest ratio." if len(shown) < len(measured) else ""
-    return Panel(f"fisher-{number}", f"{record.model}, {record.weights}", f"Dot plot, {len(measured)} consumers of norms. {spread}{more}", draw, shared.height_of_narrow_rows(len(shown)))
+    return Panel(
+        f"fisher-{number}",
+        f"{record.model}, {record.weights}",
+        f"Dot plot, {len(measured)} consumers of norms. {spread}{more}",
+        draw,
+        shared.height_of_narrow_rows(len(shown)),
+    )
