@@ -9,9 +9,11 @@ deadray report results --figures png,pdf      also each figure as a file, in DIR
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from reporting.document import document
 from reporting.records import Records, read_folder
@@ -36,8 +38,16 @@ def choice(allowed: tuple[str, ...]):
     return parse
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as every subcommand's, with the nearest option."""
+        unknown = next((word for word in message.split() if word.startswith("--")), "") if message.startswith("unrecognized") else ""
+        near = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+        raise ToolError(USAGE, f"{message}; did you mean {near[0]}?" if near else f"{message}; see deadray report --help")
+
+
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with records (*.json; those of its folders are not read)")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv")
     parser.add_argument("--format", type=choice(FORMS), default=list(FORMS), metavar="FORM,…", help="md, csv, html (default: all; html needs matplotlib)")
@@ -105,6 +115,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.folder if arguments.out is None else Path(arguments.out)
     if not to_terminal and not out.is_dir():
         raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
+    if arguments.json and arguments.json != "-" and not Path(arguments.json).parent.is_dir():
+        raise ToolError(RESOURCES, f"{arguments.json}: no such folder; make it first")
     if "html" in arguments.format or arguments.figures:
         drawing()  # before the work
 

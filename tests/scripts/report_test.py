@@ -211,10 +211,17 @@ class WhatItRefuses(ReportTest):
 
     def test_names_what_is_wrong_with_the_command_line(self):
         self.write("good.json", made.verify("good"))
-        for code, more, part in ((2, ("--format", "xml"), "'xml'"), (2, ("--out", "-"), "--format md or --format csv"), (2, ("--figures", "gif"), "'gif'"),
-                                 (6, ("--format", "md", "--out", str(self.folder / "none")), "no such folder")):  # fmt: skip
+        nowhere = str(self.folder / "none")
+        for code, more, part in (
+            (2, ("--format", "xml"), "'xml'"),
+            (2, ("--figures", "gif"), "'gif'"),
+            (2, ("--fromat", "md"), "did you mean --format?"),
+            (2, ("--out", "-"), "--format md or --format csv"),
+            (6, ("--format", "md", "--out", nowhere), "no such folder"),
+            (6, ("--format", "md", "--json", f"{nowhere}/x.json"), "none/"),
+        ):
             run = self.report(*more)
-            self.assertEqual(run.returncode, code, run.stderr)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (code, 1), run.stderr)
             self.assertIn(part, run.stderr)
         self.assertEqual(self.report(folder=self.folder / "none").returncode, 2)
 
