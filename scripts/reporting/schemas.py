@@ -47,7 +47,7 @@ ORIGIN = {"command": TEXT, "commit": TEXT, "started": TEXT, "machine": {"cpu": T
 CONSUMER = {
     "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
     "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
-    "kfac": Nullable({"dead": Nullable(NUMBER), "random": Nullable(NUMBER)}), "invariance": Nullable({"dead": Nullable(NUMBER), "random": Nullable(NUMBER)}),
+    "kfac": Nullable(NUMBER), "kfac_random": Nullable(NUMBER), "invariance": Nullable(NUMBER), "invariance_random": Nullable(NUMBER),
 }  # fmt: skip
 
 TIMED = {"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}

@@ -23,8 +23,8 @@ def section(records: Records) -> Section | None:
         id="residual", title="Smallest singular value of the residual stream",
         shows="σ_min of the stream that enters each block, over σ_min of the embeddings; preserved when no ratio is below 1.",
         reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the final norm. Above the dashed line at 1 the smallest "
-        "singular value is kept. "
-        "Crosses are nodes that are a LayerNorm's own output: their smallest singular value is zero by construction, so they are not judged.",
+        "singular value is kept. Crosses are nodes that are a LayerNorm's own output: their smallest singular value is zero by construction, so they "
+        "are not judged.",
         tables=[_table(records, chosen)], panels=[panel for i, (name, group) in enumerate(by_model.items()) if (panel := _panel(name, group, i))])  # fmt: skip
 
 

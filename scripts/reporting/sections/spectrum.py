@@ -20,12 +20,11 @@ def section(records: Records) -> Section | None:
     missing = "" if panels else " No record here holds a spectrum to draw: those of --method certificate and directional have none, nor have earlier versions'."
     return Section(
         id="spectrum", title="Spectrum at the final norm",
-        shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a computed "
-        "eigenvalue is rounding." + missing,
+        shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a "
+        "computed eigenvalue is rounding." + missing,
         reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction, each token "
-        "projected "
-        "first, which resolves far below what an eigendecomposition can. A dead direction is a lowest eigenvalue below the dashed floor, with a gap of "
-        "many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their absolute value, as crosses.",
+        "projected first, which resolves far below what an eigendecomposition can. A dead direction is a lowest eigenvalue below the dashed floor, "
+        "with a gap of many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their absolute value, as crosses.",
         tables=[table], panels=panels)  # fmt: skip
 
 

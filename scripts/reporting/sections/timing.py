@@ -45,10 +45,9 @@ def section(records: Records) -> Section | None:
     return Section(
         id="timing", title="Time against dimension",
         shows="Seconds that prediction and the ways of measuring take, by the number of dimensions d. Devices that were not measured are absent.",
-        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the exponent, which the legend gives where the record has "
-        "a fit. Marks are medians, with bars "
-        "from the least to the largest; lines are the fits, or join the marks where there is none. Hollow marks without a line: rows of a model, not "
-        "synthetic ones.",
+        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the exponent, which the legend gives where the record has a "
+        "fit. Marks are medians, with bars from the least to the largest; lines are the fits, or join the marks where there is none. Hollow marks "
+        "without a line: rows of a model, not synthetic ones.",
         tables=[table for table in tables if table.rows], panels=panels + [panel for panel in [_predicted(tables[-1])] if panel])  # fmt: skip
 
 
