@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reporting import axes as shared
-from reporting.palette import BLUE, INK, ORANGE
+from reporting.palette import BLUE, INK, ORANGE, PAPER
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS, final_site
@@ -22,9 +22,10 @@ def section(records: Records) -> Section | None:
         id="spectrum", title="Spectrum at the final norm",
         shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a "
         "computed eigenvalue is rounding." + missing,
-        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction, each token "
-        "projected first, which resolves far below what an eigendecomposition can. A dead direction is a lowest eigenvalue below the dashed floor, "
-        "with a gap of many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their absolute value, as crosses.",
+        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction (filled: "
+        "exact, hollow: deployed), each token projected first, which resolves far below what an eigendecomposition can. A dead direction is a lowest "
+        "eigenvalue below the dashed floor, with a gap of many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their "
+        "absolute value, as crosses.",
         tables=[table], panels=panels)  # fmt: skip
 
 
@@ -63,9 +64,8 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             if floor := site[key]["floor"]:
                 shared.level(axes, floor, f"floor, {key}", dash)
             if (value := site[key]["lambda_v"]) and site["predicted"]["dimension"]:
-                axes.plot(
-                    1, value, "*", color=colour, markersize=13, markeredgecolor=INK, markeredgewidth=0.7, label=f"predicted, {key}", zorder=5, linestyle="none"
-                )
+                face, edge, size, order = (colour, INK, 9, 6) if key == "exact" else (PAPER, colour, 15, 5)  # one within the other where they are equal
+                axes.plot(1, value, "*", markersize=size, mfc=face, mec=edge, label=f"predicted, {key}", zorder=order, linestyle="none")
         ticks = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
         shared.count_axis(axes, [tick for tick in ticks if tick < 0.7 * d] + [d])
         axes.set_xlim(0.8, d * 1.25)
