@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Tables and figures from the records of a folder: DIR/report.md, report.csv and report.html (one page, no network needed).
 
-    deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
-    deadray report results --format md --out -    the tables as Markdown on standard output
-    deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
+deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
+deadray report results --format md --out -    the tables as Markdown on standard output
+deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from reporting.document import document
 from reporting.records import Records, read_folder
@@ -36,8 +38,16 @@ def choice(allowed: tuple[str, ...]):
     return parse
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as every subcommand's, with the nearest option."""
+        unknown = next((word for word in message.split() if word.startswith("--")), "") if message.startswith("unrecognized") else ""
+        near = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+        raise ToolError(USAGE, f"{message}; did you mean {near[0]}?" if near else f"{message}; see deadray report --help")
+
+
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with records (*.json; those of its folders are not read)")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv")
     parser.add_argument("--format", type=choice(FORMS), default=list(FORMS), metavar="FORM,…", help="md, csv, html (default: all; html needs matplotlib)")
@@ -53,7 +63,11 @@ def drawing():
     try:
         from reporting import drawing
     except ImportError as error:
-        raise ToolError(RESOURCES, f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format md,csv") from error
+        raise ToolError(
+            RESOURCES,
+            f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has "
+            f"it, or choose --format md,csv",
+        ) from error
     return drawing
 
 
@@ -101,6 +115,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.folder if arguments.out is None else Path(arguments.out)
     if not to_terminal and not out.is_dir():
         raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
+    if arguments.json and arguments.json != "-" and not Path(arguments.json).parent.is_dir():
+        raise ToolError(RESOURCES, f"{arguments.json}: no such folder; make it first")
     if "html" in arguments.format or arguments.figures:
         drawing()  # before the work
 
@@ -110,7 +126,10 @@ def run(arguments: argparse.Namespace) -> None:
     for note in [] if arguments.quiet else records.notes:
         print(f"note: {arguments.folder}/{note}", file=sys.stderr)
     if records.count == 0:
-        raise ToolError(MALFORMED, f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json")
+        raise ToolError(
+            MALFORMED,
+            f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json",
+        )
 
     sections = all_sections(records)
     if to_terminal:

@@ -57,10 +57,13 @@ def _problems(records: Records) -> str:
 def _section(section: Section, svg: Callable[[Panel], str]) -> str:
     panels = "".join(_panel(panel, svg) for panel in section.drawn)
     layout = "panels single" if len(section.drawn) == 1 else "panels"
-    figures = f'<p class="faint">{escape(section.reading)}</p><div class="{layout}">{panels}</div>' if panels else f'<p class="faint">{escape(section.reading)}</p>'
+    figures = (
+        f'<p class="faint">{escape(section.reading)}</p><div class="{layout}">{panels}</div>' if panels else f'<p class="faint">{escape(section.reading)}</p>'
+    )
     more = f'<p class="faint">{escape(left_out(section))}</p>' if section.left_out else ""
     tables = "".join(_table(table) if section.opened else _folded(table) for table in section.tables)
-    return f'<section id="{section.id}" aria-labelledby="{section.id}-heading"><h2 id="{section.id}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>{figures}{more}{tables}</section>\n'
+    heading = f'<h2 id="{section.id}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>'
+    return f'<section id="{section.id}" aria-labelledby="{section.id}-heading">{heading}{figures}{more}{tables}</section>\n'
 
 
 def _panel(panel: Panel, svg: Callable[[Panel], str]) -> str:
@@ -75,7 +78,9 @@ def _folded(table: Table, prefix: str = "") -> str:
 def _table(table: Table, prefix: str = "") -> str:
     caption = f"{prefix or 'table'}-{table.id}"
     head = "".join(f'<th scope="col"{_css(column)}>{escape(column.title)}</th>' for column in table.columns)
-    body = "".join(f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n" for row in table.rows)
+    body = "".join(
+        f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n" for row in table.rows
+    )
     return (f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{caption}"><table><caption id="{caption}">{escape(table.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>")  # fmt: skip
 

@@ -6,8 +6,26 @@ markers, fills and dashes tell the same apart without any colour.
 
 from __future__ import annotations
 
-LIGHT = {"ink": "#1b1f24", "paper": "#ffffff", "grid": "#d5dae0", "faint": "#5b6470", "blue": "#0072b2", "orange": "#b84a00", "green": "#00715a", "purple": "#8f3f78"}
-DARK = {"ink": "#e7eaee", "paper": "#14171b", "grid": "#343b45", "faint": "#a3adb9", "blue": "#56b4e9", "orange": "#f09a4a", "green": "#35c9a0", "purple": "#e59fca"}
+LIGHT = {
+    "ink": "#1b1f24",
+    "paper": "#ffffff",
+    "grid": "#d5dae0",
+    "faint": "#5b6470",
+    "blue": "#0072b2",
+    "orange": "#b84a00",
+    "green": "#00715a",
+    "purple": "#8f3f78",
+}
+DARK = {
+    "ink": "#e7eaee",
+    "paper": "#14171b",
+    "grid": "#343b45",
+    "faint": "#a3adb9",
+    "blue": "#56b4e9",
+    "orange": "#f09a4a",
+    "green": "#35c9a0",
+    "purple": "#e59fca",
+}
 
 INK, PAPER, GRID, FAINT = LIGHT["ink"], LIGHT["paper"], LIGHT["grid"], LIGHT["faint"]
 BLUE, ORANGE, GREEN, PURPLE = LIGHT["blue"], LIGHT["orange"], LIGHT["green"], LIGHT["purple"]

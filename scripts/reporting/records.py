@@ -91,7 +91,9 @@ def _read_file(file: Path, records: Records) -> None:
     elif schema in (f"deadray/{kind}/1" for kind in OTHER_KINDS):
         records.notes.append(f"{file.name}: {schema} is not shown in a report, skipped")
     elif schema != OWN:
-        records.problems.append(f"{file.name}: schema: {_printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it")
+        records.problems.append(
+            f"{file.name}: schema: {_printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it"
+        )
 
 
 def _refuse_constant(name: str) -> None:
@@ -101,7 +103,10 @@ def _refuse_constant(name: str) -> None:
 def _contradiction(schema: str, data: dict) -> str | None:
     """What types do not tell: lists that belong together have one length, and some list must not be empty."""
     if schema == "deadray/timing/1":
-        return next((f"rows[{i}].{key}: {row[key]}, expected a number above 0" for i, row in enumerate(data["rows"]) for key in ("d", "seconds") if not row[key] > 0), None)
+        return next(
+            (f"rows[{i}].{key}: {row[key]}, expected a number above 0" for i, row in enumerate(data["rows"]) for key in ("d", "seconds") if not row[key] > 0),
+            None,
+        )
     if schema != "deadray/verify/1":
         return None
     if not data["sites"]:

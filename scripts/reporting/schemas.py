@@ -50,24 +50,40 @@ CONSUMER = {
     "kfac": Nullable(NUMBER), "kfac_random": Nullable(NUMBER), "invariance": Nullable(NUMBER), "invariance_random": Nullable(NUMBER),
 }  # fmt: skip
 
+TIMED = {"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}
+TIMING = {
+    "rows": [TIMED | {"seconds": NUMBER, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER), "version": later(TEXT)}],
+    "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
+    "skipped": later([TIMED | {"reason": TEXT}]),
+    "commit": later(TEXT),
+    "date": later(TEXT),
+    "machine": later({"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER}),
+    "environment": ENVIRONMENT,
+}
+TOTALS = {"dead_directions": COUNT, "llc_lowering": NUMBER}
+SUITE_ROW = {"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}
+
+MEASURED = {"model": MODEL, "calibration": CALIBRATION, "environment": ENVIRONMENT}
 SCHEMAS = {
-    "deadray/verify/1": {"model": MODEL, "calibration": CALIBRATION, "sites": [SITE], "residual": Nullable(RESIDUAL), "environment": ENVIRONMENT,
-                         "suite": later(ORIGIN)},
-    "deadray/fisher/1": {"model": MODEL, "calibration": CALIBRATION, "consumers": [CONSUMER], "environment": ENVIRONMENT,
-                         "totals": {"dead_directions": COUNT, "llc_lowering": NUMBER}},
-    "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [{"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}]},
-    "deadray/timing/1": {"rows": [{"d": COUNT, "method": TEXT, "seconds": NUMBER, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER),
-                                   "device": later(TEXT), "peer": later(TEXT), "version": later(TEXT), "model": later(TEXT)}],
-                         "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
-                         "skipped": later([{"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT), "reason": TEXT}]),
-                         "commit": later(TEXT), "date": later(TEXT), "machine": later({"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER}), "environment": ENVIRONMENT},
+    "deadray/verify/1": MEASURED | {"sites": [SITE], "residual": Nullable(RESIDUAL), "suite": later(ORIGIN)},
+    "deadray/fisher/1": MEASURED | {"consumers": [CONSUMER], "totals": TOTALS},
+    "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
+    "deadray/timing/1": TIMING,
     "deadray/bench-predict/1": {"warm": [{"hidden_size": COUNT, "copy": NUMBER, "predict": NUMBER}], "environment": ENVIRONMENT},
-}  # fmt: skip
+}
 # Kinds that deadray writes and a report does not show.
 OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
 OWN = "deadray/report/1"
 
-NAMES = {NUMBER: "a finite number", COUNT: "a whole number from 0", TEXT: "a string", FLAG: "true or false", dict: "an object", list: "a list", type(None): "null"}
+NAMES = {
+    NUMBER: "a finite number",
+    COUNT: "a whole number from 0",
+    TEXT: "a string",
+    FLAG: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
 
 
 def check(value: object, spec: object, key: str = "") -> str | None:

@@ -1,8 +1,8 @@
 """Headless Chromium for tests of pages, over the DevTools protocol and its pipe: the browser is all that is needed, no driver and no package.
 
-    with Chromium() as browser:
-        page = browser.open(file, width=400, dark=True)
-        page.value("document.title"), page.errors, page.screenshot()
+with Chromium() as browser:
+    page = browser.open(file, width=400, dark=True)
+    page.value("document.title"), page.errors, page.screenshot()
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Chromium:
         if os.geteuid() == 0:
             command.append("--no-sandbox")  # which Chromium refuses to root
         shell = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command]
-        self._process = subprocess.Popen(shell, pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            shell, pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         os.close(to_browser)
         os.close(from_browser)
         self._buffer, self._last = b"", 0
@@ -106,7 +108,9 @@ class Page:
 
     def press(self, key: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **({"text": text} if kind == "keyDown" and text else {}))
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **({"text": text} if kind == "keyDown" and text else {})
+            )
 
     def _events(self, *methods: str) -> list[dict]:
         return [event["params"] for event in self._browser.events if event.get("sessionId") == self.session and event.get("method") in methods]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The page that scripts/report.py makes, in headless Chromium: no error, no request, every figure named, tables that sort, text that can be read.
 
-    python3 tests/scripts/report_page_test.py [--screenshots FOLDER]      exit code 77: no browser, or no matplotlib
+python3 tests/scripts/report_page_test.py [--screenshots FOLDER]      exit code 77: no browser, or no matplotlib
 """
 
 from __future__ import annotations
@@ -27,9 +27,23 @@ VIEWS = [(width, dark) for width in (1280, 400) for dark in (False, True)]
 CONTRAST = """
 (() => {
   const context = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const rgba = (colour) => { context.clearRect(0, 0, 1, 1); context.fillStyle = colour; context.fillRect(0, 0, 1, 1); return [...context.getImageData(0, 0, 1, 1).data]; };
-  const luminance = (colour) => { const [r, g, b] = rgba(colour).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = (element) => { for (; element; element = element.parentElement) { const c = getComputedStyle(element).backgroundColor; if (rgba(c)[3]) return c; } return "white"; };
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (colour) => {
+    const [r, g, b] = rgba(colour).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = getComputedStyle(element).backgroundColor;
+      if (rgba(colour)[3]) return colour;
+    }
+    return "white";
+  };
   let least = [21, ""];
   for (const element of document.querySelectorAll("h1, h2, h3, p, a, li, th, td, caption, summary, button, svg text")) {
     if (!element.textContent.trim() || element.closest(".skip")) continue;
@@ -55,7 +69,9 @@ class ReportPageTest(unittest.TestCase):
         (cls.kinds / "bad.json").write_text("{")
         cls.figures = {}
         for folder, code in ((cls.samples, 0), (cls.kinds, 3)):
-            run = subprocess.run([sys.executable, "-B", ROOT / "scripts/report.py", folder, "--json", folder / "about.json"], capture_output=True, text=True, check=False)
+            run = subprocess.run(
+                [sys.executable, "-B", ROOT / "scripts/report.py", folder, "--json", folder / "about.json"], capture_output=True, text=True, check=False
+            )
             assert run.returncode == code, run.stderr
             cls.figures[folder] = [panel for panels in json.loads((folder / "about.json").read_text())["sections"].values() for panel in panels]
         cls.browser = cls.enterClassContext(chromium.Chromium())
@@ -75,7 +91,12 @@ class ReportPageTest(unittest.TestCase):
 
     def test_would_see_errors(self):
         """The negative control of the test above."""
-        for body in ("<script>console.error('x')</script>", "<script>nonsense()</script>", "<img src='missing.png'>", "<link rel=stylesheet href='http://localhost:9/x.css'>"):
+        for body in (
+            "<script>console.error('x')</script>",
+            "<script>nonsense()</script>",
+            "<img src='missing.png'>",
+            "<link rel=stylesheet href='http://localhost:9/x.css'>",
+        ):
             file = self.folder / "bad.html"
             file.write_text(f"<!doctype html><title>bad</title>{body}")
             page = self.browser.open(file)
@@ -85,7 +106,10 @@ class ReportPageTest(unittest.TestCase):
         for folder in (self.samples, self.kinds):
             page = self.page(folder)
             self.assertEqual(page.value("[...document.querySelectorAll('figure')].map((f) => f.id)"), self.figures[folder])
-            self.assertEqual(page.value("[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"), len(self.figures[folder]))
+            self.assertEqual(
+                page.value("[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"),
+                len(self.figures[folder]),
+            )
             nodes = page.call("Accessibility.getFullAXTree")["nodes"]
             images = [node for node in nodes if node.get("role", {}).get("value") in ("image", "img") and not node["ignored"]]
             self.assertEqual(len(images), len(self.figures[folder]))
@@ -94,16 +118,33 @@ class ReportPageTest(unittest.TestCase):
 
     def test_kinds_of_records_all_have_a_figure(self):
         stems = {figure.rstrip("0123456789").rstrip("-") for figure in self.figures[self.kinds]}
-        self.assertEqual(stems, {"agreement", "spectrum", "depth-exact", "depth-deployed", "schur", "residual", "norms", "fisher", "timing-device", "timing-peers-eigh", "timing-predictor"})
+        self.assertEqual(
+            stems,
+            {
+                "agreement",
+                "spectrum",
+                "depth-exact",
+                "depth-deployed",
+                "schur",
+                "residual",
+                "norms",
+                "fisher",
+                "timing-device",
+                "timing-peers-eigh",
+                "timing-predictor",
+            },
+        )
 
     def sort(self, page: chromium.Page, section: str, title: str) -> tuple[str, list[str]]:
         """Clicks the heading; how the table is then sorted, and what stands in the column, "" for what was not measured."""
-        return tuple(page.value(f"""(() => {{
+        return tuple(
+            page.value(f"""(() => {{
           const table = document.querySelector("#{section} table"), heading = [...table.tHead.rows[0].cells].find((th) => th.textContent === "{title}");
           heading.querySelector("button").click();
           const values = [...table.tBodies[0].rows].map((row) => row.cells[heading.cellIndex]).map((cell) => cell.dataset.value ?? cell.textContent);
           return [heading.ariaSort, values];
-        }})()"""))
+        }})()""")
+        )
 
     def test_tables_sort_by_numbers_and_by_text_and_keep_what_is_missing_below(self):
         page = self.page(self.kinds)
@@ -115,7 +156,12 @@ class ReportPageTest(unittest.TestCase):
         self.assertEqual(names, ["a", "a", "r"])
         for _ in range(2):
             self.assertEqual(self.sort(page, "agreement", "p")[1], ["0.5", "", ""])
-        self.assertEqual(page.value("document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], #agreement table:first-of-type [aria-sort=descending]').length"), 1)
+        self.assertEqual(
+            page.value(
+                "document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], #agreement table:first-of-type [aria-sort=descending]').length"
+            ),
+            1,
+        )
         self.assertEqual(page.errors, [])
 
     def test_works_from_the_keyboard(self):
@@ -162,7 +208,10 @@ if __name__ == "__main__":
         SHOTS = Path(sys.argv[at + 1])
         SHOTS.mkdir(parents=True, exist_ok=True)
         del sys.argv[at : at + 2]
-    for missing, what in ((chromium.find() is None, "no Chromium: scripts/setup --browser, or DEADRAY_CHROMIUM=PATH"), (importlib.util.find_spec("matplotlib") is None, "no matplotlib: scripts/setup --report")):
+    for missing, what in (
+        (chromium.find() is None, "no Chromium: scripts/setup --browser, or DEADRAY_CHROMIUM=PATH"),
+        (importlib.util.find_spec("matplotlib") is None, "no matplotlib: scripts/setup --report"),
+    ):
         if missing:
             print(f"skipped: {what}")
             sys.exit(77)

@@ -36,14 +36,27 @@ def fisher(name: str) -> dict:
                 "dead": 1e-33, "weight_only": 1e-6, "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3}, "ratio": 1e-29, "kfac": 1e-30, "kfac_random": 1e-4,
                 "invariance": 1e-14, "invariance_random": 1.5}  # fmt: skip
     zero = measured | {"name": "h.0.mlp.c_fc", "dead": 0.0, "ratio": 0.0, "kfac": None, "kfac_random": None, "invariance": None, "invariance_random": None}
-    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": None, "weight_only": None, "random": None, "ratio": None}
+    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": 1e-5, "weight_only": None, "ratio": 0.1}
     return verify(name) | {"schema": "deadray/fisher/1", "consumers": [measured, zero, tied], "totals": {"dead_directions": 48, "llc_lowering": 24.0}}
 
 
 def timing() -> dict:
     rows = [{"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5} for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
             for d in (256, 1024)]  # fmt: skip
-    rows.append({"d": 256, "method": "eigh", "seconds": 0.5, "repetitions": 3, "min": 0.4, "max": 0.6, "device": "cpu", "peer": "scipy evr", "version": "1.17.1", "model": None})
+    rows.append(
+        {
+            "d": 256,
+            "method": "eigh",
+            "seconds": 0.5,
+            "repetitions": 3,
+            "min": 0.4,
+            "max": 0.6,
+            "device": "cpu",
+            "peer": "scipy evr",
+            "version": "1.17.1",
+            "model": None,
+        }
+    )
     rows.append({"d": 512, "method": "forward", "seconds": 2.0, "repetitions": 3, "device": "cpu", "model": "a", "peer": None})
     fits = [{"method": "eigh", "device": "cpu", "peer": None, "exponent": 3.0, "coefficient": 1e-9}]
     skipped = [{"d": 8192, "method": "eigh", "device": "cpu", "model": None, "peer": "scipy evr", "reason": "about 300 s"}]
@@ -51,7 +64,11 @@ def timing() -> dict:
 
 
 def predictor() -> dict:
-    return {"schema": "deadray/bench-predict/1", "warm": [{"hidden_size": d, "copy": 1e-10 * d, "predict": 3e-10 * d} for d in (384, 4096)], "environment": ENVIRONMENT}
+    return {
+        "schema": "deadray/bench-predict/1",
+        "warm": [{"hidden_size": d, "copy": 1e-10 * d, "predict": 3e-10 * d} for d in (384, 4096)],
+        "environment": ENVIRONMENT,
+    }
 
 
 def suite() -> dict:
@@ -62,8 +79,16 @@ def suite() -> dict:
 
 def write_all(folder: Path) -> None:
     """One of each kind; model a with both initialisations and two norms, model r the control."""
-    for name, record in {"a.random": verify("a", "random", along=1e-12), "a.checkpoint": verify("a", sites=2), "r.random": verify("r", "random", "rmsnorm"), "a.fisher": fisher("a"),
-                         "timing": timing(), "predictor": predictor(), "suite": suite()}.items():  # fmt: skip
+    records = {
+        "a.random": verify("a", "random", along=1e-12),
+        "a.checkpoint": verify("a", sites=2),
+        "r.random": verify("r", "random", "rmsnorm"),
+        "a.fisher": fisher("a"),
+        "timing": timing(),
+        "predictor": predictor(),
+        "suite": suite(),
+    }
+    for name, record in records.items():
         write(folder / f"{name}.json", record)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/report.py, and `deadray report` in front of it, on records that the test writes.
 
-    python3 tests/scripts/report_test.py        the program from $DEADRAY; its tests are skipped without it
+python3 tests/scripts/report_test.py        the program from $DEADRAY; its tests are skipped without it
 """
 
 from __future__ import annotations
@@ -25,7 +25,23 @@ sys.dont_write_bytecode = True
 from reporting.palette import DARK, LIGHT, contrast, ink_on  # noqa: E402
 
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-TABLES = ["models", "kinds", "spectra", "depth", "schur", "residual", "norms", "fisher_totals", "fisher", "timing", "timing_fits", "timing_skipped", "predictor", "missing", "records"]
+TABLES = [
+    "models",
+    "kinds",
+    "spectra",
+    "depth",
+    "schur",
+    "residual",
+    "norms",
+    "fisher_totals",
+    "fisher",
+    "timing",
+    "timing_fits",
+    "timing_skipped",
+    "predictor",
+    "missing",
+    "records",
+]
 
 
 class ReportTest(unittest.TestCase):
@@ -62,7 +78,9 @@ class WhatItShows(ReportTest):
     def test_gives_the_records_numbers(self):
         self.write("a.json", made.verify("a", sites=2))
         row = self.rows("models")[0]
-        self.assertEqual((row["model"], row["weights"], row["norm"], row["hidden_size"], row["norms"], row["verdict"]), ("a", "trained", "LayerNorm", "8", "2", "confirmed"))
+        self.assertEqual(
+            (row["model"], row["weights"], row["norm"], row["hidden_size"], row["norms"], row["verdict"]), ("a", "trained", "LayerNorm", "8", "2", "confirmed")
+        )
         self.assertEqual(float(row["abs_cos_exact"]), 1.0)
         points = self.rows("spectrum_points")
         self.assertEqual([(row["index"], float(row["exact"])) for row in points], [("0", -1e-18), ("1", 0.25), ("7", 2.0)])
@@ -151,7 +169,9 @@ class WhatItRefuses(ReportTest):
         self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=True)), "sites[0].hidden_size: True, expected a whole number")
         self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=-1)), "sites[0].hidden_size: -1, expected a whole number from 0")
         self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=0)), "sites[0].hidden_size: 0, expected at least 1")
-        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace('"gap": 1', '"gap": 1e999'), "sites[0].exact.gap: inf, expected a finite number")
+        self.expect_problem(
+            changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace('"gap": 1', '"gap": 1e999'), "sites[0].exact.gap: inf, expected a finite number"
+        )
         self.expect_problem(changed(lambda r: r["sites"][0].update(verdict="maybe")), "sites[0].verdict", "confirmed or absent")
         self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
         self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")
@@ -191,10 +211,17 @@ class WhatItRefuses(ReportTest):
 
     def test_names_what_is_wrong_with_the_command_line(self):
         self.write("good.json", made.verify("good"))
-        for code, more, part in ((2, ("--format", "xml"), "'xml'"), (2, ("--out", "-"), "--format md or --format csv"), (2, ("--figures", "gif"), "'gif'"),
-                                 (6, ("--format", "md", "--out", str(self.folder / "none")), "no such folder")):  # fmt: skip
+        nowhere = str(self.folder / "none")
+        for code, more, part in (
+            (2, ("--format", "xml"), "'xml'"),
+            (2, ("--figures", "gif"), "'gif'"),
+            (2, ("--fromat", "md"), "did you mean --format?"),
+            (2, ("--out", "-"), "--format md or --format csv"),
+            (6, ("--format", "md", "--out", nowhere), "no such folder"),
+            (6, ("--format", "md", "--json", f"{nowhere}/x.json"), "none/"),
+        ):
             run = self.report(*more)
-            self.assertEqual(run.returncode, code, run.stderr)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (code, 1), run.stderr)
             self.assertIn(part, run.stderr)
         self.assertEqual(self.report(folder=self.folder / "none").returncode, 2)
 
@@ -231,8 +258,8 @@ class WhatItDraws(ReportTest):
         page = (self.folder / "report.html").read_text()
         ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
         self.assertEqual(len(ids), len(set(ids)))
-        self.assertEqual(page.count('<svg'), page.count('role="img"'))
-        self.assertEqual(page.count('<svg'), page.count('</desc>'))
+        self.assertEqual(page.count("<svg"), page.count('role="img"'))
+        self.assertEqual(page.count("<svg"), page.count("</desc>"))
         self.assertNotIn("https://", page)
         self.assertNotIn("http://", page.replace('xmlns="http://www.w3.org/2000/svg"', ""))
 

@@ -18,12 +18,12 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="agreement", title="Predicted against measured direction",
-        shows="|cos| between the direction that γ alone predicts and the bottom eigenvector of the measured covariance, at the final norm of every model, "
-        "with random and with trained weights. A LayerNorm is predicted to have a dead direction, an RMSNorm none: its row is the control.",
-        reading="1 is agreement. For a LayerNorm with several dead directions it is the least principal cosine between the two subspaces. For an RMSNorm it is "
-        "that of 1/γ, which predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), and p is the probability that a random "
-        "direction reaches the value. Filled: trained weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; deployed: as "
-        "the model's own dtype made it.",
+        shows="|cos| between the direction that γ alone predicts and the bottom eigenvector of the measured covariance, at the final norm of every "
+        "model, with random and with trained weights. A LayerNorm is predicted to have a dead direction, an RMSNorm none: its row is the control.",
+        reading="1 is agreement. For a LayerNorm with several dead directions it is the least principal cosine between the two subspaces. For an "
+        "RMSNorm it is that of 1/γ, which predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), and p is the probability "
+        "that a random direction reaches the value. Filled: trained weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; "
+        "deployed: as the model's own dtype made it.",
         tables=[_models(records), _kinds(records)], panels=_panels(records))  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from reporting import axes as shared
 from reporting.palette import BLUE, INK
 from reporting.records import Record, Records
 from reporting.section import Panel, Section, in_parts
-from reporting.sections.common import final_site, of
+from reporting.sections.common import of
 from reporting.table import Table, ratio, small, text
 
 READINGS = ("exact", "deployed")
@@ -20,11 +20,13 @@ def section(records: Records) -> Section | None:
               for i, (rows, part) in enumerate(in_parts(_drawn(table, reading)))]  # fmt: skip
     return Section(
         id="depth", title="Depth, random → trained",
-        shows="Depth is the variance along the predicted direction over the mean variance of all directions; deepening is depth at random initialisation over depth "
-        "after training. Every LayerNorm that was measured with both kinds of weights, of the same model. The paper reports a deepening of about 10³; "
-        "how it defines depth is not known to deadray.",
-        reading="Drawn for the final norms. From the hollow circle (random) to the filled one (trained): to the left is deeper. The exact reading shows FP64 rounding, the deployed one that of the "
-        "model's own dtype: both are floors of arithmetic rather than properties of the model, and a change between them is to be read with that. Where training brought some γᵢ near zero, the direction after it is another one: the span of their coordinates.",
+        shows="Depth is the variance along the predicted direction over the mean variance of all directions; deepening is depth at random "
+        "initialisation over depth after training. Every LayerNorm that was measured with both kinds of weights, of the same model. The paper reports "
+        "a deepening of about 10³; how it defines depth is not known to deadray.",
+        reading="Drawn for the final norms. From the hollow circle (random) to the filled one (trained): to the left is deeper. The exact reading "
+        "shows FP64 rounding, the deployed one that of the model's own dtype: both are floors of arithmetic rather than properties of the model, and a "
+        "change between them is to be read with that. Where training brought some γᵢ near zero, the direction after it is another one: the span of "
+        "their coordinates.",
         tables=[table], panels=panels)  # fmt: skip
 
 
@@ -51,7 +53,11 @@ def _is_one_norm(one: str, other: str) -> bool:
 def _table(records: Records) -> Table:
     columns = [text("model", "model"), text("norm_name", "norm"), text("final", "final norm")]
     for reading in READINGS:
-        columns += [small(f"depth_{reading}_random", f"{reading}, random"), small(f"depth_{reading}_trained", "trained"), ratio(f"deepening_{reading}", "deepening")]
+        columns += [
+            small(f"depth_{reading}_random", f"{reading}, random"),
+            small(f"depth_{reading}_trained", "trained"),
+            ratio(f"deepening_{reading}", "deepening"),
+        ]
     rows = []
     for model, before, after in _pairs(records):
         row = [model, after["name"], bool(after.get("final"))]

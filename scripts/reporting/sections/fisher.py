@@ -18,10 +18,11 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="fisher", title="Fisher information of parameters, dead against random",
-        shows="Directional Fisher information for a token along the predicted dead directions of the weights that read a norm (the worst of those drawn), beside that of "
-        "random directions of the same norm, and of the dead weight directions without the bias or shift that belongs to them.",
-        reading="To the left is less information: a dead direction changes no output, so only rounding is left. The bar spans the random directions, its mark is their median. "
-        "A dead value that is exactly zero stands at the left edge with an arrow.",
+        shows="Directional Fisher information for a token along the predicted dead directions of the weights that read a norm (the worst of those "
+        "drawn), beside that of random directions of the same norm, and of the dead weight directions without the bias or shift that belongs to them.",
+        reading="To the left is less information: a dead direction changes no output, so only rounding is left. The bar spans the random directions, "
+        "its mark is their median. A dead value that is exactly zero stands at the left edge with an arrow. Hollow: consumers of which nothing is "
+        "claimed, along directions of the same making.",
         tables=[_totals(found), _table(found)], panels=[panel for i, record in enumerate(found) if (panel := _panel(record, i))])  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def _panel(record: Record, number: int) -> Panel | None:
     measured = [c for c in record.data["consumers"] if c["random"] and c["random"]["median"]]
     if not measured:
         return None
-    worst_first = sorted(measured, key=lambda c: -(c["ratio"] or 0))
+    worst_first = sorted(measured, key=lambda c: (not c["claimed"], -(c["ratio"] or 0)))
     shown = [c for c in measured if any(c is kept for kept in worst_first[:MOST_ROWS])]
 
     def draw(axes) -> None:
@@ -69,12 +70,19 @@ def _panel(record: Record, number: int) -> Panel | None:
             if c["weight_only"]:
                 axes.plot(c["weight_only"], row, "^", color=GREEN, markerfacecolor="none", label="weight only", linestyle="none")
             if c["dead"] is not None:
-                axes.plot(c["dead"] or low, row, "o" if c["dead"] else "<", color=BLUE, label="dead", linestyle="none", clip_on=False)
+                look = {"markerfacecolor": BLUE, "label": "dead"} if c["claimed"] else {"markerfacecolor": "none", "label": "not claimed"}
+                axes.plot(c["dead"] or low, row, "o" if c["dead"] else "<", color=BLUE, linestyle="none", clip_on=False, **look)
         shared.narrow_rows(axes, [c["name"] for c in shown])
         axes.set_xlabel("directional Fisher information for a token")
         shared.legend_above(axes, 3, over_ticks=shared.are_many(shown))
 
     ratios = [c["ratio"] for c in shown if c["ratio"] is not None]
     spread = f"Dead over random: from {min(ratios):.1e} to {max(ratios):.1e}." if ratios else ""
-    more = f" Drawn: the {MOST_ROWS} with the largest ratio." if len(shown) < len(measured) else ""
-    return Panel(f"fisher-{number}", f"{record.model}, {record.weights}", f"Dot plot, {len(measured)} consumers of norms. {spread}{more}", draw, shared.height_of_narrow_rows(len(shown)))
+    more = f" Drawn: the {MOST_ROWS} with the largest ratio, claimed ones first." if len(shown) < len(measured) else ""
+    return Panel(
+        f"fisher-{number}",
+        f"{record.model}, {record.weights}",
+        f"Dot plot, {len(measured)} consumers of norms. {spread}{more}",
+        draw,
+        shared.height_of_narrow_rows(len(shown)),
+    )

@@ -32,10 +32,11 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="norms", title="Every norm that was measured",
-        shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction (along 1/γ where none is predicted), the floor, the "
-        "range of |γ|, and the verdict." + ("" if many else " Models measured with --site all are also drawn."),
-        reading="One row for each norm in order of evaluation, one column for each quantity, its number in the cell; each column has its own scale from dark (least) "
-        "to bright (largest), by powers of ten except for the dimensions, over at least one power; grey is the middle. Variance left and floor are those of the deployed reading.",
+        shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction (along "
+        "1/γ where none is predicted), the floor, the range of |γ|, and the verdict." + ("" if many else " Models measured with --site all are also drawn."),
+        reading="One row for each norm in order of evaluation, one column for each quantity, its number in the cell; each column has its own scale "
+        "from dark (least) to bright (largest), by powers of ten except for the dimensions, over at least one power; grey is the middle. Variance left "
+        "and floor are those of the deployed reading.",
         tables=[_table(records)], panels=[_panel(record, records.name(record), i) for i, record in enumerate(many)], opened=False)  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def _panel(record: Record, name: str, number: int) -> Panel:
         for spine in axes.spines.values():
             spine.set_visible(False)
 
-    words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {sum(row[0] for row in values)}, measured {sum(row[1] or 0 for row in values)}."
+    predicted, measured = (sum(row[i] or 0 for row in values) for i in (0, 1))
+    words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {predicted}, measured {measured}."
     return Panel(f"norms-{number}", f"{name}, {record.weights}", f"Heat map of {words}", draw, 0.6 + 0.21 * len(sites))
 
 

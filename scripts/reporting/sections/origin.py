@@ -9,7 +9,9 @@ from reporting.table import Table, count, text
 
 def section(records: Records) -> Section:
     missing = _missing(records)
-    notes = " ".join(dict.fromkeys(f"Roster {record.data['roster']['file']}: {note}" for record in records.of("suite") if (note := record.data["roster"].get("note"))))
+    notes = " ".join(
+        dict.fromkeys(f"Roster {record.data['roster']['file']}: {note}" for record in records.of("suite") if (note := record.data["roster"].get("note")))
+    )
     return Section(
         id="origin", title="Where the figures come from", shows="The records of this report, with the version, device and, where a suite made them, command and commit. " + notes,
         reading="The commands measure the same again.", tables=[table for table in (missing, _files(records)) if table.rows], opened=False)  # fmt: skip

@@ -22,8 +22,9 @@ def section(records: Records) -> Section | None:
     return Section(
         id="residual", title="Smallest singular value of the residual stream",
         shows="σ_min of the stream that enters each block, over σ_min of the embeddings; preserved when no ratio is below 1.",
-        reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the final norm. Above the dashed line at 1 the smallest singular value is kept. "
-        "Crosses are nodes that are a LayerNorm's own output: their smallest singular value is zero by construction, so they are not judged.",
+        reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the final norm. Above the dashed line at 1 the smallest "
+        "singular value is kept. Crosses are nodes that are a LayerNorm's own output: their smallest singular value is zero by construction, so they "
+        "are not judged.",
         tables=[_table(records, chosen)], panels=[panel for i, (name, group) in enumerate(by_model.items()) if (panel := _panel(name, group, i))])  # fmt: skip
 
 
@@ -45,7 +46,9 @@ def _table(records: Records, chosen: list[Record]) -> Table:
         judged, ratios = _judged(residual), _ratios(residual)
         least = min(judged, default=None)
         at = next((node for node, value in enumerate(ratios) if value is not None and value == least and node not in residual["excluded"]), None)
-        rows.append([records.name(record), record.weights, len(ratios), len(residual["excluded"]), least, at, judged[-1] if judged else None, residual["preserved"]])
+        rows.append(
+            [records.name(record), record.weights, len(ratios), len(residual["excluded"]), least, at, judged[-1] if judged else None, residual["preserved"]]
+        )
     return Table("residual", "Residual stream", columns, rows)
 
 
@@ -57,8 +60,9 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
     def draw(axes) -> None:
         nodes = 1
         shared.log_axis(axes, "y", [*values, 1.0], margin=0.15)
-        if max(values + [1]) / min(values + [1]) < 30:
-            _plain_ticks(axes, min(*values, 1.0), max(*values, 1.0))
+        low, high = min(*values, 1.0), max(*values, 1.0)
+        if high / low < 300:
+            _plain_ticks(axes, low, high)
         for record in group:
             residual, (colour, marker, dash) = record.data["residual"], LINES[record.weights]
             ratios = _ratios(residual)
@@ -78,9 +82,23 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
 
     rows = [[name, record.weights, node, ratio_, *(record.data["residual"][key][node] for key in ("uncentred", "centred")), node in record.data["residual"]["excluded"]]
             for record in group for node, ratio_ in enumerate(_ratios(record.data["residual"]))]  # fmt: skip
-    columns = [*MODEL_COLUMNS, count("node", "node"), ratio("ratio", "ratio"), small("uncentred", "σ_min"), small("centred", "σ_min centred"), text("is_excluded", "not judged")]
+    columns = [
+        *MODEL_COLUMNS,
+        count("node", "node"),
+        ratio("ratio", "ratio"),
+        small("uncentred", "σ_min"),
+        small("centred", "σ_min centred"),
+        text("is_excluded", "not judged"),
+    ]
     words = " ".join(_words(record) for record in group)
-    return Panel(f"residual-{number}", name, f"Line plot over {len(rows)} nodes. {words}", draw, 2.9, Table("residual_nodes", f"residual stream of {name}", columns, rows))
+    return Panel(
+        f"residual-{number}",
+        name,
+        f"Line plot over {len(rows)} nodes. {words}",
+        draw,
+        2.9,
+        Table("residual_nodes", f"residual stream of {name}", columns, rows),
+    )
 
 
 def _words(record: Record) -> str:

@@ -16,16 +16,20 @@ def section(records: Records) -> Section | None:
         return None
     return Section(
         id="schur", title="Schur ratio against its null (reconstructed)",
-        shows="The share of the variance along 1/γ that the other coordinates explain, at the final norm's input and output. Reconstructed: the paper names the "
-        "quantity, its definition here is deadray's own (1 − s/(vᵀCv), s the Schur complement of v's coordinate).",
-        reading="0 is independence, 1 is complete explanation. The bar marks the null, what independent coordinates would give with as many tokens: (d−1)/(N−1). "
-        "Drawn at the norm's input, filled for trained weights and hollow for random ones; at the output of a LayerNorm the direction has no variance "
-        "of its own to explain.",
+        shows="The share of the variance along 1/γ that the other coordinates explain, at the final norm's input and output. Reconstructed: the paper "
+        "names the quantity, its definition here is deadray's own (1 − s/(vᵀCv), s the Schur complement of v's coordinate).",
+        reading="0 is independence, 1 is complete explanation. The bar marks the null, what independent coordinates would give with as many tokens: "
+        "(d−1)/(N−1). Drawn at the norm's input, filled for trained weights and hollow for random ones; at the output of a LayerNorm the direction has "
+        "no variance of its own to explain.",
         tables=[table], panels=_panels(records))  # fmt: skip
 
 
 def _table(records: Records) -> Table:
-    columns = [*MODEL_COLUMNS, text("norm_name", "norm"), *(Column(f"schur_{key}", title, ".4f") for key, title in (("input", "input"), ("output", "output"), ("null", "null")))]
+    columns = [
+        *MODEL_COLUMNS,
+        text("norm_name", "norm"),
+        *(Column(f"schur_{key}", title, ".4f") for key, title in (("input", "input"), ("output", "output"), ("null", "null"))),
+    ]
     rows = []
     for record in records.verify:
         site = final_site(record)

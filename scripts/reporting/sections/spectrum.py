@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reporting import axes as shared
-from reporting.palette import BLUE, INK, ORANGE
+from reporting.palette import BLUE, INK, ORANGE, PAPER
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS, final_site
@@ -20,11 +20,12 @@ def section(records: Records) -> Section | None:
     missing = "" if panels else " No record here holds a spectrum to draw: those of --method certificate and directional have none, nor have earlier versions'."
     return Section(
         id="spectrum", title="Spectrum at the final norm",
-        shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a computed "
-        "eigenvalue is rounding." + missing,
-        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction, each token projected "
-        "first, which resolves far below what an eigendecomposition can. A dead direction is a lowest eigenvalue below the dashed floor, with a gap of "
-        "many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their absolute value, as crosses.",
+        shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a "
+        "computed eigenvalue is rounding." + missing,
+        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction (filled: "
+        "exact, hollow: deployed), each token projected first, which resolves far below what an eigendecomposition can. A dead direction is a lowest "
+        "eigenvalue below the dashed floor, with a gap of many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their "
+        "absolute value, as crosses.",
         tables=[table], panels=panels)  # fmt: skip
 
 
@@ -63,7 +64,8 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             if floor := site[key]["floor"]:
                 shared.level(axes, floor, f"floor, {key}", dash)
             if (value := site[key]["lambda_v"]) and site["predicted"]["dimension"]:
-                axes.plot(1, value, "*", color=colour, markersize=13, markeredgecolor=INK, markeredgewidth=0.7, label=f"predicted, {key}", zorder=5, linestyle="none")
+                face, edge, size, order = (colour, INK, 9, 6) if key == "exact" else (PAPER, colour, 15, 5)  # one within the other where they are equal
+                axes.plot(1, value, "*", markersize=size, mfc=face, mec=edge, label=f"predicted, {key}", zorder=order, linestyle="none")
         ticks = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
         shared.count_axis(axes, [tick for tick in ticks if tick < 0.7 * d] + [d])
         axes.set_xlim(0.8, d * 1.25)
@@ -73,7 +75,12 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     words = " ".join(_words(key, site[key], site["predicted"]["dimension"]) for key in given)
     rows = [[name, record.weights, index, *(spectrum[key][i] if spectrum[key] else None for key in READINGS)] for i, index in enumerate(spectrum["index"])]
-    data = Table("spectrum_points", f"eigenvalues of {name}, {record.weights}", [*MODEL_COLUMNS, count("index", "index from 0"), small("exact", "exact"), small("deployed", "deployed")], rows)
+    data = Table(
+        "spectrum_points",
+        f"eigenvalues of {name}, {record.weights}",
+        [*MODEL_COLUMNS, count("index", "index from 0"), small("exact", "exact"), small("deployed", "deployed")],
+        rows,
+    )
     return Panel(f"spectrum-{number}", f"{name}, {record.weights}: {site['name']}", f"Eigenvalues of the covariance, {d} dimensions. {words}", draw, 3.4, data)
 
 
@@ -83,4 +90,5 @@ def _words(key: str, reading: dict, predicted: int) -> str:
 
     values = reading["eigenvalues"]
     along = f"variance along the predicted direction {number(reading['lambda_v'])}, " if predicted else "none predicted, "
-    return f"{key.capitalize()}: {along}lowest eigenvalue {number(values['first'])}, next {number(values['next'])}, largest {number(values['last'])}, floor {number(reading['floor'])}."
+    ends = f"lowest eigenvalue {number(values['first'])}, next {number(values['next'])}, largest {number(values['last'])}"
+    return f"{key.capitalize()}: {along}{ends}, floor {number(reading['floor'])}."

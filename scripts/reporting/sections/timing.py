@@ -38,12 +38,16 @@ def section(records: Records) -> Section | None:
     compared = [method for method in dict.fromkeys(one.method for one in series) if len({one.program for one in series if one.method == method}) > 1]
     panels = [_panel(f"timing-device-{i}", f"deadray on {device}", [(one, one.method) for one in series if one.device == device and one.program == OURS])
               for i, device in enumerate(devices) if any(one.device == device and one.program == OURS for one in series)]  # fmt: skip
-    panels += [_panel(f"timing-peers-{method}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method]) for method in compared]
+    panels += [
+        _panel(f"timing-peers-{method}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
+        for method in compared
+    ]
     return Section(
         id="timing", title="Time against dimension",
         shows="Seconds that prediction and the ways of measuring take, by the number of dimensions d. Devices that were not measured are absent.",
-        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the exponent, which the legend gives where the record has a fit. Marks are medians, with bars "
-        "from the least to the largest; lines are the fits, or join the marks where there is none. Hollow marks without a line: rows of a model, not synthetic ones.",
+        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the exponent, which the legend gives where the record has a "
+        "fit. Marks are medians, with bars from the least to the largest; lines are the fits, or join the marks where there is none. Hollow marks "
+        "without a line: rows of a model, not synthetic ones.",
         tables=[table for table in tables if table.rows], panels=panels + [panel for panel in [_predicted(tables[-1])] if panel])  # fmt: skip
 
 
@@ -158,7 +162,11 @@ def _fits(records: Records) -> Table:
 
 def _skipped(records: Records) -> Table:
     columns = [*WHAT, count("d", "d"), text("model", "model"), text("reason", "reason"), text("file", "record")]
-    rows = [[*_what(record, row), row["d"], row.get("model"), row["reason"], record.file] for record in records.of("timing") for row in record.data.get("skipped") or []]
+    rows = [
+        [*_what(record, row), row["d"], row.get("model"), row["reason"], record.file]
+        for record in records.of("timing")
+        for row in record.data.get("skipped") or []
+    ]
     return Table("timing_skipped", "Not timed", columns, rows)
 
 
