@@ -118,10 +118,9 @@ class TimingBench {
     if (!options_.peers.empty()) {
       const std::filesystem::path file = scratch.path() / "problem.safetensors";
       write_problem(file, problem, forwards.empty() ? nullptr : forwards.front().get(), std::filesystem::absolute(model).string());
-      peers = std::make_unique<PeerProcess>(options_.peers, file, at::get_num_threads());
+      peers = std::make_unique<PeerProcess>(options_.peers, file, options_.methods, at::get_num_threads());
       std::filesystem::remove(file);  // it has read it
-      const auto theirs = peers->contenders(options_.methods);
-      contenders.insert(contenders.end(), theirs.begin(), theirs.end());
+      contenders.insert(contenders.end(), peers->contenders().begin(), peers->contenders().end());
     }
     Progress progress(fmt::format("{}d = {}:", timed.model.empty() ? "" : timed.model + ", ", timed.d), options_.output.quiet);
     take_turns(contenders, timed, options_.turns, progress, run_);
@@ -131,8 +130,7 @@ class TimingBench {
 
   void note_missing(const PeerProcess& peers, const TimedProblem& problem) {
     for (const auto& [method, peer, reason] : peers.missing())
-      if (std::find(options_.methods.begin(), options_.methods.end(), method) != options_.methods.end())
-        run_.rows.push_back({problem.d, method, "cpu", problem.model, Peer{peer, "", ""}, at::get_num_threads(), {}, reason});
+      run_.rows.push_back({problem.d, method, "cpu", problem.model, Peer{peer, "", ""}, at::get_num_threads(), {}, reason});
   }
 
   void skip(std::int64_t d, const std::string& reason) {
@@ -193,6 +191,7 @@ void add_bench_timing_command(CLI::App& bench, Command& chosen) {
       ->check(CLI::IsMember({"checkpoint", "random"}))
       ->capture_default_str();
   command.add_option("--peers", options->peers, "Program that times other libraries on the same data: scripts/bench_peers gives itself")
+      ->check(CLI::ExistingFile)
       ->type_name("PROGRAM");
   command.add_option("--repetitions", options->turns.repetitions, "Readings of each; the median counts")
       ->check(positive_integer())

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -34,11 +33,18 @@ std::span<const std::byte> bytes_in(const at::Tensor& dense) {
 
 }  // namespace
 
-PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file, int threads) {
+PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file, const std::vector<std::string>& methods,
+                         int threads) {
   int ends[2];  // a socket: writing to a process that has ended is then an error, not a signal
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
     throw ResourceError(fmt::format("no channel to a further process: {}", std::strerror(errno)));
-  std::vector<std::string> arguments = {program.string(), "--worker", file.string(), "--threads", std::to_string(threads)};
+  std::vector<std::string> arguments = {program.string(),
+                                        "--worker",
+                                        file.string(),
+                                        "--threads",
+                                        std::to_string(threads),
+                                        "--methods",
+                                        fmt::format("{}", fmt::join(methods, ","))};
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -68,9 +74,9 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
       contender.peer = Peer{entry.at("peer"), entry.at("version"), entry.value("kernel", "")};
       contender.threads = entry.at("threads");
       contender.bytes = entry.at("bytes");
-      contender.run = [this, index = offered_.size()] { return seconds_of(index); };
+      contender.run = [this, index = contenders_.size()] { return seconds_of(index); };
       contender.available = [] { return static_cast<double>(available_memory()); };
-      offered_.push_back(std::move(contender));
+      contenders_.push_back(std::move(contender));
     }
     for (const auto& entry : offer.at("missing")) missing_.push_back({entry.at("method"), entry.at("peer"), entry.at("reason")});
   } catch (const nlohmann::json::exception&) {
@@ -90,13 +96,6 @@ void PeerProcess::end() {
   kill(process_, SIGTERM);  // in the middle of a long call it would not see that its input has ended
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) continue;
   process_ = -1;
-}
-
-std::vector<Contender> PeerProcess::contenders(const std::vector<std::string>& methods) {
-  std::vector<Contender> chosen;
-  std::copy_if(offered_.begin(), offered_.end(), std::back_inserter(chosen),
-               [&](const Contender& contender) { return std::find(methods.begin(), methods.end(), contender.method) != methods.end(); });
-  return chosen;
 }
 
 std::string PeerProcess::read_line() {

@@ -12,9 +12,10 @@ namespace deadray {
 /// file, says in one line of JSON what it can do with it, and then, for each number that it reads, does that once and says the seconds.
 class PeerProcess {
  public:
-  /// @param program  started as `program --worker FILE --threads N`
+  /// @param program  started as `program --worker FILE --threads N --methods A,B`
   /// @throws ResourceError with its last line where it does not start, or does not say what it can do
-  PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file, int threads);
+  PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file, const std::vector<std::string>& methods,
+              int threads);
   ~PeerProcess();
   PeerProcess(const PeerProcess&) = delete;
   PeerProcess& operator=(const PeerProcess&) = delete;
@@ -24,9 +25,9 @@ class PeerProcess {
     std::string method, peer, reason;
   };
   const std::vector<Missing>& missing() const { return missing_; }
-  /// Of the methods asked for. They throw ResourceError with the peer's own words where it fails, and all of them once the process has
-  /// ended; Stopped after a stop signal. The process must outlive them.
-  std::vector<Contender> contenders(const std::vector<std::string>& methods);
+  /// They throw ResourceError with the peer's own words where it fails, and all of them once the process has ended; Stopped after a stop
+  /// signal. The process must outlive them.
+  const std::vector<Contender>& contenders() const { return contenders_; }
 
  private:
   double seconds_of(std::size_t index);
@@ -35,7 +36,7 @@ class PeerProcess {
 
   int process_ = -1, channel_ = -1;
   std::string pending_;  // read, but not yet asked for
-  std::vector<Contender> offered_;
+  std::vector<Contender> contenders_;
   std::vector<Missing> missing_;
 };
 
