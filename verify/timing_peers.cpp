@@ -1,6 +1,7 @@
 #include "verify/timing_peers.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>

@@ -154,11 +154,16 @@ TEST_F(BenchTimingCommandTest, TimesEveryMethodAtEverySize) {
     EXPECT_LE(row.at("seconds"), row.at("max")) << row;
     EXPECT_EQ(row.at("repetitions"), 2) << row;
   }
-  EXPECT_EQ(times,
-            (std::map<std::string, int>{
-                {"predict", 2}, {"predict_cold", 2}, {"directional", 2}, {"moments", 2}, {"certificate", 2}, {"eigh", 2}, {"svd", 2}}));
+  EXPECT_EQ(times, (std::map<std::string, int>{{"predict", 2},
+                                               {"predict_cold", 2},
+                                               {"directional", 2},
+                                               {"moments", 2},
+                                               {"certificate", 2},
+                                               {"spectrum", 2},
+                                               {"eigh", 2},
+                                               {"svd", 2}}));
   EXPECT_EQ(result.at("complete"), true);
-  EXPECT_EQ(result.at("fits").size(), 7U);
+  EXPECT_EQ(result.at("fits").size(), 8U);
   EXPECT_EQ(result.at("problems")[1], (Json{{"d", 32}, {"n", 40}, {"model", nullptr}}));
 }
 
@@ -170,8 +175,8 @@ TEST_F(BenchTimingCommandTest, TimesAModelsForwardPassAndItsFinalNorm) {
       methods.push_back(row.at("method"));
       EXPECT_EQ(row.at("model"), model);
     }
-    EXPECT_EQ(methods,
-              (std::vector<std::string>{"predict", "predict_cold", "directional", "moments", "certificate", "eigh", "svd", "forward"}));
+    EXPECT_EQ(methods, (std::vector<std::string>{"predict", "predict_cold", "directional", "moments", "certificate", "spectrum", "eigh",
+                                                 "svd", "forward"}));
   }
 }
 
