@@ -90,8 +90,9 @@ class TimingBench {
     measure(problem, path, forwards);
   }
 
-  /// Of what there is, also after a stop.
+  /// What there is, also after a stop or a failure.
   void deliver(bool complete) {
+    if (run_.rows.empty()) return;
     run_.complete = complete;
     json_.write(timing_record(run_, *backends_.back()));
     if (options_.output.table_wanted()) write_output(timing_text(run_, colour_allowed(STDOUT_FILENO, options_.output.no_color)));
@@ -179,13 +180,16 @@ void add_bench_timing_command(CLI::App& bench, Command& chosen) {
   command.add_option("--dims", options->dims, "Hidden sizes of synthetic problems (256,512,1024,2048 where no model is given)")
       ->type_name("D,...")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(positive_integer());
   command.add_option("--methods", options->methods, fmt::format("Of {}; all of them unless given", fmt::join(all_methods(), ", ")))
       ->type_name("NAME,...")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::IsMember(all_methods()));
   command.add_option("--device", options->devices, "Where: cpu, cuda, cuda:N; several with commas between")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   command.add_option("--init", options->init, "Weights of models: the checkpoint's, or random ones (config.json suffices)")
       ->check(CLI::IsMember({"checkpoint", "random"}))

@@ -36,7 +36,7 @@ TimingProblem synthetic_problem(std::int64_t hidden_size);
 /// A model on random tokens whose forward pass is to be timed.
 class TimedForward {
  public:
-  /// @throws as the readers do
+  /// @throws as the readers do; ResourceError where the pass does not fit the memory
   TimedForward(const std::filesystem::path& path, bool random, Backend& backend);
   /// One pass up to the final norm, without the time that waiting for weights took. Seconds.
   double run();

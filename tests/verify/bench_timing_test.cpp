@@ -169,7 +169,7 @@ TEST_F(BenchTimingCommandTest, TimesEveryMethodAtEverySize) {
 
 TEST_F(BenchTimingCommandTest, TimesAModelsForwardPassAndItsFinalNorm) {
   for (const std::string model : {"gpt2-tied", "llama-mha"}) {
-    const Json result = run({DEADRAY_FIXTURES "/models/" + model, "--repetitions", "1", "--json", "-"});
+    const Json result = run({"--repetitions", "1", "--device", "cpu", DEADRAY_FIXTURES "/models/" + model, "--json", "-"});
     std::vector<std::string> methods;
     for (const Json& row : result.at("rows")) {
       methods.push_back(row.at("method"));
