@@ -80,6 +80,8 @@ class Backend {
 
   virtual std::unique_ptr<Channel> make_channel(ChannelSpec spec) = 0;
   virtual Eigendecomposition eigh(const at::Tensor& c) = 0;
+  /// All eigenvalues, and at least the eigenvectors of the `count` smallest; a full decomposition where the backend has nothing cheaper.
+  virtual Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t /*count*/) { return eigh(c); }
   /// @param work [d, d] FP64, symmetric, row-major; overwritten
   /// @return null where it is not numerically positive definite
   virtual std::unique_ptr<Factor> factor(const at::Tensor& work) = 0;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -33,8 +32,7 @@ int run(const Options& options) {
   }
   std::string text = table.render(colour_allowed(STDOUT_FILENO, options.output.no_color));
   if (!options.model.empty()) {
-    const auto deadray = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "deadray";
-    const ProcessTiming t = time_process(deadray, options.model);
+    const ProcessTiming t = time_process(program_beside_this("deadray"), {"predict", options.model});
     text += fmt::format("\nwhole process, deadray predict {}: {:.2f} ms at best, {:.2f} ms median\n", options.model, t.best * 1e3,
                         t.median * 1e3);
     record["process"] = {{"model", options.model}, {"best", t.best}, {"median", t.median}};

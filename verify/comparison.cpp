@@ -37,7 +37,7 @@ double residual_of(const at::Tensor& c, const at::Tensor& basis, const at::Tenso
 
 void read_eigh(const Measured& measured, const at::Tensor& basis, const at::Tensor& direction, Backend& backend, Reading& reading) {
   const at::Tensor& c = measured.covariance;
-  const Eigendecomposition e = backend.eigh(c);
+  const Eigendecomposition e = backend.bottom_eigh(c, std::max<std::int64_t>(1, basis.size(1)));
   const auto values = to_vector(e.values);
   const std::size_t d = values.size(), k = static_cast<std::size_t>(basis.size(1));
   const double mean = c.diagonal().mean().item<double>(), largest = values[d - 1];

@@ -3,6 +3,7 @@
 
 #include "kernels/random_normal.h"
 #include "verify/backend.h"
+#include "verify/bottom_eigh.h"
 #include "verify/dtypes.h"
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
@@ -61,6 +62,7 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override { return std::make_unique<CpuChannel>(std::move(spec)); }
   Eigendecomposition eigh(const at::Tensor& c) override { return deadray::eigh(c); }
+  Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) override { return deadray::bottom_eigh(c, count); }
   std::unique_ptr<Factor> factor(const at::Tensor& work) override {
     at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));
     at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);

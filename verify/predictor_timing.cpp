@@ -42,17 +42,19 @@ struct Ended {
   std::string errors;  ///< what it wrote to standard error
 };
 
-/// Starts `program predict model` with its standard output thrown away, and waits for its end.
-Ended run(const std::string& program, const std::string& model) {
+/// Starts the program with its standard output thrown away, and waits for its end.
+Ended run(const std::string& program, std::vector<std::string> arguments) {
   int errors[2];
   if (pipe2(errors, O_CLOEXEC) != 0) throw ResourceError(fmt::format("pipe: {}", std::strerror(errno)));
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
-  char* const argv[] = {const_cast<char*>("deadray"), const_cast<char*>("predict"), const_cast<char*>(model.c_str()), nullptr};
+  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
   pid_t process = 0;
-  const int failed = posix_spawn(&process, program.c_str(), &actions, nullptr, argv, environ);
+  const int failed = posix_spawn(&process, program.c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(errors[1]);
   Ended ended;
@@ -70,7 +72,7 @@ Ended run(const std::string& program, const std::string& model) {
 /// Its failure is ours: the same exit code and, without the program's name, the same line.
 void expect_success(const Ended& ended, const std::string& program) {
   if (ended.status == 0) return;
-  if (!WIFEXITED(ended.status)) throw InternalError(fmt::format("{} predict: ended by signal {}", program, WTERMSIG(ended.status)));
+  if (!WIFEXITED(ended.status)) throw InternalError(fmt::format("{}: ended by signal {}", program, WTERMSIG(ended.status)));
   std::string line = ended.errors.substr(0, ended.errors.find('\n'));
   if (constexpr std::string_view kPrefix = "deadray: "; line.starts_with(kPrefix)) line.erase(0, kPrefix.size());
   throw Error(static_cast<ExitCode>(WEXITSTATUS(ended.status)), line);
@@ -95,12 +97,14 @@ PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions) {
   return best;
 }
 
-ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions) {
+ProcessTiming time_process(const std::filesystem::path& program, const std::vector<std::string>& arguments, int repetitions) {
   std::vector<double> seconds;
   for (int i = 0; i < repetitions; ++i)
-    seconds.push_back(seconds_of(1, [&] { expect_success(run(deadray.string(), model.string()), deadray.string()); }));
+    seconds.push_back(seconds_of(1, [&] { expect_success(run(program.string(), arguments), program.string()); }));
   std::sort(seconds.begin(), seconds.end());
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
+
+std::filesystem::path program_beside_this(const char* name) { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name; }
 
 }  // namespace deadray

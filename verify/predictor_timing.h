@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace deadray {
 
@@ -18,8 +20,11 @@ PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions = 30);
 struct ProcessTiming {
   double best = 0.0, median = 0.0;
 };
-/// Starts `deadray predict model` again and again; the model's files come from the page cache.
+/// Starts it again and again; the files that it reads come from the page cache.
 /// @throws ResourceError when it cannot be started, and its own error when it fails
-ProcessTiming time_process(const std::filesystem::path& deadray, const std::filesystem::path& model, int repetitions = 100);
+ProcessTiming time_process(const std::filesystem::path& program, const std::vector<std::string>& arguments, int repetitions = 100);
+
+/// `deadray` as it was installed with this program.
+std::filesystem::path program_beside_this(const char* name);
 
 }  // namespace deadray

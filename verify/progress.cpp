@@ -15,9 +15,13 @@ Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
 }
 
 void Progress::show(std::int64_t done, std::int64_t total) {
+  show(fmt::format("{} of {}", done, total), watch_.seconds() / static_cast<double>(done) * static_cast<double>(total - done));
+}
+
+void Progress::show(std::string_view where, std::optional<double> left) {
   if (!enabled_) return;
-  const double left = watch_.seconds() / static_cast<double>(done) * static_cast<double>(total - done);
-  const std::string line = fmt::format("\r\033[K{} {} of {}, {:.0f} s left", what_, done, total, left);
+  std::string line = fmt::format("\r\033[K{} {}", what_, where);
+  if (left) line += fmt::format(", {:.0f} s left", *left);
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
   shown_ = true;

@@ -5,7 +5,7 @@
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 
-// `deadray bench` as a user runs it. Times are whatever they are; that they are there, positive and in order must hold.
+// `deadray bench predict` as a user runs it. Times are whatever they are; that they are there, positive and in order must hold.
 namespace deadray::test {
 namespace {
 
@@ -38,12 +38,6 @@ TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
   EXPECT_TRUE(result.at("environment").contains("version"));
 }
 
-TEST_F(BenchCommandTest, TimesEveryMethodAtEverySize) {
-  const auto result = record({"timing", "--dims", "16,32", "--methods", "predict,directional,certificate,eigh", "--repetitions", "1"});
-  ASSERT_EQ(result.at("rows").size(), 8U);
-  for (const auto& row : result.at("rows")) EXPECT_GT(row.at("seconds").get<double>(), 0.0) << row;
-}
-
 // The child's failure is the bench's own: its code, its one line.
 TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
   for (const std::string config : {"{}", R"({"model_type": "unheard-of"})"}) {
@@ -54,12 +48,6 @@ TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
     EXPECT_EQ(bench.errors(), alone.errors());
     EXPECT_EQ(bench.output(), "");
   }
-}
-
-TEST_F(BenchCommandTest, RefusesAMethodThatIsNone) {
-  Spawned run({"bench", "timing", "--methods", "guess"});
-  EXPECT_EQ(run.wait(), 2);
-  EXPECT_NE(run.errors().find("guess"), std::string::npos) << run.errors();
 }
 
 }  // namespace
