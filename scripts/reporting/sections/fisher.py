@@ -7,7 +7,7 @@ from reporting.palette import BLUE, GREEN, ORANGE
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS
-from reporting.table import Table, count, small, text
+from reporting.table import Column, Table, count, small, text
 
 MOST_ROWS = 60  # of one panel
 
@@ -28,7 +28,7 @@ def section(records: Records) -> Section | None:
 
 def _totals(found: list[Record]) -> Table:
     columns = [*MODEL_COLUMNS, count("tokens", "tokens"), count("consumers", "consumers"), count("dead_directions", "dead directions"),
-               small("ratio_max", "largest dead/random"), text("llc_lowering", "learning coefficient lower by")]  # fmt: skip
+               small("ratio_max", "largest dead/random"), Column("llc_lowering", "learning coefficient lower by", ".1f")]  # fmt: skip
     rows = []
     for record in found:
         consumers, totals = record.data["consumers"], record.data["totals"]
