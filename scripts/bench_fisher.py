@@ -7,8 +7,9 @@ For every norm `deadray fisher --site NAME --dump` measures its consumers along 
 evaluates v^T F v of the same directions, same tokens, same number of threads, also in float32. A second run of it in float64 is the judge of both. Norms whose
 consumers have weights of their own can be chosen; the head of a tied model cannot.
 
-The relative difference is the worst over the directions of a kind; wanted between the two: at most 1e-6. Where a weight_only direction leaves of every product
-<r, h> a constant c below 1, the roundings of the products weigh 1/|c| times as much: at most 1e-6/|c|. F of a dead direction is rounding alone: the largest is shown, beside that of random ones.
+The relative difference is the worst over the directions of a kind; wanted between the two: at most 1e-6. A weight_only direction leaves of every product <r, h>
+only the constant that the norm fixes, and roundings weigh more by as much as the products shrink: 1e-6 times the square root of F of random directions over its
+own. F of a dead direction is rounding alone: the largest is shown, beside that of random ones.
 
 Seconds a direction leave out a process' start and, on both sides, loading the model: of deadray its record's total less load, of curvlinops building and applying
 its operators. Peak memory is the kernel's own count (wait4) of each process, the largest of its runs. Ends with exit code 6 when a piece is missing.
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import statistics
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -29,7 +32,7 @@ from bench_baseline import ROOT, SAMPLES, Run, run
 from safetensors import safe_open
 from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
 
-WANTED = 1e-6  # some roundings of 2^-24 in each derivative, averaged over tokens and vocabulary; relative to <r, h> of order 1
+WANTED = 1e-6  # some roundings of 2^-24 in each derivative, averaged over tokens and vocabulary
 ALIVE = ("weight_only", "random")
 PEER = ROOT / "scripts/fisher_curvlinops.py"
 TUNED_FOR_DEADRAY = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # what may be set for its process alone
@@ -43,10 +46,13 @@ class Site:
     deadray: list[float]
     curvlinops: list[float]
     float64: list[float]
-    constant: float  # what the norm fixes <r, h> to, |r| = 1: all that is left of it in a weight_only direction
 
     def wanted(self, kind: str) -> float:
-        return WANTED / min(1.0, abs(self.constant)) if kind == "weight_only" else WANTED
+        """Of <r, h>, of order |h|, a weight_only direction leaves a constant c: F falls by (c / |h|)^2, its rounding by c / |h| alone."""
+        return WANTED * max(1.0, math.sqrt(self.middle("random") / self.middle(kind)))
+
+    def middle(self, kind: str) -> float:
+        return statistics.median(value for value, of in zip(self.float64, self.kinds) if of == kind)
 
     def difference(self, kind: str, one: list[float], other: list[float]) -> float:
         return max(abs(a - b) / b for a, b, of in zip(one, other, self.kinds) if of == kind)
@@ -111,9 +117,7 @@ def compared(names: list[str], dumps: list[Path], curvlinops: list[list[float]],
     sites = []
     for name, dump, theirs, judge in zip(names, dumps, curvlinops, float64):
         ours = cases(dump)
-        constant = next((move["s"] for case in ours if case["kind"] == "dead" for move in case["moves"] if move["s"]), 0.0)
-        sites.append(Site(name, sorted({case["consumer"] for case in ours}), [case["kind"] for case in ours], [case["fisher"] for case in ours], theirs, judge,
-                          abs(constant) or 1.0))  # fmt: skip
+        sites.append(Site(name, sorted({case["consumer"] for case in ours}), [case["kind"] for case in ours], [case["fisher"] for case in ours], theirs, judge))
     return sites
 
 
