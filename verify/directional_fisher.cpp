@@ -16,6 +16,7 @@ namespace {
 
 constexpr double kMostBytes = 4.0 * 1024 * 1024 * 1024;  // more at once gains nothing
 constexpr double kMostDirections = 64;
+constexpr double kShareOfMemory = 0.8;  // of what is available: allocators and the system want some
 
 /// Bytes that one direction takes beside a pass: its stream, what it leaves at the output, and a tile's widest activations.
 double bytes_of_direction(const FisherPass& pass) {
@@ -29,13 +30,16 @@ double bytes_of_direction(const FisherPass& pass) {
   return static_cast<double>(c10::elementSize(pass.dtype())) * (3 * stream + 4 * length * widest);
 }
 
-/// @throws ResourceError with the sizes
+/// @throws ResourceError with the sizes where not one fits
 std::size_t directions_at_once(const FisherPass& pass) {
+  if (pass.at_once > 0) return pass.at_once;
   const double each = bytes_of_direction(pass);
-  const double budget = std::min(static_cast<double>(available_memory(pass.model.weights->backend())) / 2, kMostBytes);
-  if (each > budget)
-    throw ResourceError(fmt::format("{}: one direction takes {} and {} are to be had; give fewer tokens or --dtype float32",
-                                    pass.model.name, size_text(each), size_text(budget)));
+  const auto available = static_cast<double>(available_memory(pass.model.weights->backend()));
+  if (available > 0 && each > kShareOfMemory * available)
+    throw ResourceError(
+        fmt::format("{}: a direction takes {} of {} available; give fewer tokens, a shorter --sequence-length, or --dtype float32",
+                    pass.model.name, size_text(each), size_text(available)));
+  const double budget = available > 0 ? std::min(available / 2, kMostBytes) : kMostBytes;
   return static_cast<std::size_t>(std::clamp(budget / each, 1.0, kMostDirections));
 }
 
@@ -45,9 +49,15 @@ void require_room_for_decoder(const FisherPass& pass) {
   const double bytes =
       static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) * static_cast<double>(c10::elementSize(pass.dtype()));
   const auto available = static_cast<double>(available_memory(pass.model.weights->backend()));
-  if (available > 0 && bytes > 0.8 * available)
+  if (available > 0 && bytes > kShareOfMemory * available)
     throw ResourceError(fmt::format("{}: the head's decoder takes {} of {} available; give --dtype float32, or --site of another norm",
                                     pass.model.name, size_text(bytes), size_text(available)));
+}
+
+/// How the consumer itself moves whose row of the table this is.
+const ConsumerMove& own_move(const ParameterDirection& direction) {
+  return *std::find_if(direction.moves.begin(), direction.moves.end(),
+                       [&](const ConsumerMove& move) { return move.consumer == direction.consumer; });
 }
 
 }  // namespace
@@ -71,7 +81,7 @@ DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const Paramete
     executor.run(pass.calibration, keeper, pass.start());
     fisher.load_seconds += executor.load_seconds();
     const Dual output = keeper.output();
-    const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output);
+    const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output, static_cast<std::int64_t>(some.size()));
     fisher.values.insert(fisher.values.end(), f.const_data_ptr<double>(), f.const_data_ptr<double>() + f.numel());
     fisher.input = keeper.norm_rows();
     fisher.output_rows = output.value.size(0);
@@ -93,14 +103,14 @@ DirectionalFisher head_fisher(const FisherPass& pass, std::span<const ParameterD
   const Decoder decoder = load_decoder(pass.model.architecture, *pass.model.weights, pass.dtype());
   std::vector<at::Tensor> u;
   for (const ParameterDirection& direction : directions) {
-    const ConsumerMove& move = direction.moves[0];
+    const ConsumerMove& move = own_move(direction);
     u.push_back(move.u.defined() ? move.u.to(fisher.input.device())
                                  : at::mv(decoder.weight, move.through.to(decoder.weight.options())).to(at::kDouble));
   }
   const at::Tensor variance = pass.model.weights->backend().head_fisher(fisher.input, decoder, at::stack(u));  // [n, K]
   const at::Tensor h = fisher.input.to(at::kDouble);
   for (std::size_t k = 0; k < directions.size(); ++k) {
-    const ConsumerMove& move = directions[k].moves[0];
+    const ConsumerMove& move = own_move(directions[k]);
     // A shift a of beta reaches the logits through W alone: W a (1 + <r, h>).
     const double s = directions[k].norm.empty() ? move.s : 1.0;
     const at::Tensor squares = (at::matmul(h, move.r.to(h.device())) + s).square();

@@ -20,6 +20,7 @@ struct FisherPass {
   const StreamsByNode& streams;  ///< of a run in the dtype of the pass, from `entry` on
   std::string site;              ///< the norm
   std::int64_t entry = 0;        ///< entry_block() of it
+  std::size_t at_once = 0;       ///< directions in one pass; 0: as many as pay and fit
 
   at::ScalarType dtype() const { return streams.at(entry).scalar_type(); }
   Start start() const { return {entry, streams.at(entry)}; }

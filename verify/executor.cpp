@@ -273,7 +273,7 @@ void Executor::run_blocks(std::int64_t first) {
     if (reads_ahead_ && index + 1 < n_blocks)
       ahead_ = std::async(std::launch::async, [this, index] { return try_load(*stack_, index + 1); });
     const Places& places = places_[stack_->kind(index)];
-    for_each_tile([&](const at::Tensor& x, std::int64_t first) { return (*block)(x, places.narrow(first, x.size(0)), call); });
+    for_each_tile([&](const at::Tensor& x, std::int64_t sequence) { return (*block)(x, places.narrow(sequence, x.size(0)), call); });
     const std::vector<std::string> norms = block->norms();
     block.reset();  // the spectra that follow want its memory
     weights_.backend().block_done();

@@ -1,15 +1,19 @@
 #include "verify/fisher.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <memory>
+#include <cmath>
 
 #include "host/catalogue.h"
 #include "host/command_line.h"
+#include "host/error.h"
 #include "host/stopwatch.h"
 #include "verify/consumers.h"
 #include "verify/directional_fisher.h"
 #include "verify/invariance.h"
 #include "verify/kfac.h"
+#include "verify/memory.h"
 #include "verify/tensors.h"
 
 namespace deadray {
@@ -24,40 +28,57 @@ NormSite untied(NormSite site) {
   return site;
 }
 
+/// One norm and what it predicts of its consumers.
+struct SiteClaims {
+  const NormSite& site;
+  NormParameters norm;
+  DeadSubspace subspace;
+  std::vector<DeadParameters> claims;
+  std::optional<std::int64_t> entry;  ///< entry_block()
+};
+
+SiteClaims claims_of(const Model& model, const NormSite& site, const PredictOptions& options) {
+  SiteClaims all{site, model.checkpoint ? load_norm(*model.checkpoint, site) : initial_norm(site), {}, {}, entry_block(model, site)};
+  all.subspace = predict(site.kind, all.norm.gamma, all.norm.beta, options, gamma_name(site));
+  all.claims = dead_parameters(site, all.subspace);
+  return all;
+}
+
+/// Why this consumer is not measured; empty where it is.
+std::string obstacle(const Model& model, const SiteClaims& site, const std::string& consumer) {
+  if (!site.entry) return "its norm does not lie between the stream and the output";
+  return reaches_output(model, consumer) ? "" : "has no part in the output";
+}
+
 /// What the measurements of one norm share.
 class SiteFisher {
  public:
-  SiteFisher(FisherPass pass, const NormSite& site, const FisherOptions& options, FisherMeasurement& totals)
-      : pass_(std::move(pass)), site_(site), options_(options), totals_(totals) {}
+  /// @param wide  streams in FP64 for finite steps; null where they are not wanted
+  SiteFisher(const Model& model, const Calibration& calibration, const SiteClaims& claims, const StreamsByNode& streams,
+             const StreamsByNode* wide, const FisherOptions& options, FisherMeasurement& totals)
+      : model_(model), calibration_(calibration), claims_(claims), streams_(streams), wide_(wide), options_(options), totals_(totals) {
+    for (const DeadParameters& claim : claims.claims)
+      consumers_.emplace_back(ConsumerFisher{claims.site.name, claim, obstacle(model, claims, claim.consumer)});
+  }
 
   std::vector<ConsumerFisher> measure() {
+    if (!claims_.entry) return std::move(consumers_);
+    // Of a tied weight nothing is claimed; what is measured is a copy of its own.
+    const NormSite site = untied(claims_.site);
+    const std::vector<DeadParameters> constructions = dead_parameters(site, claims_.subspace);
     std::vector<ParameterDirection> hidden, of_head;
-    for (ParameterDirection& direction : draw())
-      if (of(direction).not_measured.empty())
-        (is_decoder(pass_.model, direction.consumer) ? of_head : hidden).push_back(std::move(direction));
-    throw_if_stopped();
+    for (ParameterDirection& direction :
+         parameter_directions(site, claims_.norm, claims_.subspace, constructions, options_.counts, options_.seed))
+      if (of(direction).not_measured.empty()) (is_decoder(model_, direction.consumer) ? of_head : hidden).push_back(std::move(direction));
     if (!hidden.empty()) measure_hidden(hidden);
     if (!of_head.empty()) measure_head(of_head);
-    if (options_.invariance) measure_movement(hidden), measure_movement(of_head);
-    share_shift();
+    if (wide_ != nullptr) measure_movement(hidden, of_head);
+    share_shift(constructions);
     return std::move(consumers_);
   }
 
  private:
-  std::vector<ParameterDirection> draw() {
-    const Stopwatch watch;
-    const Model& model = pass_.model;
-    const NormParameters norm = model.checkpoint ? load_norm(*model.checkpoint, site_) : initial_norm(site_);
-    const DeadSubspace subspace = predict(site_.kind, norm.gamma, norm.beta, options_.predict, gamma_name(site_));
-    for (const DeadParameters& claim : dead_parameters(site_, subspace)) {
-      ConsumerFisher& consumer = consumers_.emplace_back(ConsumerFisher{site_.name, claim});
-      if (!reaches_output(model, claim.consumer)) consumer.not_measured = "has no part in the output";
-    }
-    // Of a tied weight nothing is claimed; what is measured is a copy of its own.
-    constructions_ = dead_parameters(untied(site_), subspace);
-    totals_.seconds.predict += watch.seconds();
-    return parameter_directions(site_, norm, subspace, constructions_, options_.counts, options_.seed);
-  }
+  FisherPass pass(const StreamsByNode& streams) const { return {model_, calibration_, streams, claims_.site.name, *claims_.entry}; }
 
   ConsumerFisher& of(const ParameterDirection& direction) {
     return *std::find_if(consumers_.begin(), consumers_.end(),
@@ -68,7 +89,7 @@ class SiteFisher {
     ConsumerFisher& consumer = of(direction);
     auto& place = direction.kind == Kind::dead ? consumer.dead : direction.kind == Kind::random ? consumer.random : consumer.weight_only;
     place.push_back(fisher);
-    totals_.directions.push_back({direction, site_.name, fisher});
+    totals_.directions.push_back({direction, claims_.site.name, fisher});
     if (!kfac || direction.kind == Kind::weight_only) return;
     (direction.kind == Kind::dead ? consumer.kfac_dead : consumer.kfac_random).push_back(*kfac);
     if (direction.kind == Kind::dead && direction.norm.empty())
@@ -76,106 +97,148 @@ class SiteFisher {
   }
 
   void measure_hidden(const std::vector<ParameterDirection>& directions) {
-    const DirectionalFisher fisher = hidden_fisher(pass_, directions);
+    const DirectionalFisher fisher = hidden_fisher(pass(streams_), directions);
     totals_.seconds.load += fisher.load_seconds;
     std::vector<std::optional<double>> kfac(directions.size());
     if (options_.kfac) {
       const Stopwatch watch;
-      kfac = kfac_estimates(pass_, directions, fisher, options_.seed);
+      kfac = kfac_estimates(pass(streams_), directions, fisher, options_.seed);
       totals_.kfac_seconds += watch.seconds();
     }
     for (std::size_t k = 0; k < directions.size(); ++k) note(directions[k], fisher.values[k], kfac[k], fisher.input);
   }
 
   void measure_head(const std::vector<ParameterDirection>& directions) {
-    const DirectionalFisher fisher = head_fisher(pass_, directions);
+    const DirectionalFisher fisher = head_fisher(pass(streams_), directions);
     totals_.seconds.load += fisher.load_seconds;
     for (std::size_t k = 0; k < directions.size(); ++k)
       note(directions[k], fisher.values[k], options_.kfac ? std::optional(fisher.kfac[k]) : std::nullopt, fisher.input);
   }
 
   /// Finite steps of the first dead direction and the first control of every claimed consumer.
-  void measure_movement(const std::vector<ParameterDirection>& directions) {
-    if (directions.empty()) return;
+  void measure_movement(const std::vector<ParameterDirection>& hidden, const std::vector<ParameterDirection>& of_head) {
     const Stopwatch watch;
-    std::optional<KeptStreams> kept;
-    if (pass_.dtype() != at::kDouble) kept = keep_streams(pass_.model, pass_.calibration, at::kDouble, pass_.entry);
-    const FisherPass wide{pass_.model, pass_.calibration, kept ? kept->streams : pass_.streams, pass_.site, pass_.entry};
+    const FisherPass wide = pass(*wide_);
     const Invariance invariance(wide);
-    for (const Kind kind : {Kind::dead, Kind::random}) {
-      std::string done;
-      for (const ParameterDirection& direction : directions) {
-        ConsumerFisher& consumer = of(direction);
-        if (direction.kind != kind || direction.consumer == done || !consumer.claimed()) continue;
-        done = direction.consumer;
-        if (!consumer.movement) consumer.movement.emplace();
-        (kind == Kind::dead ? consumer.movement->dead : consumer.movement->random) = invariance.movement(direction);
+    for (const auto* directions : {&hidden, &of_head})
+      for (const Kind kind : {Kind::dead, Kind::random}) {
+        std::string done;
+        for (const ParameterDirection& direction : *directions) {
+          ConsumerFisher& consumer = of(direction);
+          if (direction.kind != kind || direction.consumer == done || !consumer.claimed()) continue;
+          done = direction.consumer;
+          if (!consumer.movement) consumer.movement.emplace();
+          (kind == Kind::dead ? consumer.movement->dead : consumer.movement->random) = invariance.movement(direction);
+        }
       }
-    }
     totals_.invariance_seconds += watch.seconds();
   }
 
   /// What was measured of a shift of beta holds for all the consumers that it moves.
-  void share_shift() {
+  void share_shift(const std::vector<DeadParameters>& constructions) {
     const ConsumerFisher* first = nullptr;
     for (std::size_t i = 0; i < consumers_.size(); ++i) {
       ConsumerFisher& consumer = consumers_[i];
-      if (constructions_[i].family != DeadParameters::Family::weight_and_beta || !consumer.not_measured.empty()) continue;
+      if (constructions[i].family != DeadParameters::Family::weight_and_beta || !consumer.not_measured.empty()) continue;
       if (first == nullptr) first = &consumer;
       if (first == &consumer) continue;
-      consumer.dead = first->dead, consumer.weight_only = first->weight_only, consumer.random = first->random;
-      consumer.movement = first->movement;
+      const auto append = [](std::vector<double>& to, const std::vector<double>& from) { to.insert(to.end(), from.begin(), from.end()); };
+      append(consumer.dead, first->dead), append(consumer.weight_only, first->weight_only), append(consumer.random, first->random);
+      if (!consumer.movement && consumer.claimed()) consumer.movement = first->movement;
     }
   }
 
-  FisherPass pass_;
-  const NormSite& site_;
+  const Model& model_;
+  const Calibration& calibration_;
+  const SiteClaims& claims_;
+  const StreamsByNode& streams_;
+  const StreamsByNode* wide_;
   const FisherOptions& options_;
   FisherMeasurement& totals_;
   std::vector<ConsumerFisher> consumers_;
-  std::vector<DeadParameters> constructions_;
 };
 
-std::vector<ConsumerFisher> unmeasured(const NormSite& site) {
-  std::vector<ConsumerFisher> consumers;
-  for (const Consumer& consumer : site.consumers)
-    consumers.push_back({site.name, {consumer.name, consumer.width}, "its norm does not lie between the stream and the output"});
-  return consumers;
+/// The streams of all blocks from the first norm of interest on are kept, in FP64 too where finite steps are wanted.
+/// @throws ResourceError with the sizes
+void require_room_for_streams(const Model& model, const Calibration& calibration, const FisherOptions& options, std::int64_t nodes) {
+  const double numbers = static_cast<double>(nodes) * static_cast<double>(calibration.tokens() * model.architecture.hidden_size);
+  double bytes = numbers * static_cast<double>(c10::elementSize(options.dtype));
+  if (options.invariance && options.dtype != at::kDouble) bytes += numbers * 8;
+  const auto available = static_cast<double>(available_memory(model.weights->backend()));
+  if (available > 0 && bytes > 0.8 * available)
+    throw ResourceError(
+        fmt::format("{}: the residual streams of {} tokens at {} nodes take {} of {} available; give fewer tokens, or one "
+                    "norm of a late block with --site",
+                    model.name, calibration.tokens(), nodes, size_text(bytes), size_text(available)));
 }
 
 }  // namespace
 
-double ConsumerFisher::worst_dead() const { return *std::max_element(dead.begin(), dead.end()); }
+double ConsumerFisher::worst_dead() const {
+  const at::Tensor all = to_tensor(dead);
+  return all.max().item<double>();  // torch's maximum of what holds a NaN is one
+}
 double ConsumerFisher::median_random() const { return to_tensor(random).median().item<double>(); }
 
-ExitCode exit_code_of(const FisherMeasurement& measurement, at::ScalarType dtype) {
-  const double limit = dtype == at::kDouble ? kDeadRatio : kDeadRatioFloat32;
-  const bool refuted = std::any_of(measurement.consumers.begin(), measurement.consumers.end(), [&](const ConsumerFisher& consumer) {
-    if (!consumer.claimed() || consumer.dead.empty()) return false;
-    return !(consumer.ratio() < limit) || (consumer.movement && !(consumer.movement->dead < kStill));
-  });
-  return refuted ? ExitCode::refuted : ExitCode::done;
+Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
+  if (!consumer.not_measured.empty()) return {Verdict::absent, consumer.not_measured};
+  if (!consumer.claimed() || consumer.dead.empty()) return {Verdict::absent, consumer.claim.why};
+  const double limit = dead_ratio_limit(dtype), control = consumer.median_random(), ratio = consumer.ratio();
+  if (!std::isfinite(consumer.worst_dead()) || !std::isfinite(control)) return {Verdict::undetermined, "F is not finite"};
+  if (!(control > 0)) return {Verdict::undetermined, "random directions change nothing here either: give longer sequences or other tokens"};
+  if (!(ratio < limit))
+    return {Verdict::refuted, fmt::format("F dead is {:.1e} of a random direction's, expected below {:g}", ratio, limit)};
+  if (consumer.movement && !(consumer.movement->dead < kStill))
+    return {Verdict::refuted,
+            fmt::format("finite steps moved the outputs by {:.1e}, expected below {:g}", consumer.movement->dead, kStill)};
+  return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
+}
+
+ExitCode exit_code_of(const FisherMeasurement& measurement) {
+  ExitCode worst = measurement.consumers.empty() ? ExitCode::undetermined : ExitCode::done;
+  for (const ConsumerFisher& consumer : measurement.consumers) {
+    const Verdict verdict = judge(consumer, measurement.dtype).verdict;
+    if (verdict == Verdict::refuted) return ExitCode::refuted;
+    if (verdict == Verdict::undetermined) worst = ExitCode::undetermined;
+  }
+  return worst;
 }
 
 FisherMeasurement measure_fisher(const Model& model, const Calibration& calibration, const FisherOptions& options) {
   const Stopwatch watch;
   FisherMeasurement measurement;
+  measurement.dtype = options.dtype;
   const std::vector<NormSite> sites = select_sites(model.sites, options.site);
+  std::vector<SiteClaims> claims;
   std::int64_t first = model.architecture.n_blocks;
-  for (const NormSite& site : sites)
-    if (!site.consumers.empty())
-      if (const auto entry = entry_block(model, site)) first = std::min(first, *entry);
-  KeptStreams kept = keep_streams(model, calibration, options.dtype, first);
-  measurement.seconds.load += kept.load_seconds;
-  measurement.notes = kept.notes;
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (options.progress) options.progress(static_cast<std::int64_t>(i), static_cast<std::int64_t>(sites.size()));
-    if (sites[i].consumers.empty()) continue;
-    const auto entry = entry_block(model, sites[i]);
-    std::vector<ConsumerFisher> some =
-        entry ? SiteFisher({model, calibration, kept.streams, sites[i].name, *entry}, sites[i], options, measurement).measure()
-              : unmeasured(sites[i]);
-    std::move(some.begin(), some.end(), std::back_inserter(measurement.consumers));
+  for (const NormSite& site : sites) {
+    if (site.consumers.empty()) {
+      measurement.notes.push_back(fmt::format("{}: nothing reads it through weights of its own: no parameter to measure", site.name));
+      continue;
+    }
+    claims.push_back(claims_of(model, site, options.predict));
+    if (claims.back().entry) first = std::min(first, *claims.back().entry);
+  }
+  measurement.seconds.predict = watch.seconds();
+  if (!claims.empty()) {
+    require_room_for_streams(model, calibration, options, model.architecture.n_blocks - first + 1);
+    const KeptStreams kept = keep_streams(model, calibration, options.dtype, first);
+    std::optional<KeptStreams> wide;
+    if (options.invariance && options.dtype != at::kDouble) wide = keep_streams(model, calibration, at::kDouble, first);
+    measurement.seconds.load += kept.load_seconds + (wide ? wide->load_seconds : 0.0);
+    measurement.notes.insert(measurement.notes.end(), kept.notes.begin(), kept.notes.end());
+    const StreamsByNode* fp64_streams = !options.invariance ? nullptr : wide ? &wide->streams : &kept.streams;
+    FisherOptions affordable = options;
+    if (const std::string why = options.kfac ? kfac_obstacle(model, calibration, options.dtype) : ""; !why.empty()) {
+      affordable.kfac = false;
+      measurement.notes.push_back("K-FAC is left out: " + why);
+    }
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      throw_if_stopped();
+      if (options.progress) options.progress(static_cast<std::int64_t>(i), static_cast<std::int64_t>(claims.size()));
+      auto some = SiteFisher(model, calibration, claims[i], kept.streams, fp64_streams, affordable, measurement).measure();
+      std::move(some.begin(), some.end(), std::back_inserter(measurement.consumers));
+    }
   }
   measurement.seconds.total = watch.seconds();
   return measurement;

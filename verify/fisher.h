@@ -9,6 +9,7 @@
 #include "host/dead_parameters.h"
 #include "verify/measurement.h"
 #include "verify/parameter_directions.h"
+#include "verify/verdict.h"
 
 namespace deadray {
 
@@ -20,7 +21,7 @@ struct FisherOptions {
   bool kfac = true;                                                     ///< also what K-FAC says, from one sampled label a token
   bool invariance = false;                                              ///< also finite steps, in FP64
   std::uint64_t seed = 0;                                               ///< of directions and labels
-  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per norm; may be empty
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per norm that has consumers; may be empty
 };
 
 /// How much the outputs moved, |z' - z| / |z|, the worst over steps of 1, 10 and 100 times |W|.
@@ -39,11 +40,23 @@ struct ConsumerFisher {
   std::optional<Movement> movement{};
 
   bool claimed() const { return claim.family != DeadParameters::Family::none; }
-  double worst_dead() const;
-  double median_random() const;
+  double worst_dead() const;     ///< the largest; NaN where one is
+  double median_random() const;  ///< NaN where one is
   double ratio() const { return worst_dead() / median_random(); }
 };
 
+/// Limits of what counts as dead: F of rounding alone, and outputs that rounding alone moved. With <r, h> + s of u relative rounding an
+/// element, F is of the order u^2 of a control's (1e-32 in FP64, 1e-14 in FP32); what lies between is room for sums and for r, in which
+/// small gamma weigh most. Where the constant c is forgotten the ratio is of order (c / |h|)^2. Outputs: a step of 100 |W| rounds W by
+/// 100 u |W| sqrt(rank), 1e-13; three orders are left for depth.
+inline constexpr double kDeadRatio = 1e-20, kDeadRatioFloat32 = 1e-8, kStill = 1e-10;
+inline double dead_ratio_limit(at::ScalarType dtype) { return dtype == at::kDouble ? kDeadRatio : kDeadRatioFloat32; }
+
+/// Of a claim: confirmed; refuted where a direction is not dead, beyond those limits; undetermined where F is no number or its controls are
+/// dead too, as those of queries in sequences of one token are. Absent where nothing is claimed, or nothing was measured.
+Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype);
+
+/// A direction with F along it.
 struct MeasuredDirection {
   ParameterDirection direction;
   std::string site;
@@ -51,6 +64,7 @@ struct MeasuredDirection {
 };
 
 struct FisherMeasurement {
+  at::ScalarType dtype = at::kDouble;
   std::vector<ConsumerFisher> consumers;      ///< norms in order of evaluation, each with its consumers
   std::vector<MeasuredDirection> directions;  ///< all of them, in order of measurement
   Seconds seconds;
@@ -58,13 +72,8 @@ struct FisherMeasurement {
   std::vector<std::string> notes;
 };
 
-/// Limits of what counts as dead: F of rounding alone, and outputs that rounding alone moved. With <r, h> + s of u relative rounding an
-/// element, F is of the order u^2 of a control's (1e-32 in FP64, 1e-14 in FP32); what lies between is room for sums and for r, in which
-/// small gamma weigh most. Forgetting the constant gives 1e-4 and more.
-inline constexpr double kDeadRatio = 1e-20, kDeadRatioFloat32 = 1e-8, kStill = 1e-10;
-
-/// refuted where a claimed direction is not dead: ratio() or movement beyond those limits.
-ExitCode exit_code_of(const FisherMeasurement& measurement, at::ScalarType dtype);
+/// refuted when any claim is, else undetermined when any is or when no norm has a consumer, else done.
+ExitCode exit_code_of(const FisherMeasurement& measurement);
 
 /// Directional Fisher information of consumers of the chosen norms: the head's in closed form, that of the others by forward-mode
 /// derivatives carried through the streaming executor, for each norm from its own block on. A model without a head has the Gaussian form.

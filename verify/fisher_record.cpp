@@ -27,8 +27,9 @@ Json range(const std::vector<double>& values) {
   return {{"median", middle(values)}, {"min", *least}, {"max", *most}};
 }
 
-Json consumer_json(const ConsumerFisher& consumer) {
+Json consumer_json(const ConsumerFisher& consumer, at::ScalarType dtype) {
   const bool measured = !consumer.dead.empty();
+  const Judgement judgement = judge(consumer, dtype);
   const auto median = [](const std::vector<double>& values) { return values.empty() ? Json() : Json(middle(values)); };
   const auto moved = [&](double Movement::*which) { return consumer.movement ? Json((*consumer.movement).*which) : Json(); };
   return {{"name", consumer.claim.consumer},
@@ -46,7 +47,9 @@ Json consumer_json(const ConsumerFisher& consumer) {
           {"kfac_random", median(consumer.kfac_random)},
           {"kernel_residual", or_null(consumer.kernel_residual)},
           {"invariance", moved(&Movement::dead)},
-          {"invariance_random", moved(&Movement::random)}};
+          {"invariance_random", moved(&Movement::random)},
+          {"verdict", judgement.verdict == Verdict::absent ? Json() : Json(to_string(judgement.verdict))},
+          {"reason", judgement.reason}};
 }
 
 std::int64_t dead_directions(const FisherMeasurement& measurement) {
@@ -68,8 +71,9 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header, const FisherMea
                                      const Backend& backend) {
   Json record = record_json(header, "deadray/fisher/1");
   record["directions"] = {{"dead", options.counts.dead}, {"controls", options.counts.controls}};
+  record["limits"] = {{"ratio", dead_ratio_limit(measurement.dtype)}, {"invariance", kStill}};
   record["consumers"] = Json::array();
-  for (const ConsumerFisher& consumer : measurement.consumers) record["consumers"].push_back(consumer_json(consumer));
+  for (const ConsumerFisher& consumer : measurement.consumers) record["consumers"].push_back(consumer_json(consumer, measurement.dtype));
   const auto count = dead_directions(measurement);
   record["totals"] = {{"dead_directions", count}, {"llc_lowering", static_cast<double>(count) / 2}};
   record["notes"] = header.notes;
@@ -90,10 +94,11 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
   for (const char* title : {"F dead", "weight only", "F random", "least", "most", "dead/random"}) columns.push_back({title, Align::right});
   if (kfac) columns.insert(columns.end(), {{"K-FAC dead", Align::right}, {"K-FAC random", Align::right}});
   if (moved) columns.insert(columns.end(), {{"moved, dead", Align::right}, {"moved, random", Align::right}});
+  columns.push_back({"verdict"});
   Table table(columns);
   std::string remarks, last;
   for (const ConsumerFisher& consumer : measurement.consumers) {
-    const Json row = consumer_json(consumer), &random = row.at("random");
+    const Json row = consumer_json(consumer, measurement.dtype), &random = row.at("random");
     const auto of_random = [&](const char* key) { return random.is_null() ? std::string("-") : figure(random.at(key)); };
     std::vector<std::string> cells{consumer.claim.consumer, consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
                                    figure(row.at("dead")),  figure(row.at("weight_only")),
@@ -101,10 +106,11 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
                                    of_random("max"),        figure(row.at("ratio"))};
     if (kfac) cells.insert(cells.end(), {figure(row.at("kfac")), figure(row.at("kfac_random"))});
     if (moved) cells.insert(cells.end(), {figure(row.at("invariance")), figure(row.at("invariance_random"))});
+    cells.push_back(row.at("verdict").is_null() ? "-" : row.at("verdict").get<std::string>());
     table.add_row(cells);
-    const std::string why = row.at("why");
-    if ((!consumer.claimed() || !consumer.not_measured.empty()) && why != last)
-      remarks += fmt::format("{}: {}.\n", consumer.claim.consumer, last = why);
+    const std::string reason = row.at("reason");
+    if (row.at("verdict") != to_string(Verdict::confirmed) && reason != last)
+      remarks += fmt::format("{}: {}.\n", consumer.claim.consumer, last = reason);
   }
   const auto count = dead_directions(measurement);
   return fmt::format(

@@ -1,9 +1,12 @@
 #include "verify/kfac.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 #include <map>
-#include <string>
 
+#include "verify/memory.h"
 #include "verify/output_gradients.h"
 
 namespace deadray {
@@ -40,6 +43,18 @@ std::vector<std::optional<double>> kfac_estimates(const FisherPass& pass, std::s
     }
   }
   return estimates;
+}
+
+std::string kfac_obstacle(const Model& model, const Calibration& calibration, at::ScalarType dtype) {
+  if (!model.weights->has_head()) return {};
+  const LinearSpec& decoder = model.architecture.head->decoder;
+  const double rows = static_cast<double>(std::max<std::int64_t>(kReverseTileTokens, calibration.length()));
+  // Logits, their softmax, the sampled one's and the gradient.
+  const double numbers = static_cast<double>(decoder.outputs) * (static_cast<double>(decoder.inputs) + 4 * rows);
+  const double bytes = numbers * static_cast<double>(c10::elementSize(dtype));
+  const auto available = static_cast<double>(available_memory(model.weights->backend()));
+  if (available <= 0 || bytes <= 0.8 * available) return {};
+  return fmt::format("the head and its gradients take {} of {} available", size_text(bytes), size_text(available));
 }
 
 double kernel_residual(const ConsumerMove& move, const at::Tensor& input) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "verify/directional_fisher.h"
@@ -15,6 +16,10 @@ namespace deadray {
 /// a token, drawn from the model's own softmax: an estimate with the noise of that draw.
 std::vector<std::optional<double>> kfac_estimates(const FisherPass& pass, std::span<const ParameterDirection> directions,
                                                   const DirectionalFisher& measured, std::uint64_t seed);
+
+/// Why its reverse pass is not to be afforded: the decoder, and the logits of a tile with their gradients, are in memory whole. Empty where
+/// it is.
+std::string kfac_obstacle(const Model& model, const Calibration& calibration, at::ScalarType dtype);
 
 /// |A v| / (tr A |v|), v = [r; s]: rounding alone where v is in the kernel of A, as [1/gamma; -c] of a LayerNorm is.
 /// @param input  [N, d]

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 
+#include "host/command_line.h"
 #include "verify/layers.h"
 #include "verify/output_stage.h"
 #include "verify/tensors.h"
@@ -13,7 +14,7 @@ namespace deadray {
 
 namespace {
 
-constexpr std::int64_t kTileBytes = std::int64_t{128} << 20;  // of the FP64 logits and derivatives of a tile
+constexpr std::int64_t kTileEntries = 4096;  // of the vocabulary, where nothing else decides
 
 /// Rows [first, first + count) of the decoder.
 struct VocabularyTile {
@@ -22,14 +23,14 @@ struct VocabularyTile {
   at::Tensor bias;    // [count], or undefined
 };
 
-/// @param per_entry  FP64 numbers that one entry of the vocabulary takes
-void for_each_tile(const Architecture& architecture, const Weights& weights, at::ScalarType dtype, std::int64_t per_entry,
+void for_each_tile(const Architecture& architecture, const Weights& weights, at::ScalarType dtype, std::int64_t entries,
                    const std::function<void(const VocabularyTile&)>& f) {
   const LinearSpec decoder = stored_decoder(architecture);
   const TensorSpec& spec = decoder.weights[0];
   const at::Tensor bias = decoder.biases.empty() ? at::Tensor() : weights.load(decoder.biases[0], -1, dtype);
-  const std::int64_t vocabulary = decoder.outputs, step = std::clamp<std::int64_t>(kTileBytes / 8 / per_entry, 16, vocabulary);
+  const std::int64_t vocabulary = decoder.outputs, step = std::min(vocabulary, std::max<std::int64_t>(16, entries));
   for (std::int64_t first = 0; first < vocabulary; first += step) {
+    throw_if_stopped();
     const std::int64_t count = std::min(step, vocabulary - first);
     const at::Tensor rows = weights.empty({count, decoder.inputs}, dtype);
     weights.read_rows(spec, at::arange(first, first + count, at::kLong), rows);
@@ -83,13 +84,15 @@ class SoftmaxVariance {
 
 }  // namespace
 
-at::Tensor output_fisher(const Architecture& architecture, const Weights& weights, const Dual& output) {
+at::Tensor output_fisher(const Architecture& architecture, const Weights& weights, const Dual& output, std::int64_t directions,
+                         std::int64_t tile_bytes) {
   const at::Tensor& tangents = output.tangents;
+  if (!tangents.defined()) return at::zeros({directions}, fp64());  // such as those of an expert that no token chose
   if (!weights.has_head()) return tangents.to(at::kDouble).square().sum(-1).mean(-1).cpu();
   const HeadSpec& head = *architecture.head;
-  const std::int64_t directions = tangents.size(0), n = tangents.size(1);
+  const std::int64_t n = tangents.size(1), numbers_of_entry = n * (2 * directions + 3);
   SoftmaxVariance variance(directions, output.value);
-  for_each_tile(architecture, weights, output.value.scalar_type(), n * (2 * directions + 3), [&](const VocabularyTile& tile) {
+  for_each_tile(architecture, weights, output.value.scalar_type(), tile_bytes / 8 / numbers_of_entry, [&](const VocabularyTile& tile) {
     const Logits logits = logits_of(head, output.value, tile);
     at::Tensor j = at::matmul(tangents, tile.weight.t()).to(at::kDouble);
     j.mul_(logits.slope.defined() ? logits.slope : at::scalar_tensor(head.scale, j.options()));
@@ -103,7 +106,7 @@ double output_movement(const Architecture& architecture, const Weights& weights,
   if (!weights.has_head()) return ((moved_h - h).norm() / h.norm()).item<double>();
   const LinearSpec decoder = stored_decoder(architecture);
   double moved_by = 0, size = 0;
-  for_each_tile(architecture, weights, h.scalar_type(), h.size(0) * 4, [&](const VocabularyTile& tile) {
+  for_each_tile(architecture, weights, h.scalar_type(), kTileEntries, [&](const VocabularyTile& tile) {
     const std::int64_t count = tile.weight.size(0);
     VocabularyTile other{tile.first, at::empty_like(tile.weight), tile.bias};
     moved.read_rows(decoder.weights[0], at::arange(tile.first, tile.first + count, at::kLong), other.weight);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "host/command_line.h"
 #include "verify/logit_fisher.h"
 #include "verify/output_stage.h"
 #include "verify/tensors.h"
@@ -15,8 +16,6 @@
 namespace deadray {
 
 namespace {
-
-constexpr std::int64_t kTileTokens = 512;
 
 /// Adds up (g^T u)^2 of one consumer's output.
 class GradientHook final : public LayerHook {
@@ -66,6 +65,7 @@ class ReversePass {
     backward(shaped(streams.rbegin()->second), gradient,
              [&](const at::Tensor& x, std::int64_t) { return log_likelihood(stage.to_head(stage.final_norm(x, call), call), decoder); });
     for (auto node = std::next(streams.rbegin()); node != streams.rend(); ++node) {
+      throw_if_stopped();
       const BlockSpec& spec = architecture_.block(node->first);
       const Block block(weights_, spec, node->first, dtype);
       const Places places = places_of(spec.attention, coordinates, dtype, weights_.backend().device(), groups);
@@ -82,7 +82,7 @@ class ReversePass {
   /// Gradients of the tiles' scalars by the tiles, into `gradient`.
   void backward(const at::Tensor& stream, const at::Tensor& gradient,
                 const std::function<at::Tensor(const at::Tensor& x, std::int64_t first)>& scalar) {
-    const std::int64_t step = std::max<std::int64_t>(1, kTileTokens / stream.size(1));
+    const std::int64_t step = std::max<std::int64_t>(1, kReverseTileTokens / stream.size(1));
     for (std::int64_t first = 0; first < stream.size(0); first += step) {
       const std::int64_t count = std::min(step, stream.size(0) - first);
       const at::Tensor x = stream.narrow(0, first, count).detach().clone().set_requires_grad(true);

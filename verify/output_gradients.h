@@ -11,6 +11,8 @@
 
 namespace deadray {
 
+inline constexpr std::int64_t kReverseTileTokens = 512;  ///< whose graph stands at once, rounded to whole sequences (at least one)
+
 /// u^T G u of consumers, G = E[g g^T], g the gradient of the log-likelihood of a label drawn from the model's own softmax (one a token;
 /// from a unit Gaussian about the output where there is no head) by the consumer's output: the second factor of K-FAC. Reverse mode, one
 /// block's graph at a time: the blocks run again from the streams that entered them, the last first.

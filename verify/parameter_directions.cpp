@@ -36,15 +36,26 @@ std::vector<Functional> functionals(const NormParameters& norm, const DeadSubspa
   return {{v, subspace.constant ? v.dot(beta).item<double>() : 0.0}};
 }
 
-/// Combinations whose constant is 0: k - 1 of k where one is not.
+/// Those whose constant is 0, and of the n others n - 1 combinations with that constant.
 std::vector<Functional> without_constant(const std::vector<Functional>& all) {
-  std::vector<Functional> combined;
-  for (std::size_t i = 1; i < all.size(); ++i) {
-    const at::Tensor r = all[i].constant * all[0].r - all[0].constant * all[i].r;
-    const double length = r.norm().item<double>();
-    combined.push_back({length > 0 ? r / length : all[i].r, 0.0});
+  std::vector<Functional> free;
+  const Functional* first = nullptr;
+  for (const Functional& one : all) {
+    if (one.constant == 0.0) {
+      free.push_back(one);
+    } else if (first == nullptr) {
+      first = &one;
+    } else {
+      const at::Tensor r = one.constant * first->r - first->constant * one.r;
+      free.push_back({r / r.norm(), 0.0});
+    }
   }
-  return combined;
+  return free;
+}
+
+std::vector<Functional> with_constant(std::vector<Functional> all) {
+  std::erase_if(all, [](const Functional& one) { return one.constant == 0.0; });
+  return all;
 }
 
 class Drawing {
@@ -53,19 +64,22 @@ class Drawing {
       : site_(site), claims_(claims), counts_(counts), seed_(seed) {}
 
   std::vector<ParameterDirection> draw(const NormParameters& norm, const DeadSubspace& subspace) {
-    const std::vector<Functional> all = functionals(norm, subspace), combined = without_constant(all);
+    const std::vector<Functional> all = functionals(norm, subspace), free = without_constant(all), held = with_constant(all);
     bool shift_drawn = false;
     for (std::size_t i = 0; i < claims_.size() && !all.empty(); ++i) {
-      const bool shifts = claims_[i].family == Family::weight_and_beta;
-      if (shifts && shift_drawn) continue;
+      const Family family = claims_[i].family;
+      const bool shifts = family == Family::weight_and_beta && !shift_drawn;  // once for all consumers that it moves
+      const bool bare = family == Family::weight || family == Family::weight_and_beta;
       for (std::int64_t k = 0; k < counts_.dead; ++k) {
         const auto nth = [k](const std::vector<Functional>& of) { return of[static_cast<std::size_t>(k) % of.size()]; };
-        if (shifts)
-          add_shift(i, nth(all), k);
-        else
-          add(i, nth(claims_[i].family == Family::weight && !combined.empty() ? combined : all), k);
+        if (shifts) add_shift(i, nth(held), k);
+        if (!bare)
+          add(i, nth(all), k);
+        else if (!free.empty())
+          add(i, nth(free), k);
       }
-      for (std::int64_t k = 0; k < counts_.controls; ++k) shifts ? add_shifted_control(i, all[0], k) : add_control(i, all[0], k);
+      if (bare && !shifts && free.empty()) continue;  // what the shift showed holds for it too
+      for (std::int64_t k = 0; k < counts_.controls; ++k) shifts ? add_shifted_control(i, held[0], k) : add_control(i, all[0], k);
       shift_drawn = shift_drawn || shifts;
     }
     return std::move(directions_);
@@ -137,7 +151,7 @@ class Drawing {
   }
 
   void add_shifted_control(std::size_t consumer, const Functional& functional, std::int64_t k) {
-    const at::Tensor a = unit(consumer, "control shift", k, site_.hidden_size);
+    const at::Tensor a = unit(consumer, "shift", k, site_.hidden_size);
     const at::Tensor r = unit(consumer, "control r", k, site_.hidden_size) / functional.constant;
     ParameterDirection& control = push(consumer, Kind::random, moves_of_shift(a, r));
     control.norm = site_.name, control.shift = a;

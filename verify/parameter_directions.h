@@ -49,7 +49,8 @@ struct DirectionCounts {
 
 /// Directions to be measured at one norm: for each consumer dead ones, |dW| = |u| |r| = 1, the same with dW alone, and random controls of
 /// the same norm of (dW, db). A shift of beta moves several consumers at once: it is drawn for the first of them, |a| = 1, and its controls
-/// keep u and a and take another r. Reproducible from the seed and the names alone. The u are never constant over the outputs.
+/// keep the same a, and with it u = W a, and take another r. Reproducible from the seed and the names alone. The u are never constant over
+/// the outputs.
 std::vector<ParameterDirection> parameter_directions(const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
                                                      const std::vector<DeadParameters>& claims, const DirectionCounts& counts,
                                                      std::uint64_t seed);

@@ -15,7 +15,8 @@ Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
 }
 
 void Progress::show(std::int64_t done, std::int64_t total) {
-  show(fmt::format("{} of {}", done, total), watch_.seconds() / static_cast<double>(done) * static_cast<double>(total - done));
+  const double each = watch_.seconds() / static_cast<double>(done);
+  show(fmt::format("{} of {}", done, total), done > 0 ? std::optional(each * static_cast<double>(total - done)) : std::nullopt);
 }
 
 void Progress::show(std::string_view where, std::optional<double> left) {

@@ -6,38 +6,43 @@ namespace deadray {
 
 namespace {
 
-/// What directions `which` of the K do to one consumer.
+/// `output` with tangents added to those that it carries: fill(tangents [K, ...]) writes them, on plain tensors.
+template <typename F>
+at::Tensor add_tangents(const at::Tensor& output, F&& fill) {
+  ForwardMode& mode = *ForwardMode::current();
+  const at::Tensor value = mode.lower(output).value;
+  at::Tensor zero, tangents;
+  {
+    const ForwardMode::Pause plain;
+    std::vector<std::int64_t> shape = value.sizes().vec();
+    shape.insert(shape.begin(), mode.directions());
+    zero = at::zeros_like(value);
+    tangents = at::zeros(shape, value.options());
+    fill(tangents);
+  }
+  return output + mode.lift({zero, tangents});
+}
+
+/// What directions do to one consumer's output: u (<r, h> + s).
 class ConsumerTangents final : public LayerHook {
  public:
-  void add(std::int64_t direction, const ConsumerMove& move) {
-    which_.push_back(direction);
-    moves_.push_back(&move);
-  }
+  void add(std::int64_t direction, const ConsumerMove& move) { moves_.emplace_back(direction, &move); }
 
   at::Tensor operator()(const at::Tensor& input, const at::Tensor& output, const at::Tensor& weight) override {
-    ForwardMode& mode = *ForwardMode::current();
-    const at::Tensor h = mode.lower(input).value, y = mode.lower(output).value, w = mode.lower(weight).value;
-    at::Tensor zero, tangents;
-    {
-      const ForwardMode::Pause plain;
-      std::vector<std::int64_t> shape = y.sizes().vec();
-      shape.insert(shape.begin(), mode.directions());
-      zero = at::zeros_like(y);
-      tangents = at::zeros(shape, y.options());
-      for (std::size_t i = 0; i < which_.size(); ++i) {
-        const ConsumerMove& move = *moves_[i];
-        const at::Tensor u = move.through.defined() ? at::mv(w, move.through.to(y.options())) : move.u.to(y.options());
-        const at::Tensor factor = at::matmul(h, move.r.to(y.options())) + move.s;
-        at::Tensor tangent = tangents[which_[i]];
-        at::mul_out(tangent, factor.unsqueeze(-1), u);
+    const ForwardMode& mode = *ForwardMode::current();
+    const at::Tensor h = mode.lower(input).value, w = mode.lower(weight).value;
+    return add_tangents(output, [&](const at::Tensor& tangents) {
+      const auto as = [&](const at::Tensor& values) { return values.to(tangents.options()); };
+      for (const auto& [direction, move] : moves_) {
+        const at::Tensor u = move->through.defined() ? at::mv(w, as(move->through)) : as(move->u);
+        at::Tensor tangent = tangents[direction];
+        at::mul_out(tangent, (at::matmul(h, as(move->r)) + move->s).unsqueeze(-1), u);
       }
-    }
-    return output + mode.lift({zero, tangents});
+    });
   }
 
  private:
-  std::vector<std::int64_t> which_;
-  std::vector<const ConsumerMove*> moves_;
+  std::vector<std::pair<std::int64_t, const ConsumerMove*>> moves_;
 };
 
 /// What a shift of beta does to the output of its norm.
@@ -46,18 +51,9 @@ class ShiftTangents final : public LayerHook {
   void add(std::int64_t direction, at::Tensor shift) { shifts_.emplace_back(direction, std::move(shift)); }
 
   at::Tensor operator()(const at::Tensor&, const at::Tensor& output, const at::Tensor&) override {
-    ForwardMode& mode = *ForwardMode::current();
-    const at::Tensor h = mode.lower(output).value;
-    at::Tensor zero, tangents;
-    {
-      const ForwardMode::Pause plain;
-      std::vector<std::int64_t> shape = h.sizes().vec();
-      shape.insert(shape.begin(), mode.directions());
-      zero = at::zeros_like(h);
-      tangents = at::zeros(shape, h.options());
-      for (const auto& [direction, shift] : shifts_) tangents[direction].copy_(shift.to(h.options()).expand_as(h));
-    }
-    return output + mode.lift({zero, tangents});
+    return add_tangents(output, [&](const at::Tensor& tangents) {
+      for (const auto& [direction, shift] : shifts_) tangents[direction].copy_(shift.to(tangents.options()).expand_as(tangents[direction]));
+    });
   }
 
  private:
@@ -87,7 +83,7 @@ MovedWeights::MovedWeights(const Weights& base, const ParameterDirection& direct
                            const std::function<at::Tensor(const std::string&)>& consumer_weights)
     : WeightsView(base) {
   for (const ConsumerMove& move : direction.moves) {
-    const at::Tensor u = move.through.defined() ? at::mv(consumer_weights(move.consumer), move.through) : move.u;
+    const at::Tensor u = move.through.defined() ? at::mv(consumer_weights(move.consumer).cpu(), move.through) : move.u;
     changes_[move.consumer + ".weight"] = {u, move.r * direction.step_of_weights(t), {}, move.transposed};
     if (move.s != 0.0) changes_[move.consumer + ".bias"] = {{}, {}, u * (t * move.s)};
   }
@@ -96,7 +92,9 @@ MovedWeights::MovedWeights(const Weights& base, const ParameterDirection& direct
 
 const MovedWeights::Change* MovedWeights::find(const TensorSpec& spec, std::int64_t block) const {
   const std::string whole = name(spec.name, block);
-  const auto place = changes_.find(base_.stem(spec, block) + whole.substr(whole.rfind('.')));
+  // Consumers go by the names that are stored, norms by those of the architecture; a checkpoint of other names has both.
+  auto place = changes_.find(base_.stem(spec, block) + whole.substr(whole.rfind('.')));
+  if (place == changes_.end()) place = changes_.find(whole);
   return place == changes_.end() ? nullptr : &place->second;
 }
 

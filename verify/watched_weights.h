@@ -58,7 +58,7 @@ class MovedWeights final : public WeightsView {
 
  private:
   struct Change {
-    at::Tensor u, r;  // of a matrix u r^T
+    at::Tensor u, r;  // of a matrix u r^T; all FP64 on the CPU
     at::Tensor vector;
     bool transposed = false;
   };

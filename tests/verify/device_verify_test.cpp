@@ -134,6 +134,22 @@ TEST_F(DeviceVerifyTest, DumpsWhatTheCpuDumps) {
   }
 }
 
+// Derivatives by libtorch on the device, the head by its kernel; FP64 throughout, so that only the order of sums differs.
+TEST_F(DeviceVerifyTest, MeasuresFisherInformationAsTheCpuDoes) {
+  const auto fisher = [](const std::string& device) {
+    Spawned run({"fisher", kModels + "gpt2-untied", "--site", "all", "--random-tokens", "16", "--sequence-length", "8", "--invariance",
+                 "--device", device, "--json", "-"});
+    EXPECT_EQ(run.wait(), 0) << run.errors();
+    return Json::parse(run.output()).at("consumers");
+  };
+  const Json got = fisher("cuda"), want = fisher("cpu");
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(got[i].at("verdict"), "confirmed") << got[i].dump();
+    EXPECT_NEAR(got[i].at("random").at("median").get<double>() / want[i].at("random").at("median").get<double>(), 1.0, 1e-9)
+        << got[i].dump();
+  }
+}
+
 TEST_F(DeviceVerifyTest, RefusesADeviceThatIsNotThere) {
   expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda:99"}, {"--device cuda:99", "--device cpu"});
 }

@@ -86,7 +86,7 @@ class DirectionalFisherTest : public testing::TestWithParam<std::string> {
           directions.push_back(references_[i].direction);
         }
         if (directions.empty()) continue;
-        const FisherPass pass{*model_, calibration_, kept_.streams, site.name, entry_block(*model_, site).value()};
+        const FisherPass pass{*model_, calibration_, kept_.streams, site.name, entry_block(*model_, site).value(), /*at_once=*/5};
         const DirectionalFisher fisher = of_head ? head_fisher(pass, directions) : hidden_fisher(pass, directions);
         for (std::size_t k = 0; k < which.size(); ++k) values[which[k]] = fisher.values[k];
       }

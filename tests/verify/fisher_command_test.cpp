@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "host/checkpoint.h"
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 
@@ -28,8 +30,9 @@ class FisherCommandTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-// Every claimed direction of every LayerNorm family: F of rounding against F of a control, and outputs that do not move at 100 times |W|.
-// What is measured without its compensation is not dead, except a bias of keys, which the softmax ignores by itself.
+// Every claimed direction of every LayerNorm family: F of rounding, (2^-53)^2 of a control's and some hundreds for sums; outputs that do
+// not move at 100 times |W| (kStill of fisher.h), where a control moves them: by more than a thousandth of a thousandth, or it would be
+// none.
 TEST_F(FisherCommandTest, EveryClaimedDirectionIsDead) {
   for (const char* name : {"gpt2-untied", "bert-pooler", "gpt-neox-parallel", "gpt-neox-sequential", "opt-pre", "bloom-three-heads",
                            "falcon-two-norms", "phi-plain", "cohere-qk-norms", "dinov2-swiglu", "vit-pooler", "clip-vision"}) {
@@ -54,9 +57,24 @@ TEST_F(FisherCommandTest, ClaimsNothingOfRmsNormsWhereNothingIsDead) {
     for (const auto& consumer : r.at("consumers")) {
       EXPECT_EQ(consumer.at("claimed"), false) << name;
       if (consumer.at("ratio").is_null() || consumer.at("random").at("max") == 0.0) continue;  // an expert that no token chose
-      EXPECT_GT(consumer.at("ratio").get<double>(), 1e-3) << name << " " << consumer.dump();
+      EXPECT_GT(consumer.at("ratio").get<double>(), 1e-3) << name << " " << consumer.dump();   // alive: of a control's size
     }
   }
+}
+
+// Queries and keys of one token in a sequence change nothing, whatever they are: that the direction is dead there shows nothing.
+TEST_F(FisherCommandTest, ControlsThatAreDeadTooLeaveTheClaimUndetermined) {
+  Spawned run({"fisher", kModels + "bert-pooler", "--site", "encoder.layer.0.output.LayerNorm", "--random-tokens", "8", "--sequence-length",
+               "1", "--json", "-"});
+  EXPECT_EQ(run.wait(), static_cast<int>(ExitCode::undetermined)) << run.errors();
+  for (const auto& consumer : nlohmann::json::parse(run.output()).at("consumers"))
+    EXPECT_EQ(consumer.at("verdict"), consumer.at("random").at("max") == 0.0 ? "undetermined" : "confirmed") << consumer.dump();
+}
+
+TEST_F(FisherCommandTest, ANormWithoutConsumersIsSaidNotSkipped) {
+  Spawned run({"fisher", kModels + "bloom-headless", "--random-tokens", "8", "--sequence-length", "4", "--json", "-"});
+  EXPECT_EQ(run.wait(), static_cast<int>(ExitCode::undetermined));
+  EXPECT_TRUE(contains(run.errors(), "no parameter to measure"));
 }
 
 TEST_F(FisherCommandTest, ATiedHeadIsNotClaimedThoughItsOwnCopyIsDead) {
@@ -78,23 +96,46 @@ TEST_F(FisherCommandTest, RunsAtRandomInitialisationFromTheConfigurationAlone) {
   EXPECT_LT(r.at("consumers").at(0).at("ratio").get<double>(), 1e-24);
 }
 
-TEST_F(FisherCommandTest, RecordsRepeatButForTimeAndEnvironment) {
-  auto one = record({kModels + "phi-plain", "--site", "all"}), other = record({kModels + "phi-plain", "--site", "all", "--threads", "1"});
-  for (auto* r : {&one, &other}) r->erase("seconds"), r->erase("environment");
-  EXPECT_EQ(one.at("totals"), other.at("totals"));
-  auto again = record({kModels + "phi-plain", "--site", "all"});
-  again.erase("seconds"), again.erase("environment");
+// Directions, tokens and labels come from counters; only the order of the products' sums may differ with the threads: some hundred
+// roundings of 2^-53 through two blocks.
+TEST_F(FisherCommandTest, RecordsDependOnSeedAndInputAlone) {
+  const std::vector<std::string> arguments{kModels + "phi-plain", "--site", "all"};
+  auto one = record(arguments), again = record(arguments);
+  for (auto* r : {&one, &again}) r->erase("seconds"), r->erase("environment");
   EXPECT_EQ(one, again);
+  auto threaded = arguments;
+  threaded.insert(threaded.end(), {"--threads", "1"});
+  const auto single = record(threaded);
+  for (std::size_t i = 0; i < one.at("consumers").size(); ++i) {
+    const double a = one.at("consumers").at(i).at("random").at("median"), b = single.at("consumers").at(i).at("random").at("median");
+    EXPECT_NEAR(a / b, 1.0, 1e-12);
+  }
 }
 
 TEST_F(FisherCommandTest, DumpsTheDirectionsForAnotherProgram) {
   const std::filesystem::path file = folder_.path() / "directions.safetensors";
-  const auto r = record({kModels + "gpt2-untied", "--directions", "1", "--controls", "2", "--dump", file.string()});
+  const auto consumer =
+      record({kModels + "gpt2-untied", "--site", "transformer.h.0.ln_1", "--directions", "1", "--controls", "3", "--dump", file.string()})
+          .at("consumers")
+          .at(0);
   const std::string bytes = read_text(file);
-  const auto at = bytes.find("__metadata__");
-  ASSERT_NE(at, std::string::npos);
-  EXPECT_NO_THROW(Checkpoint::open(file).at("v0"));
-  EXPECT_NE(bytes.find("weight_only"), std::string::npos);
+  std::uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  const auto header = nlohmann::json::parse(bytes.substr(sizeof size, size));
+  const auto cases = nlohmann::json::parse(header.at("__metadata__").at("cases").get<std::string>());
+  ASSERT_EQ(cases.size(), 1U + 1U + 3U) << "dead, the same without its bias, controls";
+  std::vector<double> random;
+  for (const auto& entry : cases) {
+    EXPECT_EQ(entry.at("consumer"), consumer.at("name"));
+    EXPECT_EQ(header.at(entry.at("moves").at(0).at("u").get<std::string>()).at("shape").at(0), consumer.at("width"));
+    if (entry.at("kind") == "dead") {
+      EXPECT_EQ(entry.at("fisher"), consumer.at("dead"));
+    } else if (entry.at("kind") == "random") {
+      random.push_back(entry.at("fisher"));
+    }
+  }
+  std::sort(random.begin(), random.end());
+  EXPECT_EQ(random.at(1), consumer.at("random").at("median"));
 }
 
 TEST_F(FisherCommandTest, RefusesWhatItCannotDo) {

@@ -86,6 +86,13 @@ TEST(ForwardModeTest, LeavesPlainTensorsPlainDuringAPause) {
   EXPECT_EQ(ForwardMode::current(), &mode);
 }
 
+TEST(ForwardModeTest, IsGoneAfterAnException) {
+  const at::Tensor x = normals({4, 6}, 17), v = normals({kDirections, 4, 6}, 18);
+  EXPECT_ANY_THROW(differentiate([](const at::Tensor& y) { return at::matmul(y, y); }, x, v)) << "[4, 6] times [4, 6]";
+  EXPECT_EQ(ForwardMode::current(), nullptr);
+  expect_central_differences([](const at::Tensor& y) { return y * y; }, x, 19);
+}
+
 TEST(ForwardModeTest, IsGoneAfterItsLife) {
   { const ForwardMode mode(1); }
   EXPECT_EQ(ForwardMode::current(), nullptr);

@@ -117,6 +117,29 @@ TEST(ParameterDirectionsTest, EachExactZeroOfGammaIsADirectionOfItsOwn) {
   EXPECT_EQ(axes, (std::vector<std::int64_t>{1, 4}));
 }
 
+// Zeros of gamma whose shifts are 0, and others: each functional with the constant 0 is dead alone, of the rest all combinations with that
+// constant; only the rest can take up a shift of beta. Every dead direction claimed is a functional that holds for beta itself (z = 0).
+TEST(ParameterDirectionsTest, ZerosWithAndWithoutAShiftAreKeptApart) {
+  Drawn drawn({{"q", 4, false}, {"k", 3, false}});
+  drawn.norm.gamma[1] = drawn.norm.gamma[2] = drawn.norm.gamma[4] = 0.0;  // beta 0.2, -0.3 and 0
+  const at::Tensor beta = to_tensor(drawn.norm.beta);
+  std::int64_t shifts = 0, bare = 0;
+  for (const ParameterDirection& direction : drawn.draw(0, {4, 2})) {
+    for (const ConsumerMove& move : direction.moves) ASSERT_TRUE(move.r.isfinite().all().item<bool>());
+    if (direction.kind != Kind::dead) continue;
+    if (!direction.norm.empty()) {
+      ++shifts;
+      EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), -1.0, 1e-14) << "takes off what the shift adds";
+      continue;
+    }
+    ++bare;
+    EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), 0.0, 1e-15);
+    EXPECT_EQ(direction.moves[0].s, 0.0);
+  }
+  EXPECT_EQ(shifts, 4) << "for the first consumer, which stands for both";
+  EXPECT_EQ(bare, 2 * 4);
+}
+
 TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
   const Drawn drawn({{"q", 4, true}});
   const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8), fewer = drawn.draw(7, {1, 1});
