@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -118,7 +119,7 @@ class TimingBench {
     std::unique_ptr<PeerProcess> peers;
     if (!options_.peers.empty()) {
       const std::filesystem::path file = scratch.path() / "problem.safetensors";
-      write_problem(file, problem, forwards.empty() ? nullptr : forwards.front().get(), std::filesystem::absolute(model).string());
+      write_problem(file, problem, forwards.empty() ? nullptr : forwards.front().get(), model);
       peers = std::make_unique<PeerProcess>(options_.peers, file, options_.methods, at::get_num_threads());
       std::filesystem::remove(file);  // it has read it
       contenders.insert(contenders.end(), peers->contenders().begin(), peers->contenders().end());

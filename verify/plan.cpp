@@ -46,8 +46,9 @@ struct MomentBytes {
 MomentBytes moment_bytes(std::int64_t d, Method method) {
   const double square = product(d, d) * 8;
   if (method == Method::directional) return {0, 0};
-  // Kept: input, exact, deployed. Decomposition: the covariance beside its sums, vectors, LAPACK's two squares of workspace, the residual.
-  return {3 * square, (method == Method::eigh ? 5 : 2) * square};
+  // Kept: input, exact, deployed. Decomposition, at worst the full one: the covariance beside its sums, vectors, LAPACK's two squares of
+  // workspace.
+  return {3 * square, (method == Method::eigh ? 4 : 2) * square};
 }
 
 }  // namespace

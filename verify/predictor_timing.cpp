@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/command_line.h"
 #include "host/error.h"
 #include "host/predictor.h"
 #include "host/stopwatch.h"
@@ -72,6 +73,7 @@ Ended run(const std::string& program, std::vector<std::string> arguments) {
 /// Its failure is ours: the same exit code and, without the program's name, the same line.
 void expect_success(const Ended& ended, const std::string& program) {
   if (ended.status == 0) return;
+  throw_if_stopped();  // the terminal's signal is for both of us
   if (!WIFEXITED(ended.status)) throw InternalError(fmt::format("{}: ended by signal {}", program, WTERMSIG(ended.status)));
   std::string line = ended.errors.substr(0, ended.errors.find('\n'));
   if (constexpr std::string_view kPrefix = "deadray: "; line.starts_with(kPrefix)) line.erase(0, kPrefix.size());

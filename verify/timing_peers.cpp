@@ -128,7 +128,7 @@ double PeerProcess::seconds_of(std::size_t index) {
 }
 
 void write_problem(const std::filesystem::path& file, const TimingProblem& problem, const TimedForward* forward,
-                   const std::string& model_path) {
+                   const std::filesystem::path& model) {
   const std::int64_t d = problem.hidden_size();
   const at::Tensor rows = problem.rows.contiguous(), covariance = problem.covariance.contiguous();
   std::vector<TensorDeclaration> tensors = {
@@ -139,7 +139,7 @@ void write_problem(const std::filesystem::path& file, const TimingProblem& probl
   std::map<std::string, std::string> metadata{{"norm", std::string(to_string(problem.site.kind))}};
   if (ids.defined()) {
     tensors.push_back({"input_ids", DType::i64, ids.sizes().vec()});
-    metadata["model"] = model_path;
+    metadata["model"] = std::filesystem::absolute(model).string();
     metadata["init"] = forward->model().source == Source::random ? "random" : "checkpoint";
   }
   SafetensorsWriter writer(file, tensors, metadata);

@@ -43,6 +43,6 @@ class PeerProcess {
 /// Writes what peers read of a problem: `rows` [n, d], `covariance` [d, d], `weight`, `bias` [d], FP64; of a model also `input_ids` and, in
 /// the metadata, the model's folder and whether its weights are random.
 void write_problem(const std::filesystem::path& file, const TimingProblem& problem, const TimedForward* forward,
-                   const std::string& model_path);
+                   const std::filesystem::path& model);
 
 }  // namespace deadray

@@ -83,7 +83,7 @@ void take_turn(Turn& turn, TimingRow& row) {
       row.seconds.push_back(read_once(*turn.contender, row.seconds.empty()));
       return 0;
     });
-  } catch (const ResourceError& error) {
+  } catch (const Error& error) {  // one contender's failure is a row's
     row.skipped = error.what();
   } catch (const std::bad_alloc&) {
     row.skipped = "not enough memory";
