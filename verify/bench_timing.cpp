@@ -77,9 +77,10 @@ class TimingBench {
   }
 
   void measure_synthetic(std::int64_t d) {
-    const double needed = problem_bytes(synthetic_rows(d), d), available = static_cast<double>(available_memory());
-    if (available > 0 && needed > available)
-      return skip(d, fmt::format("the problem itself needs {} of memory, and {} is available", size_text(needed), size_text(available)));
+    if (const std::string why = no_room_for(synthetic_rows(d), d, cpu_backend()); !why.empty()) {
+      for (const Backend* backend : backends_) skip(d, {}, *backend, why);
+      return save();
+    }
     const TimingProblem problem = synthetic_problem(d);
     measure(problem, {}, {});
   }
@@ -110,6 +111,10 @@ class TimingBench {
     }
     std::vector<Contender> contenders;
     for (std::size_t i = 0; i < backends_.size(); ++i) {
+      if (const std::string why = no_room_for(problem.rows.size(0), problem.hidden_size(), *backends_[i]); !why.empty()) {
+        skip(problem.hidden_size(), problem.model, *backends_[i], why);
+        continue;
+      }
       const auto own =
           own_contenders(options_.methods, place(problem, *backends_[i]), forwards.empty() ? nullptr : forwards[i].get(), predict);
       contenders.insert(contenders.end(), own.begin(), own.end());
@@ -135,11 +140,17 @@ class TimingBench {
       run_.rows.push_back({problem.d, method, "cpu", problem.model, Peer{peer, "", ""}, at::get_num_threads(), {}, reason});
   }
 
-  void skip(std::int64_t d, const std::string& reason) {
+  /// Why the problem does not fit where it is to be measured; empty where it does.
+  static std::string no_room_for(std::int64_t rows, std::int64_t d, const Backend& backend) {
+    const double needed = problem_bytes(rows, d), available = static_cast<double>(available_memory(backend));
+    if (available <= 0 || needed <= available) return {};
+    return fmt::format("the problem itself needs {} of memory, and {} is available", size_text(needed), size_text(available));
+  }
+
+  void skip(std::int64_t d, const std::string& model, const Backend& backend, const std::string& reason) {
     for (const std::string& method : options_.methods)
       if (method != "forward" && std::find(kPeerMethods.begin(), kPeerMethods.end(), method) == kPeerMethods.end())
-        run_.rows.push_back({d, method, "cpu", {}, {}, at::get_num_threads(), {}, reason});
-    save();
+        run_.rows.push_back({d, method, backend.description(), model, {}, at::get_num_threads(), {}, reason});
   }
 
   /// So that a run that is ended by force, too, leaves what it had finished.
