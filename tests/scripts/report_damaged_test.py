@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""scripts/report.py on damaged and hostile records: one line for each that cannot be used, and no harm from those that can."""
+
+from __future__ import annotations
+
+import json
+import unittest
+
+import report_records as made
+from report_case import ReportTest, needs_matplotlib
+
+
+class WhatItRefuses(ReportTest):
+    def expect_problem(self, content: str | bytes, *parts: str) -> None:
+        """One line naming the file and each part; the good record is still reported, the exit code says that not all is."""
+        self.write("good.json", made.verify("good"))
+        (self.folder / "bad.json").write_bytes(content.encode() if isinstance(content, str) else content)
+        run = self.report("--format", "md", "--out", "-")
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (3, 1), run.stderr)
+        self.assertTrue(run.stderr.startswith(f"deadray report: {self.folder}/bad.json: "), run.stderr)
+        for part in parts:
+            self.assertIn(part, run.stderr)
+            self.assertIn(part, run.stdout.replace("\\", ""))
+        self.assertIn("| good ", run.stdout)
+
+    def test_names_the_key_at_which_a_record_was_cut_off(self):
+        text = json.dumps(made.verify("a", sites=2))
+        for stop, key in (("", "empty"), ('{"sch', "cut off at its beginning"), (text[: text.index('"floor"') + 9], "cut off at sites[0].exact.floor"),
+                          (text[: text.rindex('"hidden_size"') + 5], "cut off at sites[1]"), (text[:-1], "cut off at environment")):  # fmt: skip
+            self.expect_problem(stop, key)
+
+    def test_names_what_is_missing_or_of_another_type(self):
+        def changed(change) -> str:
+            record = made.verify("a", sites=2)
+            change(record)
+            return json.dumps(record)
+
+        self.expect_problem(changed(lambda r: r.pop("model")), "model: missing")
+        self.expect_problem(changed(lambda r: r["sites"][1]["deployed"].pop("floor")), "sites[1].deployed.floor: missing")
+        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(lambda_v="small")), "sites[0].exact.lambda_v: 'small', expected a finite number")
+        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=True)), "sites[0].hidden_size: True, expected a whole number")
+        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=-1)), "sites[0].hidden_size: -1, expected a whole number from 0")
+        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=0)), "sites[0].hidden_size: 0, expected at least 1")
+        self.expect_problem(
+            changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace('"gap": 1', '"gap": 1e999'), "sites[0].exact.gap: inf, expected a finite number"
+        )
+        self.expect_problem(changed(lambda r: r["sites"][0].update(verdict="maybe")), "sites[0].verdict", "confirmed or absent")
+        self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
+        self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")
+        self.expect_problem(changed(lambda r: r["residual"].update(ratio=[1.0])), "residual.ratio: 1 values, expected 3")
+        timing = made.timing()
+        timing["rows"][1]["seconds"] = 0
+        self.expect_problem(json.dumps(timing), "rows[1].seconds: 0, expected a number above 0")
+
+    def test_names_another_version_and_another_kind(self):
+        for schema in ("deadray/verify/2", "deadray/verify", "deadray/unheard/1"):
+            self.expect_problem(json.dumps(made.verify("a") | {"schema": schema}), "schema", schema, "deadray/verify/1")
+
+    def test_refuses_what_is_no_json(self):
+        self.expect_problem(b"\xff\xfe{", "not UTF-8")
+        self.expect_problem('{"schema": "deadray/verify/1", "model": NaN}', "NaN")
+        self.expect_problem('{"schema": "deadray/verify/1" "model": 1}', "not JSON")
+        self.expect_problem("[" * 100_000, "not JSON")
+
+    def test_skips_with_a_note_what_is_none_of_its_records(self):
+        self.write("good.json", made.verify("good"))
+        self.write("package.json", {"name": "x"})
+        self.write("list.json", [1])
+        self.write("p.json", {"schema": "deadray/predict/1"})
+        (self.folder / "notes.txt").write_text("{")
+        (self.folder / "folder.json").mkdir()
+        run = self.report("--format", "md")
+        self.assertEqual(run.returncode, 0)
+        self.assertEqual(run.stderr.count("note: "), 3, run.stderr)
+        self.assertEqual(self.report("--format", "md", "--quiet").stderr, "")
+
+    def test_needs_a_record(self):
+        self.write("bad.json", {"schema": "deadray/verify/1"})
+        run = self.report("--format", "md")
+        self.assertEqual(run.returncode, 3)
+        self.assertIn("no usable record", run.stderr)
+        self.assertFalse((self.folder / "report.md").exists())
+
+
+class WhatItEndures(ReportTest):
+    def test_carries_hostile_names_without_harm(self):
+        self.write("a.json", made.verify("<script>|$x^$\u0007\n"))
+        text = self.markdown()
+        self.assertIn("\\<script>\\|$x^$", text)
+        self.assertNotIn("\u0007", text)
+
+    @needs_matplotlib
+    def test_escapes_names(self):
+        self.write("a.json", made.verify('<script>alert("x")</script>'))
+        self.report()
+        self.assertNotIn("<script>alert", (self.folder / "report.html").read_text())
+
+    @needs_matplotlib
+    def test_draws_extremes(self):
+        """Nothing, zeros, negative and huge values: a figure of them must not stop the report."""
+        record = made.verify("a", sites=3)
+        record["sites"][0]["exact"]["lambda_v"] = record["sites"][0]["deployed"]["lambda_v"] = 0.0
+        record["sites"][1] |= {"exact": None, "deployed": None, "spectrum": None, "gamma": None}
+        record["sites"][2]["spectrum"]["deployed"] = [0.0, None, 1e300]
+        record["sites"][2]["deployed"] |= {"floor": None, "lambda_v": None, "depth": None}
+        record["residual"]["ratio"] = [1.0, None, 1e-300]
+        self.write("a.json", record)
+        self.write("b.json", made.verify("b", "activations") | {"residual": None})
+        post = made.verify("post-LN")
+        post["residual"] |= {"ratio": [], "excluded": [0, 1, 2], "preserved": None}
+        self.write("c.json", post)
+        dead = made.fisher("a")
+        dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
+        self.write("f.json", dead)
+        run = self.report()
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
