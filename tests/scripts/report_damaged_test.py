@@ -4,10 +4,18 @@
 from __future__ import annotations
 
 import json
+import re
 import unittest
+from collections import Counter
+from html.parser import HTMLParser
 
 import report_records as made
 from report_case import ReportTest, needs_matplotlib
+from reporting.page import page
+from reporting.records import Records
+from reporting.schemas import SCHEMAS, TEXT, Nullable
+from reporting.section import Panel, Section
+from reporting.table import Table, count, text
 
 
 class WhatItRefuses(ReportTest):
@@ -82,18 +90,70 @@ class WhatItRefuses(ReportTest):
         self.assertFalse((self.folder / "report.md").exists())
 
 
+HOSTILE = "\"><script>alert(1)</script>![x](http://x)'|$x^$`*/../\\\u0007\u202e\ud800\n"
+ABSENT = object()
+
+
+def hostile(value: object, spec: object) -> object:
+    """`value` with HOSTILE wherever its schema has any text; keys that may lack are added, and what is null stays so."""
+    if isinstance(spec, Nullable):
+        return None if value is None else hostile(value, spec.inner)
+    if isinstance(spec, dict):
+        given = {} if value is ABSENT else value
+        return given | {key: hostile(given.get(key, ABSENT), inner) for key, inner in spec.items()}
+    if isinstance(spec, list):
+        return [hostile(item, spec[0]) for item in ([ABSENT] if value is ABSENT else value)]
+    return HOSTILE if spec is TEXT else 1 if value is ABSENT else value
+
+
+class Tags(HTMLParser):
+    def __init__(self, page: str):
+        super().__init__()
+        self.counts, self.attributes = Counter(), set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] += 1
+        self.attributes |= {name for name, _ in attributes}
+
+
 class WhatItEndures(ReportTest):
-    def test_carries_hostile_names_without_harm(self):
-        self.write("a.json", made.verify("<script>|$x^$\u0007\n"))
-        text = self.markdown()
-        self.assertIn("\\<script>\\|$x^$", text)
-        self.assertNotIn("\u0007", text)
+    def write_hostile(self) -> None:
+        made.write_all(self.folder)
+        for file in self.folder.glob("*.json"):
+            record = json.loads(file.read_text())
+            self.write(file.name, hostile(record, SCHEMAS[record["schema"]]))
+
+    def test_escapes_every_text_in_markdown(self):
+        self.write_hostile()
+        document = self.markdown()
+        self.assertIn("\\<script>", document)
+        for harm in (r"(?<!\\)<", r"\]\(", r"[\x00-\x09\x0b-\x1f\u202e\ud800]"):
+            self.assertIsNone(re.search(harm, document), harm)
 
     @needs_matplotlib
-    def test_escapes_names(self):
-        self.write("a.json", made.verify('<script>alert("x")</script>'))
+    def test_escapes_every_text_in_the_page_and_in_names_of_figures(self):
+        made.write_all(self.folder)
         self.report()
-        self.assertNotIn("<script>alert", (self.folder / "report.html").read_text())
+        harmless = Tags((self.folder / "report.html").read_text())
+        self.write_hostile()
+        run = self.report("--figures", "png")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        tags = Tags((self.folder / "report.html").read_text())
+        self.assertEqual((tags.counts["script"], tags.counts["b"], tags.counts["img"]), (1, 0, 0))
+        self.assertEqual((tags.counts.keys(), tags.attributes), (harmless.counts.keys(), harmless.attributes))
+        figures = [file.name for file in (self.folder / "report-figures").iterdir()]
+        self.assertIn("timing-peers-0.png", figures)
+        for name in figures:
+            self.assertRegex(name, r"^[a-z0-9-]+\.png$")
+
+    def test_escapes_every_attribute_of_the_page(self):
+        table = Table(HOSTILE, HOSTILE, [text(HOSTILE, HOSTILE), count(HOSTILE, HOSTILE)], [[HOSTILE, 1], [None, None]])
+        panel = Panel(HOSTILE, HOSTILE, HOSTILE, draw=print, data=table)
+        tags = Tags(page(Records(), [Section(HOSTILE, HOSTILE, HOSTILE, HOSTILE, [table], [panel])], svg=lambda panel: ""))
+        self.assertEqual((tags.counts["script"], tags.counts["section"]), (1, 1))
+        self.assertLessEqual({name for name in tags.attributes if not name.startswith("aria-")},
+                             {"lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "id", "role", "tabindex", "scope", "data-value"})  # fmt: skip
 
     @needs_matplotlib
     def test_draws_extremes(self):

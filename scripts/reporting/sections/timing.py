@@ -39,8 +39,8 @@ def section(records: Records) -> Section | None:
     panels = [_panel(f"timing-device-{i}", f"deadray on {device}", [(one, one.method) for one in series if one.device == device and one.program == OURS])
               for i, device in enumerate(devices) if any(one.device == device and one.program == OURS for one in series)]  # fmt: skip
     panels += [
-        _panel(f"timing-peers-{method}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
-        for method in compared
+        _panel(f"timing-peers-{i}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
+        for i, method in enumerate(compared)
     ]
     return Section(
         id="timing", title="Time against dimension",
