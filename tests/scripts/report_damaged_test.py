@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unittest
 from collections import Counter
@@ -56,9 +57,13 @@ class WhatItRefuses(ReportTest):
         self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
         self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")
         self.expect_problem(changed(lambda r: r["residual"].update(ratio=[1.0])), "residual.ratio: 1 values, expected 3")
-        timing = made.timing()
-        timing["rows"][1]["seconds"] = 0
-        self.expect_problem(json.dumps(timing), "rows[1].seconds: 0, expected a number above 0")
+
+    def test_names_what_must_be_above_zero(self):
+        for record, kind, key, expected in ((made.timing(), "rows", "seconds", "a number above 0"), (made.timing(), "rows", "d", "at least 1"),
+                                            (made.predictor(), "warm", "hidden_size", "at least 1"), (made.predictor(), "warm", "copy", "a number above 0"),
+                                            (made.predictor(), "warm", "predict", "a number above 0")):  # fmt: skip
+            record[kind][1][key] = 0
+            self.expect_problem(json.dumps(record), f"{kind}[1].{key}: 0, expected {expected}")
 
     def test_names_another_version_and_another_kind(self):
         for schema in ("deadray/verify/2", "deadray/verify", "deadray/unheard/1"):
@@ -69,6 +74,26 @@ class WhatItRefuses(ReportTest):
         self.expect_problem('{"schema": "deadray/verify/1", "model": NaN}', "NaN")
         self.expect_problem('{"schema": "deadray/verify/1" "model": 1}', "not JSON")
         self.expect_problem("[" * 100_000, "not JSON")
+
+    def test_names_files_whose_names_cannot_be_printed(self):
+        hostile_name = os.fsdecode(b"b\xff\n\x1b[2J`<b>.json")
+        printed = "b\ufffd\ufffd\ufffd[2J`<b>.json"
+        self.write("good.json", made.verify("good"))
+        (self.folder / hostile_name).write_text("{")
+        run = self.report("--format", "md", "--out", "-")
+        self.assertEqual((run.returncode, run.stderr), (3, f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it again, or remove it\n"))
+        self.assertIn(printed.replace("`", "\\`").replace("<", "\\<"), run.stdout)
+        self.write(hostile_name, made.verify("good"))
+        folder = self.folder / os.fsdecode(b"out\xff\n")
+        folder.mkdir()
+        run = self.report("--format", "md,csv", "--out", str(folder), "--json", str(folder / "about.json"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertIn("out\ufffd\ufffd/report.md", run.stdout)
+        about = json.loads((folder / "about.json").read_text())
+        self.assertEqual(about["records"]["verify"], [printed, "good.json"])
+        self.assertIn(printed, (folder / "report.csv").read_text())
+        run = self.report(folder=folder)
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (3, 1), run.stderr)
 
     def test_skips_with_a_note_what_is_none_of_its_records(self):
         self.write("good.json", made.verify("good"))

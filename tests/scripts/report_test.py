@@ -6,6 +6,7 @@ python3 tests/scripts/report_test.py        the program from $DEADRAY; its tests
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import os
@@ -14,7 +15,7 @@ import sys
 import unittest
 
 import report_records as made
-from report_case import ReportTest
+from report_case import ROOT, ReportTest
 
 TABLES = [
     "models",
@@ -126,6 +127,26 @@ class ItsCommandLine(ReportTest):
         self.assertIn("scripts/setup --report", run.stderr)
         self.assertEqual(list(self.folder.glob("report.*")), [])
         self.assertEqual(self.report("--format", "md,csv", python=bare).returncode, 0)
+
+
+class ItsInterpreter(ReportTest):
+    def test_must_be_new_enough(self):
+        """Of the version alone; files that an older interpreter reads before it is told so are kept to what that one understands."""
+        code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts')!r}); runpy.run_path('scripts/report.py')"
+        run = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
+        self.assertIn("Python 3.9, expected 3.10 or later; set DEADRAY_PYTHON", run.stderr)
+        for file in ("report.py", "reporting/__init__.py"):
+            text = (ROOT / "scripts" / file).read_text()
+            ast.parse(text, feature_version=(3, 7))
+            self.assertNotIn("from __future__", text)  # annotations are known from 3.7 on
+
+    def test_writes_utf_8_whatever_the_locale(self):
+        self.write("a.json", made.verify("γ"))
+        run = subprocess.run([sys.executable, "-B", ROOT / "scripts/report.py", self.folder, "--format", "csv", "--out", "-"], capture_output=True, check=False,
+                             env=os.environ | {"PYTHONIOENCODING": "ascii"})  # fmt: skip
+        self.assertEqual((run.returncode, run.stderr), (0, b""))
+        self.assertIn("γ".encode(), run.stdout)
 
 
 @unittest.skipUnless(os.environ.get("DEADRAY"), "the program is not known: DEADRAY=build/release/bin/deadray")

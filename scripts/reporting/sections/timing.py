@@ -173,6 +173,6 @@ def _skipped(records: Records) -> Table:
 def _predictor(records: Records) -> Table:
     columns = [count("hidden_size", "d"), small("predict", "predict, seconds"), small("copy", "copy of γ, seconds"), Column("predict_over_copy", "ratio", ".2f"),
                text("file", "record")]  # fmt: skip
-    rows = [[row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"] if row["copy"] else None, record.file]
+    rows = [[row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"], record.file]
             for record in records.of("bench-predict") for row in record.data["warm"]]  # fmt: skip
     return Table("predictor", "The predictor alone, warm, beside a copy of its γ", columns, rows)
