@@ -56,6 +56,7 @@ CONSUMER = {
     "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
     "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
     "kfac": Nullable(NUMBER), "kfac_random": Nullable(NUMBER), "invariance": Nullable(NUMBER), "invariance_random": Nullable(NUMBER),
+    "verdict": later(TEXT), "reason": later(TEXT),
 }  # fmt: skip
 
 TIMED = {"d": SIZE, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}

@@ -37,8 +37,18 @@ class WhatItDraws(ReportTest):
         self.assertEqual(len(ids), len(set(ids)))
         self.assertEqual(page.count("<svg"), page.count('role="img"'))
         self.assertEqual(page.count("<svg"), page.count("</desc>"))
+        self.assertNotIn("Refuted", page)
         self.assertNotIn("https://", page)
         self.assertNotIn("http://", page.replace('xmlns="http://www.w3.org/2000/svg"', ""))
+
+    def test_names_refuted_consumers_in_the_description(self):
+        record = made.fisher("a")
+        record["consumers"][0]["verdict"] = "refuted"
+        self.write("a.json", record)
+        self.report()
+        page = (self.folder / "report.html").read_text()
+        self.assertIn(" Refuted: h.0.attn.c_attn.</desc>", page)
+        self.assertIn('<td class="verdict-refuted">refuted</td>', page)
 
 
 class ItsColours(unittest.TestCase):

@@ -90,6 +90,13 @@ class WhatItShows(ReportTest):
         self.write("a.json", record)
         self.assertIn("No record here holds a spectrum", self.markdown())
 
+    def test_gives_the_verdict_on_each_consumer_of_a_norm(self):
+        record = made.fisher("a")
+        record["consumers"][0] |= {"verdict": "refuted", "reason": "dead/random above its limit"}
+        del record["consumers"][1]["verdict"], record["consumers"][1]["reason"]  # as of records from before them
+        self.write("a.json", record)
+        self.assertEqual([(row["verdict"], row["reason"]) for row in self.rows("fisher")], [("refuted", "dead/random above its limit"), ("", ""), ("", "")])
+
     def test_leaves_empty_what_was_not_measured(self):
         record = made.verify("a")
         for key in ("exact", "deployed", "spectrum"):
