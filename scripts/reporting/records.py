@@ -13,6 +13,7 @@ from reporting.schemas import OTHER_KINDS, OWN, SCHEMAS, check
 from tool import printable
 
 WEIGHTS = {"random": "random", "checkpoint": "trained", "activations": "activations"}
+MOST_EXPONENT = 16  # of a fit: the largest dimension to this power is still a double
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ def _refuse_constant(name: str) -> None:
 
 
 def _contradiction(schema: str, data: dict) -> str | None:
-    """What types do not tell: lists that belong together have one length, and some list must not be empty."""
+    """What types do not tell: lists that belong together have one length, some list must not be empty, a fit must have values."""
+    if schema == "deadray/timing/1":
+        for i, fit in enumerate(data.get("fits") or []):
+            if abs(fit["exponent"] or 0) > MOST_EXPONENT:
+                return f"fits[{i}].exponent: {fit['exponent']}, expected from -{MOST_EXPONENT} to {MOST_EXPONENT}"
     if schema != "deadray/verify/1":
         return None
     if not data["sites"]:

@@ -64,6 +64,9 @@ class WhatItRefuses(ReportTest):
                                             (made.predictor(), "warm", "predict", "a number above 0")):  # fmt: skip
             record[kind][1][key] = 0
             self.expect_problem(json.dumps(record), f"{kind}[1].{key}: 0, expected {expected}")
+        timing = made.timing()
+        timing["fits"][0]["exponent"] = 1e300
+        self.expect_problem(json.dumps(timing), "fits[0].exponent: 1e+300, expected from -16 to 16")
 
     def test_names_another_version_and_another_kind(self):
         for schema in ("deadray/verify/2", "deadray/verify", "deadray/unheard/1"):
@@ -182,7 +185,7 @@ class WhatItEndures(ReportTest):
 
     @needs_matplotlib
     def test_draws_extremes(self):
-        """Nothing, zeros, negative and huge values: a figure of them must not stop the report."""
+        """Nothing, zeros, negative and huge values, long names: a figure of them must neither stop the report nor make matplotlib warn."""
         record = made.verify("a", sites=3)
         record["sites"][0]["exact"]["lambda_v"] = record["sites"][0]["deployed"]["lambda_v"] = 0.0
         record["sites"][1] |= {"exact": None, "deployed": None, "spectrum": None, "gamma": None}
@@ -197,6 +200,10 @@ class WhatItEndures(ReportTest):
         dead = made.fisher("a")
         dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
         self.write("f.json", dead)
+        timing = made.timing()
+        timing["rows"] = [row | {"method": "W" * 300} for row in timing["rows"]]
+        timing["fits"][0] |= {"method": "W" * 300, "exponent": -16}
+        self.write("t.json", timing)
         run = self.report()
         self.assertEqual((run.returncode, run.stderr), (0, ""))
 

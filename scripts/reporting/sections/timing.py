@@ -87,7 +87,7 @@ def _panel(id_: str, title: str, named: list[tuple[Series, str]]) -> Panel:
         _dimensions(axes, dims)
         for i, (one, name) in enumerate(named):
             colour, marker, dash = SERIES[i % len(SERIES)]
-            label = f"{name} ∝ d^{one.fit[1]:.2f}" if one.fit else name
+            label = shared.shortened(name, 40) + (f" ∝ d^{one.fit[1]:.2f}" if one.fit else "")
             for points, face in ((one.synthetic, colour), (one.models, "none")):
                 if points:
                     errors = [[max(0.0, p[1] - p[2]) for p in points], [max(0.0, p[3] - p[1]) for p in points]]
