@@ -201,7 +201,7 @@ class WhatItEndures(ReportTest):
         dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
         self.write("f.json", dead)
         timing = made.timing()
-        timing["rows"] = [row | {"method": "W" * 300} for row in timing["rows"]]
+        timing["rows"] = [row | {"method": "W" * 300, "device": row.get("peer") and "W" * 300} for row in timing["rows"]]
         timing["fits"][0] |= {"method": "W" * 300, "exponent": -16}
         self.write("t.json", timing)
         run = self.report()
