@@ -6,8 +6,6 @@ deadray report results --format md --out -    the tables as Markdown on standard
 deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import json
@@ -21,7 +19,7 @@ from reporting.schemas import OWN
 from reporting.section import Section
 from reporting.sections import all_sections
 from reporting.table import csv_of, markdown
-from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
+from tool import MALFORMED, RESOURCES, USAGE, ToolError, printable, run_tool, write_whole
 
 FORMS = ("md", "csv", "html")
 FIGURES = ("png", "pdf")
@@ -86,7 +84,7 @@ def write(file: Path, content: bytes) -> str:
         write_whole(file, lambda stream: stream.write(content))
     except OSError as error:
         raise ToolError(RESOURCES, f"{file}: {error.strerror}; give another --out") from error
-    return str(file)
+    return printable(str(file))
 
 
 def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> list[str]:
@@ -96,7 +94,7 @@ def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> li
         for form in forms:
             file = folder / f"{panel.id}.{form}"
             write_whole(file, lambda stream, panel=panel, form=form: drawing().save(panel, stream, form))
-            written.append(str(file))
+            written.append(printable(str(file)))
     return written
 
 
@@ -107,6 +105,7 @@ def record(records: Records, sections: list[Section], written: list[str]) -> str
 
 
 def run(arguments: argparse.Namespace) -> None:
+    sys.stdout.reconfigure(encoding="utf-8")  # as the files are, whatever the locale
     if not arguments.folder.is_dir():
         raise ToolError(USAGE, f"{arguments.folder}: not a folder; give one with records that deadray verify, fisher, suite or bench wrote")
     to_terminal = arguments.out == "-"
@@ -121,14 +120,15 @@ def run(arguments: argparse.Namespace) -> None:
         drawing()  # before the work
 
     records = read_folder(arguments.folder)
+    folder = printable(str(arguments.folder))
     for problem in records.problems:
-        print(f"deadray report: {arguments.folder}/{problem}", file=sys.stderr)
+        print(f"deadray report: {folder}/{problem}", file=sys.stderr)
     for note in [] if arguments.quiet else records.notes:
-        print(f"note: {arguments.folder}/{note}", file=sys.stderr)
+        print(f"note: {folder}/{note}", file=sys.stderr)
     if records.count == 0:
         raise ToolError(
             MALFORMED,
-            f"{arguments.folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {arguments.folder}/NAME.json",
+            f"{folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {folder}/NAME.json",
         )
 
     sections = all_sections(records)

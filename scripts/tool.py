@@ -6,10 +6,11 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 5, 6, 130, 141
+USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 5, 6, 7, 130, 141
 
 
 class ToolError(Exception):
@@ -28,7 +29,7 @@ def run_tool(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except ToolError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -39,11 +40,22 @@ def run_tool(main: Callable[[], None]) -> None:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         lacking = isinstance(error, MemoryError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOMEM, errno.EFBIG)
         sys.exit(RESOURCES if lacking else MALFORMED)
+    except Exception as error:  # Python's own code for it is 1, with which deadray says "refuted"
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {one_line(error)} ({Path(at.filename).name}, line {at.lineno})"
+        print(f"{name}: internal error: {what}; this is a defect of deadray: please report it, with what it was given", file=sys.stderr)
+        sys.exit(INTERNAL)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = printable(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= limit else text[:limit] + " …"
+
+
+def printable(text: str) -> str:
+    """Names come from files and of files: control characters, and the lone surrogates that stand for bytes that are not UTF-8, would break a page, a
+    table or a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def write_whole(file: Path, write: Callable[[object], None]) -> None:

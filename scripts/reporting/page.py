@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 def page(records: Records, sections: list[Section], svg: Callable[[Panel], str]) -> str:
     style = (HERE / "page.css").read_text().replace("LIGHT", variables(LIGHT)).replace("DARK", variables(DARK))
-    contents = "".join(f'<li><a href="#{section.id}">{escape(section.title)}</a></li>' for section in sections)
+    contents = "".join(f'<li><a href="#{escape(section.id)}">{escape(section.title)}</a></li>' for section in sections)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -62,13 +62,14 @@ def _section(section: Section, svg: Callable[[Panel], str]) -> str:
     )
     more = f'<p class="faint">{escape(left_out(section))}</p>' if section.left_out else ""
     tables = "".join(_table(table) if section.opened else _folded(table) for table in section.tables)
-    heading = f'<h2 id="{section.id}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>'
-    return f'<section id="{section.id}" aria-labelledby="{section.id}-heading">{heading}{figures}{more}{tables}</section>\n'
+    id_ = escape(section.id)
+    heading = f'<h2 id="{id_}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>'
+    return f'<section id="{id_}" aria-labelledby="{id_}-heading">{heading}{figures}{more}{tables}</section>\n'
 
 
 def _panel(panel: Panel, svg: Callable[[Panel], str]) -> str:
     numbers = _folded(panel.data, panel.id) if panel.data else ""
-    return f'<figure id="{panel.id}"><h3>{escape(panel.title)}</h3>{svg(panel)}{numbers}</figure>'
+    return f'<figure id="{escape(panel.id)}"><h3>{escape(panel.title)}</h3>{svg(panel)}{numbers}</figure>'
 
 
 def _folded(table: Table, prefix: str = "") -> str:
@@ -76,7 +77,7 @@ def _folded(table: Table, prefix: str = "") -> str:
 
 
 def _table(table: Table, prefix: str = "") -> str:
-    caption = f"{prefix or 'table'}-{table.id}"
+    caption = escape(f"{prefix or 'table'}-{table.id}")
     head = "".join(f'<th scope="col"{_css(column)}>{escape(column.title)}</th>' for column in table.columns)
     body = "".join(
         f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n" for row in table.rows
@@ -94,6 +95,6 @@ def _cell(at: int, column: Column, value: object) -> str:
     shown = escape(column.show(value))
     if at == 0:
         return f'<th scope="row">{shown}</th>'
-    data = f' data-value="{"" if value is None else repr(value)}"' if column.pattern is not None or value is None else ""
+    data = f' data-value="{"" if value is None else escape(repr(value))}"' if column.pattern is not None or value is None else ""
     css = _css(column) or (' class="verdict-refuted"' if value == "refuted" else "")
     return f"<td{css}{data}>{shown}</td>"

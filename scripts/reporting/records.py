@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from reporting.schemas import OTHER_KINDS, OWN, SCHEMAS, check
+from tool import printable
 
 WEIGHTS = {"random": "random", "checkpoint": "trained", "activations": "activations"}
+MOST_EXPONENT = 16  # of a fit: the largest dimension to this power is still a double
 
 
 @dataclass(frozen=True)
@@ -71,28 +73,29 @@ def read_folder(folder: Path) -> Records:
 
 
 def _read_file(file: Path, records: Records) -> None:
+    name = printable(file.name)
     try:
         text = file.read_bytes().decode()
         data = json.loads(text, parse_constant=_refuse_constant)
     except (OSError, UnicodeDecodeError) as error:
-        records.problems.append(f"{file.name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or remove it")
+        records.problems.append(f"{name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or remove it")
         return
     except (ValueError, RecursionError) as error:
-        records.problems.append(f"{file.name}: {_where_it_breaks(text, error)}; make it again, or remove it")
+        records.problems.append(f"{name}: {_where_it_breaks(text, error)}; make it again, or remove it")
         return
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, str) or not schema.startswith("deadray/"):
-        records.notes.append(f"{file.name}: no record of deadray's, skipped")
+        records.notes.append(f"{name}: no record of deadray's, skipped")
     elif schema in SCHEMAS:
         if problem := check(data, SCHEMAS[schema]) or _contradiction(schema, data):
-            records.problems.append(f"{file.name}: {problem} ({schema}); make it again with this version of deadray, or remove it")
+            records.problems.append(f"{name}: {problem} ({schema}); make it again with this version of deadray, or remove it")
         else:
-            records.by_kind[kind_of(schema)].append(Record(file.name, _printable(data)))
+            records.by_kind[kind_of(schema)].append(Record(name, _printable(data)))
     elif schema in (f"deadray/{kind}/1" for kind in OTHER_KINDS):
-        records.notes.append(f"{file.name}: {schema} is not shown in a report, skipped")
+        records.notes.append(f"{name}: {schema} is not shown in a report, skipped")
     elif schema != OWN:
         records.problems.append(
-            f"{file.name}: schema: {_printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it"
+            f"{name}: schema: {printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it"
         )
 
 
@@ -101,19 +104,16 @@ def _refuse_constant(name: str) -> None:
 
 
 def _contradiction(schema: str, data: dict) -> str | None:
-    """What types do not tell: lists that belong together have one length, and some list must not be empty."""
+    """What types do not tell: lists that belong together have one length, some list must not be empty, a fit must have values."""
     if schema == "deadray/timing/1":
-        return next(
-            (f"rows[{i}].{key}: {row[key]}, expected a number above 0" for i, row in enumerate(data["rows"]) for key in ("d", "seconds") if not row[key] > 0),
-            None,
-        )
+        for i, fit in enumerate(data.get("fits") or []):
+            if abs(fit["exponent"] or 0) > MOST_EXPONENT:
+                return f"fits[{i}].exponent: {fit['exponent']}, expected from -{MOST_EXPONENT} to {MOST_EXPONENT}"
     if schema != "deadray/verify/1":
         return None
     if not data["sites"]:
         return "sites: empty, expected at least one norm"
     for i, site in enumerate(data["sites"]):
-        if site["hidden_size"] < 1:
-            return f"sites[{i}].hidden_size: 0, expected at least 1"
         spectrum = site.get("spectrum") or {}
         for key in ("exact", "deployed"):
             if spectrum.get(key) is not None and len(spectrum[key]) != len(spectrum["index"]):
@@ -127,9 +127,8 @@ def _contradiction(schema: str, data: dict) -> str | None:
 
 
 def _printable(value: object) -> object:
-    """Names come from files: control characters and lone surrogates would break a page, a table or a terminal."""
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
+        return printable(value)
     if isinstance(value, list):
         return [_printable(item) for item in value]
     if isinstance(value, dict):
@@ -158,4 +157,4 @@ def _where_it_breaks(text: str, error: Exception) -> str:
             path[-1] = token[1:-1]
     keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path if key != "").lstrip(".")
     what = "cut off" if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg else f"not JSON ({error.msg.lower()}, line {error.lineno})"
-    return f"{what} at {_printable(keys) or 'its beginning'}"
+    return f"{what} at {printable(keys) or 'its beginning'}"

@@ -14,6 +14,13 @@ class Nullable:
 
 
 @dataclass(frozen=True)
+class Positive:
+    """A number as `inner` says, and above 0: something is divided by it, or it stands on an axis of powers of ten."""
+
+    inner: type
+
+
+@dataclass(frozen=True)
 class OneOf:
     values: tuple[str, ...]
 
@@ -23,6 +30,7 @@ def later(inner: object) -> Nullable:
 
 
 NUMBER, COUNT, TEXT, FLAG = float, int, str, bool
+SIZE, DURATION = Positive(COUNT), Positive(NUMBER)
 VERDICTS = OneOf(("confirmed", "absent", "refuted", "undetermined"))
 INITS = OneOf(("random", "checkpoint", "activations"))
 MODEL = {"name": TEXT, "family": Nullable(TEXT), "parameters": Nullable(COUNT), "init": INITS, "dtype": TEXT}
@@ -35,7 +43,7 @@ READING = {
     "gap": Nullable(NUMBER), "chance_p": Nullable(NUMBER), "depth": Nullable(NUMBER),
 }  # fmt: skip
 SITE = {
-    "name": TEXT, "norm": OneOf(("layernorm", "rmsnorm")), "final": later(FLAG), "hidden_size": COUNT, "predicted": {"dimension": COUNT},
+    "name": TEXT, "norm": OneOf(("layernorm", "rmsnorm")), "final": later(FLAG), "hidden_size": SIZE, "predicted": {"dimension": COUNT},
     "gamma": later({"min": Nullable(NUMBER), "max": Nullable(NUMBER)}),
     "exact": Nullable(READING), "deployed": Nullable(READING),
     "spectrum": later({"index": [COUNT], "exact": Nullable([Nullable(NUMBER)]), "deployed": Nullable([Nullable(NUMBER)])}),
@@ -48,11 +56,12 @@ CONSUMER = {
     "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
     "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
     "kfac": Nullable(NUMBER), "kfac_random": Nullable(NUMBER), "invariance": Nullable(NUMBER), "invariance_random": Nullable(NUMBER),
+    "verdict": later(TEXT), "reason": later(TEXT),
 }  # fmt: skip
 
-TIMED = {"d": COUNT, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}
+TIMED = {"d": SIZE, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}
 TIMING = {
-    "rows": [TIMED | {"seconds": NUMBER, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER), "version": later(TEXT)}],
+    "rows": [TIMED | {"seconds": DURATION, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER), "version": later(TEXT)}],
     "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
     "skipped": later([TIMED | {"reason": TEXT}]),
     "commit": later(TEXT),
@@ -69,7 +78,7 @@ SCHEMAS = {
     "deadray/fisher/1": MEASURED | {"consumers": [CONSUMER], "totals": TOTALS},
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
     "deadray/timing/1": TIMING,
-    "deadray/bench-predict/1": {"warm": [{"hidden_size": COUNT, "copy": NUMBER, "predict": NUMBER}], "environment": ENVIRONMENT},
+    "deadray/bench-predict/1": {"warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}], "environment": ENVIRONMENT},
 }
 # Kinds that deadray writes and a report does not show.
 OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
@@ -90,6 +99,10 @@ def check(value: object, spec: object, key: str = "") -> str | None:
     """The first thing that is wrong with `value`, by its key ("sites[2].exact.floor: missing"); None when nothing is."""
     if isinstance(spec, Nullable):
         return None if value is None else check(value, spec.inner, key)
+    if isinstance(spec, Positive):
+        if problem := check(value, spec.inner, key):
+            return problem
+        return None if value > 0 else f"{key}: {value}, expected {'at least 1' if spec.inner is COUNT else 'a number above 0'}"
     if isinstance(spec, OneOf):
         if isinstance(value, str) and value in spec.values:
             return None

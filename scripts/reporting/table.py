@@ -74,7 +74,7 @@ def markdown(table: Table) -> str:
 def escape_markdown(value: str) -> str:
     for character in ("\\", "|", "`", "*", "<"):
         value = value.replace(character, "\\" + character)
-    return value
+    return value.replace("](", "]\\(")  # a link or a picture; brackets alone are none, and stand in names
 
 
 def csv_of(tables: list[Table]) -> str:

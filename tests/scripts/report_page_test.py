@@ -130,7 +130,7 @@ class ReportPageTest(unittest.TestCase):
                 "norms",
                 "fisher",
                 "timing-device",
-                "timing-peers-eigh",
+                "timing-peers",
                 "timing-predictor",
             },
         )

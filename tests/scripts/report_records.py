@@ -34,9 +34,9 @@ def verify(name: str, init: str = "checkpoint", norm: str = "layernorm", sites: 
 def fisher(name: str) -> dict:
     measured = {"name": "h.0.attn.c_attn", "site": "h.0.ln", "width": 24, "claimed": True, "family": "weight_and_bias", "count": 24, "why": "its bias takes up the constant",
                 "dead": 1e-33, "weight_only": 1e-6, "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3}, "ratio": 1e-29, "kfac": 1e-30, "kfac_random": 1e-4,
-                "invariance": 1e-14, "invariance_random": 1.5}  # fmt: skip
+                "invariance": 1e-14, "invariance_random": 1.5, "verdict": "confirmed", "reason": "as predicted"}  # fmt: skip
     zero = measured | {"name": "h.0.mlp.c_fc", "dead": 0.0, "ratio": 0.0, "kfac": None, "kfac_random": None, "invariance": None, "invariance_random": None}
-    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": 1e-5, "weight_only": None, "ratio": 0.1}
+    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": 1e-5, "weight_only": None, "ratio": 0.1, "verdict": None, "reason": ""}
     return verify(name) | {"schema": "deadray/fisher/1", "consumers": [measured, zero, tied], "totals": {"dead_directions": 48, "llc_lowering": 24.0}}
 
 

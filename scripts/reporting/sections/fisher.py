@@ -42,14 +42,15 @@ def _table(found: list[Record]) -> Table:
     columns = [*MODEL_COLUMNS, text("consumer", "consumer"), text("site", "norm"), count("width", "width"), text("claimed", "claimed"), count("count", "dead directions"),
                small("fisher_dead", "F dead"), small("fisher_weight_only", "weight only"), small("fisher_random_median", "F random"), small("fisher_random_min", "least"),
                small("fisher_random_max", "largest"), small("fisher_ratio", "dead/random"), small("kfac_dead", "K-FAC dead"), small("kfac_random", "K-FAC random"),
-               small("moved_dead", "outputs moved, dead"), small("moved_random", "moved, random"), text("why", "why")]  # fmt: skip
+               small("moved_dead", "outputs moved, dead"), small("moved_random", "moved, random"), text("verdict", "verdict"), text("reason", "reason"),
+               text("why", "why")]  # fmt: skip
     rows = []
     for record in found:
         for c in record.data["consumers"]:
             spread = c["random"] or {}
             rows.append([record.model, record.weights, c["name"], c["site"], c["width"], c["claimed"], c["count"], c["dead"], c["weight_only"],
                          *(spread.get(key) for key in ("median", "min", "max")), c["ratio"], c["kfac"], c["kfac_random"], c["invariance"],
-                         c["invariance_random"], c["why"]])  # fmt: skip
+                         c["invariance_random"], c.get("verdict") or None, c.get("reason") or None, c["why"]])  # fmt: skip
     return Table("fisher", "Consumers of the norms", columns, rows)
 
 
@@ -57,7 +58,7 @@ def _panel(record: Record, number: int) -> Panel | None:
     measured = [c for c in record.data["consumers"] if c["random"] and c["random"]["median"]]
     if not measured:
         return None
-    worst_first = sorted(measured, key=lambda c: (not c["claimed"], -(c["ratio"] or 0)))
+    worst_first = sorted(measured, key=lambda c: (not _is_refuted(c), not c["claimed"], -(c["ratio"] or 0)))
     shown = [c for c in measured if any(c is kept for kept in worst_first[:MOST_ROWS])]
 
     def draw(axes) -> None:
@@ -78,11 +79,17 @@ def _panel(record: Record, number: int) -> Panel | None:
 
     ratios = [c["ratio"] for c in shown if c["ratio"] is not None]
     spread = f"Dead over random: from {min(ratios):.1e} to {max(ratios):.1e}." if ratios else ""
-    more = f" Drawn: the {MOST_ROWS} with the largest ratio, claimed ones first." if len(shown) < len(measured) else ""
+    more = f" Drawn: the {MOST_ROWS} with the largest ratio, refuted ones first, then claimed ones." if len(shown) < len(measured) else ""
+    refuted = [c["name"] for c in record.data["consumers"] if _is_refuted(c)]
+    verdict = f" Refuted: {', '.join(refuted)}." if refuted else ""
     return Panel(
         f"fisher-{number}",
         f"{record.model}, {record.weights}",
-        f"Dot plot, {len(measured)} consumers of norms. {spread}{more}",
+        f"Dot plot, {len(measured)} consumers of norms. {spread}{verdict}{more}",
         draw,
         shared.height_of_narrow_rows(len(shown)),
     )
+
+
+def _is_refuted(consumer: dict) -> bool:
+    return consumer.get("verdict") == "refuted"

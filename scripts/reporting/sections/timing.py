@@ -39,8 +39,8 @@ def section(records: Records) -> Section | None:
     panels = [_panel(f"timing-device-{i}", f"deadray on {device}", [(one, one.method) for one in series if one.device == device and one.program == OURS])
               for i, device in enumerate(devices) if any(one.device == device and one.program == OURS for one in series)]  # fmt: skip
     panels += [
-        _panel(f"timing-peers-{method}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
-        for method in compared
+        _panel(f"timing-peers-{i}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
+        for i, method in enumerate(compared)
     ]
     return Section(
         id="timing", title="Time against dimension",
@@ -87,7 +87,7 @@ def _panel(id_: str, title: str, named: list[tuple[Series, str]]) -> Panel:
         _dimensions(axes, dims)
         for i, (one, name) in enumerate(named):
             colour, marker, dash = SERIES[i % len(SERIES)]
-            label = f"{name} ∝ d^{one.fit[1]:.2f}" if one.fit else name
+            label = shared.shortened(name, 40) + (f" ∝ d^{one.fit[1]:.2f}" if one.fit else "")
             for points, face in ((one.synthetic, colour), (one.models, "none")):
                 if points:
                     errors = [[max(0.0, p[1] - p[2]) for p in points], [max(0.0, p[3] - p[1]) for p in points]]
@@ -173,6 +173,6 @@ def _skipped(records: Records) -> Table:
 def _predictor(records: Records) -> Table:
     columns = [count("hidden_size", "d"), small("predict", "predict, seconds"), small("copy", "copy of γ, seconds"), Column("predict_over_copy", "ratio", ".2f"),
                text("file", "record")]  # fmt: skip
-    rows = [[row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"] if row["copy"] else None, record.file]
+    rows = [[row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"], record.file]
             for record in records.of("bench-predict") for row in record.data["warm"]]  # fmt: skip
     return Table("predictor", "The predictor alone, warm, beside a copy of its γ", columns, rows)

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The figures of scripts/report.py: as files and in the page, and their colours."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from pathlib import Path
+
+import report_records as made
+from report_case import ReportTest, needs_matplotlib
+from reporting.palette import DARK, LIGHT, contrast, ink_on
+
+
+@needs_matplotlib
+class WhatItDraws(ReportTest):
+    def test_writes_the_same_again_and_does_not_read_what_it_wrote(self):
+        made.write_all(self.folder)
+        contents = []
+        for _ in range(2):
+            run = self.report("--json", str(self.folder / "about.json"), "--figures", "png,pdf")
+            self.assertEqual(run.returncode, 0, run.stderr)
+            contents.append({file.relative_to(self.folder): file.read_bytes() for file in sorted(self.folder.rglob("*")) if file.is_file()})
+            self.assertIn("report.html", run.stdout)
+        self.assertEqual(contents[0].keys(), contents[1].keys())
+        for file, content in contents[0].items():
+            self.assertEqual(contents[1][file] == content, True, file)
+        about = json.loads(contents[0][Path("about.json")])
+        self.assertEqual(len(about["files"]), 3 + 2 * sum(map(len, about["sections"].values())))
+        self.assertEqual(list(self.folder.rglob("*.partial")), [])
+
+    def test_figures_have_names_and_descriptions_and_ids_of_their_own(self):
+        made.write_all(self.folder)
+        self.report()
+        page = (self.folder / "report.html").read_text()
+        ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+        self.assertEqual(len(ids), len(set(ids)))
+        self.assertEqual(page.count("<svg"), page.count('role="img"'))
+        self.assertEqual(page.count("<svg"), page.count("</desc>"))
+        self.assertNotIn("Refuted", page)
+        self.assertNotIn("https://", page)
+        self.assertNotIn("http://", page.replace('xmlns="http://www.w3.org/2000/svg"', ""))
+
+    def test_names_refuted_consumers_in_the_description(self):
+        record = made.fisher("a")
+        record["consumers"][0]["verdict"] = "refuted"
+        self.write("a.json", record)
+        self.report()
+        page = (self.folder / "report.html").read_text()
+        self.assertIn(" Refuted: h.0.attn.c_attn.</desc>", page)
+        self.assertIn('<td class="verdict-refuted">refuted</td>', page)
+
+
+class ItsColours(unittest.TestCase):
+    def test_stand_out_from_the_paper(self):
+        """4.5:1 is WCAG's AA for text; the grid is decoration."""
+        self.assertAlmostEqual(contrast("#000000", "#ffffff"), 21)
+        self.assertAlmostEqual(contrast("#767676", "#ffffff"), 4.54, places=2)  # the well-known lightest grey
+        for colours in (LIGHT, DARK):
+            self.assertEqual(colours.keys(), LIGHT.keys())
+            for name, colour in colours.items():
+                if name not in ("paper", "grid"):
+                    self.assertGreaterEqual(contrast(colour, colours["paper"]), 4.5, f"{name} {colour}")
+
+    def test_numbers_stand_out_from_any_fill(self):
+        for grey in range(256):
+            fill = f"#{grey:02x}{grey:02x}{grey:02x}"
+            self.assertGreaterEqual(contrast(ink_on(fill), fill), 4.5, fill)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
