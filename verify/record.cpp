@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -27,10 +28,15 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
-/// Four significant digits: what a picture needs, in a third of the text.
+/// Four significant digits: what a picture needs, in a third of the text. As it is where those are no double, beyond the largest one.
+double rounded(double value) {
+  const std::string digits = fmt::format("{:.3e}", value);
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);  // std::stod throws for subnormal numbers
+  return value;
+}
 Json rounded(const std::vector<double>& values) {
   Json list = Json::array();
-  for (const double value : values) list.push_back(std::isfinite(value) ? Json(std::stod(fmt::format("{:.3e}", value))) : Json(nullptr));
+  for (const double value : values) list.push_back(number(rounded(value)));
   return list;
 }
 

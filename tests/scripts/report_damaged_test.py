@@ -191,6 +191,7 @@ class WhatItEndures(ReportTest):
         record["sites"][1] |= {"exact": None, "deployed": None, "spectrum": None, "gamma": None}
         record["sites"][2]["spectrum"]["deployed"] = [0.0, None, 1e300]
         record["sites"][2]["deployed"] |= {"floor": None, "lambda_v": None, "depth": None}
+        record["sites"][2]["schur"]["null"] = None
         record["residual"]["ratio"] = [1.0, None, 1e-300]
         self.write("a.json", record)
         self.write("b.json", made.verify("b", "activations") | {"residual": None})

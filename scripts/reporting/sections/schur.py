@@ -50,8 +50,8 @@ def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record,
             row, (colour, marker, kind) = names.index(name), NORMS[site["norm"]]
             axes.plot(site["schur"]["input"], row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=8 if record.weights == "random" else 6,
                       label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-        for name, _, site in shown:
-            axes.plot(site["schur"]["null"], names.index(name), "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="null", linestyle="none")
+        for name, null in ((name, site["schur"]["null"]) for name, _, site in shown if site["schur"]["null"] is not None):
+            axes.plot(null, names.index(name), "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="null", linestyle="none")
         shared.named_rows(axes, names)
         axes.set_xlim(0, 1)
         axes.set_xlabel("Schur ratio at the norm's input (reconstructed)")
