@@ -24,7 +24,7 @@ endfunction()
 
 deadray_write_records_header(OUTPUT ${WORK}/none.h ROSTER ${WORK}/roster.json FIXTURES ${WORK}/index.json)
 file(READ ${WORK}/none.h header)
-expect([=[{"a", "gpt2", "org/a", "layernorm", 35000000000}]=] [=[{"gpt2", 2}]=] [=[{"bert", 1}]=])
+expect([=[{"a", "gpt2", "org/a", "layernorm", 35000000000, R"({ "model_type" : "gpt2" })"}]=] [=[{"gpt2", 2}]=] [=[{"bert", 1}]=])
 expect_none("confirmed")
 
 foreach(case "random;absent" "checkpoint;undetermined")

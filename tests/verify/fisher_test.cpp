@@ -69,8 +69,12 @@ TEST(FisherVerdictTest, TheWorstClaimGivesTheExitCode) {
 void expect_still_only_when_compensated(const std::string& fixture, const std::string& norm) {
   const auto model = prepare_model(test::kModels / fixture, {});
   CalibrationRequest request;
-  request.random_tokens = 32;
-  request.sequence_length = 8;
+  if (model->architecture.patches) {
+    request.batch = 2;
+  } else {
+    request.random_tokens = 32;
+    request.sequence_length = 8;
+  }
   const Calibration calibration = make_calibration(model->architecture, model->name, request);
   const NormSite& site = *std::find_if(model->sites.begin(), model->sites.end(), [&](const NormSite& s) { return s.name == norm; });
   const std::int64_t entry = entry_block(*model, site).value();
