@@ -95,7 +95,7 @@ class WhatItRefuses(ReportTest):
         about = json.loads((folder / "about.json").read_text())
         self.assertEqual(about["records"]["verify"], [printed, "good.json"])
         self.assertIn(printed, (folder / "report.csv").read_text())
-        run = self.report(folder=folder)
+        run = self.report("--format", "md", folder=folder)
         self.assertEqual((run.returncode, run.stderr.count("\n")), (3, 1), run.stderr)
 
     def test_skips_with_a_note_what_is_none_of_its_records(self):
