@@ -121,7 +121,7 @@ def torch_svd(problem: Problem):
 
 
 def weightwatcher_spectrum(problem: Problem):
-    """Its spectrum of a layer whose weight is the centred rows over sqrt(n): the eigenvalues of the covariance. It computes in single precision."""
+    """Its spectrum of a layer whose weight is the centred rows over sqrt(n): the eigenvalues of the covariance."""
     import torch
     import weightwatcher
 
