@@ -147,7 +147,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--sequence-length", type=int, default=128)
     parser.add_argument("--controls", type=int, default=4, help="random directions of each consumer")
-    parser.add_argument("--columns", type=int, default=1, help="directions that curvlinops takes at once")
+    parser.add_argument("--columns", type=int, default=8, help="directions that curvlinops takes at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both")
     parser.add_argument("--seed", type=int, default=0, help="of the tokens")
     parser.add_argument("--deadray", type=Path, default=ROOT / "build/release/bin/deadray", help="the program to measure")
