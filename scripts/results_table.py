@@ -89,7 +89,7 @@ def table(folder: Path, roster: dict) -> str:
     records = read_records(folder)
     names = [model["name"] for model in roster["models"]]
     extra = sorted({name for name, _ in records} - set(names))
-    lines = [f"Roster: {roster['note']}", "", "| " + " | ".join(TITLES) + " |", "|" + "---|" * len(TITLES)]
+    lines = [f"Roster: {roster['note']}", "", "| " + " | ".join(title.replace("|", "\\|") for title in TITLES) + " |", "|" + "---|" * len(TITLES)]
     missing = []
     for name in names + extra:
         for init in INITS:

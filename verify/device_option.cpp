@@ -18,7 +18,7 @@ std::unique_ptr<Backend> backend_of_device(const std::string& name) {
   try {
     return make_cuda_backend(*cuda_index(name));
   } catch (const ResourceError& error) {
-    throw ResourceError(fmt::format("--device {}: {}; or give --device cpu", name, error.what()));
+    throw ResourceError(fmt::format("--device {}: {}; build the target deadray_cuda for a GPU, or give --device cpu", name, error.what()));
   }
 }
 

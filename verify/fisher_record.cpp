@@ -112,9 +112,12 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
     if (row.at("verdict") != to_string(Verdict::confirmed) && reason != last)
       remarks += fmt::format("{}: {}.\n", consumer.claim.consumer, last = reason);
   }
+  const bool claimed = any([](const ConsumerFisher& consumer) { return consumer.claimed(); });
+  if (claimed && !any([&](const ConsumerFisher& consumer) { return judge(consumer, measurement.dtype).verdict != Verdict::absent; }))
+    remarks += "Nothing that is claimed was measured here; --site all has the consumers of every norm.\n";
   const auto count = dead_directions(measurement);
   return fmt::format(
-      "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters here: they lower the local learning "
+      "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed here: they lower the local learning "
       "coefficient by {:.1f}. Measuring took {:.2f} s.\n",
       header.name, header.family, header.source == Source::checkpoint ? "trained" : "random", header.tokens, long_name(header.dtype),
       table.render(coloured), remarks, kLegend, count, static_cast<double>(count) / 2, measurement.seconds.total);

@@ -26,7 +26,7 @@ bool is_finite(const Reading& r) {
 
 /// A LayerNorm, or an RMSNorm with dead coordinates: k >= 1 directions are predicted.
 Judgement judge_subspace(std::int64_t k, const Reading& r, double cosine) {
-  const std::string figures = fmt::format("lambda_{}/lambda_{} = {:.2g}, |cos| = {:.6f}", k + 1, k, r.gap, cosine);
+  const std::string figures = fmt::format("lambda_{} is {:.2g} x what is dead or rounding below it, |cos| = {:.6f}", k + 1, r.gap, cosine);
   if (r.dimension > k) {
     if (r.lambda_v > r.floor)
       return refuted(fmt::format("{} measured, the predicted {} not among them: variance {:.2g} along it, rounding floor {:.2g}",
@@ -36,7 +36,8 @@ Judgement judge_subspace(std::int64_t k, const Reading& r, double cosine) {
   }
   if (cosine >= kSameDirection && r.gap >= kClearGap) return confirmed(figures);
   if (r.gap >= kClearGap && r.principal_cosines.empty())
-    return undetermined(fmt::format("lambda_{}/lambda_{} = {:.2g}, but no bound on the angle; eigh measures it", k + 1, k, r.gap));
+    return undetermined(
+        fmt::format("lambda_{} is {:.2g} x what is dead or rounding below it, but no bound on the angle; eigh measures it", k + 1, r.gap));
   if (r.gap >= kClearGap) return refuted(fmt::format("{}: the bottom of the spectrum is elsewhere", figures));
   if (r.lambda_v >= kClearGap * r.floor)
     return refuted(fmt::format("the predicted space is not null: variance {:.2g} along it, {:.2g} x the rounding floor", r.lambda_v,

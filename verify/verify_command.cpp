@@ -103,7 +103,8 @@ int run_verify(const VerifyOptions& options) {
 void add_measuring_options(CLI::App& command, VerifyOptions& options) {
   command
       .add_option("--method", options.method,
-                  "eigh: full eigendecomposition; certificate: Cholesky and Lanczos; directional: no covariance")
+                  "eigh: all eigenvalues, and the eigenvectors that the verdict reads; certificate: Cholesky and Lanczos; directional: no "
+                  "covariance")
       ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
       ->capture_default_str();
   command.add_option("--seed", options.calibration.seed, "Seed of random weights, tokens and directions")->capture_default_str();
