@@ -55,7 +55,9 @@ TEST_F(SamplesTest, TheFinalRmsNormOfATrainedLlamaHasNone) {
 // All 8 blocks x 2 norms of a trained GPT-2: F of rounding, outputs that stay at a hundred times |W|. Its head is tied, so not claimed; a
 // copy of its own is dead all the same.
 TEST_F(SamplesTest, TheParameterDirectionsOfATrainedGpt2AreDead) {
-  const auto record = record_of_sample("fisher", "microformer-mgm", {"--site", "all", "--invariance", "--random-tokens", "256"});
+  const auto record =
+      record_of_sample("fisher", "microformer-mgm",
+                       {"--site", "all", "--invariance", "--random-tokens", "256", "--directions", "1", "--controls", "3", "--no-kfac"});
   ASSERT_EQ(record.at("consumers").size(), 17U);
   for (const auto& consumer : record.at("consumers")) {
     EXPECT_LT(consumer.at("ratio").get<double>(), 1e-24) << consumer.dump();
@@ -67,8 +69,9 @@ TEST_F(SamplesTest, TheParameterDirectionsOfATrainedGpt2AreDead) {
 }
 
 TEST_F(SamplesTest, TheSameConstructionIsNotDeadInATrainedLlama) {
-  const auto record =
-      record_of_sample("fisher", "smollm2-135m", {"--site", "model.layers.15.input_layernorm", "--no-kfac", "--random-tokens", "64"});
+  const auto record = record_of_sample(
+      "fisher", "smollm2-135m",
+      {"--site", "model.layers.15.input_layernorm", "--no-kfac", "--random-tokens", "64", "--directions", "1", "--controls", "3"});
   EXPECT_EQ(record.at("totals").at("dead_directions"), 0);
   ASSERT_EQ(record.at("consumers").size(), 3U);
   for (const auto& consumer : record.at("consumers")) {
