@@ -98,7 +98,7 @@ class CpuBackend final : public Backend {
   }
   // Tensors of a few megabytes, as experts are, live on the heap among activations: freed they leave holes that the next block's do not
   // fill, 12 GiB after 40 blocks of Qwen3-30B-A3B.
-  void block_done() override { release_unused(); }
+  void mixture_done() override { release_unused(); }
   std::size_t free_bytes() const override { return 0; }
 };
 

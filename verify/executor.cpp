@@ -276,7 +276,7 @@ void Executor::run_blocks(std::int64_t first) {
     for_each_tile([&](const at::Tensor& x, std::int64_t sequence) { return (*block)(x, places.narrow(sequence, x.size(0)), call); });
     const std::vector<std::string> norms = block->norms();
     block.reset();  // the spectra that follow want its memory
-    weights_.backend().block_done();
+    if (stack_->block(index).mlp.routing) weights_.backend().mixture_done();
     for (const std::string& norm : norms) observer_->finished(norm);
     if (stack_ == &architecture_) report_residual(index + 1);
     observer_->progress(index + 1, n_blocks);

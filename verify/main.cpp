@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 
 #include "host/command_line.h"
 #include "host/commands.h"
@@ -34,6 +33,5 @@ int run(int argc, char** argv) {
 
 /// The heavy program behind `deadray verify`, `fisher`, `suite` and `bench`: the light one replaces itself by this.
 int main(int argc, char** argv) {
-  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);  // large tensors in large pages: half of what the system takes to give memory
   return deadray::run_program([&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });
 }

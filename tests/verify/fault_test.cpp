@@ -41,7 +41,7 @@ class SmallDevice final : public Backend {
   void fill(const at::Tensor& out, const Reader& read) override { cpu_backend().fill(out, read); }
   void synchronize() override {}
   void release_unused() override {}
-  void block_done() override {}
+  void mixture_done() override {}
   at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) override {
     return cpu_backend().head_fisher(h, decoder, u);
   }
