@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -23,10 +23,11 @@ namespace fs = std::filesystem;
 
 fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
 
-/// Unique among this machine's processes and threads, and short: the target's own name may already be as long as names can be.
+/// By chance, since containers and machines that share a folder share process numbers too; short, since the target's own name may already
+/// be as long as names can be.
 fs::path working_name(const fs::path& target) {
-  static std::atomic<unsigned> counter{0};
-  return folder_of(target) / fmt::format(".deadray-{}-{}.part", ::getpid(), counter++);
+  std::random_device chance;
+  return folder_of(target) / fmt::format(".deadray-{:08x}{:08x}.part", chance(), chance());
 }
 
 std::string advice(int error, const fs::path& target) {

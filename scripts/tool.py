@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import signal
 import sys
 import traceback
@@ -60,9 +61,9 @@ def printable(text: str) -> str:
 
 def write_whole(file: Path, write: Callable[[object], None]) -> None:
     """Calls `write` with a stream beside `file`, then renames: never a half file, whatever stops us."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".deadray-{secrets.token_hex(8)}.part")  # as host/atomic_file.cpp
     try:
-        with partial.open("wb") as stream:
+        with partial.open("xb") as stream:
             write(stream)
         os.replace(partial, file)
     finally:

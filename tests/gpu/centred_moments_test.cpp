@@ -1,5 +1,7 @@
 #include "kernels/centred_moments.h"
 
+#include <gtest/gtest.h>
+
 #include "tests/gpu/device_rows.h"
 #include "tests/kernels/moments_reference.h"
 
@@ -8,7 +10,7 @@ namespace {
 
 using namespace deadray::testing;
 
-class CentredMomentsGpuTest : public DeviceTest, public ::testing::WithParamInterface<std::tuple<NormType, ElementType>> {
+class CentredMomentsGpuTest : public ::testing::TestWithParam<std::tuple<NormType, ElementType>> {
  protected:
   TestNorm norm(std::int64_t hidden_size) const { return random_norm(std::get<0>(GetParam()), hidden_size, 1e-5); }
   TestRows rows(std::int64_t n_tokens, std::int64_t hidden_size) const {

@@ -1,3 +1,5 @@
+#include <gtest/gtest.h>
+
 #include <limits>
 #include <optional>
 
@@ -61,10 +63,8 @@ void expect_lower(const Matrix& a) {
     for (std::int64_t i = 0; i < j; ++i) ASSERT_EQ(a(i, j), 0.0) << i << ", " << j;
 }
 
-class CholeskyGpuTest : public DeviceTest {};
-
 // Higham, Accuracy and Stability, theorem 10.3: |A - L L^T| <= (n + 1) u |L| |L^T|, element by element.
-TEST_F(CholeskyGpuTest, FactorReproducesTheMatrix) {
+TEST(CholeskyGpuTest, FactorReproducesTheMatrix) {
   for (const std::int64_t n : sizes()) {
     for (const double smallest : {1.0, 1e-6, 1e-12}) {
       Matrix a = with_spectrum(geometric(n, smallest, 1.0));
@@ -88,7 +88,7 @@ TEST_F(CholeskyGpuTest, FactorReproducesTheMatrix) {
   }
 }
 
-TEST_F(CholeskyGpuTest, SaysWhatIsNotPositiveDefinite) {
+TEST(CholeskyGpuTest, SaysWhatIsNotPositiveDefinite) {
   for (const std::int64_t n : sizes()) {
     std::vector<double> eigenvalues = geometric(n, 0.1, 3.0);
     eigenvalues[0] = -1e-3;
@@ -100,7 +100,7 @@ TEST_F(CholeskyGpuTest, SaysWhatIsNotPositiveDefinite) {
 }
 
 // cuSOLVER's documentation says nothing of NaN.
-TEST_F(CholeskyGpuTest, SaysWhatIsNotFinite) {
+TEST(CholeskyGpuTest, SaysWhatIsNotFinite) {
   for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     for (const auto& [i, j] : {std::pair<int, int>{0, 0}, {63, 63}, {63, 0}, {40, 17}}) {
       Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
@@ -111,7 +111,7 @@ TEST_F(CholeskyGpuTest, SaysWhatIsNotFinite) {
 }
 
 // Each column of X is a triangular solve; the library may invert small blocks of the diagonal for it: a few n u |L| |X| in all.
-TEST_F(CholeskyGpuTest, InverseIsARightInverse) {
+TEST(CholeskyGpuTest, InverseIsARightInverse) {
   for (const std::int64_t n : sizes()) {
     for (const double smallest : {1.0, 1e-6, 1e-12}) {
       const std::optional<Matrix> lower = factor(with_spectrum(geometric(n, smallest, 1.0)));
@@ -134,7 +134,7 @@ TEST_F(CholeskyGpuTest, InverseIsARightInverse) {
 
 // Against the same solves in long double, on condition numbers up to 1e12: the bound of the header, and no more than ten times what
 // substitution in double loses.
-TEST_F(CholeskyGpuTest, ProductsAreAsGoodAsSolves) {
+TEST(CholeskyGpuTest, ProductsAreAsGoodAsSolves) {
   for (const std::int64_t n : sizes()) {
     const std::vector<double> x = unit_vector(9, n);
     for (const double condition : {1.0, 1e4, 1e8, 1e12}) {
@@ -150,7 +150,7 @@ TEST_F(CholeskyGpuTest, ProductsAreAsGoodAsSolves) {
 
 // What the certificate rests on: power steps with the inverse find the smallest eigenvalue. The matrix as made is off by up to 20 u; the
 // factor by (n + 1) u trace at worst, but its roundings, as they are independent, do not add up along one vector: sqrt(n) u.
-TEST_F(CholeskyGpuTest, ProductsFindTheSmallestEigenvalue) {
+TEST(CholeskyGpuTest, ProductsFindTheSmallestEigenvalue) {
   for (const std::int64_t n : sizes()) {
     for (const double condition : {1e4, 1e8, 1e12}) {
       std::vector<double> eigenvalues = geometric(n, 100 / condition, 1.0);
@@ -169,13 +169,13 @@ TEST_F(CholeskyGpuTest, ProductsFindTheSmallestEigenvalue) {
   }
 }
 
-TEST_F(CholeskyGpuTest, ProductsRepeatBitForBit) {
+TEST(CholeskyGpuTest, ProductsRepeatBitForBit) {
   const Matrix inverse = invert(factor(with_spectrum(geometric(257, 1e-3, 1.0))).value());
   const std::vector<double> x = unit_vector(9, 257);
   EXPECT_EQ(product(inverse, x), product(inverse, x));
 }
 
-TEST_F(CholeskyGpuTest, RefusesASmallWorkspace) {
+TEST(CholeskyGpuTest, RefusesASmallWorkspace) {
   DeviceContext context;
   const Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
   DeviceArray<double> matrix(a.values);

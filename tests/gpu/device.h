@@ -1,7 +1,5 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <span>
 #include <string>
@@ -11,25 +9,14 @@
 
 namespace deadray::testing {
 
-/// Where the operations come from: libdeadray_cuda.so, or the emulation of tests/simt.
-inline std::string module_path() {
-  const char* given = std::getenv("DEADRAY_KERNELS");
-  return given ? given : DEADRAY_CUDA_MODULE;
-}
+/// Where the operations come from: libdeadray_cuda.so, as main.cpp has it, or the emulation of tests/simt.
+inline std::string module_path() { return std::getenv("DEADRAY_KERNELS"); }
 
 inline bool emulated() { return module_path().find("simt") != std::string::npos; }
 /// In the emulation, and under compute-sanitizer, as slow, where DEADRAY_SMALL_SHAPES is set.
 inline bool small_shapes() { return emulated() || std::getenv("DEADRAY_SMALL_SHAPES"); }
 
 inline const kernels::CudaOperations& operations() { return kernels::load_cuda_operations(module_path().c_str()); }
-
-/// Skipped, visibly, where there is no device.
-class DeviceTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (operations().device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  }
-};
 
 /// An array of the device's memory; freed with it.
 template <class T>

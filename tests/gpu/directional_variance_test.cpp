@@ -1,5 +1,7 @@
 #include "kernels/directional_variance.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +13,7 @@ namespace {
 using namespace deadray::testing;
 constexpr double kUnit = 0x1p-53;
 
-class DirectionalVarianceGpuTest : public DeviceTest, public ::testing::WithParamInterface<std::tuple<NormType, ElementType>> {};
+class DirectionalVarianceGpuTest : public ::testing::TestWithParam<std::tuple<NormType, ElementType>> {};
 
 std::vector<double> unit_directions(std::int64_t count, std::int64_t hidden_size) {
   const std::vector<float> values = normals(11, count * hidden_size);

@@ -1,5 +1,7 @@
 #include "kernels/head_fisher.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -12,8 +14,8 @@ namespace {
 using namespace deadray::testing;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-class HeadFisherGpuTest : public DeviceTest, public ::testing::WithParamInterface<std::tuple<ElementType, Rule>> {};
-class HeadFisherExtremesGpuTest : public DeviceTest, public ::testing::WithParamInterface<ElementType> {};
+class HeadFisherGpuTest : public ::testing::TestWithParam<std::tuple<ElementType, Rule>> {};
+class HeadFisherExtremesGpuTest : public ::testing::TestWithParam<ElementType> {};
 
 std::size_t workspace_for(const TestHead& head) {
   return operations().head_fisher_workspace(head.n_tokens(), head.hidden.hidden_size, head.vocab(), head.n_directions());
@@ -249,9 +251,7 @@ TEST_P(HeadFisherExtremesGpuTest, TooSmallAWorkspaceIsRefused) {
 INSTANTIATE_TEST_SUITE_P(All, HeadFisherExtremesGpuTest,
                          ::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16));
 
-class HeadFisherWorkspaceGpuTest : public DeviceTest {};
-
-TEST_F(HeadFisherWorkspaceGpuTest, StaysWithinItsBoundWhateverTheTokensAndDirections) {
+TEST(HeadFisherWorkspaceGpuTest, StaysWithinItsBoundWhateverTheTokensAndDirections) {
   for (const std::int64_t n_tokens : {1, 1500, 8192, 1'000'000})
     for (const std::int64_t vocab : {1, 50257, 131072, 262144})
       for (const std::int64_t n_directions : {1, 8, 32, 1000})
@@ -259,7 +259,7 @@ TEST_F(HeadFisherWorkspaceGpuTest, StaysWithinItsBoundWhateverTheTokensAndDirect
 }
 
 // More tokens than a tile holds; small in all else, for the emulation's sake.
-TEST_F(HeadFisherWorkspaceGpuTest, ManyTokens) {
+TEST(HeadFisherWorkspaceGpuTest, ManyTokens) {
   TestHead head = random_head(2051, 2, 9, 1, ElementType::float32);
   const std::vector<double> got = on_device(head), want = on_cpu(head);
   for (std::size_t t = 0; t < got.size(); ++t) EXPECT_NEAR(got[t], want[t], 500 * 0x1p-24 * (want[t] + 1)) << t;  // logits of up to 30

@@ -1,5 +1,7 @@
 #include "kernels/norm_recompute.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 
 #include "tests/gpu/device_rows.h"
@@ -10,7 +12,7 @@ namespace {
 using namespace deadray::testing;
 constexpr double kUnit = 0x1p-53;
 
-class NormRecomputeGpuTest : public DeviceTest, public ::testing::WithParamInterface<std::tuple<NormType, ElementType>> {};
+class NormRecomputeGpuTest : public ::testing::TestWithParam<std::tuple<NormType, ElementType>> {};
 
 std::vector<double> recompute_on_device(const TestRows& x, const TestNorm& norm) {
   DeviceRows rows(x);
@@ -81,7 +83,7 @@ TEST_P(NormRecomputeGpuTest, AgreesWhereverRowsAndParametersBegin) {
   DeviceRows rows(x);
   std::vector<double> ahead(1, 1e300);  // parameters and output one FP64 away from a multiple of 16 bytes
   for (const auto* parameter : {&norm.gamma, &norm.beta, &norm.shift}) ahead.insert(ahead.end(), parameter->begin(), parameter->end());
-  DeviceArray<double> parameters(ahead), out(1 + 6 * 96);
+  DeviceArray<double> parameters(ahead), out(std::vector<double>(1 + 6 * 96, 0.0));
   double* const gamma = parameters.data() + 1;
   operations().norm_recompute(rows.view(), {norm.type, gamma, gamma + 96, gamma + 192, norm.eps}, out.data() + 1, nullptr);
   const std::vector<double> got = out.download(), want = recompute(x, norm);

@@ -1,5 +1,7 @@
 #include "kernels/random_normal.h"
 
+#include <gtest/gtest.h>
+
 #include "tests/gpu/device.h"
 
 namespace deadray::kernels {
@@ -7,10 +9,8 @@ namespace {
 
 using namespace deadray::testing;
 
-class RandomNormalGpuTest : public DeviceTest {};
-
 // Only additions, products and table-free polynomials in a fixed order, none fused: the same bits, whatever the piece that is asked for.
-TEST_F(RandomNormalGpuTest, GivesTheBitsOfTheCpu) {
+TEST(RandomNormalGpuTest, GivesTheBitsOfTheCpu) {
   for (const auto& [first, count] :
        {std::pair<std::int64_t, std::int64_t>{0, 1}, {0, 4096}, {63, 130}, {1'000'003, small_shapes() ? 777 : 1'000'000}}) {
     std::vector<float> want(static_cast<std::size_t>(count));
@@ -21,7 +21,7 @@ TEST_F(RandomNormalGpuTest, GivesTheBitsOfTheCpu) {
   }
 }
 
-TEST_F(RandomNormalGpuTest, DrawsTheIntegersOfTheCpu) {
+TEST(RandomNormalGpuTest, DrawsTheIntegersOfTheCpu) {
   for (const std::uint64_t bound : {1ULL, 2ULL, 50257ULL, 1ULL << 32}) {
     std::vector<std::int64_t> want(1000);
     random_uniform_int(5, 9, 17, 1000, bound, want.data());

@@ -1,5 +1,7 @@
 #include "kernels/spectrum.h"
 
+#include <gtest/gtest.h>
+
 #include <limits>
 
 #include "tests/gpu/symmetric.h"
@@ -28,7 +30,7 @@ struct Eigenpairs {
   Matrix vectors;  // the first k columns
 };
 
-class EighGpuTest : public DeviceTest {
+class EighGpuTest : public ::testing::Test {
  protected:
   /// k = 0: all, by eigh().
   static Eigenpairs solve(const Matrix& a, std::int64_t k = 0) {

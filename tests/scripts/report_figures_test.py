@@ -27,7 +27,7 @@ class WhatItDraws(ReportTest):
             self.assertEqual(contents[1][file] == content, True, file)
         about = json.loads(contents[0][Path("about.json")])
         self.assertEqual(len(about["files"]), 3 + 2 * sum(map(len, about["sections"].values())))
-        self.assertEqual(list(self.folder.rglob("*.partial")), [])
+        self.assertEqual(list(self.folder.rglob("*.part")), [])
 
     def test_figures_have_names_and_descriptions_and_ids_of_their_own(self):
         made.write_all(self.folder)

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "host/error.h"
 #include "tests/verify/model_fixture.h"
 #include "tests/verify/spectra.h"
 #include "verify/certificate.h"
@@ -22,21 +21,11 @@ using namespace testing;
 
 class BackendTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    try {
-      device_ = make_cuda_backend(0);
-    } catch (const ResourceError& error) {
-      why_ = error.what();
-    }
-  }
+  static void SetUpTestSuite() { device_ = make_cuda_backend(0); }
   static void TearDownTestSuite() { device_.reset(); }
-  void SetUp() override {
-    if (!device_) GTEST_SKIP() << why_;
-  }
   static at::Tensor there(const at::Tensor& values) { return values.to(device_->device()); }
 
   inline static std::unique_ptr<Backend> device_;
-  inline static std::string why_;
 };
 
 struct Case {

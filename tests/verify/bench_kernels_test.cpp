@@ -67,7 +67,8 @@ TEST_F(BenchKernelsTest, EveryRowHasATimeAndTheRatesOfItsCounts) {
       EXPECT_DOUBLE_EQ(row["percent_of_gemm"].get<double>(), 100.0);
     }
   }
-  for (const char* operation : {"copy", "dgemm", "bf16_gemm", "random_normal", "norm_recompute", "directional_variance"})
+  for (const char* operation : {"copy", "dgemm", "bf16_gemm", "random_normal", "norm_recompute", "directional_variance", "centred_moments",
+                                "head_fisher", "eigh", "eigh_bottom", "certificate"})
     EXPECT_TRUE(operations.contains(operation)) << operation;
 }
 

@@ -55,7 +55,15 @@ TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
   EXPECT_TRUE(rows.equal(weights.load(kSpec, -1, at::kFloat).index_select(0, ids)));
 }
 
-// The three stored layouts of one map must give the same product: [in, out] storage, [out, in], and parts side by side.
+// GPT-2's Conv1D keeps [in, out].
+TEST(LoadLinearTest, TurnsWhatIsStoredTheOtherWay) {
+  const auto model = prepare_model(test::kModels / "gpt2-tied", {});
+  const LinearSpec& in = model->architecture.block(0).mlp.in;
+  const at::Tensor stored = test::read_tensor(*model->checkpoint, "transformer.h.1.mlp.c_fc.weight");
+  EXPECT_EQ(stored.size(0), in.inputs);
+  EXPECT_TRUE(load_linear(*model->weights, in, 1, at::kFloat).weight.equal(stored.t()));
+}
+
 TEST(LoadLinearTest, PutsThePartsSideBySide) {
   const auto model = prepare_model(test::kModels / "llama-gqa-tied", {});
   const LinearSpec& qkv = model->architecture.block(0).attention.qkv;
