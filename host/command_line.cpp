@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <vector>
 
 #include "host/atomic_file.h"
@@ -22,11 +25,13 @@ namespace deadray {
 namespace {
 
 constexpr int kClosedPipe = 128 + SIGPIPE;
-volatile std::sig_atomic_t stop_signal = 0;
+std::atomic<int> stop_signal = 0;
 
-void note_stop(int signal) {
-  if (stop_signal != 0) _exit(128 + signal);
-  stop_signal = signal;
+void wait_for_stop_signals(sigset_t stops) {
+  for (int signal = 0;;) {
+    if (sigwait(&stops, &signal) != 0) continue;
+    if (stop_signal.exchange(signal) != 0) _exit(128 + signal);
+  }
 }
 
 /// Names a user could have meant: the options and subcommands of the subcommand that was reached.
@@ -135,15 +140,22 @@ void write_message(std::string_view text) {
   std::fwrite(line.data(), 1, line.size(), stderr);  // fmt::print would throw, often out of a catch block
 }
 
+// By a thread of its own, not by a handler: oneDNN's FP32 products use heap memory as their stack, where a handler's frame overwrites what
+// lies below.
 void catch_stop_signals() {
-  struct sigaction action = {};
-  action.sa_handler = note_stop;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  static std::once_flag once;
+  std::call_once(once, [] {
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stops, nullptr);
+    std::thread(wait_for_stop_signals, stops).detach();
+  });
 }
 
 void throw_if_stopped() {
-  if (stop_signal != 0) throw Stopped{stop_signal};
+  if (const int signal = stop_signal; signal != 0) throw Stopped{signal};
 }
 
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {

@@ -51,7 +51,8 @@ void write_message(std::string_view text);
 struct ClosedPipe {};
 
 /// SIGINT and SIGTERM end a program at once (130 and 143 in the shell) unless it has partial results to save: after catch_stop_signals()
-/// the first one makes throw_if_stopped() throw Stopped, which run_program() turns into 128 + signal; a second one ends the program.
+/// the first one makes throw_if_stopped() throw Stopped, which run_program() turns into 128 + signal; a second one ends the program. To be
+/// called before other threads are started, since they inherit that these signals are blocked; so do processes, which have to unblock them.
 struct Stopped {
   int signal;
 };

@@ -186,8 +186,8 @@ int run(const Options& options) {
   const int index = device_index(options.device);
   filter_of(options.filter);
   const JsonOutput json(options.output.json);
-  const BenchDevice device(index);
   catch_stop_signals();
+  const BenchDevice device(index);
   Run all;
   all.measure(device, options);
 

@@ -166,9 +166,9 @@ class TimingBench {
 };
 
 int run_timing(const TimingOptions& options) {
+  catch_stop_signals();
   if (options.threads > 0) at::set_num_threads(options.threads);
   TimingBench bench(options);
-  catch_stop_signals();
   try {
     for (const std::int64_t d : options.dims) bench.measure_synthetic(d);
     for (const std::filesystem::path& model : options.models) bench.measure_model(model);

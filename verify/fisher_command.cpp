@@ -44,9 +44,9 @@ int run_fisher(const FisherCommandOptions& options) {
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   const JsonOutput json(options.output.json);
   if (!options.dump.empty()) check_writable(options.dump);
+  catch_stop_signals();
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
-  catch_stop_signals();
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
   CalibrationRequest request = options.calibration;

@@ -1,5 +1,6 @@
 #include "verify/machine.h"
 
+#include <deadray_commit.h>
 #include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@ std::string proc_value(const char* file, std::string_view key) {
 }
 
 }  // namespace
+
+std::string_view build_commit() noexcept { return DEADRAY_COMMIT; }
 
 Machine this_machine() {
   Machine machine;

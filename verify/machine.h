@@ -2,8 +2,12 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace deadray {
+
+/// The commit that this program was built from, "-dirty" where files differed from it; "unknown" without a repository.
+std::string_view build_commit() noexcept;
 
 /// What kind of machine this is, for a reader of its figures.
 struct Machine {

@@ -6,7 +6,6 @@
 #include <map>
 
 #include "host/catalogue.h"
-#include "host/command_line.h"
 #include "host/error.h"
 #include "host/model_folder.h"
 #include "host/stopwatch.h"
@@ -119,6 +118,18 @@ class Measuring final : public Observer {
     return measurement;
   }
 
+  /// What was done when a signal came; a dump is dropped. @throws the signal when nothing was
+  Measurement take_partial(const Stopped& stopped) {
+    if (results_.empty()) throw stopped;
+    Measurement measurement;
+    measurement.notes.push_back(
+        fmt::format("stopped by signal {}: {} of {} norms measured", stopped.signal, results_.size(), chosen_.size()));
+    measurement.sites = std::move(results_);
+    measurement.seconds = seconds_;
+    measurement.stopped = stopped;
+    return measurement;
+  }
+
  private:
   SiteProbe& probe_of(const NormSite& site) {
     if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
@@ -166,8 +177,13 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   executor_options.dtype = scalar_type(options.probe.dtype);
   executor_options.logits = options.dump_logits && !options.dump.empty();
   Executor executor(model.architecture, *model.weights, executor_options);
-  executor.run(calibration, measuring);
-  Measurement measurement = measuring.take();
+  Measurement measurement;
+  try {
+    executor.run(calibration, measuring);
+    measurement = measuring.take();
+  } catch (const Stopped& stopped) {
+    measurement = measuring.take_partial(stopped);
+  }
   measurement.notes.insert(measurement.notes.end(), executor.notes().begin(), executor.notes().end());
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();

@@ -11,6 +11,7 @@
 
 #include "host/architecture.h"
 #include "host/checkpoint.h"
+#include "host/command_line.h"
 #include "host/error.h"
 #include "verify/calibration.h"
 #include "verify/executor.h"
@@ -66,6 +67,7 @@ struct Measurement {
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
   std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
+  std::optional<Stopped> stopped;  ///< by a signal, before all chosen norms were measured: `sites` holds those that were, `residual` nothing
 };
 
 /// refuted when any site is, else undetermined when any is, else done.
@@ -73,7 +75,7 @@ ExitCode exit_code_of(const Measurement& measurement);
 
 /// Runs the model once over the tokens, on the backend of its weights, and measures the chosen norms as they pass.
 /// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
-///         Stopped after a stop signal, once catch_stop_signals() was called
+///         Stopped after a stop signal before any norm was measured, once catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
 
 }  // namespace deadray

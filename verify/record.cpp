@@ -12,6 +12,7 @@
 #include "host/command_line.h"
 #include "host/prediction_report.h"
 #include "verify/dtypes.h"
+#include "verify/machine.h"
 
 namespace deadray {
 
@@ -97,16 +98,6 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
           {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};
 }
 
-/// How near the forward pass came to the machine's own products.
-Json forward_json(const RecordHeader& header, double seconds) {
-  if (!(header.gemm_rate > 0)) return nullptr;
-  const double rate = header.forward_flops / seconds;
-  return {{"flops", header.forward_flops},
-          {"flops_per_second", number(rate)},
-          {"gemm_flops_per_second", number(header.gemm_rate)},
-          {"share", number(rate / header.gemm_rate)}};
-}
-
 }  // namespace
 
 RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan) {
@@ -130,6 +121,7 @@ RecordHeader record_header(const Model& model, const Calibration& calibration, D
 nlohmann::ordered_json environment_json(const Backend& backend) {
   const auto cuda = backend.cuda_version();
   return {{"version", version()},
+          {"commit", build_commit()},
           {"device", backend.description()},
           {"threads", at::get_num_threads()},
           {"libtorch", TORCH_VERSION},
@@ -161,8 +153,10 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
   record["notes"] = header.notes;
   record["seconds"] = {{"predict", seconds.predict}, {"load", seconds.load},         {"forward", seconds.forward},
                        {"moments", seconds.moments}, {"spectrum", seconds.spectrum}, {"total", seconds.total}};
-  record["forward"] = forward_json(header, seconds.forward);
+  record["forward"] = header.forward_flops > 0 ? Json{{"flops", header.forward_flops}} : Json(nullptr);
+  record["complete"] = !measurement.stopped;
   record["environment"] = environment_json(backend);
+  record["environment"]["gemm_flops_per_second"] = header.gemm_rate > 0 ? number(header.gemm_rate) : Json(nullptr);
   return record;
 }
 

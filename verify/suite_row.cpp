@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include "deadray_commit.h"
 #include "host/atomic_file.h"
 #include "host/catalogue.h"
 #include "host/classify.h"
@@ -56,7 +55,7 @@ Json suite_json(const SuiteOptions& options, const Row& row, const RowSource& so
           {"revision", row.init == Source::checkpoint ? or_null(revision) : Json()},
           {"inputs", row_inputs(options, row, source)},
           {"command", command_line(row_arguments(options, row))},
-          {"commit", DEADRAY_COMMIT},
+          {"commit", build_commit()},
           {"started", started},
           {"machine", machine_json(backend)}};
 }
@@ -101,6 +100,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
   MeasurementOptions measuring = measurement_options(options);
   Plan plan = plan_measurement(*model, calibration, measuring);
   const Measurement measurement = measure_as_planned(plan, *model, calibration, std::move(measuring), options.output.quiet);
+  if (measurement.stopped) throw *measurement.stopped;  // a row is whole or it is not there
 
   RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), plan);
   for (const auto& more : {measurement.notes, notes}) header.notes.insert(header.notes.end(), more.begin(), more.end());

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "deadray_commit.h"
 #include "host/table.h"
 #include "verify/machine.h"
 #include "verify/power_law.h"
@@ -112,7 +111,7 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
   return {{"schema", "deadray/timing/1"},
           {"complete", run.complete},
           {"date", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
-          {"commit", DEADRAY_COMMIT},
+          {"commit", build_commit()},
           {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
           {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},
           {"problems", problems},

@@ -56,6 +56,7 @@ int deliver(RecordHeader header, const Measurement& measurement, const Backend& 
   if (options.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
   if (!options.quiet)
     for (const std::string& note : header.notes) write_message("note: " + note);
+  if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }
 
@@ -92,9 +93,9 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty()) throw UsageError("verify: give either MODEL or --activations FILE");
   JsonOutput json(options.output.json);
+  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
-  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   if (options.threads > 0) at::set_num_threads(options.threads);
   return options.activations.empty() ? verify_model(options, backend, json) : verify_activation_file(options, backend, json);
 }

@@ -26,7 +26,8 @@ def record(name: str, init: str, verdicts: list[str]) -> dict:
     suite = {"command": f"deadray suite r --only {name}", "commit": "abc", "started": "2026-01-02T03:04:05Z", "seconds": 12.34, "peak_memory_bytes": 2**30,
              "machine": machine}  # fmt: skip
     return {"schema": "deadray/verify/1", "model": {"name": name, "init": init}, "calibration": {"tokens": 4096}, "sites": sites,
-            "residual": {"preserved": False}, "forward": {"share": 0.625}, "suite": suite}  # fmt: skip
+            "residual": {"preserved": False}, "seconds": {"forward": 16.0}, "forward": {"flops": 1e12}, "environment": {"gemm_flops_per_second": 1e11},
+            "suite": suite}  # fmt: skip
 
 
 class ResultsTableTest(unittest.TestCase):

@@ -314,6 +314,25 @@ TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
   EXPECT_EQ(n_entries(), 0);
 }
 
+// The first norm is done long before the last: some delay of a doubling series falls between them.
+TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
+  const std::filesystem::path file = folder_.path() / "part.json";
+  for (useconds_t delay = 100'000; !std::filesystem::exists(file); delay *= 2) {
+    Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--site", "all", "--quiet", "--json", file});
+    usleep(delay);
+    kill(run.process(), SIGTERM);
+    ASSERT_EQ(run.wait(), 128 + SIGTERM) << run.errors();
+  }
+  const Json part = Json::parse(read_text(file));
+  EXPECT_EQ(part.at("complete"), false);
+  EXPECT_GE(part.at("sites").size(), 1U);
+  EXPECT_LT(part.at("sites").size(), 401U);
+  EXPECT_EQ(part.at("sites")[0].at("verdict"), "confirmed");
+  EXPECT_NE(part.at("notes").dump().find("stopped by signal 15: "), std::string::npos) << part.at("notes");
+}
+
 TEST_F(VerifyCommandTest, FailsLoudlyOnAFullDisk) {
   const int full = open("/dev/full", O_WRONLY);
   Spawned run({"verify", kModels + "gpt2-tied"}, full);
