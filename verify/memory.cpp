@@ -30,26 +30,41 @@ std::int64_t system_available() {
   return 0;
 }
 
-/// What the control groups from this process's own up to the root leave (version 2); page cache that they hold can be dropped, so this is a
-/// lower bound.
-std::int64_t group_available() {
+/// Page cache of a control group: counted as used, yet given back before anyone is refused, as after reading a checkpoint.
+std::int64_t cache_of(const std::filesystem::path& group) {
+  std::ifstream in(group / "memory.stat");
+  std::int64_t cache = 0, value = 0;
+  for (std::string name; in >> name >> value;)
+    if (name == "active_file" || name == "inactive_file") cache += value;
+  return cache;
+}
+
+/// The control group (version 2) of this process, as a path below the root of groups; none where there are none.
+std::optional<std::filesystem::path> own_group() {
   std::ifstream in("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(in, line) && !line.starts_with("0::")) {
-  }
-  if (!line.starts_with("0::")) return kNoLimit;
-  const std::filesystem::path root = "/sys/fs/cgroup";
-  std::int64_t least = kNoLimit;
-  for (std::filesystem::path group = root / std::filesystem::path(line.substr(3)).relative_path();; group = group.parent_path()) {
-    const auto limit = number_in(group / "memory.max"), used = number_in(group / "memory.current");
-    if (limit && used) least = std::min(least, std::max<std::int64_t>(0, *limit - *used));
-    if (group == root || !group.has_relative_path()) return least;
-  }
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("0::")) return std::filesystem::path(line.substr(3)).relative_path();
+  return std::nullopt;
 }
 
 }  // namespace
 
-std::int64_t available_memory() { return std::min(system_available(), group_available()); }
+std::int64_t group_available(const std::filesystem::path& root, const std::filesystem::path& group) {
+  std::int64_t least = kNoLimit;
+  std::filesystem::path level = root;
+  const auto consider = [&] {
+    const auto limit = number_in(level / "memory.max"), used = number_in(level / "memory.current");
+    if (limit && used) least = std::min(least, std::max<std::int64_t>(0, *limit - *used + cache_of(level)));
+  };
+  consider();
+  for (const std::filesystem::path& name : group) level /= name, consider();
+  return least;
+}
+
+std::int64_t available_memory() {
+  const auto group = own_group();
+  return group ? std::min(system_available(), group_available("/sys/fs/cgroup", *group)) : system_available();
+}
 
 std::int64_t available_memory(const Backend& backend) {
   return backend.device().is_cpu() ? available_memory() : static_cast<std::int64_t>(backend.free_bytes());

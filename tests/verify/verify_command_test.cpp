@@ -325,7 +325,7 @@ TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
     kill(run.process(), SIGTERM);
     ASSERT_EQ(run.wait(), 128 + SIGTERM) << run.errors();
   }
-  const Json part = Json::parse(read_text(file));
+  const nlohmann::json part = nlohmann::json::parse(read_text(file));
   EXPECT_EQ(part.at("complete"), false);
   EXPECT_GE(part.at("sites").size(), 1U);
   EXPECT_LT(part.at("sites").size(), 401U);
