@@ -91,6 +91,8 @@ def _read_file(file: Path, records: Records) -> None:
             records.problems.append(f"{name}: {problem} ({schema}); make it again with this version of deadray, or remove it")
         else:
             records.by_kind[kind_of(schema)].append(Record(name, _printable(data)))
+            if data.get("complete") is False:
+                records.notes.append(f"{name}: its run was stopped: only what was measured until then is shown")
     elif schema in (f"deadray/{kind}/1" for kind in OTHER_KINDS):
         records.notes.append(f"{name}: {schema} is not shown in a report, skipped")
     elif schema != OWN:

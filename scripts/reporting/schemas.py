@@ -35,7 +35,7 @@ VERDICTS = OneOf(("confirmed", "absent", "refuted", "undetermined"))
 INITS = OneOf(("random", "checkpoint", "activations"))
 MODEL = {"name": TEXT, "family": Nullable(TEXT), "parameters": Nullable(COUNT), "init": INITS, "dtype": TEXT}
 CALIBRATION = {"kind": TEXT, "tokens": COUNT}
-ENVIRONMENT = {"version": TEXT, "device": later(TEXT)}
+ENVIRONMENT = {"version": TEXT, "commit": later(TEXT), "device": later(TEXT)}
 
 READING = {
     "abs_cos": Nullable(NUMBER), "principal_cosines": [Nullable(NUMBER)], "dimension": COUNT, "lambda_v": Nullable(NUMBER), "floor": Nullable(NUMBER),
@@ -74,8 +74,8 @@ SUITE_ROW = {"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}
 
 MEASURED = {"model": MODEL, "calibration": CALIBRATION, "environment": ENVIRONMENT}
 SCHEMAS = {
-    "deadray/verify/1": MEASURED | {"sites": [SITE], "residual": Nullable(RESIDUAL), "suite": later(ORIGIN)},
-    "deadray/fisher/1": MEASURED | {"consumers": [CONSUMER], "totals": TOTALS},
+    "deadray/verify/1": MEASURED | {"sites": [SITE], "residual": Nullable(RESIDUAL), "complete": later(FLAG), "suite": later(ORIGIN)},
+    "deadray/fisher/1": MEASURED | {"consumers": [CONSUMER], "totals": TOTALS, "complete": later(FLAG)},
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
     "deadray/timing/1": TIMING,
     "deadray/bench-predict/1": {"warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}], "environment": ENVIRONMENT},

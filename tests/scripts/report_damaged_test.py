@@ -110,6 +110,13 @@ class WhatItRefuses(ReportTest):
         self.assertEqual(run.stderr.count("note: "), 3, run.stderr)
         self.assertEqual(self.report("--format", "md", "--quiet").stderr, "")
 
+    def test_says_which_record_is_of_a_run_that_was_stopped(self):
+        self.write("part.json", made.verify("part") | {"complete": False})
+        self.write("whole.json", made.verify("whole") | {"complete": True})
+        run = self.report("--format", "md")
+        self.assertEqual((run.returncode, run.stderr.count("note: ")), (0, 1), run.stderr)
+        self.assertIn("part.json: its run was stopped", run.stderr)
+
     def test_needs_a_record(self):
         self.write("bad.json", {"schema": "deadray/verify/1"})
         run = self.report("--format", "md")

@@ -32,6 +32,6 @@ def _files(records: Records) -> Table:
         for record in found:
             environment, run = record.data.get("environment") or {}, record.data.get("suite") or record.data  # timings say it of themselves
             machine = run.get("machine") or {}
-            rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"), machine.get("cores"), run.get("commit"),
+            rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"), machine.get("cores"), run.get("commit") or environment.get("commit"),
                          run.get("started") or run.get("date"), run.get("command")])  # fmt: skip
     return Table("records", "Records", columns, rows).without_empty_columns()
