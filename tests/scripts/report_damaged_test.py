@@ -138,7 +138,7 @@ def hostile(value: object, spec: object) -> object:
         return given | {key: hostile(given.get(key, ABSENT), inner) for key, inner in spec.items()}
     if isinstance(spec, list):
         return [hostile(item, spec[0]) for item in ([ABSENT] if value is ABSENT else value)]
-    return HOSTILE if spec is TEXT else 1 if value is ABSENT else value
+    return HOSTILE if spec is TEXT else spec(1) if value is ABSENT else value
 
 
 class Tags(HTMLParser):
