@@ -57,7 +57,7 @@ using Held = HeldRows<T, kWidth<T>, kRows<T>, kColumns<T, n_directions>>;
 /// A block keeps some rows in registers, the next ones on their way, and adds <v_k, gamma z> of each to its own moments, of which thread k
 /// has the k-th.
 template <typename T, int n_directions>
-__global__ void __launch_bounds__(32 * kMaxHeldWarps, 1)
+__global__ void __launch_bounds__(kMaxHeldThreads, 1)
     directional_variance_kernel(const T* x, Rows rows, NormType type, double eps, Weights weights) {
   constexpr int n_rows = kRows<T>, n_sums = 2 + n_directions;
   using Centre = std::conditional_t<sizeof(T) == 8, double, float>;  // any number near the mean will do, and FP32 needs no widening
