@@ -9,7 +9,9 @@
 /// What a caller needs of a device besides the operations, so that it need not know the CUDA run time.
 namespace deadray::kernels::cuda {
 
-/// cuBLAS and cuSOLVER handles of one device with a workspace of their own: no call allocates. For one thread and one stream at a time: work on a second stream must be ordered behind the first's.
+/// cuBLAS and cuSOLVER handles of one device with a workspace of their own: no call allocates device memory; what cuSOLVER wants of the
+/// host's is taken when first wanted, and kept. For one thread and one stream at a time: work on a second stream must be ordered behind the
+/// first's.
 struct Context;
 Context* create_context(int device);              ///< makes `device` current. @throws CudaError
 void destroy_context(Context* context) noexcept;  ///< null is fine
