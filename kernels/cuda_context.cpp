@@ -59,10 +59,16 @@ void Context::use(Stream stream, const Operation& operation) {
 }
 
 int device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  cudaGetLastError();
-  return 0;
+  const Operation operation("device_count", {});
+  int count = 0, driver = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  const bool no_driver = status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0;
+  if (status == cudaErrorNoDevice || no_driver) {
+    cudaGetLastError();
+    return 0;
+  }
+  operation.check(status, "cudaGetDeviceCount");
+  return count;
 }
 
 DeviceInfo device_info(int device) {
@@ -92,11 +98,16 @@ LibraryVersions library_versions() {
 void* allocate(std::size_t bytes, bool host) {
   const Operation operation("allocate", {{"bytes", static_cast<std::int64_t>(bytes)}});
   void* memory = nullptr;
-  if (host) {
-    operation.check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
-  } else {
+  if (!host) {
     operation.check(cudaMalloc(&memory, bytes), "cudaMalloc");
+    return memory;
   }
+  const cudaError_t status = cudaMallocHost(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {  // the same status as of the device's
+    cudaGetLastError();
+    operation.fail(CudaError::Kind::out_of_host_memory, "cudaMallocHost found no host memory that can be page-locked");
+  }
+  operation.check(status, "cudaMallocHost");
   return memory;
 }
 

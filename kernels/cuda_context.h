@@ -21,7 +21,9 @@ struct DeviceInfo {
   int major = 0, minor = 0, multiprocessors = 0;
   std::size_t total_bytes = 0, free_bytes = 0;
 };
-int device_count();  ///< 0 without a device or a driver
+/// 0 without a device or a driver. @throws CudaError of kind no_device where there are such but they cannot be used: a driver that is too
+/// old, a fabric that is not up
+int device_count();
 DeviceInfo device_info(int device);
 
 /// What is in use, as each names itself: CUDA as 1000 major + 10 minor, the libraries as "13.1.0".
@@ -31,7 +33,7 @@ struct LibraryVersions {
 };
 LibraryVersions library_versions();
 
-/// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind out_of_memory
+/// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind out_of_memory or out_of_host_memory
 void* allocate(std::size_t bytes, bool host = false);
 void release(void* memory, bool host = false) noexcept;
 /// Either side may be the host; asynchronous on `stream` as far as page-locked memory allows. @throws CudaError

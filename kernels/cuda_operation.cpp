@@ -17,10 +17,15 @@ Kind kind_of(cudaError_t status) {
     case cudaErrorMemoryAllocation:
       return Kind::out_of_memory;
     case cudaErrorNoDevice:
-    case cudaErrorInsufficientDriver:
     case cudaErrorInvalidDevice:
     case cudaErrorDevicesUnavailable:
     case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInsufficientDriver:  // and what else keeps CUDA from starting
+    case cudaErrorStubLibrary:
+    case cudaErrorInitializationError:
+    case cudaErrorSystemNotReady:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
       return Kind::no_device;
     default:
       return Kind::other;

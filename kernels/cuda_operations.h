@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
-#include "kernels/centred_moments.h"
 #include "kernels/ceilings.h"
+#include "kernels/centred_moments.h"
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"

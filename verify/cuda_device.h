@@ -39,6 +39,7 @@ class CudaDevice {
   /// Gives back the workspace and what libtorch keeps for later.
   void release_unused();
 
+  /// @throws kernels::CudaError of kind out_of_memory or, of the host's, out_of_host_memory
   CudaMemory allocate(std::size_t bytes, bool host);
 
  private:
