@@ -101,9 +101,9 @@ void Operation::check(cublasStatus_t status, const char* call) const {
        std::string(call) + " gave " + cublasGetStatusName(status) + ": " + cublasGetStatusString(status));
 }
 
-void Operation::check(cusolverStatus_t status, const char* call) const {
+void Operation::check(cusolverStatus_t status, const char* call, Kind otherwise) const {
   if (status == CUSOLVER_STATUS_SUCCESS) return;
-  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other,
+  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : otherwise,
        std::string(call) + " gave " + name_of(status) + " (" + std::to_string(static_cast<int>(status)) + ")");
 }
 

@@ -35,10 +35,11 @@ class Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
+  /// @param otherwise  what a status means that names no want of memory
   /// @throws CudaError unless the status is success
   void check(cudaError_t status, const char* call) const;
   void check(cublasStatus_t status, const char* call) const;
-  void check(cusolverStatus_t status, const char* call) const;
+  void check(cusolverStatus_t status, const char* call, CudaError::Kind otherwise = CudaError::Kind::other) const;
 
   /// @throws CudaError when a caller's workspace is too small
   void check_workspace(std::size_t bytes, std::size_t needed) const;

@@ -21,6 +21,7 @@ TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
   } cases[] = {{Kind::no_device, ExitCode::resources, "give another --device"},
                {Kind::out_of_memory, ExitCode::resources, "not enough memory on the device"},
                {Kind::out_of_host_memory, ExitCode::resources, "not enough memory of the host"},
+               {Kind::too_large, ExitCode::resources, "--method certificate"},
                {Kind::other, ExitCode::internal, "what CUDA said"}};
   for (const auto& [kind, code, advice] : cases) {
     try {
