@@ -163,6 +163,11 @@ void record_event(Event event, Stream stream) {
   operation.check(cudaEventRecord(event, stream), "cudaEventRecord");
 }
 
+void synchronize_event(Event event) {
+  const Operation operation("synchronize_event", {});
+  operation.check(cudaEventSynchronize(event), "cudaEventSynchronize");
+}
+
 double seconds_between(Event start, Event end) {
   const Operation operation("seconds_between", {});
   operation.check(cudaEventSynchronize(end), "cudaEventSynchronize");

@@ -46,10 +46,12 @@ void destroy_stream(Stream stream) noexcept;
 /// Work put on `stream` from now on waits for what is on `other` now.
 void wait_for(Stream stream, Stream other);
 
-/// Marks on a stream that carry the device's time.
+/// Marks on a stream that carry the device's time; of the device that is current.
 Event create_event();
 void destroy_event(Event event) noexcept;
 void record_event(Event event, Stream stream);
+/// Waits for what was on the stream when `event` was last recorded; for nothing if it never was. @throws CudaError, of that work too
+void synchronize_event(Event event);
 /// Waits for `end`, which was recorded after `start`. @throws CudaError, of earlier asynchronous work too
 double seconds_between(Event start, Event end);
 

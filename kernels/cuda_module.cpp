@@ -19,6 +19,7 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .create_event = &cuda::create_event,
       .destroy_event = &cuda::destroy_event,
       .record_event = &cuda::record_event,
+      .synchronize_event = &cuda::synchronize_event,
       .seconds_between = &cuda::seconds_between,
       .dgemm = &cuda::dgemm,
       .bf16_gemm = &cuda::bf16_gemm,

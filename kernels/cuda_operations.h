@@ -32,6 +32,7 @@ struct CudaOperations {
   decltype(&cuda::create_event) create_event;
   decltype(&cuda::destroy_event) destroy_event;
   decltype(&cuda::record_event) record_event;
+  decltype(&cuda::synchronize_event) synchronize_event;
   decltype(&cuda::seconds_between) seconds_between;
   decltype(&cuda::dgemm) dgemm;
   decltype(&cuda::bf16_gemm) bf16_gemm;

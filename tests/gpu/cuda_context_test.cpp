@@ -84,5 +84,19 @@ TEST_F(CudaFaultTest, TheHostsMemoryIsNotTheDevices) {
   EXPECT_EQ(device_error->kind(), CudaError::Kind::out_of_memory);
 }
 
+TEST(CudaEventTest, IsWaitedForOnceRecordedAndNotBefore) {
+  const DeviceContext context;  // makes the device current
+  const Event event = operations().create_event();
+  operations().synchronize_event(event);
+  DeviceArray<int> memory(std::vector<int>{1, 2, 3});
+  int* const host = static_cast<int*>(operations().allocate(3 * sizeof(int), true));
+  operations().copy(host, memory.data(), 3 * sizeof(int), nullptr);
+  operations().record_event(event, nullptr);
+  operations().synchronize_event(event);
+  EXPECT_EQ(std::vector<int>(host, host + 3), (std::vector<int>{1, 2, 3}));
+  operations().release(host, true);
+  operations().destroy_event(event);
+}
+
 }  // namespace
 }  // namespace deadray::kernels
