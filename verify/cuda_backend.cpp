@@ -113,7 +113,6 @@ at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
   const std::size_t bytes = operations.head_fisher_workspace(h.size(0), h.size(1), decoder.weight.size(0), u.size(0));
   operations.head_fisher(device_.context(), rows_of(h), rows_of(decoder.weight), decoder.arguments(), directions.const_data_ptr<double>(),
                          u.size(0), out.data_ptr<double>(), device_.workspace(bytes), bytes, device_.stream());
-  device_.operations().synchronize(device_.stream());  // `directions` may be a copy of ours
   return out;
 }
 
