@@ -70,7 +70,7 @@ class CudaBackend final : public Backend {
   void synchronize() override { device_.operations().synchronize(device_.stream()); }
   void release_unused() override { device_.release_unused(); }
   void mixture_done() override {}  // the caching allocator has bins for sizes, and its memory is dear to get
-  std::size_t free_bytes() const override { return device_.operations().device_info(device_.index()).free_bytes; }
+  std::size_t free_bytes() const override { return device_.free_bytes(); }
 
  private:
   struct Staging {

@@ -45,6 +45,8 @@ class CudaDevice {
   void* workspace(std::size_t bytes);
   /// Gives back the workspace and what libtorch keeps for later.
   void release_unused();
+  /// What the device has free, and what libtorch keeps of it without use.
+  std::size_t free_bytes() const;
 
   /// @throws kernels::CudaError of kind out_of_memory or, of the host's, out_of_host_memory
   CudaMemory allocate(std::size_t bytes, bool host);

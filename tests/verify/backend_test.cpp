@@ -179,6 +179,19 @@ TEST_F(BackendTest, NormalsAreTheCpusBitForBit) {
   EXPECT_TRUE(at::equal(got.cpu(), want));
 }
 
+// What libtorch keeps of a tensor that is gone is free to the next one. Others on the device may move the figure, by less than half of
+// this.
+TEST_F(BackendTest, FreeMemoryIsWhatTensorsCanHave) {
+  if (device_->device().is_cpu()) GTEST_SKIP() << "on the emulation tensors are the host's";
+  const std::int64_t bytes = std::int64_t{1} << 30;
+  device_->synchronize();
+  const auto before = static_cast<std::int64_t>(device_->free_bytes());
+  at::Tensor tensor = there(at::empty({1})).new_empty({bytes / 4});
+  EXPECT_LT(static_cast<std::int64_t>(device_->free_bytes()), before - bytes / 2);
+  tensor.reset();
+  EXPECT_GT(static_cast<std::int64_t>(device_->free_bytes()), before - bytes / 2);
+}
+
 // 70 MiB: more pieces than there are buffers; then a small tensor in the same buffers.
 TEST_F(BackendTest, FillPutsEveryPieceInItsPlace) {
   for (const std::int64_t n : {std::int64_t{70} << 17, std::int64_t{5}}) {
