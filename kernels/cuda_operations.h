@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/ceilings.h"
 #include "kernels/centred_moments.h"
@@ -60,11 +61,12 @@ struct CudaOperations {
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.
 /// @param path  of libdeadray_cuda.so
-/// @throws CudaError when it cannot be loaded or was built from another version of this header
+/// @throws CudaError when it cannot be loaded or was built with other headers of kernels/
 const CudaOperations& load_cuda_operations(const char* path);
 
-/// The module's one symbol: its operations, or null for a table of another size.
-using CudaOperationsEntry = const CudaOperations*(std::size_t table_bytes);
+/// The module's one symbol: its operations, or null for a caller of another build.
+/// @param build  kBuildIdentity of the caller
+using CudaOperationsEntry = const CudaOperations*(std::size_t table_bytes, std::uint64_t build);
 constexpr const char* kCudaOperationsEntry = "deadray_cuda_operations";
 
 }  // namespace deadray::kernels
