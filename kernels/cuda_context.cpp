@@ -85,6 +85,11 @@ DeviceInfo device_info(int device) {
   return info;
 }
 
+void use_device(int device) {
+  const Operation operation("use_device", {{"device", device}});
+  operation.check(cudaSetDevice(device), "cudaSetDevice");
+}
+
 LibraryVersions library_versions() {
   const Operation operation("library_versions", {});
   LibraryVersions versions;

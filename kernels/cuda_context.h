@@ -25,6 +25,8 @@ struct DeviceInfo {
 /// old, a fabric that is not up
 int device_count();
 DeviceInfo device_info(int device);
+/// Makes `device` current in this thread, as create_context() does in its own: whatever takes a stream and no context needs that.
+void use_device(int device);
 
 /// What is in use, as each names itself: CUDA as 1000 major + 10 minor, the libraries as "13.1.0".
 struct LibraryVersions {

@@ -10,6 +10,7 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .destroy_context = &cuda::destroy_context,
       .device_count = &cuda::device_count,
       .device_info = &cuda::device_info,
+      .use_device = &cuda::use_device,
       .library_versions = &cuda::library_versions,
       .allocate = &cuda::allocate,
       .release = &cuda::release,

@@ -21,6 +21,7 @@ struct CudaOperations {
   decltype(&cuda::destroy_context) destroy_context;
   decltype(&cuda::device_count) device_count;
   decltype(&cuda::device_info) device_info;
+  decltype(&cuda::use_device) use_device;
   decltype(&cuda::library_versions) library_versions;
   decltype(&cuda::allocate) allocate;
   decltype(&cuda::release) release;

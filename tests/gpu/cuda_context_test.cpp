@@ -84,6 +84,13 @@ TEST_F(CudaFaultTest, TheHostsMemoryIsNotTheDevices) {
   EXPECT_EQ(device_error->kind(), CudaError::Kind::out_of_memory);
 }
 
+TEST(CudaDeviceTest, OnlyADeviceThatIsThereCanBeUsed) {
+  operations().use_device(0);
+  const auto error = failure([] { operations().use_device(operations().device_count()); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), CudaError::Kind::no_device) << error->what();
+}
+
 TEST(CudaEventTest, IsWaitedForOnceRecordedAndNotBefore) {
   const DeviceContext context;  // makes the device current
   const Event event = operations().create_event();
