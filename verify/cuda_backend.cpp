@@ -119,7 +119,8 @@ at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
 // On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and the executor waits for a block's
 // computation before it gives the weights back: so no order between the two streams is left to be seen to.
 void CudaBackend::load(const std::function<void()>& work) {
-  const std::lock_guard alone(loading_);             // an expert is loaded when a token chooses it, which may be while the next block is
+  // An expert is loaded when a token chooses it, which may be while the next block is.
+  const std::lock_guard alone(loading_);
   device_.operations().use_device(device_.index());  // a thread that has just begun is on device 0
   if (!load_stream_) return work();
   const c10::StreamGuard beside(*load_stream_);

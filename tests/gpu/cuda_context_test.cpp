@@ -84,7 +84,7 @@ TEST_F(CudaFaultTest, TheHostsMemoryIsNotTheDevices) {
   EXPECT_EQ(device_error->kind(), CudaError::Kind::out_of_memory);
 }
 
-TEST(CudaDeviceTest, OnlyADeviceThatIsThereCanBeUsed) {
+TEST_F(CudaFaultTest, OnlyADeviceThatIsThereCanBeUsed) {
   operations().use_device(0);
   const auto error = failure([] { operations().use_device(operations().device_count()); });
   ASSERT_TRUE(error);
