@@ -59,10 +59,16 @@ void Context::use(Stream stream, const Operation& operation) {
 }
 
 int device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  cudaGetLastError();
-  return 0;
+  const Operation operation("device_count", {});
+  int count = 0, driver = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  const bool no_driver = status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0;
+  if (status == cudaErrorNoDevice || no_driver) {
+    cudaGetLastError();
+    return 0;
+  }
+  operation.check(status, "cudaGetDeviceCount");
+  return count;
 }
 
 DeviceInfo device_info(int device) {
@@ -79,6 +85,11 @@ DeviceInfo device_info(int device) {
   return info;
 }
 
+void use_device(int device) {
+  const Operation operation("use_device", {{"device", device}});
+  operation.check(cudaSetDevice(device), "cudaSetDevice");
+}
+
 LibraryVersions library_versions() {
   const Operation operation("library_versions", {});
   LibraryVersions versions;
@@ -92,11 +103,16 @@ LibraryVersions library_versions() {
 void* allocate(std::size_t bytes, bool host) {
   const Operation operation("allocate", {{"bytes", static_cast<std::int64_t>(bytes)}});
   void* memory = nullptr;
-  if (host) {
-    operation.check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
-  } else {
+  if (!host) {
     operation.check(cudaMalloc(&memory, bytes), "cudaMalloc");
+    return memory;
   }
+  const cudaError_t status = cudaMallocHost(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {  // the same status as of the device's
+    cudaGetLastError();
+    operation.fail(CudaError::Kind::out_of_host_memory, "cudaMallocHost found no host memory that can be page-locked");
+  }
+  operation.check(status, "cudaMallocHost");
   return memory;
 }
 
@@ -150,6 +166,11 @@ void destroy_event(Event event) noexcept { cudaEventDestroy(event); }
 void record_event(Event event, Stream stream) {
   const Operation operation("record_event", {});
   operation.check(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+void synchronize_event(Event event) {
+  const Operation operation("synchronize_event", {});
+  operation.check(cudaEventSynchronize(event), "cudaEventSynchronize");
 }
 
 double seconds_between(Event start, Event end) {

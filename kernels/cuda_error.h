@@ -10,8 +10,10 @@ namespace deadray::kernels {
 class __attribute__((visibility("default"))) CudaError : public std::runtime_error {
  public:
   enum class Kind {
-    no_device,      ///< none here, none that this build serves, or no driver
-    out_of_memory,  ///< a smaller tile may do
+    no_device,           ///< none here, none that this build serves, or none that driver and system have ready
+    out_of_memory,       ///< of the device: a smaller tile may do
+    out_of_host_memory,  ///< that can be page-locked: no tile is too large for it
+    too_large,           ///< for the library that would compute it, whatever the memory
     other,
   };
   CudaError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}

@@ -1,12 +1,16 @@
 #include "kernels/cuda_operations.h"
 
-extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOperations* deadray_cuda_operations(std::size_t table_bytes) {
+#include "build_identity.h"
+
+extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOperations* deadray_cuda_operations(std::size_t table_bytes,
+                                                                                                                  std::uint64_t build) {
   namespace cuda = deadray::kernels::cuda;
   static constexpr deadray::kernels::CudaOperations kOperations = {
       .create_context = &cuda::create_context,
       .destroy_context = &cuda::destroy_context,
       .device_count = &cuda::device_count,
       .device_info = &cuda::device_info,
+      .use_device = &cuda::use_device,
       .library_versions = &cuda::library_versions,
       .allocate = &cuda::allocate,
       .release = &cuda::release,
@@ -19,6 +23,7 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .create_event = &cuda::create_event,
       .destroy_event = &cuda::destroy_event,
       .record_event = &cuda::record_event,
+      .synchronize_event = &cuda::synchronize_event,
       .seconds_between = &cuda::seconds_between,
       .dgemm = &cuda::dgemm,
       .bf16_gemm = &cuda::bf16_gemm,
@@ -43,5 +48,5 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .add_moments = &cuda::add_moments,
       .finish_moments = &cuda::finish_moments,
   };
-  return table_bytes == sizeof kOperations ? &kOperations : nullptr;
+  return table_bytes == sizeof kOperations && build == deadray::kernels::kBuildIdentity ? &kOperations : nullptr;
 }

@@ -17,10 +17,15 @@ Kind kind_of(cudaError_t status) {
     case cudaErrorMemoryAllocation:
       return Kind::out_of_memory;
     case cudaErrorNoDevice:
-    case cudaErrorInsufficientDriver:
     case cudaErrorInvalidDevice:
     case cudaErrorDevicesUnavailable:
     case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInsufficientDriver:  // and what else keeps CUDA from starting
+    case cudaErrorStubLibrary:
+    case cudaErrorInitializationError:
+    case cudaErrorSystemNotReady:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
       return Kind::no_device;
     default:
       return Kind::other;
@@ -96,9 +101,9 @@ void Operation::check(cublasStatus_t status, const char* call) const {
        std::string(call) + " gave " + cublasGetStatusName(status) + ": " + cublasGetStatusString(status));
 }
 
-void Operation::check(cusolverStatus_t status, const char* call) const {
+void Operation::check(cusolverStatus_t status, const char* call, Kind otherwise) const {
   if (status == CUSOLVER_STATUS_SUCCESS) return;
-  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : Kind::other,
+  fail(status == CUSOLVER_STATUS_ALLOC_FAILED ? Kind::out_of_memory : otherwise,
        std::string(call) + " gave " + name_of(status) + " (" + std::to_string(static_cast<int>(status)) + ")");
 }
 

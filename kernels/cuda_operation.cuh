@@ -23,7 +23,7 @@ struct Extent {
 /// How a kernel is launched.
 struct Launch {
   dim3 blocks, threads;
-  std::size_t shared_bytes = 0;
+  std::size_t shared_bytes = 0;  ///< at most 48 KiB: beyond, a kernel would have to ask
   Stream stream = nullptr;
 };
 
@@ -35,10 +35,11 @@ class Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
+  /// @param otherwise  what a status means that names no want of memory
   /// @throws CudaError unless the status is success
   void check(cudaError_t status, const char* call) const;
   void check(cublasStatus_t status, const char* call) const;
-  void check(cusolverStatus_t status, const char* call) const;
+  void check(cusolverStatus_t status, const char* call, CudaError::Kind otherwise = CudaError::Kind::other) const;
 
   /// @throws CudaError when a caller's workspace is too small
   void check_workspace(std::size_t bytes, std::size_t needed) const;
@@ -68,8 +69,6 @@ class Operation {
   std::size_t n_extents_;
 };
 
-constexpr std::size_t kDefaultShared = 48 << 10;  // beyond this a kernel must ask
-
 #if defined(__CUDACC__)
 /// The block's dynamic shared memory.
 template <class T>
@@ -88,10 +87,6 @@ T* dynamic_shared() {
 template <class... Parameters, class... Arguments>
 void Operation::launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const {
 #if defined(__CUDACC__)
-  if (how.shared_bytes > kDefaultShared) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(how.shared_bytes)),
-          "cudaFuncSetAttribute");
-  }
   kernel<<<how.blocks, how.threads, how.shared_bytes, how.stream>>>(arguments...);
 #else
   simt::run(how.blocks, how.threads, how.shared_bytes, [&] { kernel(arguments...); });

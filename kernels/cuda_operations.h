@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
-#include "kernels/centred_moments.h"
 #include "kernels/ceilings.h"
+#include "kernels/centred_moments.h"
 #include "kernels/cuda_context.h"
 #include "kernels/cuda_error.h"
 #include "kernels/directional_variance.h"
@@ -20,6 +21,7 @@ struct CudaOperations {
   decltype(&cuda::destroy_context) destroy_context;
   decltype(&cuda::device_count) device_count;
   decltype(&cuda::device_info) device_info;
+  decltype(&cuda::use_device) use_device;
   decltype(&cuda::library_versions) library_versions;
   decltype(&cuda::allocate) allocate;
   decltype(&cuda::release) release;
@@ -32,6 +34,7 @@ struct CudaOperations {
   decltype(&cuda::create_event) create_event;
   decltype(&cuda::destroy_event) destroy_event;
   decltype(&cuda::record_event) record_event;
+  decltype(&cuda::synchronize_event) synchronize_event;
   decltype(&cuda::seconds_between) seconds_between;
   decltype(&cuda::dgemm) dgemm;
   decltype(&cuda::bf16_gemm) bf16_gemm;
@@ -59,11 +62,12 @@ struct CudaOperations {
 
 /// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.
 /// @param path  of libdeadray_cuda.so
-/// @throws CudaError when it cannot be loaded or was built from another version of this header
+/// @throws CudaError when it cannot be loaded or was built with other headers of kernels/
 const CudaOperations& load_cuda_operations(const char* path);
 
-/// The module's one symbol: its operations, or null for a table of another size.
-using CudaOperationsEntry = const CudaOperations*(std::size_t table_bytes);
+/// The module's one symbol: its operations, or null for a caller of another build.
+/// @param build  kBuildIdentity of the caller
+using CudaOperationsEntry = const CudaOperations*(std::size_t table_bytes, std::uint64_t build);
 constexpr const char* kCudaOperationsEntry = "deadray_cuda_operations";
 
 }  // namespace deadray::kernels

@@ -57,7 +57,7 @@ using Held = HeldRows<T, kWidth<T>, kRows<T>, kColumns<T, n_directions>>;
 /// A block keeps some rows in registers, the next ones on their way, and adds <v_k, gamma z> of each to its own moments, of which thread k
 /// has the k-th.
 template <typename T, int n_directions>
-__global__ void __launch_bounds__(32 * kMaxHeldWarps, 1)
+__global__ void __launch_bounds__(kMaxHeldThreads, 1)
     directional_variance_kernel(const T* x, Rows rows, NormType type, double eps, Weights weights) {
   constexpr int n_rows = kRows<T>, n_sums = 2 + n_directions;
   using Centre = std::conditional_t<sizeof(T) == 8, double, float>;  // any number near the mean will do, and FP32 needs no widening
@@ -165,6 +165,17 @@ __global__ void merge_partials_kernel(Weights weights, std::int64_t n_partials, 
   moments[k].merge(shared[0]);
 }
 
+/// Directions for which the rows are read once. A block that has two in registers holds longer rows than one that has four; a row that
+/// none can hold is read with four as well.
+std::int64_t directions_at_once(const Rows& rows) {
+  std::int64_t count = kMaxDirections;
+  with_element_type(rows, [&](const auto* x) {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(x)>>;
+    if (!Held<T, kMaxDirections>::can_hold(rows) && Held<T, 2>::can_hold(rows)) count = 2;
+  });
+  return count;
+}
+
 }  // namespace
 
 std::size_t directional_variance_workspace(std::int64_t n_directions, std::int64_t hidden_size) {
@@ -191,7 +202,7 @@ void directional_variance(const Rows& rows, const NormArguments& norm, const dou
     operation.launch(kernel, {static_cast<unsigned>(blocks), threads, 0, stream}, x, rows, norm.type, norm.eps, weights);
     operation.launch(merge_partials_kernel, {weights.n, 256, 256 * sizeof(RunningMoments), stream}, weights, blocks, out);
   };
-  const std::int64_t most = rows.hidden_size > Held<float, kMaxDirections>::kMaxHiddenSize ? 2 : kMaxDirections;  // what a block can hold
+  const std::int64_t most = directions_at_once(rows);
   for (std::int64_t first = 0; first < n_directions; first += most, directions += most * rows.hidden_size) {
     const auto n = static_cast<unsigned>(std::min(most, n_directions - first));
     auto* values = static_cast<double*>(workspace);

@@ -23,8 +23,8 @@ std::size_t directional_variance_workspace(std::int64_t n_directions, std::int64
 
 /// The same on the device, up to the order of summation, and the offset's part of a projection is added to the mean alone; all pointers are
 /// device memory. Rows of 16-byte multiples, aligned to 16 bytes, are read from memory once for each 4 directions up to hidden_size 4096,
-/// for each 2 up to 8192 (FP32, bfloat16); others element by element. Asynchronous on `stream`; on one device the result repeats bit for
-/// bit. @throws CudaError
+/// for each 2 up to 8192 (FP32, bfloat16); others element by element, up to three times for each 4. Asynchronous on `stream`; on one
+/// device the result repeats bit for bit. @throws CudaError
 void directional_variance(const Rows& rows, const NormArguments& norm, const double* directions, std::int64_t n_directions,
                           RunningMoments* moments, void* workspace, Stream stream);
 

@@ -22,7 +22,7 @@ struct Largest {
 /// partials[a warp of the grid] = what its lanes hold, folded.
 template <class Fold>
 __device__ void store_partial(double value, double* partials) {
-  for (int step = kWarpSize / 2; step > 0; step /= 2) value = Fold::of(value, __shfl_xor_sync(0xffffffffu, value, step));
+  for (int step = kWarpSize / 2; step > 0; step /= 2) value = Fold::of(value, __shfl_xor_sync(kAllLanes, value, step));
   const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
   if (thread % kWarpSize == 0) partials[thread / kWarpSize] = value;
 }

@@ -4,12 +4,13 @@
 
 #include "kernels/cuda_operation.cuh"
 #include "kernels/rows.h"
+#include "kernels/warp.cuh"
 
 /// Rows in the registers of a block, and sums over blocks with one barrier each. A row is read from memory once, whatever is done with it
 /// then. For blocks of whole warps, at most kMaxHeldWarps of them.
 namespace deadray::kernels::cuda {
 
-constexpr int kMaxHeldWarps = 16;  // of a block, whose threads then have 128 registers each
+constexpr int kMaxHeldWarps = 16, kMaxHeldThreads = kWarpSize * kMaxHeldWarps;  // of a block; each thread then has 128 registers
 
 template <int bytes>
 struct Word;
@@ -34,14 +35,15 @@ template <typename T, int width, int n_rows, int n_columns>
 class HeldRows {
  public:
   static constexpr int kColumns = n_columns;
-  static constexpr std::int64_t kMaxHiddenSize = 32 * kMaxHeldWarps * n_columns;
+  static constexpr std::int64_t kMaxHiddenSize = std::int64_t{kMaxHeldThreads} * n_columns;
   /// What the loads need; other rows are read element by element by some other kernel.
   static bool can_hold(const Rows& rows) {
     return rows.hidden_size <= kMaxHiddenSize && rows.hidden_size % width == 0 && rows.row_stride % width == 0 &&
            is_aligned(rows.data, width * sizeof(T));
   }
   static unsigned threads_for(std::int64_t hidden_size) {
-    return static_cast<unsigned>((hidden_size + 32 * n_columns - 1) / (32 * n_columns) * 32);
+    constexpr int kOfWarp = kWarpSize * n_columns;
+    return static_cast<unsigned>((hidden_size + kOfWarp - 1) / kOfWarp * kWarpSize);
   }
 
   /// Rows first … first + n_rows; zeros past the last one. Nothing waits for the loads before the elements are used.
@@ -90,18 +92,18 @@ class HeldRows {
 
 /// Sums over a warp of n values a lane, n a power of two up to 32: lane l gets that of values[l / (32 / n)], by 31 exchanges where n
 /// butterflies would take 5 n. The order is fixed.
-template <int n, int bit = 16, typename T>
+template <int n, int bit = kWarpSize / 2, typename T>
 __device__ T warp_sums(T* values) {
   if constexpr (bit == 0) {
     return values[0];
   } else if constexpr (n == 1) {
-    values[0] += __shfl_xor_sync(0xffffffffu, values[0], bit);
+    values[0] += __shfl_xor_sync(kAllLanes, values[0], bit);
     return warp_sums<1, bit / 2>(values);
   } else {
     const bool upper = (threadIdx.x & bit) != 0;
 #pragma unroll
     for (int k = 0; k < n / 2; ++k) {
-      const T other = __shfl_xor_sync(0xffffffffu, upper ? values[k] : values[k + n / 2], bit);
+      const T other = __shfl_xor_sync(kAllLanes, upper ? values[k] : values[k + n / 2], bit);
       values[k] = (upper ? values[k + n / 2] : values[k]) + other;
     }
     return warp_sums<n / 2, bit / 2>(values);
@@ -122,19 +124,19 @@ class BlockSums {
   template <int n>
   __device__ void share(const T (&values)[n]) {
     static_assert(n <= kMax);
-    constexpr int padded = power_of_two_from(n), lanes = 32 / padded;
+    constexpr int padded = power_of_two_from(n), lanes = kWarpSize / padded;
     T own[padded] = {};
 #pragma unroll
     for (int k = 0; k < n; ++k) own[k] = values[k];
     const T sum = warp_sums<padded>(own);
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
     turn_ ^= 1;
     if (lane % lanes == 0 && lane / lanes < n) part(lane / lanes)[warp] = sum;
     __syncthreads();
   }
   __device__ T total(int k) {
     T sum = 0;
-    for (int warp = 0; warp < blockDim.x / 32; ++warp) sum += part(k)[warp];
+    for (int warp = 0; warp < blockDim.x / kWarpSize; ++warp) sum += part(k)[warp];
     return sum;
   }
 

@@ -50,7 +50,7 @@ __device__ RowStatistics held_statistics(const HeldRow<T>& row, std::int64_t hid
 
 /// A row a block at a time. column_sums [blocks, hidden_size] or null: what the block wrote, added row after row.
 template <typename T, typename Out>
-__global__ void __launch_bounds__(32 * kMaxHeldWarps, 1)
+__global__ void __launch_bounds__(kMaxHeldThreads, 1)
     norm_recompute_kernel(const T* x, Rows rows, NormArguments norm, Out* out, double* column_sums) {
   __shared__ double scratch[BlockSums<double, 2>::kScratch];
   BlockSums<double, 2> block_sums(scratch);

@@ -2,11 +2,12 @@
 
 #include "kernels/norm_arithmetic.h"
 #include "kernels/rows.h"
+#include "kernels/warp.cuh"
 
 /// Sums over a block and the statistics of rows, for kernels whose blocks have whole warps, at most kMaxWarps of them.
 namespace deadray::kernels::cuda {
 
-constexpr int kWarpSize = 32, kMaxWarps = 8;
+constexpr int kMaxWarps = 8;
 
 /// Threads that suit a row: a warp for each 128 elements.
 inline unsigned threads_for(std::int64_t hidden_size) {
@@ -20,7 +21,7 @@ template <int n>
 __device__ void block_sum(double (&values)[n], double* scratch) {
   const int warp = threadIdx.x / kWarpSize, n_warps = blockDim.x / kWarpSize;
   for (double& value : values) {
-    for (int step = kWarpSize / 2; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+    for (int step = kWarpSize / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
   }
   if (threadIdx.x % kWarpSize == 0) {
     for (int k = 0; k < n; ++k) scratch[warp * n + k] = values[k];

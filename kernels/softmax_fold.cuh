@@ -6,6 +6,7 @@
 #include "kernels/cuda_operation.cuh"
 #include "kernels/head_fisher.h"
 #include "kernels/head_fisher_arithmetic.h"
+#include "kernels/warp.cuh"
 
 /// Takes a tile of products W h into the softmax moments of its tokens. A block has kRows tokens at once, so that an entry of the
 /// directions is loaded once for all of them, and kDirections directions; it goes through its columns kStepBytes of logits a token at a
@@ -14,9 +15,9 @@
 /// less what blocks on one processor find of each other's in its L1.
 namespace deadray::kernels::cuda {
 
-constexpr int kWarp = 32, kFoldWarps = 4, kFoldThreads = kFoldWarps * kWarp;
+constexpr int kFoldWarps = 4, kFoldThreads = kFoldWarps * kWarpSize;
 constexpr int kRows = 4, kDirections = 8;
-static_assert(kRows * kDirections == kWarp);  // lane r * kDirections + k ends with the sums of token r and direction k
+static_assert(kRows * kDirections == kWarpSize);  // lane r * kDirections + k ends with the sums of token r and direction k
 constexpr int kStepBytes = 8192;
 
 /// One entry of kDirections directions, in their frames.
@@ -51,16 +52,16 @@ __device__ Champion<Real> better(const Champion<Real>& a, const Champion<Real>& 
   return b.value > a.value || (b.value == a.value && b.column < a.column) ? b : a;
 }
 
-__device__ inline float from_lane(float value, int bit) { return __shfl_xor_sync(0xffffffffu, value, bit); }
-__device__ inline double from_lane(double value, int bit) { return __shfl_xor_sync(0xffffffffu, value, bit); }
+__device__ inline float from_lane(float value, int bit) { return __shfl_xor_sync(kAllLanes, value, bit); }
+__device__ inline double from_lane(double value, int bit) { return __shfl_xor_sync(kAllLanes, value, bit); }
 template <typename Real>
 __device__ Champion<Real> from_lane(const Champion<Real>& own, int bit) {
-  return {from_lane(own.value, bit), __shfl_xor_sync(0xffffffffu, own.column, bit)};
+  return {from_lane(own.value, bit), __shfl_xor_sync(kAllLanes, own.column, bit)};
 }
 
 /// Combines each of n values over the warp and leaves them dealt out: lane l keeps values l * n / 32 and on (n >= 32), or value l / (32 /
 /// n) (n < 32), at the front. Half of the values change hands at a step: n exchanges rather than 5 n.
-template <int kept, int bit = kWarp / 2, int n, typename T, typename Combine>
+template <int kept, int bit = kWarpSize / 2, int n, typename T, typename Combine>
 __device__ void deal_out(T (&values)[n], Combine combine) {
   if constexpr (kept > 1) {
     const bool upper = (threadIdx.x & bit) != 0;
@@ -80,7 +81,7 @@ __device__ void share_champions(const Champion<Real> (&own)[kRows], Champion<Rea
   Champion<Real> dealt[kRows];
   for (int r = 0; r < kRows; ++r) dealt[r] = own[r];
   deal_out<kRows>(dealt, better<Real>);
-  if (threadIdx.x % kDirections == 0) champions[threadIdx.x / kWarp][threadIdx.x % kWarp / kDirections] = dealt[0];
+  if (threadIdx.x % kDirections == 0) champions[threadIdx.x / kWarpSize][threadIdx.x % kWarpSize / kDirections] = dealt[0];
   __syncthreads();
 }
 
@@ -151,8 +152,9 @@ __global__ void __launch_bounds__(kFoldThreads, sizeof(Real) == 4 ? 4 : 2) softm
   __shared__ Real z[kRows][kStep];
   __shared__ Real ratios[kDirections];
   __shared__ Champion<Real> champions[kFoldWarps][kRows];
-  __shared__ double totals[kFoldWarps][3][kWarp];
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, own_row = lane / kDirections, own_direction = lane % kDirections;
+  __shared__ double totals[kFoldWarps][3][kWarpSize];
+  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize, own_row = lane / kDirections,
+            own_direction = lane % kDirections;
   const std::int64_t chunk = blockIdx.z, n_directions = std::int64_t{gridDim.z} * kDirections,
                      first_token = std::int64_t{blockIdx.x} * kRows;
   const double own_ratio = fold.frames[chunk * kDirections + own_direction].ratio();

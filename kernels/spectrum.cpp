@@ -21,12 +21,15 @@ struct Bytes {
   std::size_t device = 0, host = 0;
 };
 
+// Of what a query is asked, n alone can be wrong: a refusal says that it is too large.
+constexpr CudaError::Kind kRefused = CudaError::Kind::too_large;
+
 Bytes syevd_bytes(Context& context, const Operation& operation, std::int64_t n) {
   Bytes bytes;
   void* const any = context.blas_workspace;  // a query reads no matrix
   operation.check(cusolverDnXsyevd_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER,
                                               n, CUDA_R_64F, any, n, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on; the certificate needs no eigensolver)");
+                  "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on)", kRefused);
   return bytes;
 }
 
@@ -38,7 +41,7 @@ Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n)
   operation.check(cusolverDnXsyevdx_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUSOLVER_EIG_RANGE_I,
                                                CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, any, n, &low, &high, 1, n, &found, CUDA_R_64F, any,
                                                CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on; the certificate needs no eigensolver)");
+                  "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on)", kRefused);
   return bytes;
 }
 
@@ -63,12 +66,12 @@ class SyevjParameters {
 /// In doubles, and counted in an int there.
 std::size_t syevj_bytes(Context& context, const Operation& operation, std::int64_t n, const SyevjParameters& parameters) {
   const auto* const any = static_cast<const double*>(context.blas_workspace);
-  if (n > kLargestSyevj) operation.fail(CudaError::Kind::other, "cusolverDnDsyevj_bufferSize would overflow its int");
+  if (n > kLargestSyevj) operation.fail(kRefused, "cusolverDnDsyevj_bufferSize would overflow its int");
   const auto size = static_cast<int>(n);
   int count = 0;
   operation.check(cusolverDnDsyevj_bufferSize(context.solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, size, any, size, any,
                                               &count, parameters.get()),
-                  "cusolverDnDsyevj_bufferSize");
+                  "cusolverDnDsyevj_bufferSize", kRefused);
   return static_cast<std::size_t>(count) * sizeof(double);
 }
 
@@ -97,7 +100,7 @@ class Eigenproblem {
  public:
   Eigenproblem(Context& context, const Operation& operation, double* a, std::int64_t n, std::int64_t k, void* workspace,
                std::size_t workspace_bytes, Stream stream);
-  /// @throws CudaError when all fail, with all reasons
+  /// @throws CudaError when all fail, with all reasons: of the first's kind, or out_of_memory where any wanted some
   EighResult solve(std::initializer_list<EighDriver> drivers);
   void write_eigenvalues(double* to);
 
@@ -166,7 +169,7 @@ EighResult Eigenproblem::solve(std::initializer_list<EighDriver> drivers) {
     try {
       return attempt(driver);
     } catch (const CudaError& error) {
-      kind = error.kind();
+      if (reasons.empty() || error.kind() == CudaError::Kind::out_of_memory) kind = error.kind();
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
   }

@@ -25,7 +25,7 @@ struct EighResult {
 };
 
 /// Bytes of device memory for eigh() and eigh_bottom() of this size, a few n^2 doubles; both keep a copy of the matrix there for the check
-/// and the next driver. @throws CudaError where n is more than cuSOLVER serves: n near 23000 is reported of CUDA 12
+/// and the next driver. @throws CudaError of kind too_large where n is more than cuSOLVER serves: n near 23000 is reported of CUDA 12
 std::size_t eigh_workspace(Context& context, std::int64_t n);
 
 /// All eigenvalues, ascending, and eigenvectors: column k of `a` belongs to eigenvalues[k]. cusolverDnXsyevd; where that fails or its

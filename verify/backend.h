@@ -103,7 +103,7 @@ class Backend {
   virtual void synchronize() = 0;              ///< waits for everything that was asked for
   virtual void release_unused() = 0;           ///< gives back memory that is kept for later use
   virtual void mixture_done() = 0;             ///< the experts of a block are gone: a moment to give back what they leave in pieces
-  virtual std::size_t free_bytes() const = 0;  ///< of the device's memory; 0 where nobody counts (the CPU)
+  virtual std::size_t free_bytes() const = 0;  ///< of the device's memory, kept unused or free; 0 where nobody counts (the CPU)
 };
 
 /// What every function takes that is not told otherwise.

@@ -43,6 +43,7 @@ class CudaBackend final : public Backend {
   CudaBackend(const kernels::CudaOperations& operations, at::Device device, int index)
       : device_(operations, device, index), name_(operations.device_info(index).name) {
     if (!device.is_cpu()) load_stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    for (Staging& staging : staging_) staging.copied = device_.create_event();  // here, where the device is current
   }
 
   at::Device device() const override { return device_.device(); }
@@ -69,13 +70,18 @@ class CudaBackend final : public Backend {
   void synchronize() override { device_.operations().synchronize(device_.stream()); }
   void release_unused() override { device_.release_unused(); }
   void mixture_done() override {}  // the caching allocator has bins for sizes, and its memory is dear to get
-  std::size_t free_bytes() const override { return device_.operations().device_info(device_.index()).free_bytes; }
+  std::size_t free_bytes() const override { return device_.free_bytes(); }
 
  private:
+  struct Staging {
+    CudaMemory memory;  // page-locked
+    CudaEvent copied;   // behind the last copy out of it
+  };
+
   CudaDevice device_;
   std::string name_;
   std::optional<c10::Stream> load_stream_;
-  std::array<CudaMemory, 2> staging_;  // page-locked
+  std::array<Staging, 2> staging_;
   std::int64_t staging_bytes_ = 0;
   std::mutex loading_;  // whoever loads has the load stream and the staging buffers
 };
@@ -107,38 +113,40 @@ at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
   const std::size_t bytes = operations.head_fisher_workspace(h.size(0), h.size(1), decoder.weight.size(0), u.size(0));
   operations.head_fisher(device_.context(), rows_of(h), rows_of(decoder.weight), decoder.arguments(), directions.const_data_ptr<double>(),
                          u.size(0), out.data_ptr<double>(), device_.workspace(bytes), bytes, device_.stream());
-  device_.operations().synchronize(device_.stream());  // `directions` may be a copy of ours
   return out;
 }
 
 // On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and the executor waits for a block's
 // computation before it gives the weights back: so no order between the two streams is left to be seen to.
 void CudaBackend::load(const std::function<void()>& work) {
-  const std::lock_guard alone(loading_);  // an expert is loaded when a token chooses it, which may be while the next block is
+  // An expert is loaded when a token chooses it, which may be while the next block is.
+  const std::lock_guard alone(loading_);
+  device_.operations().use_device(device_.index());  // a thread that has just begun is on device 0
   if (!load_stream_) return work();
   const c10::StreamGuard beside(*load_stream_);
   work();
   load_stream_->synchronize();
 }
 
-// Through two buffers in turn: one is read into while the other is copied.
+// Through two buffers in turn: one is read into while the other is copied. Only the copy out of the buffer at hand is waited for.
 void CudaBackend::fill(const at::Tensor& out, const Reader& read) {
   const auto element = static_cast<std::int64_t>(out.element_size());
   if (const std::int64_t wanted = std::min(kStagingBytes, out.numel() * element); wanted > staging_bytes_) {
     staging_bytes_ = 0;
-    for (auto& buffer : staging_) buffer.reset();
-    for (auto& buffer : staging_) buffer = device_.allocate(static_cast<std::size_t>(wanted), /*host=*/true);
+    for (Staging& staging : staging_) staging.memory.reset();
+    for (Staging& staging : staging_) staging.memory = device_.allocate(static_cast<std::size_t>(wanted), /*host=*/true);
     staging_bytes_ = wanted;
   }
   const kernels::CudaOperations& operations = device_.operations();
   const std::int64_t piece = std::max<std::int64_t>(1, staging_bytes_ / element);
   auto* const place = static_cast<std::byte*>(out.data_ptr());
   for (std::int64_t first = 0, turn = 0; first < out.numel(); first += piece, ++turn) {
-    if (turn > 0 && turn % 2 == 0) operations.synchronize(device_.stream());  // both are on their way
-    void* const buffer = staging_[static_cast<std::size_t>(turn % 2)].get();
+    const Staging& staging = staging_[static_cast<std::size_t>(turn % 2)];
     const std::int64_t count = std::min(piece, out.numel() - first);
-    read(first, count, buffer);
-    operations.copy(place + first * element, buffer, static_cast<std::size_t>(count * element), device_.stream());
+    operations.synchronize_event(staging.copied.get());
+    read(first, count, staging.memory.get());
+    operations.copy(place + first * element, staging.memory.get(), static_cast<std::size_t>(count * element), device_.stream());
+    operations.record_event(staging.copied.get(), device_.stream());
   }
   operations.synchronize(device_.stream());
 }

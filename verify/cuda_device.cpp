@@ -3,6 +3,8 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
+
 namespace deadray {
 
 CudaDevice::CudaDevice(const kernels::CudaOperations& operations, at::Device device, int index)
@@ -39,6 +41,15 @@ void* CudaDevice::workspace(std::size_t bytes) {
     workspace_bytes_ = bytes;
   }
   return workspace_.get();
+}
+
+std::size_t CudaDevice::free_bytes() const {
+  const std::size_t free = operations_.device_info(index_).free_bytes;
+  if (device_.is_cpu()) return free;
+  const auto stats = c10::getDeviceAllocator(device_.type())->getDeviceStats(device_.index());
+  constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const std::int64_t kept = stats.reserved_bytes[kAll].current - stats.active_bytes[kAll].current;
+  return free + static_cast<std::size_t>(std::max<std::int64_t>(0, kept));
 }
 
 void CudaDevice::release_unused() {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <type_traits>
 
 #include "kernels/cuda_operations.h"
 
@@ -15,6 +16,12 @@ struct CudaRelease {
   void operator()(void* memory) const noexcept { operations->release(memory, host); }
 };
 using CudaMemory = std::unique_ptr<void, CudaRelease>;  ///< of the device, or page-locked of the host
+
+struct CudaEventDestroy {
+  const kernels::CudaOperations* operations = nullptr;
+  void operator()(kernels::Event event) const noexcept { operations->destroy_event(event); }
+};
+using CudaEvent = std::unique_ptr<std::remove_pointer_t<kernels::Event>, CudaEventDestroy>;
 
 /// One device as the parts of the CUDA backend share it: the kernels' operations, and libtorch's tensors of the same memory. On the
 /// emulation of tests/simt the tensors are the CPU's.
@@ -38,8 +45,12 @@ class CudaDevice {
   void* workspace(std::size_t bytes);
   /// Gives back the workspace and what libtorch keeps for later.
   void release_unused();
+  /// What the device has free, and what libtorch keeps of it without use.
+  std::size_t free_bytes() const;
 
+  /// @throws kernels::CudaError of kind out_of_memory or, of the host's, out_of_host_memory
   CudaMemory allocate(std::size_t bytes, bool host);
+  CudaEvent create_event() { return CudaEvent(operations_.create_event(), CudaEventDestroy{&operations_}); }
 
  private:
   const kernels::CudaOperations& operations_;

@@ -24,6 +24,14 @@ const kernels::CudaOperations& load_operations() {
   }
 }
 
+int count_devices(const kernels::CudaOperations& operations) {
+  try {
+    return operations.device_count();
+  } catch (const kernels::CudaError& error) {  // a device whose driver or system is not ready
+    throw ResourceError(error.what());
+  }
+}
+
 }  // namespace
 
 std::optional<int> cuda_index(std::string_view device) {
@@ -34,7 +42,7 @@ std::optional<int> cuda_index(std::string_view device) {
 
 const kernels::CudaOperations& operations_of_device(int index) {
   const kernels::CudaOperations& operations = load_operations();
-  const int count = operations.device_count();
+  const int count = count_devices(operations);
   if (count == 0) throw ResourceError("no CUDA device here, or no driver for it: nvidia-smi should list one");
   if (index >= count) throw ResourceError(fmt::format("no CUDA device {}: there are {}, counted from 0", index, count));
   return operations;

@@ -34,6 +34,10 @@ namespace {
     case kernels::CudaError::Kind::out_of_memory:
       throw ResourceError(
           fmt::format("not enough memory on the device: {}; give fewer tokens, one norm with --site NAME, or --device cpu", error.what()));
+    case kernels::CudaError::Kind::out_of_host_memory:
+      throw ResourceError(fmt::format("not enough memory of the host: {}; free some of it, or give --device cpu", error.what()));
+    case kernels::CudaError::Kind::too_large:
+      throw ResourceError(fmt::format("too large for the device's libraries: {}; give --method certificate or --device cpu", error.what()));
     case kernels::CudaError::Kind::other:
       break;
   }

@@ -89,6 +89,7 @@ at::Tensor embed_pictures(const VisionTower& tower, const Weights& weights, cons
     passage.step([&] { rows = (*projector)(streams[i], pictures[i], passage.norm); });
     streams[i] = rows;
   }
+  weights.backend().synchronize();  // the projector's memory goes back too
   passage.finished(projector->norm());
   return at::cat(streams);
 }

@@ -76,13 +76,15 @@ TEST_P(DirectionalVarianceGpuTest, AgreesWithTheCpu) {
   }
 }
 
-// 4096 and 8192 are the widest rows that a block holds for four directions and for two.
+// 4096 and 8192 are the widest rows that a block holds for four directions and for two; wider ones, and those that begin anywhere, are read
+// with four again.
 TEST_P(DirectionalVarianceGpuTest, AgreesOnTheWidestRowsHeldAndBeyond) {
   const auto [norm_type, element_type] = GetParam();
   for (const std::int64_t hidden_size : {4096, 4104, 8192, 8200}) {
-    for (const std::int64_t n_directions : {1, 3})
+    for (const std::int64_t n_directions : {1, 3, 5})
       expect_agreement(gaussian_rows(9, hidden_size, element_type, 1.0, 0.5), random_norm(norm_type, hidden_size, 1e-5), n_directions);
   }
+  expect_agreement(gaussian_rows(3, 4104, element_type, 1.0, 0.5).with_stride(4105), random_norm(norm_type, 4104, 1e-5), 5);
 }
 
 TEST_P(DirectionalVarianceGpuTest, AgreesOnRowsApartInMemoryAndInPieces) {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 
 #include "tests/gpu/device.h"
 
@@ -9,9 +10,14 @@
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   ::setenv("DEADRAY_KERNELS", DEADRAY_CUDA_MODULE, /*overwrite=*/0);
-  if (deadray::testing::operations().device_count() == 0) {
-    std::puts("skipped: no CUDA device");
-    return 77;
+  try {
+    if (deadray::testing::operations().device_count() == 0) {
+      std::puts("skipped: no CUDA device");
+      return 77;
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
   }
   return RUN_ALL_TESTS();
 }

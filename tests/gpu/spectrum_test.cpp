@@ -212,7 +212,8 @@ TEST_F(EighGpuTest, SaysWhenTheMatrixIsTooLarge) {
     } catch (const CudaError& error) {
       const std::string what = error.what();
       EXPECT_NE(what.find("eigh_workspace[n=" + std::to_string(n) + "]"), std::string::npos) << what;
-      EXPECT_NE(what.find("certificate"), std::string::npos) << what;
+      EXPECT_NE(what.find("n near 23000"), std::string::npos) << what;
+      EXPECT_EQ(error.kind(), CudaError::Kind::too_large) << what;
     }
   }
 }
@@ -268,6 +269,23 @@ TEST_F(EighFaultTest, NamesBothFailures) {
     EXPECT_NE(what.find("cusolverDnXsyevd gave info 1; "), std::string::npos) << what;
     EXPECT_NE(what.find(part), std::string::npos) << what;
   }
+}
+
+// Something can be done about it, whichever driver it was that wanted memory.
+TEST_F(EighFaultTest, WantOfMemoryIsSaidWhicheverDriverMetIt) {
+  const auto kind = [&](const char* first, const char* second) {
+    const Fault one("XSYEVD", first), other("DSYEVJ", second);
+    try {
+      solve(a_);
+      ADD_FAILURE() << "accepted";
+    } catch (const CudaError& error) {
+      return error.kind();
+    }
+    return CudaError::Kind::other;
+  };
+  EXPECT_EQ(kind("memory", "nan"), CudaError::Kind::out_of_memory);
+  EXPECT_EQ(kind("status", "memory"), CudaError::Kind::out_of_memory);
+  EXPECT_EQ(kind("status", "status"), CudaError::Kind::other);
 }
 
 // info = n + 1: the Jacobi method stopped short of its last bit. The check decides.

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "build_identity.h"
+
 namespace deadray::kernels {
 namespace {
 
@@ -36,12 +38,14 @@ TEST(CudaOperationsTest, MomentsNeedATileAtMost) {
   EXPECT_EQ(operations.add_moments_workspace(1'000'000'000, 4096), operations.add_moments_workspace(1'000'000, 4096));
 }
 
-TEST(CudaOperationsTest, TableOfAnotherSizeIsRefused) {
+TEST(CudaOperationsTest, ModuleOfAnotherBuildIsRefused) {
   void* module = dlopen(DEADRAY_CUDA_MODULE, RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(module, nullptr) << dlerror();
   const auto entry = reinterpret_cast<CudaOperationsEntry*>(dlsym(module, kCudaOperationsEntry));
   ASSERT_NE(entry, nullptr);
-  EXPECT_EQ(entry(sizeof(CudaOperations) - 1), nullptr);
+  EXPECT_NE(entry(sizeof(CudaOperations), kBuildIdentity), nullptr);
+  EXPECT_EQ(entry(sizeof(CudaOperations) - 1, kBuildIdentity), nullptr);
+  EXPECT_EQ(entry(sizeof(CudaOperations), kBuildIdentity ^ 1), nullptr) << "the same size says nothing of what structs hold";
 }
 
 TEST(CudaOperationsTest, MissingModuleIsNamed) {

@@ -12,8 +12,8 @@
 
 /// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and one cyclic Jacobi method behind all
 /// three eigensolvers. They read the triangle that is named, and spoil the whole workspace that they asked for. DEADRAY_SIMT_XSYEVD,
-/// …_XSYEVDX and …_DSYEVJ make that solver go wrong: "status", "info", "nan", "value" (one eigenvalue off by 1e-9 of the largest), "vector"
-/// (one eigenvector turned by 1e-9), "order", "skew" (the orthogonality is 20 n u).
+/// …_XSYEVDX and …_DSYEVJ make that solver go wrong: "status", "memory", "info", "nan", "value" (one eigenvalue off by 1e-9 of the
+/// largest), "vector" (one eigenvector turned by 1e-9), "order", "skew" (the orthogonality is 20 n u).
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -88,6 +88,7 @@ cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std:
   const std::string mode = given ? given : "";
   *info = 0;
   if (mode == "status") return CUSOLVER_STATUS_EXECUTION_FAILED;
+  if (mode == "memory") return CUSOLVER_STATUS_ALLOC_FAILED;
   jacobi(fill, a, n, lda, w, count);
   const std::int64_t last = count - 1;
   if (mode == "info") *info = 1;

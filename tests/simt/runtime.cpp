@@ -5,7 +5,6 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <string>
 #include <utility>
 
 /// The CUDA run time as far as the kernels use it, on host memory: "device" memory is malloc's, filled with NaN, and every call is done
@@ -16,58 +15,73 @@ thread_local cudaError_t last_error = cudaSuccess;  // kept until somebody asks,
 
 using Clock = std::chrono::steady_clock;  // an event is a place for its time
 
-// What DEADRAY_SIMT_MEMORY says a device has, in bytes: allocations beyond it fail as they do on a device.
-std::size_t capacity() {
-  const char* text = std::getenv("DEADRAY_SIMT_MEMORY");
-  return text ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
+/// Memory of one kind, as much of it as a variable of the environment says, in bytes: allocations beyond fail as they do on a device.
+class Memory {
+ public:
+  explicit Memory(const char* capacity) : capacity_(capacity) {}
+
+  std::size_t capacity() const {
+    const char* text = std::getenv(capacity_);
+    return text ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
+  }
+  std::size_t used() const {
+    const std::lock_guard<std::mutex> lock(lock_);
+    return used_;
+  }
+
+  cudaError_t allocate(void** memory, std::size_t bytes) {
+    const std::lock_guard<std::mutex> lock(lock_);
+    if (used_ + bytes > capacity()) return last_error = cudaErrorMemoryAllocation;
+    *memory = std::malloc(bytes > 0 ? bytes : 1);
+    if (!*memory) return last_error = cudaErrorMemoryAllocation;
+    std::memset(*memory, 0xff, bytes);
+    sizes_[*memory] = bytes;
+    used_ += bytes;
+    return cudaSuccess;
+  }
+
+  cudaError_t release(void* memory) {
+    if (!memory) return cudaSuccess;
+    const std::lock_guard<std::mutex> lock(lock_);
+    const auto place = sizes_.find(memory);
+    if (place == sizes_.end()) return cudaErrorInvalidValue;
+    used_ -= place->second;
+    sizes_.erase(place);
+    std::free(memory);
+    return cudaSuccess;
+  }
+
+ private:
+  const char* capacity_;
+  mutable std::mutex lock_;
+  std::map<void*, std::size_t> sizes_;
+  std::size_t used_ = 0;
+};
+
+Memory& device_memory() {
+  static Memory memory("DEADRAY_SIMT_MEMORY");
+  return memory;
+}
+Memory& host_memory() {  // page-locked
+  static Memory memory("DEADRAY_SIMT_HOST_MEMORY");
+  return memory;
 }
 
-std::mutex allocations_lock;
-std::map<void*, std::size_t>& allocations() {
-  static std::map<void*, std::size_t> sizes;
-  return sizes;
-}
-
-std::size_t used() {
-  std::size_t sum = 0;
-  for (const auto& [place, bytes] : allocations()) sum += bytes;
-  return sum;
-}
-
-cudaError_t allocate(void** memory, std::size_t bytes) {
-  const std::lock_guard<std::mutex> lock(allocations_lock);
-  if (used() + bytes > capacity()) return last_error = cudaErrorMemoryAllocation;
-  *memory = std::malloc(bytes > 0 ? bytes : 1);
-  if (!*memory) return last_error = cudaErrorMemoryAllocation;
-  std::memset(*memory, 0xff, bytes);
-  allocations()[*memory] = bytes;
-  return cudaSuccess;
-}
-
-cudaError_t release(void* memory) {
-  if (!memory) return cudaSuccess;
-  const std::lock_guard<std::mutex> lock(allocations_lock);
-  if (allocations().erase(memory) == 0) return cudaErrorInvalidValue;
-  std::free(memory);
-  return cudaSuccess;
+int number_in(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text ? std::atoi(text) : 0;
 }
 
 }  // namespace
 
 extern "C" {
 
-cudaError_t cudaMalloc(void** memory, size_t bytes) { return allocate(memory, bytes); }
-cudaError_t cudaFree(void* memory) { return release(memory); }
-cudaError_t cudaMallocHost(void** memory, size_t bytes) { return allocate(memory, bytes); }
-cudaError_t cudaFreeHost(void* memory) { return release(memory); }
+cudaError_t cudaMalloc(void** memory, size_t bytes) { return device_memory().allocate(memory, bytes); }
+cudaError_t cudaFree(void* memory) { return device_memory().release(memory); }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) { return host_memory().allocate(memory, bytes); }
+cudaError_t cudaFreeHost(void* memory) { return host_memory().release(memory); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   if (bytes > 0) std::memmove(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind,
-                              cudaStream_t) {
-  for (size_t i = 0; i < height; ++i)
-    std::memmove(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
@@ -75,13 +89,14 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t)
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  const std::lock_guard<std::mutex> lock(allocations_lock);
-  *total_bytes = capacity();
-  *free_bytes = capacity() - used();
+  *total_bytes = device_memory().capacity();
+  *free_bytes = *total_bytes - device_memory().used();
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const auto status = static_cast<cudaError_t>(number_in("DEADRAY_SIMT_STATUS"));  // of a system on which CUDA does not start
+  if (status != cudaSuccess) return last_error = status;
   *count = 1;
   return cudaSuccess;
 }
@@ -95,13 +110,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::strcpy(properties->name, "CPU emulation");
   properties->major = 9;
   properties->multiProcessorCount = 2;
-  properties->sharedMemPerBlockOptin = 227 << 10;
-  properties->totalGlobalMem = capacity();
-  properties->l2CacheSize = 50 << 20;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 2 : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 << 10 : 0;
+  *value = attribute == cudaDevAttrMultiProcessorCount ? 2 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int, size_t) {
@@ -115,7 +127,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = reinterpret_cast<cudaEvent_t>(new Clock::time_point);
@@ -137,7 +148,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 0;
+  *version = number_in("DEADRAY_SIMT_DRIVER");  // 0: none
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -146,7 +157,13 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-const char* cudaGetErrorName(cudaError_t status) { return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError"; }
-const char* cudaGetErrorString(cudaError_t status) { return status == cudaErrorMemoryAllocation ? "out of memory" : "error"; }
+const char* cudaGetErrorName(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation"
+         : status == cudaErrorSystemNotReady ? "cudaErrorSystemNotReady"
+                                             : "cudaError";
+}
+const char* cudaGetErrorString(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "out of memory" : status == cudaErrorSystemNotReady ? "system not yet initialized" : "error";
+}
 
 }  // extern "C"

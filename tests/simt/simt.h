@@ -37,34 +37,17 @@ T shuffle(unsigned mask, T value, int lane) {
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 #undef __shared__
-#undef __launch_bounds__
-#define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after another
 
 inline uint3 threadIdx, blockIdx;
 inline dim3 blockDim, gridDim;
-inline constexpr int warpSize = 32;
 
 inline void __syncthreads() { deadray::simt::block_barrier(); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { deadray::simt::shuffle(mask, 0, deadray::simt::current_lane()); }
-template <class T>
-T __shfl_sync(unsigned mask, T value, int lane) {
-  return deadray::simt::shuffle(mask, value, lane);
-}
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int bits) {
   return deadray::simt::shuffle(mask, value, deadray::simt::current_lane() ^ bits);
 }
-template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned step) {
-  const int lane = deadray::simt::current_lane();
-  return deadray::simt::shuffle(mask, value, lane + static_cast<int>(step) < 32 ? lane + static_cast<int>(step) : lane);
-}
 
-template <class T>
-T __ldg(const T* x) {
-  return *x;
-}
 template <class T>
 T __ldcg(const T* x) {
   return *x;
@@ -72,10 +55,4 @@ T __ldcg(const T* x) {
 template <class T>
 T __ldcs(const T* x) {
   return *x;
-}
-template <class T>
-T atomicAdd(T* place, T value) {
-  const T before = *place;
-  *place += value;
-  return before;
 }

@@ -5,11 +5,13 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "tests/verify/model_fixture.h"
 #include "tests/verify/spectra.h"
 #include "verify/certificate.h"
 #include "verify/cuda_backend.h"
+#include "verify/device_module.h"
 #include "verify/residual_stream.h"
 #include "verify/schur.h"
 
@@ -177,6 +179,19 @@ TEST_F(BackendTest, NormalsAreTheCpusBitForBit) {
   EXPECT_TRUE(at::equal(got.cpu(), want));
 }
 
+// What libtorch keeps of a tensor that is gone is free to the next one. Others on the device may move the figure, by less than half of
+// this.
+TEST_F(BackendTest, FreeMemoryIsWhatTensorsCanHave) {
+  if (device_->device().is_cpu()) GTEST_SKIP() << "on the emulation tensors are the host's";
+  const std::int64_t bytes = std::int64_t{1} << 30;
+  device_->synchronize();
+  const auto before = static_cast<std::int64_t>(device_->free_bytes());
+  at::Tensor tensor = there(at::empty({1})).new_empty({bytes / 4});
+  EXPECT_LT(static_cast<std::int64_t>(device_->free_bytes()), before - bytes / 2);
+  tensor.reset();
+  EXPECT_GT(static_cast<std::int64_t>(device_->free_bytes()), before - bytes / 2);
+}
+
 // 70 MiB: more pieces than there are buffers; then a small tensor in the same buffers.
 TEST_F(BackendTest, FillPutsEveryPieceInItsPlace) {
   for (const std::int64_t n : {std::int64_t{70} << 17, std::int64_t{5}}) {
@@ -188,6 +203,46 @@ TEST_F(BackendTest, FillPutsEveryPieceInItsPlace) {
     });
     EXPECT_TRUE(at::equal(out.cpu(), want)) << n;
   }
+}
+
+/// A stream as late as one can be: a copy is made when somebody waits for it.
+struct LateStream {
+  struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
+  };
+  inline static std::vector<Copy> copies;
+  inline static std::size_t done = 0;
+  inline static std::map<kernels::Event, std::size_t> marks;
+
+  static void copy(void* to, const void* from, std::size_t bytes, kernels::Stream) { copies.push_back({to, from, bytes}); }
+  static void record(kernels::Event event, kernels::Stream) { marks[event] = copies.size(); }
+  static void wait_for_event(kernels::Event event) { make(marks[event]); }
+  static void wait(kernels::Stream) { make(copies.size()); }
+  static void make(std::size_t count) {
+    for (; done < count; ++done) std::memcpy(copies[done].to, copies[done].from, copies[done].bytes);
+  }
+};
+
+// Five pieces: while one is read, the copy of the one before is on its way, and no other.
+TEST_F(BackendTest, FillReadsAPieceWhileTheOneBeforeIsCopied) {
+  if (!device_->device().is_cpu()) GTEST_SKIP() << "only over the emulation can copies be made late";
+  static kernels::CudaOperations operations = operations_of_device(0);
+  operations.copy = &LateStream::copy;
+  operations.record_event = &LateStream::record;
+  operations.synchronize_event = &LateStream::wait_for_event;
+  operations.synchronize = &LateStream::wait;
+  const auto backend = make_cuda_backend(operations, at::kCPU, 0);
+  const std::int64_t n = std::int64_t{130} << 17;
+  const at::Tensor out = at::empty({n}, fp64()), want = at::arange(n, fp64());
+  std::vector<std::size_t> on_their_way;
+  backend->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+    on_their_way.push_back(LateStream::copies.size() - LateStream::done);
+    std::memcpy(to, want.const_data_ptr<double>() + first, static_cast<std::size_t>(count) * sizeof(double));
+  });
+  EXPECT_EQ(on_their_way, (std::vector<std::size_t>{0, 1, 1, 1, 1}));
+  EXPECT_TRUE(at::equal(out, want));
 }
 
 // Weights on the device, the next block read ahead: the same forward pass. Bit for bit where libtorch computes on the CPU as well; else

@@ -1,13 +1,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "host/checkpoint.h"
 #include "tests/gpu/device.h"
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/support/variable.h"
 
 // `deadray verify --device cuda` against `--device cpu`; on a device or, with DEADRAY_KERNELS, on the emulation.
 namespace deadray::test {
@@ -16,18 +16,6 @@ namespace {
 using Json = nlohmann::json;
 
 const std::string kModels = DEADRAY_FIXTURES "/models/";
-
-/// A variable of the environment of what is started, for a while.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
-  ~Variable() { unsetenv(name_); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* name_;
-};
 
 using deadray::testing::emulated;
 
@@ -150,17 +138,25 @@ TEST(DeviceVerifyTest, MeasuresFisherInformationAsTheCpuDoes) {
   }
 }
 
+// A fabric manager that is down, say, has a device listed that nobody can use.
+TEST(DeviceVerifyTest, RefusesADeviceThatIsNotReadyInCudasOwnWords) {
+  if (!emulated()) GTEST_SKIP() << "only the emulation's device can be kept from starting";
+  const Variable status("DEADRAY_SIMT_STATUS", "802");
+  expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda"},
+                 {"cudaErrorSystemNotReady: system not yet initialized", "--device cpu"});
+}
+
 TEST(DeviceVerifyTest, RefusesADeviceThatIsNotThere) {
   expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda:99"}, {"--device cuda:99", "--device cpu"});
 }
 
-// The emulation's memory is what its allocations may take together: 32 MiB of cuBLAS, staging of some 20 kB here, and the workspace, 16 MiB
-// for the column sums and 192 bytes a token of width 24.
+// The emulation's memory is what its allocations may take together: 32 MiB of cuBLAS and the workspace, 16 MiB for the column sums and 192
+// bytes a token of width 24. One byte less than tiles of 1020 tokens need.
 TEST(DeviceVerifyTest, GoesOnWithSmallerTilesWhereMemoryIsShort) {
   if (!emulated()) GTEST_SKIP() << "only the emulation's memory can be made small";
   const std::vector<std::string> arguments = {kModels + "gpt2-tied", "--random-tokens", "2000"};
   const Json want = record("cpu", arguments);
-  const Variable memory("DEADRAY_SIMT_MEMORY", std::to_string((48 << 20) + 1020 * 192));
+  const Variable memory("DEADRAY_SIMT_MEMORY", std::to_string((48 << 20) + 1020 * 192 - 1));
   const Json got = record("cuda", arguments);
   EXPECT_EQ(got.at("sites")[0].at("verdict"), want.at("sites")[0].at("verdict"));
   // Other tiles are other orders of sums: FP64, about a thousand rows; and libtorch's FP32 products of other heights, 2^-24 a product
@@ -179,6 +175,14 @@ TEST(DeviceVerifyTest, SaysInOneLineWhatDoesNotFit) {
     expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda", "--random-tokens", "2000"},
                    {"not enough memory"});
   }
+}
+
+// Smaller tiles would not help: what is read from files passes through page-locked memory of the host.
+TEST(DeviceVerifyTest, TellsTheHostsMemoryFromTheDevices) {
+  if (!emulated()) GTEST_SKIP() << "only the emulation's memory can be made small";
+  const Variable memory("DEADRAY_SIMT_HOST_MEMORY", "1000");
+  expect_failure(ExitCode::resources, {"verify", kModels + "gpt2-tied", "--device", "cuda", "--random-tokens", "2000"},
+                 {"not enough memory of the host", "page-locked", "--device cpu"});
 }
 
 }  // namespace

@@ -136,6 +136,7 @@ TEST(OutOfMemoryTest, GivesTheSizesWhereABlockDoesNotFit) {
 TEST(OutOfMemoryTest, PassesOnOtherFailures) {
   EXPECT_THROW(fits([] { throw InternalError("x"); }), InternalError);
   EXPECT_THROW(fits([] { throw kernels::CudaError(kernels::CudaError::Kind::other, "x"); }), kernels::CudaError);
+  EXPECT_THROW(fits([] { throw kernels::CudaError(kernels::CudaError::Kind::out_of_host_memory, "x"); }), kernels::CudaError);
   EXPECT_FALSE(fits([] { throw kernels::CudaError(kernels::CudaError::Kind::out_of_memory, "x"); }));
   EXPECT_TRUE(fits([] {}));
 }
