@@ -1,10 +1,8 @@
 #include "verify/bench_kernels.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <ctime>
 #include <exception>
 #include <map>
 #include <memory>
@@ -16,6 +14,7 @@
 #include "host/table.h"
 #include "verify/device_module.h"
 #include "verify/kernel_timing.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 namespace {
@@ -104,11 +103,6 @@ Json row_json(const Result& result, const Ceilings& ceilings, const std::optiona
             {"met", met ? Json(*met) : Json(nullptr)}};
   if (!result.measured()) json["error"] = result.error;
   return json;
-}
-
-std::string duration(double seconds) {
-  if (seconds < 1e-3) return fmt::format("{:.1f} µs", seconds * 1e6);
-  return seconds < 1 ? fmt::format("{:.3f} ms", seconds * 1e3) : fmt::format("{:.3f} s", seconds);
 }
 
 std::vector<std::string> cells_of(const Result& result, const Ceilings& ceilings, const std::optional<bool>& met) {
@@ -211,7 +205,7 @@ int run(const Options& options) {
     rows.push_back(row_json(result, all.ceilings, met));
   }
   json.write({{"schema", "deadray/bench-kernels/1"},
-              {"date", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
+              {"date", utc_now()},
               {"device", device_json(device)},
               {"versions", versions_json(device)},
               {"quick", options.quick},

@@ -14,7 +14,6 @@
 #include "verify/invariance.h"
 #include "verify/kfac.h"
 #include "verify/memory.h"
-#include "verify/tensors.h"
 
 namespace deadray {
 
@@ -87,13 +86,13 @@ class SiteFisher {
 
   void note(const ParameterDirection& direction, double fisher, std::optional<double> kfac, const at::Tensor& input) {
     ConsumerFisher& consumer = of(direction);
-    auto& place = direction.kind == Kind::dead ? consumer.dead : direction.kind == Kind::random ? consumer.random : consumer.weight_only;
-    place.push_back(fisher);
+    DirectionGroup& group = direction.of_shift() ? consumer.shift : consumer.own;
+    (direction.kind == Kind::dead ? group.dead : direction.kind == Kind::random ? group.random : group.weight_only).push_back(fisher);
     totals_.directions.push_back({direction, claims_.site.name, fisher});
     if (!kfac || direction.kind == Kind::weight_only) return;
     (direction.kind == Kind::dead ? consumer.kfac_dead : consumer.kfac_random).push_back(*kfac);
     if (direction.kind == Kind::dead && direction.norm.empty())
-      consumer.kernel_residual = std::max(consumer.kernel_residual.value_or(0), kernel_residual(direction.moves[0], input));
+      consumer.kernel_residual = largest({consumer.kernel_residual.value_or(0), kernel_residual(direction.moves[0], input)});
   }
 
   void measure_hidden(const std::vector<ParameterDirection>& directions) {
@@ -141,9 +140,7 @@ class SiteFisher {
       ConsumerFisher& consumer = consumers_[i];
       if (constructions[i].family != DeadParameters::Family::weight_and_beta || !consumer.not_measured.empty()) continue;
       if (first == nullptr) first = &consumer;
-      if (first == &consumer) continue;
-      const auto append = [](std::vector<double>& to, const std::vector<double>& from) { to.insert(to.end(), from.begin(), from.end()); };
-      append(consumer.dead, first->dead), append(consumer.weight_only, first->weight_only), append(consumer.random, first->random);
+      consumer.shift = first->shift;
       if (!consumer.movement && consumer.claimed()) consumer.movement = first->movement;
     }
   }
@@ -174,24 +171,40 @@ void require_room_for_streams(const Model& model, const Calibration& calibration
 
 }  // namespace
 
-double ConsumerFisher::worst_dead() const {
-  const at::Tensor all = to_tensor(dead);
-  return all.max().item<double>();  // torch's maximum of what holds a NaN is one
-}
-double ConsumerFisher::median_random() const { return to_tensor(random).median().item<double>(); }
+namespace {
 
-Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
-  if (!consumer.not_measured.empty()) return {Verdict::absent, consumer.not_measured};
-  if (!consumer.claimed() || consumer.dead.empty()) return {Verdict::absent, consumer.claim.why};
-  const double limit = dead_ratio_limit(dtype), control = consumer.median_random(), ratio = consumer.ratio();
-  if (!std::isfinite(consumer.worst_dead()) || !std::isfinite(control)) return {Verdict::undetermined, "F is not finite"};
+Judgement judge(const DirectionGroup& group, double limit) {
+  const double control = group.median_random(), ratio = group.ratio();
+  if (!std::isfinite(group.worst_dead()) || !std::isfinite(control)) return {Verdict::undetermined, "F is not finite"};
   if (!(control > 0)) return {Verdict::undetermined, "random directions change nothing here either: give longer sequences or other tokens"};
   if (!(ratio < limit))
     return {Verdict::refuted, fmt::format("F dead is {:.1e} of a random direction's, expected below {:g}", ratio, limit)};
-  if (consumer.movement && !(consumer.movement->dead < kStill))
+  return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
+}
+
+int severity(Verdict verdict) { return verdict == Verdict::refuted ? 2 : verdict == Verdict::undetermined ? 1 : 0; }
+
+}  // namespace
+
+const DirectionGroup& decisive_group(const ConsumerFisher& consumer, at::ScalarType dtype) {
+  const DirectionGroup &own = consumer.own, &shift = consumer.shift;
+  if (shift.empty()) return own;
+  if (own.empty()) return shift;
+  const double limit = dead_ratio_limit(dtype);
+  const int of_own = severity(judge(own, limit).verdict), of_shift = severity(judge(shift, limit).verdict);
+  if (of_own != of_shift) return of_own > of_shift ? own : shift;
+  return shift.ratio() > own.ratio() ? shift : own;
+}
+
+Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
+  if (!consumer.not_measured.empty()) return {Verdict::absent, consumer.not_measured};
+  const DirectionGroup& group = decisive_group(consumer, dtype);
+  if (!consumer.claimed() || group.empty()) return {Verdict::absent, consumer.claim.why};
+  const Judgement judgement = judge(group, dead_ratio_limit(dtype));
+  if (judgement.verdict == Verdict::confirmed && consumer.movement && !(consumer.movement->dead < kStill))
     return {Verdict::refuted,
             fmt::format("finite steps moved the outputs by {:.1e}, expected below {:g}", consumer.movement->dead, kStill)};
-  return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
+  return judgement;
 }
 
 ExitCode exit_code_of(const FisherMeasurement& measurement) {

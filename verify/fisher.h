@@ -9,6 +9,7 @@
 #include "host/dead_parameters.h"
 #include "verify/measurement.h"
 #include "verify/parameter_directions.h"
+#include "verify/tensors.h"
 #include "verify/verdict.h"
 
 namespace deadray {
@@ -29,20 +30,27 @@ struct Movement {
   double dead = 0, random = 0;
 };
 
-/// What was measured of one consumer: F, the directional Fisher information for a token, of each direction drawn.
+/// F, the directional Fisher information for a token, of directions of one size.
+struct DirectionGroup {
+  std::vector<double> dead{}, weight_only{}, random{};
+
+  bool empty() const { return dead.empty(); }
+  double worst_dead() const { return largest(dead); }      ///< NaN where one is
+  double median_random() const { return median(random); }  ///< NaN where one is
+  double ratio() const { return worst_dead() / median_random(); }
+};
+
+/// What was measured of one consumer.
 struct ConsumerFisher {
   std::string site;
   DeadParameters claim;
-  std::string not_measured{};  ///< why; empty where it was
-  std::vector<double> dead{}, weight_only{}, random{};
+  std::string not_measured{};     ///< why; empty where it was
+  DirectionGroup own{}, shift{};  ///< that move it alone, |dW| = 1; shifts of beta, |a| = 1, the same for all consumers that they move
   std::vector<double> kfac_dead{}, kfac_random{};  ///< of the same directions; empty where K-FAC has no word for them
   std::optional<double> kernel_residual{};         ///< of the dead ones' [r; s] and K-FAC's A: the worst; see kernel_residual()
   std::optional<Movement> movement{};
 
   bool claimed() const { return claim.family != DeadParameters::Family::none; }
-  double worst_dead() const;     ///< the largest; NaN where one is
-  double median_random() const;  ///< NaN where one is
-  double ratio() const { return worst_dead() / median_random(); }
 };
 
 /// Limits of what counts as dead: F of rounding alone, and outputs that rounding alone moved. With <r, h> + s of u relative rounding an
@@ -53,8 +61,12 @@ inline constexpr double kDeadRatio = 1e-20, kDeadRatioFloat32 = 1e-8, kStill = 1
 inline double dead_ratio_limit(at::ScalarType dtype) { return dtype == at::kDouble ? kDeadRatio : kDeadRatioFloat32; }
 
 /// Of a claim: confirmed; refuted where a direction is not dead, beyond those limits; undetermined where F is no number or its controls are
-/// dead too, as those of queries in sequences of one token are. Absent where nothing is claimed, or nothing was measured.
+/// dead too, as those of queries in sequences of one token are. Each group is judged by its own controls, and the worse of the two decides.
+/// Absent where nothing is claimed, or nothing was measured.
 Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype);
+
+/// The group with the worse verdict, of two that agree the one with the larger ratio; `own`, empty, where nothing was measured.
+const DirectionGroup& decisive_group(const ConsumerFisher& consumer, at::ScalarType dtype);
 
 /// A direction with F along it.
 struct MeasuredDirection {

@@ -15,22 +15,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double middle(const std::vector<double>& values) { return to_tensor(values).median().item<double>(); }
-
-Json worst(const std::vector<double>& values) { return values.empty() ? Json() : Json(*std::max_element(values.begin(), values.end())); }
+/// null where there are none; a NaN among them is one too, and so null in the record.
+Json worst(const std::vector<double>& values) { return values.empty() ? Json() : Json(largest(values)); }
+Json middle(const std::vector<double>& values) { return values.empty() ? Json() : Json(median(values)); }
 
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 Json range(const std::vector<double>& values) {
   if (values.empty()) return nullptr;
-  const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  return {{"median", middle(values)}, {"min", *least}, {"max", *most}};
+  return {{"median", median(values)}, {"min", least(values)}, {"max", largest(values)}};
 }
 
 Json consumer_json(const ConsumerFisher& consumer, at::ScalarType dtype) {
-  const bool measured = !consumer.dead.empty();
+  const DirectionGroup& group = decisive_group(consumer, dtype);
   const Judgement judgement = judge(consumer, dtype);
-  const auto median = [](const std::vector<double>& values) { return values.empty() ? Json() : Json(middle(values)); };
   const auto moved = [&](double Movement::*which) { return consumer.movement ? Json((*consumer.movement).*which) : Json(); };
   return {{"name", consumer.claim.consumer},
           {"site", consumer.site},
@@ -39,12 +37,12 @@ Json consumer_json(const ConsumerFisher& consumer, at::ScalarType dtype) {
           {"family", to_string(consumer.claim.family)},
           {"count", consumer.claim.count},
           {"why", consumer.not_measured.empty() ? consumer.claim.why : consumer.not_measured},
-          {"dead", worst(consumer.dead)},
-          {"weight_only", median(consumer.weight_only)},
-          {"random", range(consumer.random)},
-          {"ratio", measured ? Json(consumer.ratio()) : Json()},
+          {"dead", worst(group.dead)},
+          {"weight_only", middle(group.weight_only)},
+          {"random", range(group.random)},
+          {"ratio", group.empty() ? Json() : Json(group.ratio())},
           {"kfac", worst(consumer.kfac_dead)},
-          {"kfac_random", median(consumer.kfac_random)},
+          {"kfac_random", middle(consumer.kfac_random)},
           {"kernel_residual", or_null(consumer.kernel_residual)},
           {"invariance", moved(&Movement::dead)},
           {"invariance_random", moved(&Movement::random)},

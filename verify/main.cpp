@@ -7,6 +7,7 @@
 #include "verify/bench_timing.h"
 #include "verify/fisher_command.h"
 #include "verify/library_errors.h"
+#include "verify/one_process.h"
 #include "verify/suite_command.h"
 #include "verify/verify_command.h"
 
@@ -25,7 +26,9 @@ int run(int argc, char** argv) {
   add_bench_kernels_command(bench, chosen);
   add_bench_predict_command(bench, chosen);
   add_bench_timing_command(bench, chosen);
-  return parse_command_line(app, argc, argv) ? chosen() : 0;
+  if (!parse_command_line(app, argc, argv)) return 0;
+  refuse_several_processes();
+  return chosen();
 }
 
 }  // namespace

@@ -8,18 +8,13 @@
 
 #include "host/table.h"
 #include "verify/dtypes.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 
 namespace {
 
 std::string figure(const std::optional<double>& value) { return value ? fmt::format("{:.1e}", *value) : "-"; }
-
-std::string duration(double seconds) {
-  if (seconds < 1e-3) return fmt::format("{:.1f} µs", seconds * 1e6);
-  if (seconds < 1.0) return fmt::format("{:.0f} ms", seconds * 1e3);
-  return fmt::format("{:.2f} s", seconds);
-}
 
 /// The number that decides: the least principal cosine of the predicted space, or the chance cosine where nothing is predicted.
 std::string cosine(const SiteResult& result, const std::optional<Reading>& reading) {

@@ -78,8 +78,11 @@ class Drawing {
         else if (!free.empty())
           add(i, nth(free), k);
       }
-      if (bare && !shifts && free.empty()) continue;  // what the shift showed holds for it too
-      for (std::int64_t k = 0; k < counts_.controls; ++k) shifts ? add_shifted_control(i, held[0], k) : add_control(i, all[0], k);
+      const bool moves_alone = !bare || !free.empty();  // else what the shift showed is all there is
+      for (std::int64_t k = 0; k < counts_.controls; ++k) {
+        if (shifts) add_shifted_control(i, held[0], k);
+        if (moves_alone) add_control(i, all[0], k);
+      }
       shift_drawn = shift_drawn || shifts;
     }
     return std::move(directions_);

@@ -37,6 +37,8 @@ struct ParameterDirection {
   /// A step of t in the shift wants t / (1 + curvature t) in dW: the compensation of a finite shift, at least 0. 0: all is linear in t.
   double curvature = 0.0;
 
+  /// Whether it comes from a shift of beta, |a| = 1, and so holds for all the consumers that this moves; else it moves its consumer alone.
+  bool of_shift() const { return !moves.empty() && moves.front().through.defined(); }
   double step_of_weights(double t) const { return t / (1.0 + curvature * t); }
 };
 
@@ -49,8 +51,8 @@ struct DirectionCounts {
 
 /// Directions to be measured at one norm: for each consumer dead ones, |dW| = |u| |r| = 1, the same with dW alone, and random controls of
 /// the same norm of (dW, db). A shift of beta moves several consumers at once: it is drawn for the first of them, |a| = 1, and its controls
-/// keep the same a, and with it u = W a, and take another r. Reproducible from the seed and the names alone. The u are never constant over
-/// the outputs.
+/// keep the same a, and with it u = W a, and take another r; where that consumer has directions of its own beside it, these have controls
+/// of their own too. Reproducible from the seed and the names alone. The u are never constant over the outputs.
 std::vector<ParameterDirection> parameter_directions(const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
                                                      const std::vector<DeadParameters>& claims, const DirectionCounts& counts,
                                                      std::uint64_t seed);

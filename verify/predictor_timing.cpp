@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,14 +12,14 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/command_line.h"
 #include "host/error.h"
 #include "host/predictor.h"
 #include "host/stopwatch.h"
-
-extern char** environ;
+#include "verify/spawn.h"
 
 namespace deadray {
 namespace {
@@ -47,26 +46,21 @@ struct Ended {
 Ended run(const std::string& program, std::vector<std::string> arguments) {
   int errors[2];
   if (pipe2(errors, O_CLOEXEC) != 0) throw ResourceError(fmt::format("pipe: {}", std::strerror(errno)));
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
-  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  pid_t process = 0;
-  const int failed = posix_spawn(&process, program.c_str(), &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
+  arguments.insert(arguments.begin(), program);
+  pid_t process = -1;
+  try {
+    process = spawn(program, std::move(arguments), {{{STDOUT_FILENO, Descriptor::kNowhere}, {STDERR_FILENO, errors[1]}}});
+  } catch (...) {
+    close(errors[0]), close(errors[1]);
+    throw;
+  }
   close(errors[1]);
   Ended ended;
-  if (failed == 0) {
-    char buffer[4096];
-    for (ssize_t got = 0; (got = read(errors[0], buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR);)
-      if (got > 0) ended.errors.append(buffer, static_cast<std::size_t>(got));
-    while (waitpid(process, &ended.status, 0) < 0 && errno == EINTR) continue;
-  }
+  char buffer[4096];
+  for (ssize_t got = 0; (got = read(errors[0], buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR);)
+    if (got > 0) ended.errors.append(buffer, static_cast<std::size_t>(got));
   close(errors[0]);
-  if (failed != 0) throw ResourceError(fmt::format("{}: {}", program, std::strerror(failed)));
+  ended.status = wait_for_end(process);
   return ended;
 }
 

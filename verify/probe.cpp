@@ -53,17 +53,23 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
 
 void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
   const std::int64_t d = result_.site.hidden_size;
-  const auto ready = [&](std::unique_ptr<Channel>& channel, const at::Tensor& rows, ChannelSpec spec) {
-    if (!channel) channel = backend_->make_channel(std::move(spec));
+  // The spec is made for the first tile alone: it copies gamma, beta and the directions.
+  const auto ready = [&](std::unique_ptr<Channel>& channel, const at::Tensor& rows, const auto& spec) {
+    if (!channel) channel = backend_->make_channel(spec());
     channel->reserve(rows);
   };
-  const at::Tensor zero = at::zeros({d}, fp64());
+  const auto exact = [&] {
+    return ChannelSpec{d, RecomputedNorm{result_.site, norm_}, at::zeros({d}, fp64()), directions_, forms_covariance()};
+  };
+  const auto deployed = [&] {
+    return ChannelSpec{d, std::nullopt, norm_.beta.empty() ? at::zeros({d}, fp64()) : to_tensor(norm_.beta), directions_,
+                       forms_covariance()};
+  };
   if (input.defined()) {
-    ready(exact_, input, {d, RecomputedNorm{result_.site, norm_}, zero, directions_, forms_covariance()});
-    if (forms_covariance()) ready(input_, input, {.hidden_size = d});
+    ready(exact_, input, exact);
+    if (forms_covariance()) ready(input_, input, [&] { return ChannelSpec{.hidden_size = d}; });
   }
-  if (output.defined())
-    ready(deployed_, output, {d, std::nullopt, norm_.beta.empty() ? zero : to_tensor(norm_.beta), directions_, forms_covariance()});
+  if (output.defined()) ready(deployed_, output, deployed);
 }
 
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {

@@ -1,10 +1,9 @@
 #include "verify/suite.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
+#include <optional>
 #include <set>
 
 #include "host/catalogue.h"
@@ -128,6 +127,7 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, c
           {"random_tokens", options.random_tokens},
           {"sequence_length", row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
           {"seed", options.seed},
+          {"device", options.device == "cpu" ? "cpu" : "cuda"},  // which of several does not matter
           {"dtype", options.dtype},
           {"method", options.method},
           {"site", options.site},
@@ -144,7 +144,9 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
   try {
     if (found.at("schema") != "deadray/verify/1") return "of another kind";
     if (found.at("model").at("name") != row.entry.name || found.at("model").at("init") != to_string(row.init)) return "of another model";
-    if (const std::string key = difference(found.at("suite").at("inputs"), row_inputs(options, row, source)); !key.empty())
+    Json made_with = found.at("suite").at("inputs");
+    if (made_with.is_object()) made_with.emplace("device", "cpu");  // records from before there was this key are all of the CPU
+    if (const std::string key = difference(made_with, row_inputs(options, row, source)); !key.empty())
       return fmt::format("made with another {}", key);
     std::set<std::string> sites;
     for (const Json& site : found.at("sites")) {
@@ -183,8 +185,6 @@ std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& r
   if (options.no_residual) words.push_back("--no-residual");
   return words;
 }
-
-std::string utc_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
 
 std::string command_line(const std::vector<std::string>& words) {
   std::string line;

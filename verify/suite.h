@@ -2,18 +2,17 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "host/command_line.h"
-#include "host/error.h"
 #include "host/predictor.h"
 #include "host/roster.h"
 #include "verify/measurement.h"
 
 // The suite is rows: a model of the roster with one initialisation. The parent process walks over them; each is measured by a process of
-// its own, so that one that fails, or is killed for its memory, takes no other with it, and the peak memory of each is its own.
+// its own, so that one that fails, or is killed for its memory, takes no other with it, and the peak memory of each is its own. What they
+// came to: suite_report.h.
 namespace deadray {
 
 struct SuiteOptions {
@@ -51,8 +50,8 @@ struct RowSource {
 /// @throws Error when a folder or a configuration cannot be read
 RowSource locate(const Row& row);
 
-/// What a row's figures depend on, for --resume: the configuration, which weights, which tokens, and the options that matter.
-/// Configurations stand by a hash, files by name, size and time.
+/// What a row's figures depend on, for --resume: the configuration, which weights, which tokens, the kind of device, and the options that
+/// matter. Configurations stand by a hash, files by name, size and time.
 nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, const RowSource& source);
 
 /// File of tokens or pixels: of --calibration, else of the roster; empty: random ones.
@@ -64,29 +63,6 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
 /// The command line that measures this row alone.
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row);
 
-/// The worst of a record's norms: refuted, undetermined, confirmed, absent.
-std::string worst_verdict(const nlohmann::ordered_json& record);
-
-/// How a row ended.
-struct Outcome {
-  enum class State { measured, kept, failed, not_downloaded, stopped, not_run } state = State::not_run;
-  ExitCode code = ExitCode::done;
-  std::string reason;             ///< of a row without a record
-  nlohmann::ordered_json record;  ///< of one with a record
-};
-std::string_view to_string(Outcome::State state) noexcept;
-
-/// 1 when any row was refuted; else the code of the first that failed; else 8 when any is undetermined; else 5 when any was not downloaded.
-ExitCode exit_code_of(const std::vector<Outcome>& outcomes);
-
-/// The record "deadray/suite/1".
-nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster, const std::vector<Row>& rows,
-                                    const std::vector<Outcome>& outcomes);
-/// Its table, for people.
-std::string suite_table(const nlohmann::ordered_json& suite, bool coloured);
-
-/// "2026-11-24T12:34:56Z"
-std::string utc_now();
 /// Words as a shell takes them.
 std::string command_line(const std::vector<std::string>& words);
 

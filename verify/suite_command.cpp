@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csignal>
 #include <memory>
+#include <optional>
 #include <system_error>
 
 #include "host/atomic_file.h"
@@ -14,6 +15,7 @@
 #include "verify/library_errors.h"
 #include "verify/suite.h"
 #include "verify/suite_process.h"
+#include "verify/suite_report.h"
 #include "verify/suite_row.h"
 
 namespace deadray {
@@ -40,15 +42,6 @@ Outcome outcome_of(const ChildResult& child) {
                 child.message.empty() ? fmt::format("ended with exit code {}", child.code) : child.message);
 }
 
-bool stop_asked_for() {
-  try {
-    throw_if_stopped();
-  } catch (const Stopped&) {
-    return true;
-  }
-  return false;
-}
-
 Outcome run_row(const SuiteOptions& options, const Row& row) {
   const RowSource source = locate(row);
   if (!source.missing.empty()) return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
@@ -66,7 +59,7 @@ Outcome run_row(const SuiteOptions& options, const Row& row) {
   arguments.push_back(kRowFlag);
   if (options.output.quiet) arguments.push_back("--quiet");
   const ChildResult child = run_child(std::move(arguments));
-  if (stop_asked_for()) return {Outcome::State::stopped, ExitCode::done, {}, {}};
+  if (const auto signal = stop_asked_for()) return {Outcome::State::stopped, static_cast<ExitCode>(128 + *signal), {}, {}};
   const bool measured = child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
   if (!measured) return outcome_of(child);
   if (const std::string why = why_not_whole(options, row, source, outcome.record); !why.empty())
@@ -110,12 +103,18 @@ int run_suite(const SuiteOptions& options) {
   const JsonOutput summary((options.out / "suite.json").string()), json(options.output.json);
   catch_stop_signals();
   std::vector<Outcome> outcomes(rows.size());
+  const auto code = [&] {
+    const std::optional<int> signal = stop_asked_for();
+    return signal ? 128 + *signal : static_cast<int>(exit_code_of(outcomes));
+  };
   for (std::size_t i = 0; i < rows.size() && !stop_asked_for(); ++i) {
     outcomes[i] = try_row(options, rows[i]);
-    if (!options.output.quiet || outcomes[i].state == Outcome::State::failed) announce(rows[i], outcomes[i], i + 1, rows.size());
-    summary.write(suite_record(options, roster, rows, outcomes));  // after each row: what is done survives whatever comes
+    // Why there is no record is an error, and said even with --quiet.
+    if (!options.output.quiet || outcomes[i].record.is_null()) announce(rows[i], outcomes[i], i + 1, rows.size());
+    summary.write(suite_record(options, roster, rows, outcomes, code()));  // after each row: what is done survives whatever comes
   }
-  const auto record = suite_record(options, roster, rows, outcomes);
+  const auto record = suite_record(options, roster, rows, outcomes, code());
+  summary.write(record);
   json.write(record);
   if (options.output.table_wanted()) write_output(suite_table(record, colour_allowed(STDOUT_FILENO, options.output.no_color)));
   throw_if_stopped();

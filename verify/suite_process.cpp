@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,48 +11,16 @@
 #include <csignal>
 #include <cstring>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "host/command_line.h"
 #include "host/error.h"
-
-extern char** environ;
+#include "verify/spawn.h"
 
 namespace deadray {
 namespace {
 
 constexpr int kReport = 3;  // the child's end of the pipe
-
-pid_t start(std::vector<std::string>& arguments, int report) {
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, report, kReport);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // a terminal's Ctrl-C comes once, through us
-  pid_t child = -1;
-  const int error = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw ResourceError(fmt::format("no further process can be started: {}", std::strerror(error)));
-  return child;
-}
-
-/// The signal that asked this process to stop, if one did.
-std::optional<int> stop_asked_for() {
-  try {
-    throw_if_stopped();
-  } catch (const Stopped& stopped) {
-    return stopped.signal;
-  }
-  return {};
-}
 
 /// Reads until the child's end of the pipe is closed, which its end does.
 std::string listen(int pipe, pid_t child) {
@@ -78,12 +45,22 @@ int report(ExitCode code, std::string_view message) {
 
 }  // namespace
 
+std::optional<int> stop_asked_for() {
+  try {
+    throw_if_stopped();
+  } catch (const Stopped& stopped) {
+    return stopped.signal;
+  }
+  return {};
+}
+
 ChildResult run_child(std::vector<std::string> arguments) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw ResourceError(fmt::format("no pipe to a further process: {}", std::strerror(errno)));
-  pid_t child;
+  pid_t child = -1;
   try {
-    child = start(arguments, ends[1]);
+    child = spawn("/proc/self/exe", std::move(arguments),
+                  {{{STDIN_FILENO, Descriptor::kNowhere}, {STDOUT_FILENO, STDERR_FILENO}, {kReport, ends[1]}}, /*own_group=*/true});
   } catch (...) {
     close(ends[0]), close(ends[1]);
     throw;
@@ -92,9 +69,7 @@ ChildResult run_child(std::vector<std::string> arguments) {
   ChildResult result;
   result.message = listen(ends[0], child);
   close(ends[0]);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = wait_for_end(child);
   result.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return result;
 }

@@ -1,10 +1,14 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace deadray {
+
+/// The signal that asked this process to stop, if one did.
+std::optional<int> stop_asked_for();
 
 /// How a child process ended.
 struct ChildResult {

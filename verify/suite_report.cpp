@@ -1,11 +1,11 @@
+#include "verify/suite_report.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "host/table.h"
-#include "verify/suite.h"
 
-// What a suite's rows came to: exit code, record, table.
 namespace deadray {
 namespace {
 
@@ -90,13 +90,14 @@ ExitCode exit_code_of(const std::vector<Outcome>& outcomes) {
 }
 
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster, const std::vector<Row>& rows,
-                                    const std::vector<Outcome>& outcomes) {
+                                    const std::vector<Outcome>& outcomes, int code) {
   Json list = Json::array();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Outcome& outcome = outcomes[i];
     Json row{{"model", rows[i].entry.name}, {"init", to_string(rows[i].init)}, {"state", to_string(outcome.state)}};
     if (outcome.record.is_null()) {
-      row.update({{"code", static_cast<int>(outcome.code)}, {"reason", outcome.reason}});
+      const bool ran = outcome.state != Outcome::State::not_run;
+      row.update({{"code", ran ? Json(static_cast<int>(outcome.code)) : Json()}, {"reason", outcome.reason}});
     } else {
       row["record"] = record_file(options, rows[i]).filename().string();
       row.update(figures(outcome.record));
@@ -106,7 +107,7 @@ nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& r
   return {{"schema", "deadray/suite/1"},
           {"roster", {{"file", roster.file.string()}, {"note", roster.note}}},
           {"rows", list},
-          {"code", static_cast<int>(exit_code_of(outcomes))},
+          {"code", code},
           {"environment", {{"version", version()}}}};
 }
 

@@ -13,6 +13,7 @@
 #include "verify/dtypes.h"
 #include "verify/machine.h"
 #include "verify/record.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 namespace {

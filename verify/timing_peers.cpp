@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,8 +18,7 @@
 #include "host/error.h"
 #include "host/safetensors_writer.h"
 #include "verify/memory.h"
-
-extern char** environ;
+#include "verify/spawn.h"
 
 namespace deadray {
 namespace {
@@ -46,27 +43,15 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
                                         std::to_string(threads),
                                         "--methods",
                                         fmt::format("{}", fmt::join(methods, ","))};
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // a terminal's Ctrl-C comes once, through us
-  pid_t child = -1;
-  const int error = posix_spawn(&child, program.c_str(), &actions, &attributes, argv.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
   channel_ = ends[0];
-  if (error != 0) {
+  try {
+    process_ = spawn(program.string(), std::move(arguments), {{{STDIN_FILENO, ends[1]}, {STDOUT_FILENO, ends[1]}}, /*own_group=*/true});
+  } catch (const ResourceError& error) {
+    close(ends[1]);
     end();
-    throw ResourceError(fmt::format("--peers {}: {}", program.string(), std::strerror(error)));
+    throw ResourceError(fmt::format("--peers {}", error.what()));
   }
-  process_ = child;
+  close(ends[1]);
   try {
     const auto offer = nlohmann::json::parse(read_line());
     for (const auto& entry : offer.at("peers")) {
@@ -95,8 +80,7 @@ void PeerProcess::end() {
   if (channel_ >= 0) close(std::exchange(channel_, -1));
   if (process_ <= 0) return;
   kill(process_, SIGTERM);  // in the middle of a long call it would not see that its input has ended
-  while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) continue;
-  process_ = -1;
+  wait_for_end(std::exchange(process_, -1));
 }
 
 std::string PeerProcess::read_line() {

@@ -1,11 +1,9 @@
 #include "verify/timing_record.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
@@ -13,6 +11,7 @@
 #include "verify/machine.h"
 #include "verify/power_law.h"
 #include "verify/record.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 namespace {
@@ -65,12 +64,6 @@ std::vector<Fit> fits_of(const TimingRun& run) {
   return fits;
 }
 
-std::string duration(double seconds) {
-  if (seconds < 1e-6) return fmt::format("{:.0f} ns", seconds * 1e9);
-  if (seconds < 1e-3) return fmt::format("{:.3g} µs", seconds * 1e6);
-  return seconds < 1 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} s", seconds);
-}
-
 /// What the row's eigendecomposition by deadray took; 0: not measured.
 double eigh_seconds(const TimingRun& run, const TimingRow& of) {
   for (const TimingRow& row : run.rows)
@@ -110,7 +103,7 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
                     {"points", fit.law.points}});
   return {{"schema", "deadray/timing/1"},
           {"complete", run.complete},
-          {"date", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
+          {"date", utc_now()},
           {"commit", build_commit()},
           {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
           {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},

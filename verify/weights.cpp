@@ -43,26 +43,36 @@ void Weights::load_now(const std::function<void()>& work) const {
 CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)
     : Weights(checkpoint_prefix(architecture, checkpoint), backend), architecture_(architecture), checkpoint_(checkpoint) {}
 
+CheckpointWeights::Place CheckpointWeights::look_up(const TensorSpec& spec, std::int64_t block) const {
+  if (const TensorInfo* own = checkpoint_.find(stored_name(architecture_, checkpoint_, name(spec.name, block)))) return {own, 0};
+  if (!spec.fused) return {nullptr, 0};
+  return {checkpoint_.find(name(spec.fused->name, block)), spec.fused->first};
+}
+
 CheckpointWeights::Place CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
+  const Place place = look_up(spec, block);
   const std::string own = stored_name(architecture_, checkpoint_, name(spec.name, block));
-  const std::string whole = spec.fused ? name(spec.fused->name, block) : "";
-  const bool fused = spec.fused && checkpoint_.find(own) == nullptr && checkpoint_.find(whole) != nullptr;
-  const TensorInfo& tensor = checkpoint_.at(fused ? whole : own);
-  const auto& shape = fused ? spec.fused->shape : spec.shape;
+  const TensorInfo& tensor = place.tensor != nullptr ? *place.tensor : checkpoint_.at(own);  // which says what is missing
+  const auto& shape = spec.fused && tensor.name != own ? spec.fused->shape : spec.shape;
   if (tensor.shape != shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
                                      tensor.name, fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
   checkpoint_.require_plain_float(tensor);
-  return {tensor, fused ? spec.fused->first : 0};
+  return place;
+}
+
+std::vector<const TensorInfo*> CheckpointWeights::dense_matrices(const BlockSpec& block, std::int64_t index) const {
+  std::vector<const TensorInfo*> tensors;
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
+    if (copies > 1) return;  // experts: which of them, the tokens will say
+    for (const TensorSpec& part : as_stored(linear, index).weights)
+      if (const TensorInfo* tensor = look_up(part, index).tensor) tensors.push_back(tensor);
+  });
+  return tensors;
 }
 
 void CheckpointWeights::will_need(const BlockSpec& block, std::int64_t index) const {
-  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
-    if (copies > 1) return;  // experts: which of them, the tokens will say
-    for (const TensorSpec& part : linear.weights)
-      if (const TensorInfo* tensor = checkpoint_.find(stored_name(architecture_, checkpoint_, name(part.name, index))))
-        checkpoint_.will_need(*tensor);
-  });
+  for (const TensorInfo* tensor : dense_matrices(block, index)) checkpoint_.will_need(*tensor);
 }
 
 const LinearSpec& CheckpointWeights::as_stored(const LinearSpec& spec, std::int64_t block) const {
@@ -77,23 +87,24 @@ std::string CheckpointWeights::stem(const TensorSpec& spec, std::int64_t block) 
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
-  const auto [tensor, start] = find(spec, block);
+  const Place place = find(spec, block);
+  const TensorInfo& tensor = *place.tensor;
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
-  backend_->fill(out, [&, &tensor = tensor, start = start](std::int64_t first, std::int64_t count, void* to) {
-    first += start;
+  backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+    first += place.first;
     if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
     // Another dtype: through a buffer, so that loading never takes twice the memory.
-    const at::Tensor place = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
+    const at::Tensor target = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
     for (std::int64_t done = 0; done < count; done += kChunk) {
       const std::int64_t n = std::min(kChunk, count - done);
       checkpoint_.read(tensor, first + done, n, buffer.data_ptr());
-      place.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
+      target.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
     }
   });
 }
 
 void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
-  const TensorInfo& tensor = find(spec, -1).tensor;
+  const TensorInfo& tensor = *find(spec, -1).tensor;
   const std::int64_t width = spec.shape[1];
   const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   const auto* id = ids.const_data_ptr<std::int64_t>();

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "host/catalogue.h"
 #include "tests/verify/model_fixture.h"
 #include "verify/consumers.h"
 #include "verify/default_calibration.h"
+#include "verify/fisher_record.h"
 #include "verify/invariance.h"
 
 namespace deadray {
@@ -19,8 +21,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 ConsumerFisher measured(std::vector<double> dead, std::vector<double> random = {1e-4, 2e-4, 3e-4}) {
   ConsumerFisher consumer;
   consumer.claim.family = DeadParameters::Family::weight_and_bias;
-  consumer.dead = std::move(dead);
-  consumer.random = std::move(random);
+  consumer.own = {std::move(dead), {}, std::move(random)};
   return consumer;
 }
 Verdict verdict(const ConsumerFisher& consumer, at::ScalarType dtype = at::kDouble) { return judge(consumer, dtype).verdict; }
@@ -52,6 +53,33 @@ TEST(FisherVerdictTest, WithoutAClaimThereIsNone) {
   ConsumerFisher consumer = measured({1.0});
   consumer.claim.family = DeadParameters::Family::none;
   EXPECT_EQ(verdict(consumer), Verdict::absent);
+}
+
+// Shifts of beta, |a| = 1, and directions of the consumer's own, |dW| = 1, say nothing of each other's controls: with those of both in one
+// list F = 1e-28 of the shift would pass for dead beside controls of 1e-4, and is 1e-15 of its own.
+TEST(FisherVerdictTest, EachGroupIsJudgedByItsOwnControls) {
+  ConsumerFisher consumer = measured({1e-33});
+  consumer.shift = {{1e-28}, {}, {1e-13, 2e-13, 3e-13}};
+  EXPECT_EQ(verdict(consumer), Verdict::refuted);
+  EXPECT_EQ(&decisive_group(consumer, at::kDouble), &consumer.shift);
+  consumer.shift = {{1e-38}, {}, {1e-13, 2e-13, 3e-13}};
+  EXPECT_EQ(verdict(consumer), Verdict::confirmed);
+  EXPECT_EQ(&decisive_group(consumer, at::kDouble), &consumer.own) << "the larger ratio is shown";
+  consumer.shift = {{kNaN}, {}, {1e-13}};
+  EXPECT_EQ(verdict(consumer), Verdict::undetermined);
+  consumer.own = {};
+  EXPECT_EQ(&decisive_group(consumer, at::kDouble), &consumer.shift);
+}
+
+// What is no number is null in the record: passed over, the rest of the list would look like the whole of it.
+TEST(FisherRecordTest, ShowsNoFigureOfAListThatHoldsANaN) {
+  ConsumerFisher consumer = measured({1e-33, kNaN, 1e-34}, {1e-4, kNaN, 2e-4});
+  consumer.kfac_dead = {1e-30, kNaN};
+  FisherMeasurement measurement;
+  measurement.consumers = {consumer};
+  const auto row = nlohmann::json::parse(fisher_record({}, measurement, {}).dump()).at("consumers").at(0);
+  for (const char* key : {"dead", "kfac", "ratio"}) EXPECT_TRUE(row.at(key).is_null()) << key << ": " << row.dump();
+  for (const char* key : {"median", "min", "max"}) EXPECT_TRUE(row.at("random").at(key).is_null()) << key << ": " << row.dump();
 }
 
 TEST(FisherVerdictTest, TheWorstClaimGivesTheExitCode) {

@@ -140,6 +140,25 @@ TEST(ParameterDirectionsTest, ZerosWithAndWithoutAShiftAreKeptApart) {
   EXPECT_EQ(bare, 2 * 4);
 }
 
+// A shift has |a| = 1, what moves one consumer alone |dW| = 1: each kind has controls like itself.
+TEST(ParameterDirectionsTest, ShiftsAndWhatMovesOneConsumerHaveControlsOfTheirOwn) {
+  Drawn drawn({{"q", 4, false}, {"k", 3, false}});
+  drawn.norm.gamma[1] = drawn.norm.gamma[2] = 0.0;  // beta 0.2 and -0.3
+  const auto count = [&](const char* consumer, Kind kind, bool of_shift) {
+    const auto all = drawn.draw(0, {2, 3});
+    return std::count_if(all.begin(), all.end(),
+                         [&](const auto& d) { return d.consumer == consumer && d.kind == kind && d.of_shift() == of_shift; });
+  };
+  EXPECT_EQ(count("q", Kind::dead, true), 2);
+  EXPECT_EQ(count("q", Kind::weight_only, true), 2);
+  EXPECT_EQ(count("q", Kind::random, true), 3);
+  for (const char* consumer : {"q", "k"}) {
+    EXPECT_EQ(count(consumer, Kind::dead, false), 2) << consumer;
+    EXPECT_EQ(count(consumer, Kind::random, false), 3) << consumer;
+  }
+  EXPECT_EQ(count("k", Kind::dead, true) + count("k", Kind::random, true), 0) << "the first consumer's stand for both";
+}
+
 TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
   const Drawn drawn({{"q", 4, true}});
   const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8), fewer = drawn.draw(7, {1, 1});

@@ -134,6 +134,11 @@ TEST_F(SuiteCommandTest, SaysWhatIsNotDownloadedAndGoesOn) {
     EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
   }
   EXPECT_FALSE(fs::exists(folder_ / "out/tiny.checkpoint.json"));
+
+  run(5, {"--init", "checkpoint", "--only", "tiny", "--quiet"});
+  EXPECT_EQ(output_, "");
+  EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  EXPECT_NE(errors_.find("tiny, checkpoint: not downloaded: "), std::string::npos) << errors_;
 }
 
 TEST_F(SuiteCommandTest, GoesOnPastAFailingModelAndEndsWithItsCode) {
@@ -210,6 +215,21 @@ TEST_F(SuiteCommandTest, ResumeMeasuresAgainWhatWasMadeWithOtherInputs) {
   write_text(folder_ / "model/config.json", config.dump());
   redone_for("config");
   EXPECT_EQ(states(run(0, {"--init", "checkpoint", "--resume"})), std::vector<std::string>{"kept"});
+
+  const auto made_on = [&](const Json& device) {  // what a record of a device, or one from before the key, looks like
+    Json edited = record("m.checkpoint");
+    Json& inputs = edited.at("suite").at("inputs");
+    if (device.is_null())
+      inputs.erase("device");
+    else
+      inputs["device"] = device;
+    write_text(folder_ / "out/m.checkpoint.json", edited.dump());
+  };
+  made_on("cuda");
+  redone_for("device");
+  EXPECT_EQ(record("m.checkpoint").at("suite").at("inputs").at("device"), "cpu");
+  made_on(nullptr);
+  EXPECT_EQ(states(run(0, {"--init", "checkpoint", "--resume"})), std::vector<std::string>{"kept"});
 }
 
 TEST_F(SuiteCommandTest, MeasuresOnCalibrationFilesOfTheRosterAndOfAFolder) {
@@ -266,6 +286,9 @@ TEST_F(SuiteCommandTest, KeepsWholeRecordsWhenStopped) {
   EXPECT_EQ(suite.wait(), 128 + SIGTERM) << suite.errors();
   const Json summary = Json::parse(read_text(folder_ / "out/suite.json"));
   EXPECT_EQ(states(summary), (std::vector<std::string>{"measured", "stopped", "not run"}));
+  EXPECT_EQ(summary.at("code"), 128 + SIGTERM) << "as the process ended";
+  EXPECT_EQ(summary.at("rows").at(1).at("code"), 128 + SIGTERM);
+  EXPECT_TRUE(summary.at("rows").at(2).at("code").is_null());
   EXPECT_EQ(record("gpt2-tied.random").at("sites").at(0).at("verdict"), "confirmed");
   std::size_t files = 0;
   for ([[maybe_unused]] const auto& entry : fs::directory_iterator(folder_ / "out")) ++files;

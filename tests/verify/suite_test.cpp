@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "verify/machine.h"
-#include "verify/suite_process.h"
+#include "verify/suite_report.h"
 
 namespace deadray::test {
 namespace {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -233,6 +234,22 @@ TEST_F(VerifyCommandTest, SaysInOneLineThatThereIsNoDevice) {
   if (std::filesystem::exists("/dev/nvidiactl")) GTEST_SKIP() << "there is a device, or its driver";
   expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda"}, {"--device cuda", "--device cpu"});
   expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda:1"}, {"--device cuda:1", "--device cpu"});
+}
+
+// Copies that torchrun or srun started would all do the whole work.
+TEST_F(VerifyCommandTest, RefusesToRunAsOneOfSeveralProcesses) {
+  const std::string model = kModels + "gpt2-tied";
+  for (const char* variable : {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    setenv(variable, "4", 1);
+    expect_failure(2, {model}, {variable, "is 4", "--only"});
+    test::expect_failure(ExitCode::usage, {"suite", "roster.json", "--out", path("out")}, {variable});
+    Spawned help({"verify", "--help"});
+    EXPECT_EQ(help.wait(), 0) << help.errors();
+    setenv(variable, "1", 1);
+    Spawned alone({"verify", model, "--quiet"});
+    EXPECT_EQ(alone.wait(), 0) << alone.errors();
+    unsetenv(variable);
+  }
 }
 
 // 2^63 - 1 tokens do not even have a size in bytes; 10^12 do, and no machine has as many.

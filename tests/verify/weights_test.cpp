@@ -1,7 +1,12 @@
 #include "verify/weights.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
 
 #include "tests/verify/model_fixture.h"
 
@@ -86,6 +91,20 @@ TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
       at::cat({test::read_tensor(file, layer + "gate_proj.weight"), test::read_tensor(file, layer + "up_proj.weight")})));
   EXPECT_TRUE(
       linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"), test::read_tensor(file, layer + "up_proj.bias")})));
+}
+
+// What is read ahead is what loading will read, also where it is stored in other parts and under other names.
+TEST(ReadAheadTest, AsksForTheAlternativeThatTheCheckpointHolds) {
+  const auto model = prepare_model(test::kModels / "dinov2-new-names", {});
+  const auto& weights = dynamic_cast<const CheckpointWeights&>(*model->weights);
+  const BlockSpec& block = model->architecture.block(1);
+  std::vector<std::string> names;
+  for (const TensorInfo* tensor : weights.dense_matrices(block, 1)) names.push_back(tensor->name);
+  for (const char* part : {"gate_proj", "up_proj"})
+    EXPECT_EQ(std::count(names.begin(), names.end(), fmt::format("encoder.layer.1.mlp.{}.weight", part)), 1) << part;
+  std::size_t parts = 0;
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t) { parts += weights.as_stored(linear, 1).weights.size(); });
+  EXPECT_EQ(names.size(), parts) << "none left out";
 }
 
 }  // namespace
