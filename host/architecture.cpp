@@ -44,7 +44,24 @@ const std::vector<Family>& families() {
   return kFamilies;
 }
 
+const Family* find_family(std::string_view model_type) {
+  const auto& all = families();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Family& family) { return family.model_type == model_type; });
+  return found == all.end() ? nullptr : &*found;
+}
+
 namespace {
+
+/// Sites of norms and experts, which are listed one by one.
+std::int64_t listed_parts(const Stack& stack) {
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < stack.n_blocks; ++i) {
+    const BlockSpec& block = stack.block(i);
+    for_each_norm(block, [&](const NormSpec& norm) { count += std::max<std::int64_t>(1, norm.rows); });
+    if (block.mlp.routing) count += block.mlp.routing->n_experts;
+  }
+  return count;
+}
 
 Architecture described(const Family& family, const Config& config) {
   Architecture architecture = family.describe(config);
@@ -53,6 +70,10 @@ Architecture described(const Family& family, const Config& config) {
   } catch (const std::overflow_error& overflow) {
     throw MalformedError(fmt::format("{}: its sizes make {}; is one of them wrong?", config.path().string(), overflow.what()));
   }
+  constexpr std::int64_t kMostListed = 500'000;  // ten times what the largest mixtures have
+  if (const std::int64_t count = listed_parts(architecture); count > kMostListed)
+    throw MalformedError(fmt::format("{}: its {} blocks make {} norms and experts, expected at most {}; is one of its sizes wrong?",
+                                     config.path().string(), architecture.n_blocks, count, kMostListed));
   return architecture;
 }
 
@@ -60,11 +81,9 @@ Architecture described(const Family& family, const Config& config) {
 
 Architecture describe_architecture(const Config& config) {
   const std::string type = config.text("model_type");
+  if (const Family* family = find_family(type)) return described(*family, config);
   std::vector<std::string> known;
-  for (const Family& family : families()) {
-    if (family.model_type == type) return described(family, config);
-    known.emplace_back(family.model_type);
-  }
+  for (const Family& family : families()) known.emplace_back(family.model_type);
   const auto near = near_names(type, known, 1);
   throw UnsupportedError(fmt::format(
       "{}: model_type \"{}\" is unknown{}; known: {}. The norm kind is unknown too: `predict` takes --norm layernorm|rmsnorm|layernorm1p, "

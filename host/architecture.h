@@ -121,6 +121,7 @@ struct Architecture : Stack {
   std::optional<Predictor> predictor;           ///< runs where its norms are asked for; logits and residual stream know nothing of it
   std::optional<LinearSpec> pooler;             ///< reads the final norm too; a checkpoint may lack it
   std::vector<std::string> notes;               ///< what the user should know of the model: parts of it that are left out
+  std::vector<std::string> left_out;            ///< what the names of those parts' tensors begin with: their norms are spoken of in `notes`
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -132,6 +133,9 @@ struct Family {
 
 /// All families, in order of name.
 const std::vector<Family>& families();
+
+/// The family of this model_type; nullptr when deadray does not know it.
+const Family* find_family(std::string_view model_type);
 
 // One file each, host/families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);

@@ -6,7 +6,8 @@
 #include <algorithm>
 
 #include "host/error.h"
-#include "host/near_names.h"
+#include "host/in_quotes.h"
+#include "host/predictor.h"
 
 namespace deadray {
 
@@ -115,8 +116,14 @@ class Catalogue {
     site.eps = spec.eps;
     site.weight_offset = spec.weight_offset;
     site.block = block;
-    if (spec.has_scale) site.weight = parameter(stem + ".weight", spec.rows > 0 ? Shape{spec.rows, spec.width} : Shape{spec.width});
-    if (spec.has_bias) site.bias = parameter(stem + ".bias", {spec.width});
+    if (spec.has_scale)
+      site.weight = parameter(stem + ".weight", spec.rows > 0 ? Shape{spec.rows, spec.width} : Shape{spec.width});
+    else
+      require_absent(stem + ".weight", "scale");
+    if (spec.has_bias)
+      site.bias = parameter(stem + ".bias", {spec.width});
+    else
+      require_absent(stem + ".bias", "shift");
     std::int64_t row = 0;
     for (std::string& name : site_names(spec, stem)) {
       site.name = std::move(name);
@@ -136,6 +143,14 @@ class Catalogue {
                                        checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "),
                                        fmt::join(shape, ", "), shape.size() > 1 ? "the heads and their width" : "the hidden size"));
     return name;
+  }
+
+  void require_absent(const std::string& name, std::string_view what) const {
+    const TensorInfo* tensor = checkpoint_ == nullptr ? nullptr : checkpoint_->find(found_name(name));
+    if (tensor == nullptr) return;
+    throw MalformedError(
+        fmt::format("{}: tensor {}: expected none, since by config.json this norm of {} has no {}; is it the one of these weights?",
+                    checkpoint_->files()[tensor->file].string(), in_quotes(tensor->name), architecture_.family, what));
   }
 
   void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block, bool tied = false) const {
@@ -184,10 +199,6 @@ class Catalogue {
   std::vector<NormSite> sites_;
 };
 
-bool is_scale(const TensorInfo& tensor) {
-  return tensor.shape.size() == 1 && (tensor.name.ends_with(".weight") || tensor.name.ends_with(".gamma")) && looks_like_norm(tensor.name);
-}
-
 }  // namespace
 
 std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpoint* checkpoint) {
@@ -204,27 +215,14 @@ bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
   return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
 }
 
-std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {
-  std::vector<NormSite> sites;
-  for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (!is_scale(tensor)) continue;
-    NormSite site;
-    site.name = tensor.name.substr(0, tensor.name.rfind('.'));
-    site.kind = kind;
-    site.hidden_size = tensor.shape[0];
-    site.weight = tensor.name;
-    site.weight_offset = weight_offset;
-    for (const char* ending : {".bias", ".beta"})
-      if (const TensorInfo* bias = checkpoint.find(site.name + ending); bias != nullptr && bias->shape == tensor.shape)
-        site.bias = bias->name;
-    sites.push_back(std::move(site));
-  }
-  if (sites.empty())
-    throw MalformedError(fmt::format("{}: none of its {} tensors looks like a norm's scale (rank 1, named …norm….weight or …ln….weight)",
-                                     checkpoint.path().string(), checkpoint.tensors().size()));
-  sites.back().is_final = true;
-  return sites;
+namespace {
+
+/// "model-00002.safetensors: tensor 'norm.weight'"; empty where nothing is stored.
+std::string where(const Checkpoint& checkpoint, std::string_view tensor, std::string_view shown) {
+  return tensor.empty() ? "" : fmt::format("{}: tensor '{}'", checkpoint.files()[checkpoint.at(tensor).file].string(), shown);
 }
+
+}  // namespace
 
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
   NormParameters norm = initial_norm(site);
@@ -242,30 +240,13 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
     norm.beta = checkpoint.read_fp64(bias);
     norm.bytes += bias.bytes;
   }
+  require_sound(norm.gamma, norm.beta, where(checkpoint, site.weight, gamma_name(site)), where(checkpoint, site.bias, site.bias));
   return norm;
 }
 
 NormParameters initial_norm(const NormSite& site) {
   const auto width = static_cast<std::size_t>(site.hidden_size);
   return {std::vector<double>(width, 1.0), std::vector<double>(site.bias.empty() ? 0 : width, 0.0), DType::f32, 0};
-}
-
-std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::string_view which) {
-  if (which == "all") return sites;
-  std::vector<NormSite> chosen;
-  for (const NormSite& site : sites)
-    if (which == "final" ? site.is_final : site.name == which) chosen.push_back(site);
-  if (chosen.empty())
-    for (const NormSite& site : sites)
-      if (site.name.ends_with(fmt::format(".{}", which))) chosen.push_back(site);
-  if (chosen.size() == 1) return chosen;
-  if (chosen.empty() && which == "final") throw UsageError("--site final: this model ends without a norm; give all, or the name of one");
-  std::vector<std::string> names;
-  for (const NormSite& site : sites) names.push_back(site.name);
-  const auto near = near_names(which, names);
-  throw UsageError(fmt::format("--site {}: {}; give final, all, or one of {} names, such as {}", which,
-                               chosen.empty() ? "no such norm" : fmt::format("{} norms end so", chosen.size()), sites.size(),
-                               fmt::join(near.empty() ? names : near, ", ")));
 }
 
 }  // namespace deadray

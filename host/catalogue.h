@@ -14,12 +14,9 @@ namespace deadray {
 
 /// Every norm of a model in order of evaluation, with its consumers.
 /// @param checkpoint  when given, names carry the prefix found there, and heads and poolers count only if their tensors exist
-/// @throws MalformedError when a norm's tensor is missing or its shape is not [hidden_size], naming both values
+/// @throws MalformedError when a norm's tensor is missing or its shape is not [hidden_size], naming both values, and when a scale or shift
+///         is stored of a norm that has none by its configuration: what is predicted would not hold of the model that was trained
 std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpoint* checkpoint);
-
-/// Norms guessed from tensor names alone, for a model_type that deadray does not know and whose norm kind the user states: every rank-1
-/// tensor called …norm….weight, …ln_x.weight or the like; consumers unknown.
-std::vector<NormSite> discover_norm_sites(const Checkpoint& checkpoint, NormKind kind, double weight_offset);
 
 /// Prefix that this checkpoint puts before the architecture's names ("", "transformer.", …).
 /// @throws MalformedError naming a tensor that exists under none of them
@@ -37,14 +34,15 @@ const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& 
 bool has_head(const Architecture& architecture, const Checkpoint* checkpoint);
 
 /// Reads gamma and beta; gamma = stored + weight_offset.
-/// @throws MalformedError when a tensor is missing, UnsupportedError for a quantised scale (predict() judges the values)
+/// @throws MalformedError naming file and tensor when one is missing or nothing can be predicted from its values (require_sound()),
+///         UnsupportedError for a quantised scale
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 
 /// Gamma 1, beta 0: what every family initialises its norms to.
 NormParameters initial_norm(const NormSite& site);
 
 /// "final", "all", or the name of one site (its last components suffice where they are unique: "norm" for "model.norm").
-/// @throws UsageError listing near names
+/// @throws UsageError with a few near names, and how many there are
 std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::string_view which);
 
 }  // namespace deadray

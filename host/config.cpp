@@ -20,7 +20,9 @@ namespace {
       fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key), found ? show_json(*found) : "missing", expected));
 }
 
-bool is_size(const nlohmann::json& value) { return value.is_number_integer() && value >= 1 && value <= kLargestSize; }
+bool is_between(const nlohmann::json& value, std::int64_t least, std::int64_t most) {
+  return value.is_number_integer() && value >= least && value <= most;
+}
 
 }  // namespace
 
@@ -62,11 +64,20 @@ bool Config::has(std::string_view key) const { return lookup(key) != nullptr; }
 
 std::int64_t Config::integer(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !is_size(*value)) complain(path_, full_key(key), value, "an integer from 1 to 2^30");
+  if (!value || !is_between(*value, 1, kLargestSize)) complain(path_, full_key(key), value, "an integer from 1 to 2^30");
   return value->get<std::int64_t>();
 }
 
 std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
+
+std::int64_t Config::count(std::string_view key) const {
+  const nlohmann::json* value = lookup(key);
+  if (!value || !is_between(*value, 1, kMostParts))
+    complain(path_, full_key(key), value, fmt::format("an integer from 1 to {}", kMostParts));
+  return value->get<std::int64_t>();
+}
+
+std::int64_t Config::count(std::string_view key, std::int64_t fallback) const { return has(key) ? count(key) : fallback; }
 
 /// The number at `key`, which must be `right`.
 template <class Right>

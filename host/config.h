@@ -14,6 +14,8 @@ namespace deadray {
 
 /// Beyond every size of a model; the product of two, and a sum of several such products, stays in std::int64_t.
 inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 30;
+/// Beyond every number of blocks, or of experts in one: each is described on its own, so a damaged count would fill the memory.
+inline constexpr std::int64_t kMostParts = 10'000;
 
 /// Where a model's config.json is, if it has one. @param model  folder that holds it, or a weight file beside it
 std::filesystem::path config_file(const std::filesystem::path& model);
@@ -32,7 +34,10 @@ class Config {
   /// A size. @throws MalformedError when absent, of another type, or outside 1 … kLargestSize
   std::int64_t integer(std::string_view key) const;
   std::int64_t integer(std::string_view key, std::int64_t fallback) const;  ///< fallback when absent or null
-  double positive(std::string_view key) const;                              ///< @throws MalformedError when absent, no number, or not > 0
+  /// A number of parts, blocks or experts. @throws MalformedError when absent, of another type, or outside 1 … kMostParts
+  std::int64_t count(std::string_view key) const;
+  std::int64_t count(std::string_view key, std::int64_t fallback) const;  ///< fallback when absent or null
+  double positive(std::string_view key) const;                            ///< @throws MalformedError when absent, no number, or not > 0
   double positive(std::string_view key, double fallback) const;
   double non_negative(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;

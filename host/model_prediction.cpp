@@ -8,41 +8,45 @@
 #include "host/architecture.h"
 #include "host/catalogue.h"
 #include "host/config.h"
-#include "host/error.h"
+#include "host/in_quotes.h"
 #include "host/model_folder.h"
+#include "host/norm_names.h"
 #include "host/stopwatch.h"
 
 namespace deadray {
 namespace {
 
-std::vector<NormSite> sites_by_name(const Checkpoint& checkpoint, std::string_view norm) {
+/// The norms that the names tell, of the kind that the user states. @param why  what leaves it to the user
+void take_users_word(OpenedModel& model, std::string_view norm, std::string_view why) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
-  return discover_norm_sites(checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+  DiscoveredNorms found = discover_norms(model.checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+  model.sites = std::move(found.sites);
+  model.notes.push_back(fmt::format("{}: norms found by their tensors' names, taken as {}; consumers unknown", why, norm));
+  model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
 OpenedModel recognise(const PredictRequest& request) {
   OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
-  if (!request.norm.empty() && !has_config(request.model)) {
-    model.sites = sites_by_name(model.checkpoint, request.norm);
-    model.notes.push_back(fmt::format("no config.json: norms found by their tensors' names, taken as {}; consumers unknown", request.norm));
+  const bool user_says = !request.norm.empty();
+  if (user_says && !has_config(request.model)) {
+    take_users_word(model, request.norm, "no config.json");
     return model;
   }
   const Config config = Config::load(request.model);
-  try {
-    const Architecture architecture = describe_architecture(config);
-    model.family = architecture.family;
-    model.parameters = count_parameters(architecture);
-    model.sites = norm_sites(architecture, &model.checkpoint);
-    model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
-    if (!request.norm.empty())
-      model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
-  } catch (const UnsupportedError&) {
-    if (request.norm.empty()) throw;
-    model.sites = sites_by_name(model.checkpoint, request.norm);
-    model.notes.push_back(fmt::format("model_type '{}' unknown: norms found by their tensors' names, taken as {}; consumers unknown",
-                                      config.text("model_type", ""), request.norm));
+  if (const std::string type = user_says ? config.text("model_type", "") : ""; user_says && find_family(type) == nullptr) {
+    take_users_word(model, request.norm,
+                    type.empty() ? "config.json has no model_type" : fmt::format("model_type {} unknown", in_quotes(type)));
+    return model;
   }
+  const Architecture architecture = describe_architecture(config);
+  model.family = architecture.family;
+  model.parameters = count_parameters(architecture);
+  model.sites = norm_sites(architecture, &model.checkpoint);
+  model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
+  note_undescribed_norms(model.checkpoint, architecture, model.sites, request.checkpoint.strict, model.notes);
+  if (user_says)
+    model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
   return model;
 }
 

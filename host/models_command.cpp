@@ -45,14 +45,9 @@ std::string_view verdict_of(std::string_view model, std::string_view init) {
   return "";
 }
 
-bool is_known(std::string_view family) {
-  const auto& all = families();
-  return std::any_of(all.begin(), all.end(), [&](const Family& one) { return one.model_type == family; });
-}
-
 /// Of parameters, from the configuration alone.
 Json dead_directions_of(const RosterModel& model) {
-  if (!is_known(model.family)) return nullptr;
+  if (find_family(model.family) == nullptr) return nullptr;
   return count_dead_directions(describe_architecture(Config::parse(model.config, model.name)));
 }
 
@@ -69,7 +64,7 @@ Json models_record() {
     const Json dead = dead_directions_of(model);
     record["roster"]["models"].push_back({{"name", model.name},
                                           {"family", model.family},
-                                          {"known", is_known(model.family)},
+                                          {"known", find_family(model.family) != nullptr},
                                           {"hf_id", model.hf_id},
                                           {"norm", model.norm},
                                           {"parameters", model.parameters},

@@ -35,11 +35,11 @@ Sums invert_wide(UnsetVector& gamma, const std::vector<double>& beta) {
   return sums;
 }
 
-void require_finite(std::span<const double> values, std::string_view what, std::string_view site) {
+void require_finite(std::span<const double> values, std::string_view name) {
   const auto not_finite = [](double x) { return !std::isfinite(x); };
   const auto first = std::find_if(values.begin(), values.end(), not_finite);
   if (first == values.end()) return;
-  throw MalformedError(fmt::format("{} '{}': {} of {} values are not finite, the first at index {} ({})", what, site,
+  throw MalformedError(fmt::format("{}: {} of {} values are not finite, the first at index {} ({})", name,
                                    std::count_if(first, values.end(), not_finite), values.size(), first - values.begin(), *first));
 }
 
@@ -52,12 +52,8 @@ std::pair<double, double> magnitudes(std::span<const double> values) {
 /// Where the fast pass gave up: bad values are named, others evaluated after scaling by powers of two, which is exact: a gamma that
 /// fits the safe range once it is centred there gets bit for bit the direction that it has unscaled.
 Sums invert_carefully(UnsetVector& inverse, std::span<const double> gamma, std::span<const double> beta, std::string_view site) {
-  require_finite(gamma, "tensor", site);
-  require_finite(beta, "beta beside tensor", site);
+  require_sound(gamma, beta, fmt::format("tensor '{}'", site), fmt::format("beta beside tensor '{}'", site));
   const auto [lowest, highest] = magnitudes(gamma);
-  if (highest == 0.0)
-    throw MalformedError(
-        fmt::format("tensor '{}': all {} values are zero: the norm's output does not depend on its input", site, gamma.size()));
   if (lowest == 0.0) {
     inverse.clear();
     return {{.lowest = lowest, .highest = highest}};
@@ -97,6 +93,15 @@ void add_coordinates(DeadSubspace& subspace, std::span<const double> gamma, std:
 }
 
 }  // namespace
+
+void require_sound(std::span<const double> gamma, std::span<const double> beta, std::string_view gamma_name, std::string_view beta_name) {
+  if (gamma.empty()) throw MalformedError(fmt::format("{}: no values", gamma_name));
+  require_finite(gamma, gamma_name);
+  require_finite(beta, beta_name);
+  if (std::all_of(gamma.begin(), gamma.end(), [](double x) { return x == 0.0; }))
+    throw MalformedError(
+        fmt::format("{}: all {} values are zero: the norm's output does not depend on its input", gamma_name, gamma.size()));
+}
 
 DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<const double> beta, const PredictOptions& options,
                      std::string_view site) {

@@ -42,10 +42,14 @@ struct PredictOptions {
   double deployed_roundoff = 5.9604644775390625e-8;
 };
 
+/// Whether anything can be predicted from these values.
+/// @param gamma_name, beta_name  what a message begins with: "norm.safetensors: tensor 'norm.weight'"
+/// @throws MalformedError naming index and count when gamma or beta is not finite, when gamma is empty or all zero
+void require_sound(std::span<const double> gamma, std::span<const double> beta, std::string_view gamma_name, std::string_view beta_name);
+
 /// @param gamma  effective scale [hidden_size], FP64
 /// @param beta   shift [hidden_size], or empty
-/// @throws MalformedError naming index and count when gamma or beta is not finite, or gamma all zero; `site` names the tensor in the
-/// message
+/// @throws MalformedError as require_sound() does, and for a beta of another length; `site` names gamma's tensor in the message
 DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<const double> beta, const PredictOptions& options = {},
                      std::string_view site = "gamma");
 

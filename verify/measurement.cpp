@@ -8,6 +8,7 @@
 #include "host/catalogue.h"
 #include "host/error.h"
 #include "host/model_folder.h"
+#include "host/norm_names.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
 #include "verify/dump.h"
@@ -27,6 +28,7 @@ std::string_view to_string(Source source) noexcept {
 }
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
+  if (!options.random) find_weights(path, options.checkpoint.strict);  // an adapter or an empty folder is told before config.json is missed
   return prepare_model(model_name(path), Config::load(path), path, options);
 }
 
@@ -44,6 +46,8 @@ std::unique_ptr<Model> prepare_model(std::string name, const Config& config, con
     model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint, *options.backend);
   }
   model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
+  if (model->checkpoint)
+    note_undescribed_norms(*model->checkpoint, model->architecture, model->sites, options.checkpoint.strict, model->architecture.notes);
   return model;
 }
 

@@ -9,7 +9,7 @@ Architecture describe_bert(const Config& config) {
   config.require("is_decoder", false, "encoders");
   config.require("add_cross_attention", false, "encoders");
   config.require("position_embedding_type", "absolute", "absolute positions");
-  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.integer("num_hidden_layers");
+  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.count("num_hidden_layers");
   const std::int64_t n_heads = config.integer("num_attention_heads"), width = config.integer("intermediate_size");
   const std::int64_t vocab = config.integer("vocab_size"), positions = config.integer("max_position_embeddings", 512);
   const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);

@@ -8,7 +8,7 @@ namespace deadray {
 Architecture describe_bloom(const Config& config) {
   config.require("apply_residual_connection_post_layernorm", false, "residuals taken before the norms");
   const std::int64_t d = integer_at_any(config, {"n_embed", "hidden_size"}),
-                     n_blocks = integer_at_any(config, {"num_hidden_layers", "n_layer"});
+                     n_blocks = config.count(config.has("num_hidden_layers") ? "num_hidden_layers" : "n_layer");
   const std::int64_t n_heads = integer_at_any(config, {"num_attention_heads", "n_head"}), vocab = config.integer("vocab_size");
   const std::int64_t head_dim = divide(config, "hidden_size", d, "n_head", n_heads);
   const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_epsilon", 1e-5);

@@ -8,7 +8,7 @@ namespace deadray {
 Architecture describe_clip_vision_model(const Config& config) {
   const std::int64_t d = config.integer("hidden_size", 768), n_heads = config.integer("num_attention_heads", 12);
   const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
-  const std::int64_t width = config.integer("intermediate_size", 3072), n_blocks = config.integer("num_hidden_layers", 12);
+  const std::int64_t width = config.integer("intermediate_size", 3072), n_blocks = config.count("num_hidden_layers", 12);
   const double range = config.non_negative("initializer_range", 0.02), factor = config.non_negative("initializer_factor", 1.0);
   const double eps = config.non_negative("layer_norm_eps", 1e-5);
   // The library's own deviations: maps from the stream start smaller with depth, and all fall with its width.

@@ -21,7 +21,7 @@ Architecture describe(const Config& config, std::int64_t default_patch) {
   Architecture a;
   a.family = "dinov2";
   a.hidden_size = d;
-  a.n_blocks = config.integer("num_hidden_layers", 12);
+  a.n_blocks = config.count("num_hidden_layers", 12);
   a.prefixes = {"", "dinov2."};
   a.aliases = {{"attention.attention.query", "attention.q_proj"},
                {"attention.attention.key", "attention.k_proj"},

@@ -42,7 +42,7 @@ Decoder parse_decoder(const Config& config, std::int64_t n_heads) {
 
 // Falcon: of 7b attention and MLP read one norm, of 40b one each; of rw-1b they follow each other, with ALiBi instead of rotary positions.
 Architecture describe_falcon(const Config& config) {
-  const std::int64_t d = integer_at_any(config, {"n_embed", "hidden_size"}), n_blocks = config.integer("num_hidden_layers");
+  const std::int64_t d = integer_at_any(config, {"n_embed", "hidden_size"}), n_blocks = config.count("num_hidden_layers");
   const std::int64_t n_heads = config.integer("num_attention_heads"), width = config.integer("ffn_hidden_size", 4 * d);
   const std::int64_t vocab = config.integer("vocab_size"), head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
   const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_epsilon", 1e-5);

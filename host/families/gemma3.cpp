@@ -78,9 +78,11 @@ Architecture describe_gemma3(const Config& config) {
   a.aliases = {{"lm_head.weight", "language_model.lm_head.weight"}};
   if (!names_head(config, {"ForConditionalGeneration", "ForCausalLM"}, true)) a.head.reset();
   if (a.head) a.head->tied = config.flag("tie_word_embeddings", true);
-  if (config.has("vision_config"))
+  if (config.has("vision_config")) {
     a.notes.push_back(
         "the text part alone is described and run: the vision tower, its norms and the projector's mm_soft_emb_norm are left out");
+    a.left_out = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."};
+  }
   return a;
 }
 

@@ -157,7 +157,7 @@ void refuse_what_does_not_run(const Config& text) {
 Architecture describe_text(const Config& text, const std::string& stem) {
   text.require("model_type", "gemma4_text", "gemma4_text");
   refuse_what_does_not_run(text);
-  const std::int64_t d = text.integer("hidden_size"), n_blocks = text.integer("num_hidden_layers"), vocab = text.integer("vocab_size");
+  const std::int64_t d = text.integer("hidden_size"), n_blocks = text.count("num_hidden_layers"), vocab = text.integer("vocab_size");
   Architecture a;
   a.hidden_size = d;
   a.n_blocks = n_blocks;
@@ -230,7 +230,7 @@ VisionTower describe_tower(const Config& config, const Config& tower, Architectu
   const std::string stem = "vision_tower.";
   VisionTower v;
   v.blocks.hidden_size = d;
-  v.blocks.n_blocks = tower.integer("num_hidden_layers");
+  v.blocks.n_blocks = tower.count("num_hidden_layers");
   BlockSpec& block = v.blocks.block_kinds.emplace_back(sandwich(tower, stem + "encoder.layers.{}.", ".linear", heads, false, false));
   block.attention.causal = false;
   block.attention.rope = rope_of_tower(tower, heads.head_dim);

@@ -8,7 +8,7 @@ namespace deadray {
 Architecture describe_gpt2(const Config& config) {
   config.require("add_cross_attention", false, "decoders without cross attention");
   config.require("scale_attn_by_inverse_layer_idx", false, "attention scaled alike in every block");
-  const std::int64_t d = config.integer("n_embd"), n_blocks = config.integer("n_layer"), n_heads = config.integer("n_head");
+  const std::int64_t d = config.integer("n_embd"), n_blocks = config.count("n_layer"), n_heads = config.integer("n_head");
   const std::int64_t vocab = config.integer("vocab_size"), positions = config.integer("n_positions");
   const std::int64_t width = config.integer("n_inner", 4 * d), head_dim = divide(config, "n_embd", d, "n_head", n_heads);
   const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_epsilon", 1e-5);

@@ -6,7 +6,7 @@ namespace deadray {
 
 // GPT-NeoX: rotary positions on a part of each head, attention and MLP beside each other on the same stream, each behind its own norm.
 Architecture describe_gpt_neox(const Config& config) {
-  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.integer("num_hidden_layers");
+  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.count("num_hidden_layers");
   const std::int64_t n_heads = config.integer("num_attention_heads"), width = config.integer("intermediate_size");
   const std::int64_t vocab = config.integer("vocab_size"), head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
   const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_eps", 1e-5);

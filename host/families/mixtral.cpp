@@ -12,7 +12,7 @@ Architecture describe_mixtral(const Config& given) {
   if (config.has("sliding_window")) a.block_kinds[0].attention.window = config.integer("sliding_window");
 
   Routing routing;
-  routing.n_experts = config.integer(config.has("num_experts") ? "num_experts" : "num_local_experts");
+  routing.n_experts = config.count(config.has("num_experts") ? "num_experts" : "num_local_experts");
   routing.per_token = config.integer("num_experts_per_tok");
   routing.weights_in_fp32 = true;
   const std::string mlp = "layers.{}.block_sparse_moe.", experts = mlp + "experts.", fused = "layers.{}.mlp.experts.";

@@ -6,7 +6,7 @@ namespace deadray {
 
 // OPT: learned positions whose table begins two rows late. The 350m alone is post-LN, with embeddings narrower than its stream.
 Architecture describe_opt(const Config& config) {
-  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.integer("num_hidden_layers");
+  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.count("num_hidden_layers");
   const std::int64_t n_heads = config.integer("num_attention_heads"), width = config.integer("ffn_dim");
   const std::int64_t vocab = config.integer("vocab_size"), positions = config.integer("max_position_embeddings", 2048);
   const std::int64_t embedded = config.integer("word_embed_proj_dim", d);

@@ -8,7 +8,7 @@ namespace deadray {
 
 // Phi: one norm feeds attention and MLP beside each other; rotary positions on a part of each head; a head with a bias.
 Architecture describe_phi(const Config& config) {
-  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.integer("num_hidden_layers");
+  const std::int64_t d = config.integer("hidden_size"), n_blocks = config.count("num_hidden_layers");
   const std::int64_t n_heads = config.integer("num_attention_heads"), n_kv_heads = config.integer("num_key_value_heads", n_heads);
   const std::int64_t width = config.integer("intermediate_size"), vocab = config.integer("vocab_size");
   divide(config, "num_attention_heads", n_heads, "num_key_value_heads", n_kv_heads);

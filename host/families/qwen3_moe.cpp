@@ -41,7 +41,7 @@ Architecture describe_qwen3_moe(const Config& given) {
 
   const MlpSpec dense = a.block_kinds[0].mlp;
   Routing routing;
-  routing.n_experts = config.integer(config.has("num_experts") ? "num_experts" : "num_local_experts");  // as the hub's files, as newer ones
+  routing.n_experts = config.count(config.has("num_experts") ? "num_experts" : "num_local_experts");  // as the hub's files, as newer ones
   routing.per_token = config.integer("num_experts_per_tok");
   routing.normalises = config.flag("norm_topk_prob", false);
   const std::string mlp = "layers.{}.mlp.", experts = mlp + "experts.";

@@ -31,7 +31,7 @@ Architecture describe_vit(const Config& config) {
   Architecture a;
   a.family = "vit";
   a.hidden_size = d;
-  a.n_blocks = config.integer("num_hidden_layers", 12);
+  a.n_blocks = config.count("num_hidden_layers", 12);
   a.prefixes = classifies || reconstructs ? std::vector<std::string>{"vit.", ""} : std::vector<std::string>{"", "vit."};
   a.aliases = {{"encoder.layer.", "layers."},
                {"attention.attention.query", "attention.q_proj"},

@@ -77,7 +77,7 @@ Architecture describe_vjepa2(const Config& config) {
 
   Architecture a;
   static_cast<Stack&>(a) =
-      describe_stack(config, {"encoder", d, n_heads, config.integer("num_hidden_layers", 24), mlp_width(config, d, "mlp_ratio", 4.0)},
+      describe_stack(config, {"encoder", d, n_heads, config.count("num_hidden_layers", 24), mlp_width(config, d, "mlp_ratio", 4.0)},
                      divide(config, "hidden_size", d, "num_attention_heads", n_heads));
   a.family = "vjepa2";
   a.prefixes = {"", "vjepa2."};
@@ -86,8 +86,7 @@ Architecture describe_vjepa2(const Config& config) {
 
   Predictor& predictor = a.predictor.emplace();
   predictor.stack = describe_stack(
-      config,
-      {"predictor", width, pred_heads, config.integer("pred_num_hidden_layers", 12), mlp_width(config, width, "pred_mlp_ratio", 4.0)},
+      config, {"predictor", width, pred_heads, config.count("pred_num_hidden_layers", 12), mlp_width(config, width, "pred_mlp_ratio", 4.0)},
       divide(config, "pred_hidden_size", width, "pred_num_attention_heads", pred_heads));
   predictor.embedding = linear({{"predictor.embeddings.predictor_embeddings", width}}, d, true, deviation);
   predictor.mask_tokens = {

@@ -1,7 +1,10 @@
 #include "host/catalogue.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 
+#include "host/safetensors_writer.h"
 #include "tests/support/errors.h"
 #include "tests/support/safetensors_bytes.h"
 #include "tests/support/temporary_folder.h"
@@ -228,6 +231,53 @@ TEST(CatalogueTest, NamesATensorThatIsMissingOrOfAnotherShape) {
                        "has shape [1]"));
 }
 
+// A shift or scale that the configuration does not give the norm would change what is predicted: the constant, or the direction itself.
+TEST(CatalogueTest, RefusesWhatTheConfigurationsNormHasNot) {
+  const auto complaint = [](const std::string& fixture, const std::string& tensor) {
+    const Fixture sound(fixture);
+    const TemporaryFolder folder;
+    std::vector<TensorDeclaration> declarations{{tensor, DType::f32, {3}}};
+    for (const NormSite& site : sound.sites)
+      if (!site.weight.empty()) declarations.push_back({site.weight, DType::f32, sound.checkpoint.at(site.weight).shape});
+    if (declarations.size() == 1) declarations.push_back({"model.embed_tokens.weight", DType::f32, {1}});
+    SafetensorsWriter writer(folder / "m.safetensors", declarations);
+    for (const TensorDeclaration& declared : declarations) {
+      std::int64_t count = 1;
+      for (const std::int64_t extent : declared.shape) count *= extent;
+      writer.append(std::vector<std::byte>(static_cast<std::size_t>(count) * 4));
+    }
+    writer.finish();
+    const Checkpoint checkpoint = Checkpoint::open(folder / "m.safetensors");
+    return message_of(ExitCode::malformed, [&] { norm_sites(sound.architecture, &checkpoint); });
+  };
+  const std::string shift = complaint("cohere-plain", "model.norm.bias");
+  EXPECT_TRUE(contains(shift, "m.safetensors: tensor 'model.norm.bias': expected none"));
+  EXPECT_TRUE(contains(shift, "this norm of cohere has no shift"));
+  EXPECT_TRUE(contains(complaint("llama-mha", "model.layers.1.input_layernorm.bias"), "'model.layers.1.input_layernorm.bias'"));
+  EXPECT_TRUE(contains(complaint("olmo-plain", "model.norm.weight"), "this norm of olmo has no scale"));
+}
+
+TEST(CatalogueTest, NamesFileAndTensorOfValuesThatTellNothing) {
+  const TemporaryFolder folder;
+  const auto complaint = [&](std::vector<float> gamma, std::vector<float> beta) {
+    SafetensorsWriter writer(folder / "m.safetensors", {{"ln_f.bias", DType::f32, {2}}, {"ln_f.weight", DType::f32, {2}}});
+    for (const auto* values : {&beta, &gamma}) writer.append(std::as_bytes(std::span(*values)));
+    writer.finish();
+    NormSite site;
+    site.hidden_size = 2;
+    site.weight = "ln_f.weight";
+    site.bias = "ln_f.bias";
+    const Checkpoint checkpoint = Checkpoint::open(folder / "m.safetensors");
+    return message_of(ExitCode::malformed, [&] { load_norm(checkpoint, site); });
+  };
+  const std::string file = (folder / "m.safetensors").string();
+  EXPECT_EQ(complaint({1.0F, INFINITY}, {0.0F, 0.0F}),
+            file + ": tensor 'ln_f.weight': 1 of 2 values are not finite, the first at index 1 (inf)");
+  EXPECT_EQ(complaint({1.0F, 1.0F}, {-INFINITY, 0.0F}),
+            file + ": tensor 'ln_f.bias': 1 of 2 values are not finite, the first at index 0 (-inf)");
+  EXPECT_TRUE(contains(complaint({0.0F, 0.0F}, {0.0F, 0.0F}), file + ": tensor 'ln_f.weight': all 2 values are zero"));
+}
+
 std::vector<NormSite> named(const Names& names) {
   std::vector<NormSite> sites;
   for (const std::string& name : names) {
@@ -251,19 +301,19 @@ TEST(SelectSitesTest, MatchesWholeComponentsFromTheEnd) {
   EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one(""); }), "no such norm"));
 }
 
-TEST(DiscoverNormSitesTest, FindsScalesByTheirNamesAlone) {
-  const TemporaryFolder folder;
-  const std::string header = R"({"a.ln_1.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
-    "a.ln_1.weight":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"b.Norm.gamma":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},
-    "c.linear.weight":{"dtype":"F32","shape":[1],"data_offsets":[12,16]},"d.norm.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[16,20]}})";
-  const Checkpoint checkpoint = Checkpoint::open(folder.write("m.safetensors", safetensors(header, std::string(20, '\0'))));
-  const auto sites = discover_norm_sites(checkpoint, NormKind::layernorm, 1.0);
-  ASSERT_EQ(sites.size(), 2u);
-  EXPECT_EQ(sites[0].name, "a.ln_1");
-  EXPECT_EQ(sites[0].bias, "a.ln_1.bias");
-  EXPECT_EQ(sites[1].weight, "b.Norm.gamma");
-  EXPECT_TRUE(sites[1].bias.empty());
-  EXPECT_EQ(load_norm(checkpoint, sites[0]).gamma, std::vector<double>{1.0}) << "the stored 0 and the offset 1";
+TEST(SelectSitesTest, NamesAFewOfManyNorms) {
+  Names names;
+  for (int block = 0; block < 40; ++block) names.push_back("model.layers." + std::to_string(block) + ".input_layernorm");
+  names.push_back("model.norm");
+  std::vector<NormSite> sites = named(names);
+  const auto complaint = [&](std::string_view which) { return message_of(ExitCode::usage, [&] { select_sites(sites, which); }); };
+  EXPECT_TRUE(contains(complaint("nothing_like_them"), "no such norm; give final, all, or one of 41 names, such as model.norm"));
+  EXPECT_TRUE(contains(complaint("model.layers.7.input_layernom"), "such as model.layers.7.input_layernorm"));
+  EXPECT_LT(complaint("input_layernorm").size(), 250U);
+  sites.back().is_final = false;
+  EXPECT_TRUE(contains(complaint("final"),
+                       "the names do not tell which is its last; give all, or --site NAME with one of 41 names, such as "
+                       "model.norm"));
 }
 
 }  // namespace

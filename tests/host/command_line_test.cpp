@@ -186,7 +186,7 @@ TEST_F(PredictCommandTest, NamesScalesThatAreNotFinite) {
   tensors["h.0.ln_2.weight"].values[3] = std::nanf("");
   tensors["h.0.ln_2.weight"].values[7] = INFINITY;
   write_small_gpt2(model(), tensors);
-  expect_failure(ExitCode::malformed, {"predict", model()}, {"h.0.ln_2.weight", "2 of 8", "index 3", "nan"});
+  expect_failure(ExitCode::malformed, {"predict", model()}, {"model.safetensors: tensor 'h.0.ln_2.weight'", "2 of 8", "index 3", "nan"});
 }
 
 TEST_F(PredictCommandTest, NamesNormsOfAnotherShape) {
@@ -220,6 +220,42 @@ TEST_F(PredictCommandTest, TakesTheUsersWordForAnUnknownFamily) {
   const auto plain = record({"--norm", "layernorm"})["sites"][0]["gamma"]["min"].get<double>();
   EXPECT_EQ(record({"--norm", "layernorm1p"})["sites"][0]["gamma"]["min"].get<double>(), plain + 1.0);
   expect_failure(ExitCode::usage, {"predict", model(), "--norm", "batchnorm"}, {"--norm", "batchnorm"});
+}
+
+TEST_F(PredictCommandTest, TakesTheUsersWordOnlyWhereTheFamilyIsUnknown) {
+  std::string config = kSmallConfig;
+  config.insert(1, "\"scale_attn_by_inverse_layer_idx\": true, ");
+  write_small_gpt2(model(), small_gpt2(), config);
+  expect_failure(ExitCode::unsupported, {"predict", model(), "--norm", "rmsnorm"}, {"scale_attn_by_inverse_layer_idx"});
+  write_small_gpt2(model(), small_gpt2(), "{\"hidden_size\": 8}");
+  expect_failure(ExitCode::malformed, {"predict", model()}, {"model_type", "missing"});
+  const auto r = record({"--norm", "layernorm", "--site", "final"});
+  EXPECT_EQ(r["sites"][0]["name"], "ln_f");
+  EXPECT_NE(r["notes"][0].get<std::string>().find("config.json has no model_type"), std::string::npos) << r["notes"];
+  write_text(folder_ / "config.json", "{\"model_type\": 5}");
+  expect_failure(ExitCode::malformed, {"predict", model(), "--norm", "layernorm"}, {"model_type", "expected a string"});
+}
+
+TEST_F(PredictCommandTest, AsksForANameWhereNamesDoNotTellTheFinalNorm) {
+  write_tensors(folder_ / "model.safetensors",
+                {{"layers.0.norm.weight", random_tensor({8}, 1, 1.0F)}, {"layers.1.norm.weight", random_tensor({8}, 2, 1.0F)}});
+  expect_failure(ExitCode::usage, {"predict", model(), "--norm", "layernorm", "--site", "final"},
+                 {"--site NAME", "2 names", "layers.0.norm", "layers.1.norm"});
+}
+
+TEST_F(PredictCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
+  SmallTensors tensors = small_gpt2();
+  tensors["h.1.ln_1.weight"] = random_tensor({8}, 1, 1.0F);
+  write_small_gpt2(model(), tensors);
+  Spawned run({"predict", model(), "--json", (folder_ / "record.json").string()});
+  EXPECT_EQ(run.wait(), 0) << run.errors();
+  EXPECT_NE(run.errors().find("one norm is left out, of which config.json says nothing: h.1.ln_1; the weights have more blocks"),
+            std::string::npos)
+      << run.errors();
+  const auto r = nlohmann::json::parse(read_text(folder_ / "record.json"));
+  ASSERT_EQ(r["notes"].size(), 1U);
+  EXPECT_EQ(r["sites"].size(), 3U);
+  expect_failure(ExitCode::malformed, {"predict", model(), "--strict"}, {"h.1.ln_1"});
 }
 
 TEST_F(PredictCommandTest, NamesWhatIsWrongWithAFolder) {

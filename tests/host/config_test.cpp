@@ -68,6 +68,17 @@ TEST(ConfigTest, BoundsWhatAModelCanBeBuiltOf) {
   }
 }
 
+TEST(ConfigTest, BoundsWhatIsDescribedOneByOne) {
+  const auto config = [](const std::string& value) { return Config::parse("{\"x\": " + value + "}", "config.json"); };
+  EXPECT_EQ(config("10000").count("x"), kMostParts);
+  EXPECT_EQ(config("null").count("x", 3), 3);
+  for (const char* count : {"10001", "100000000", "0", "-1", "2.0"})
+    EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { config(count).count("x", 4); }), std::string("key 'x' is ") + count))
+        << count;
+  EXPECT_EQ(message_of(ExitCode::malformed, [&] { config("1").count("n"); }),
+            "config.json: key 'n' is missing, expected an integer from 1 to 10000");
+}
+
 TEST(ConfigTest, NamesKeysOfNestedObjectsInFullAndOutlivesItsParent) {
   const Config text = sample().object("text_config");
   EXPECT_EQ(text.integer("hidden_size"), 64);

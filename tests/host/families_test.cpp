@@ -170,6 +170,36 @@ TEST(FamiliesTest, RefuseSizesWhoseProductsOverflow) {
   EXPECT_TRUE(contains(refusal(kGpt2, {{"n_embd", kLargestSize}, {"n_layer", kLargestSize}}, ExitCode::malformed), "model/config.json"));
 }
 
+// Blocks and experts are described one by one: a damaged count must end in a message, not in the machine's memory.
+TEST(FamiliesTest, RefuseCountsThatWouldFillTheMemory) {
+  constexpr int kAbsurd = 100'000'000;
+  Json bloom = kLlama, mixtral = kLlama, qwen3_moe = kLlama, cohere = kLlama;
+  bloom["model_type"] = "bloom";
+  mixtral.update({{"model_type", "mixtral"}, {"num_key_value_heads", 2}, {"num_local_experts", 4}, {"num_experts_per_tok", 2}});
+  qwen3_moe.update({{"model_type", "qwen3_moe"}, {"num_key_value_heads", 2}, {"head_dim", 2}});
+  cohere.update({{"model_type", "cohere"}, {"use_qk_norm", true}, {"head_dim", 2}});
+  for (const auto& [config, key] : {std::pair{kGpt2, "n_layer"},
+                                    {kBert, "num_hidden_layers"},
+                                    {kLlama, "num_hidden_layers"},
+                                    {bloom, "num_hidden_layers"},
+                                    {kGemma4Text, "num_hidden_layers"},
+                                    {kVit, "num_hidden_layers"},
+                                    {kVjepa2, "pred_num_hidden_layers"},
+                                    {mixtral, "num_local_experts"},
+                                    {qwen3_moe, "num_experts"}}) {
+    const std::string message = refusal(config, {{key, kAbsurd}}, ExitCode::malformed);
+    EXPECT_TRUE(contains(message, std::string("'") + key + "' is 100000000"));
+    EXPECT_TRUE(contains(message, "from 1 to 10000"));
+  }
+  EXPECT_TRUE(contains(refusal(gemma4(Json::object(), {{"num_hidden_layers", kAbsurd}}), Json::object(), ExitCode::malformed),
+                       "'vision_config.num_hidden_layers' is 100000000"));
+  // Each in its bounds, together beyond any model.
+  EXPECT_TRUE(contains(refusal(mixtral, {{"num_hidden_layers", 10000}, {"num_local_experts", 10000}}, ExitCode::malformed),
+                       "10000 blocks make 100020000 norms and experts"));
+  EXPECT_TRUE(contains(refusal(cohere, {{"num_attention_heads", 1 << 20}, {"num_key_value_heads", 1 << 20}}, ExitCode::malformed),
+                       "norms and experts, expected at most 500000"));
+}
+
 TEST(FamiliesTest, ReadTheRopeSettingsOfOldAndNewConfigurations) {
   const Json linear = {{"rope_type", "linear"}, {"factor", 2.5}};
   for (const char* key : {"rope_scaling", "rope_parameters"}) {

@@ -313,6 +313,31 @@ TEST_F(VerifyCommandTest, PassesOnTheNotesAboutTheFiles) {
   EXPECT_EQ(record({folder_.path().string(), "--init", "random"}).at("notes").size(), 0U);
 }
 
+TEST_F(VerifyCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
+  const fs::path fixture = kModels + "gpt2-tied";
+  std::string config = read_text(fixture / "config.json");
+  const std::size_t layers = config.find("\"n_layer\": 3");
+  ASSERT_NE(layers, std::string::npos);
+  write_text(folder_.path() / "config.json", config.replace(layers, 12, "\"n_layer\": 2"));
+  fs::copy_file(fixture / "model.safetensors", folder_.path() / "model.safetensors");
+  const auto notes = record({folder_.path().string()}).at("notes");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].get<std::string>().find(
+                "2 norms are left out, of which config.json says nothing: transformer.h.2.ln_1, transformer.h.2.ln_2"),
+            std::string::npos)
+      << notes;
+}
+
+// As predict: what a folder lacks is said before what its config.json lacks.
+TEST_F(VerifyCommandTest, NamesWhatIsWrongWithAFolder) {
+  for (const char* command : {"verify", "fisher"})
+    test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()}, {"no weights"});
+  write_text(folder_.path() / "adapter_config.json", "{}");
+  write_tensors(folder_.path() / "adapter_model.safetensors", {{"base.lora_A.weight", random_tensor({2, 2}, 1)}});
+  for (const char* command : {"verify", "fisher"})
+    test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()}, {"base model"});
+}
+
 TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
   std::filesystem::create_directory(folder_.path() / "dumps");
   const auto n_entries = [&] {
@@ -337,7 +362,8 @@ TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
              R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
   const std::filesystem::path file = folder_.path() / "part.json";
   for (useconds_t delay = 100'000; !std::filesystem::exists(file); delay *= 2) {
-    Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--site", "all", "--quiet", "--json", file});
+    Spawned run(
+        {"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--site", "all", "--quiet", "--json", file});
     usleep(delay);
     kill(run.process(), SIGTERM);
     ASSERT_EQ(run.wait(), 128 + SIGTERM) << run.errors();
