@@ -17,6 +17,7 @@
 #include "verify/dtypes.h"
 #include "verify/fisher.h"
 #include "verify/fisher_dump.h"
+#include "verify/fisher_plan.h"
 #include "verify/fisher_record.h"
 #include "verify/progress.h"
 
@@ -57,6 +58,9 @@ int run_fisher(const FisherCommandOptions& options) {
   fisher.dtype = scalar_type(dtype_from_name(options.dtype));
   fisher.kfac = !options.no_kfac;
   fisher.seed = request.seed;
+  fisher.planned = [&](const FisherPlan& plan) {
+    if (plan.gemm_rate > 0 && !options.output.quiet) write_message("plan: " + describe(plan, *model));
+  };
   Progress progress(model->name + ": norm", options.output.quiet);
   fisher.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   FisherMeasurement measurement = measure_fisher(*model, calibration, fisher);

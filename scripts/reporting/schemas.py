@@ -81,7 +81,7 @@ SCHEMAS = {
     "deadray/bench-predict/1": {"warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}], "environment": ENVIRONMENT},
 }
 # Kinds that deadray writes and a report does not show.
-OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
+OTHER_KINDS = ("predict", "plan", "models", "bench-kernels", "gpu-check", "roster")
 OWN = "deadray/report/1"
 
 NAMES = {

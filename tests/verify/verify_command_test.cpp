@@ -236,6 +236,33 @@ TEST_F(VerifyCommandTest, SaysInOneLineThatThereIsNoDevice) {
   expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda:1"}, {"--device cuda:1", "--device cpu"});
 }
 
+TEST_F(VerifyCommandTest, SaysWhatARunWouldTake) {
+  const auto plan = record({kModels + "gpt2-tied", "--dry-run", "--random-tokens", "300"});  // parses: no prose beside it
+  EXPECT_EQ(plan.at("schema"), "deadray/plan/1");
+  EXPECT_EQ(plan.at("calibration").at("tokens"), 300);
+  EXPECT_GT(plan.at("bytes").at("peak").get<double>(), 0);
+  EXPECT_EQ(plan.at("fits"), true);
+  EXPECT_TRUE(plan.at("way_out").is_null());
+  Spawned run({"verify", kModels + "gpt2-tied", "--dry-run"});
+  EXPECT_NE(run.output().find("residual stream"), std::string::npos) << run.output();
+}
+
+// A block of 12 d^2 weights takes 3.8 TB in bfloat16, for one token and one norm: neither fewer tokens nor another norm is a way out.
+TEST_F(VerifyCommandTest, ADryRunOfWhatDoesNotFitSaysSo) {
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})");
+  const std::vector<std::string> run = {folder_.path().string(), "--init", "random", "--batch", "1", "--sequence-length", "1", "--dry-run"};
+  expect_failure(6, run, {"does not fit; no option makes it fit"});
+  auto with_json = run;
+  with_json.insert(with_json.begin(), "verify");
+  with_json.insert(with_json.end(), {"--json", "-"});
+  Spawned json(with_json);
+  EXPECT_EQ(json.wait(), 6) << json.errors();
+  const auto plan = nlohmann::json::parse(json.output());
+  EXPECT_EQ(plan.at("fits"), false);
+  EXPECT_EQ(plan.at("way_out").get<std::string>().find("token"), std::string::npos) << plan;
+}
+
 // Copies that torchrun or srun started would all do the whole work.
 TEST_F(VerifyCommandTest, RefusesToRunAsOneOfSeveralProcesses) {
   const std::string model = kModels + "gpt2-tied";
@@ -337,7 +364,8 @@ TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
              R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
   const std::filesystem::path file = folder_.path() / "part.json";
   for (useconds_t delay = 100'000; !std::filesystem::exists(file); delay *= 2) {
-    Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--site", "all", "--quiet", "--json", file});
+    Spawned run(
+        {"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512", "--site", "all", "--quiet", "--json", file});
     usleep(delay);
     kill(run.process(), SIGTERM);
     ASSERT_EQ(run.wait(), 128 + SIGTERM) << run.errors();
