@@ -92,7 +92,9 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
   if (!residual) return nullptr;
   return {{"centred", numbers(residual->centred)},
           {"uncentred", numbers(residual->uncentred)},
+          {"reference", residual->reference ? Json(*residual->reference) : Json(nullptr)},
           {"ratio", numbers(residual->ratio)},
+          {"steps", numbers(residual->steps)},
           {"excluded", residual->excluded},
           {"reason", residual->reason},
           {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};

@@ -107,6 +107,23 @@ TEST_F(VerifyCommandTest, NeedsOnlyTheConfigurationForRandomInitialisation) {
   EXPECT_EQ(result.at("residual").at("uncentred").size(), 2U);
 }
 
+// BLOOM's embeddings pass a LayerNorm: node 0 has no ratio, and the text does not call it the embeddings.
+TEST_F(VerifyCommandTest, LeavesALayerNormsOutputOutOfTheResidualStream) {
+  const std::vector<std::string> arguments = {kModels + "bloom-four-heads", "--residual", "--random-tokens", "300"};
+  const auto residual = record(arguments).at("residual");
+  EXPECT_EQ(residual.at("excluded"), nlohmann::json({0}));
+  EXPECT_EQ(residual.at("reference"), 1);
+  EXPECT_TRUE(residual.at("ratio").at(0).is_null());
+  EXPECT_EQ(residual.at("ratio").at(1), 1.0);
+  EXPECT_TRUE(residual.at("steps").at(0).is_null() && residual.at("steps").at(1).is_null());
+  EXPECT_TRUE(residual.at("steps").at(2).is_number());
+  std::vector<std::string> words = arguments;
+  words.insert(words.begin(), "verify");
+  Spawned run(words);
+  EXPECT_NE(run.output().find("over that of node 1"), std::string::npos) << run.output();
+  EXPECT_EQ(run.output().find("embeddings"), std::string::npos) << run.output();
+}
+
 TEST_F(VerifyCommandTest, GivesTheSameRecordTwice) {
   const auto strip = [](nlohmann::json value) {
     value.erase("seconds");
