@@ -51,6 +51,7 @@ int run_fisher(const FisherCommandOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
   CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
   if (request.tokens.empty() && request.random_tokens == 0 && request.batch == 0) request.random_tokens = kDefaultTokens;
   const Calibration calibration = make_calibration(model->architecture, model->name, request);
 

@@ -64,7 +64,9 @@ int deliver(RecordHeader header, const Measurement& measurement, const Backend& 
 int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
   const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
-  const Calibration calibration = make_calibration(model->architecture, model->name, options.calibration);
+  CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
+  const Calibration calibration = make_calibration(model->architecture, model->name, request);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
   measurement_options.site = options.site;
