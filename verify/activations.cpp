@@ -110,7 +110,7 @@ NormSite described_site(const Checkpoint& file, const Metadata& metadata, const 
 ActivationsResult verify_activations(const std::filesystem::path& path, const ActivationsOptions& options) {
   const Stopwatch watch;
   const Checkpoint file = Checkpoint::open(path, options.checkpoint);
-  const NormSite site = described_site(file, read_safetensors_header(InputFile(path)).metadata, options);
+  const NormSite site = described_site(file, read_safetensors_header(InputFile(path), options.checkpoint).metadata, options);
   const Rows input(file, "input", site.hidden_size), output(file, "output", site.hidden_size);
   if (!input.given() && !output.given())
     throw MalformedError(fmt::format("{}: holds neither 'input' nor 'output' [N, {}]", path.string(), site.hidden_size));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "host/checkpoint.h"
 #include "host/error.h"
@@ -20,7 +21,8 @@ namespace {
 
 constexpr std::string_view kIdsShape = "[batch, sequence]";
 
-at::Tensor read_ids(const std::filesystem::path& path, const Architecture& architecture) {
+at::Tensor read_ids(const std::filesystem::path& path, const Architecture& architecture, const CheckpointOptions& options,
+                    std::vector<std::string>& notes) {
   if (path.extension() == ".npy") {
     const IntegerMatrix array = read_npy(path);
     return at::from_blob(const_cast<std::int64_t*>(array.values.data()), {array.rows, array.columns}, at::kLong).clone();
@@ -28,7 +30,8 @@ at::Tensor read_ids(const std::filesystem::path& path, const Architecture& archi
   if (path.extension() != ".safetensors")
     throw UnsupportedError(
         fmt::format("{}: tokens come as .npy (int32 or int64, [batch, sequence]) or .safetensors with input_ids", path.string()));
-  const Checkpoint file = Checkpoint::open(path);
+  const Checkpoint file = Checkpoint::open(path, options);
+  notes = file.notes();
   for (const char* pixels : {kPicturesTensor, kClipsTensor})
     if (file.find("input_ids") == nullptr && file.find(pixels) != nullptr)
       throw UnsupportedError(
@@ -75,20 +78,30 @@ Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, 
   return calibration;
 }
 
+void note_if_fewer(Calibration& calibration, const std::filesystem::path& file, std::int64_t held, std::int64_t asked,
+                   std::string_view unit) {
+  if (held < asked)
+    calibration.notes.push_back(fmt::format("{}: holds {} {}, fewer than the {} asked for", file.string(), held, unit, asked));
+}
+
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture, const TokenFileOptions& options) {
-  if (architecture.patches) return read_pixels(file, *architecture.patches, options.sequences);
-  const at::Tensor all = read_ids(file, architecture);
+  if (architecture.patches) return read_pixels(file, *architecture.patches, options.sequences, options.checkpoint);
+  std::vector<std::string> notes;
+  const at::Tensor all = read_ids(file, architecture, options.checkpoint, notes);
   at::Tensor ids = all;
   if (options.sequences > 0) ids = ids.narrow(0, 0, std::min(options.sequences, ids.size(0)));
   const at::Tensor rows = ids;
   if (options.length > 0) ids = ids.narrow(1, 0, std::min(options.length, ids.size(1)));
   check(ids, file, architecture);
   Calibration calibration{.ids = ids.contiguous(), .kind = file.filename().string()};
+  calibration.notes = std::move(notes);
+  note_if_fewer(calibration, file, all.size(0), options.sequences, "sequences");
+  note_if_fewer(calibration, file, all.size(1), options.length, "tokens a sequence");
   if (!architecture.vision) return calibration;
   if (rows.narrow(1, ids.size(1), rows.size(1) - ids.size(1)).eq(architecture.vision->token).any().item<bool>())
     throw UsageError(fmt::format("{}: sequences of {} tokens cut places of pictures off; give more with --sequence-length, or none",
                                  file.string(), ids.size(1)));
-  read_pictures(file, *architecture.vision, /*cut=*/rows.size(0) < all.size(0), calibration);
+  read_pictures(file, *architecture.vision, options.checkpoint, /*cut=*/rows.size(0) < all.size(0), calibration);
   return calibration;
 }
 

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/architecture.h"
+#include "host/checkpoint.h"
 
 namespace deadray {
 
@@ -24,7 +26,8 @@ struct Calibration {
   std::uint64_t seed = 0;          ///< of random tokens or pixels
   at::Tensor pixels{};             ///< [pictures, channels, height, width] or [clips, frames, channels, height, width] FP32; else undefined
   std::int64_t pixels_length = 0;  ///< tokens that the model makes of each
-  std::vector<Picture> pictures{};  ///< between the ids, in order; together they fill the places that the ids hold for them
+  std::vector<Picture> pictures{};   ///< between the ids, in order; together they fill the places that the ids hold for them
+  std::vector<std::string> notes{};  ///< what the user should know of the file although it is no error
 
   std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
   std::int64_t length() const { return pixels.defined() ? pixels_length : ids.size(1); }  ///< tokens of each sequence
@@ -39,7 +42,12 @@ Calibration random_tokens(const Architecture& architecture, std::uint64_t seed, 
 struct TokenFileOptions {
   std::int64_t sequences = 0;  ///< at most so many rows; 0: all
   std::int64_t length = 0;     ///< at most so many tokens of each; 0: all
+  CheckpointOptions checkpoint{};
 };
+
+/// Notes that a file holds fewer of something than was asked for. @param asked  0: as many as there are
+void note_if_fewer(Calibration& calibration, const std::filesystem::path& file, std::int64_t held, std::int64_t asked,
+                   std::string_view unit);
 
 /// Reads `.npy` (int32 or int64, [batch, sequence]) or a safetensors file with `input_ids`, for a model with a vision tower also with
 /// `pixel_values` and `image_position_ids` as its processor makes them; for a model that reads pixels a safetensors file with

@@ -31,7 +31,8 @@ Calibration make_pixels(const PatchInput& input, std::int64_t hidden_size, const
 }  // namespace
 
 Calibration make_calibration(const Architecture& architecture, const std::string& name, const CalibrationRequest& request) {
-  if (!request.tokens.empty()) return read_tokens(request.tokens, architecture, {request.batch, request.sequence_length});
+  if (!request.tokens.empty())
+    return read_tokens(request.tokens, architecture, {request.batch, request.sequence_length, request.checkpoint});
   if (architecture.patches) return make_pixels(*architecture.patches, architecture.hidden_size, name, request);
   std::int64_t length = request.sequence_length > 0 ? request.sequence_length : request.default_length;
   const std::int64_t longest = architecture.max_positions;

@@ -19,6 +19,7 @@ struct CalibrationRequest {
   std::int64_t sequence_length = 0;   ///< default_length, or the most that the model takes
   std::int64_t default_length = 256;  ///< for all models: cut to what each takes, where sequence_length is refused
   std::uint64_t seed = 0;             ///< of random tokens
+  CheckpointOptions checkpoint{};     ///< how the file is read
 };
 
 /// @param name  the model's, for messages

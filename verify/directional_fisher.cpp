@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "host/error.h"
 #include "verify/logit_fisher.h"
 #include "verify/memory.h"
 #include "verify/output_stage.h"
@@ -16,42 +15,16 @@ namespace {
 
 constexpr double kMostBytes = 4.0 * 1024 * 1024 * 1024;  // more at once gains nothing
 constexpr double kMostDirections = 64;
-constexpr double kShareOfMemory = 0.8;  // of what is available: allocators and the system want some
-
-/// Bytes that one direction takes beside a pass: its stream, what it leaves at the output, and a tile's widest activations.
-double bytes_of_direction(const FisherPass& pass) {
-  const Architecture& a = pass.model.architecture;
-  const auto length = static_cast<double>(pass.calibration.length());
-  double widest = 0;
-  for (const BlockSpec& kind : a.block_kinds)
-    widest = std::max(widest, static_cast<double>(kind.mlp.in.outputs + kind.attention.qkv.outputs) +
-                                  length * static_cast<double>(kind.attention.n_heads));
-  const double stream = static_cast<double>(pass.calibration.tokens()) * static_cast<double>(a.hidden_size);
-  return static_cast<double>(c10::elementSize(pass.dtype())) * (3 * stream + 4 * length * widest);
-}
 
 /// @throws ResourceError with the sizes where not one fits
 std::size_t directions_at_once(const FisherPass& pass) {
   if (pass.at_once > 0) return pass.at_once;
-  const double each = bytes_of_direction(pass);
-  const auto available = static_cast<double>(available_memory(pass.model.weights->backend()));
-  if (available > 0 && each > kShareOfMemory * available)
-    throw ResourceError(
-        fmt::format("{}: a direction takes {} of {} available; give fewer tokens, a shorter --sequence-length, or --dtype float32",
-                    pass.model.name, size_text(each), size_text(available)));
+  const Backend& backend = pass.model.weights->backend();
+  const double each = bytes_of_direction(pass.model, pass.calibration, pass.dtype());
+  require_room(backend, each, fmt::format("{}: a direction takes", pass.model.name), kLessForDirection);
+  const auto available = static_cast<double>(available_memory(backend));
   const double budget = available > 0 ? std::min(available / 2, kMostBytes) : kMostBytes;
   return static_cast<std::size_t>(std::clamp(budget / each, 1.0, kMostDirections));
-}
-
-/// @throws ResourceError with the sizes
-void require_room_for_decoder(const FisherPass& pass) {
-  const LinearSpec& decoder = pass.model.architecture.head->decoder;
-  const double bytes =
-      static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) * static_cast<double>(c10::elementSize(pass.dtype()));
-  const auto available = static_cast<double>(available_memory(pass.model.weights->backend()));
-  if (available > 0 && bytes > kShareOfMemory * available)
-    throw ResourceError(fmt::format("{}: the head's decoder takes {} of {} available; give --dtype float32, or --site of another norm",
-                                    pass.model.name, size_text(bytes), size_text(available)));
 }
 
 /// How the consumer itself moves whose row of the table this is.
@@ -61,6 +34,23 @@ const ConsumerMove& own_move(const ParameterDirection& direction) {
 }
 
 }  // namespace
+
+double bytes_of_direction(const Model& model, const Calibration& calibration, at::ScalarType dtype) {
+  const Architecture& a = model.architecture;
+  const auto length = static_cast<double>(calibration.length());
+  double widest = 0;
+  for (const BlockSpec& kind : a.block_kinds)
+    widest = std::max(widest, static_cast<double>(kind.mlp.in.outputs + kind.attention.qkv.outputs) +
+                                  length * static_cast<double>(kind.attention.n_heads));
+  const double stream = static_cast<double>(calibration.tokens()) * static_cast<double>(a.hidden_size);
+  return static_cast<double>(c10::elementSize(dtype)) * (3 * stream + 4 * length * widest);
+}
+
+double bytes_of_decoder(const Model& model, at::ScalarType dtype) {
+  if (!model.weights->has_head()) return 0;
+  const LinearSpec& decoder = model.architecture.head->decoder;
+  return static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) * static_cast<double>(c10::elementSize(dtype));
+}
 
 Executor FisherPass::executor(const Weights& weights, std::int64_t directions) const {
   ExecutorOptions options;
@@ -92,7 +82,8 @@ DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const Paramete
 }
 
 DirectionalFisher head_fisher(const FisherPass& pass, std::span<const ParameterDirection> directions) {
-  require_room_for_decoder(pass);
+  require_room(pass.model.weights->backend(), bytes_of_decoder(pass.model, pass.dtype()),
+               fmt::format("{}: the head's decoder takes", pass.model.name), kLessForDecoder);
   OutputKeeper keeper;
   Executor executor = pass.executor(*pass.model.weights);
   executor.run(pass.calibration, keeper, pass.start());

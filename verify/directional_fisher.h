@@ -27,6 +27,14 @@ struct FisherPass {
   Executor executor(const Weights& weights, std::int64_t directions = 0) const;
 };
 
+/// Bytes that one direction takes beside a pass: its stream, what it leaves at the output, and a tile's widest activations.
+double bytes_of_direction(const Model& model, const Calibration& calibration, at::ScalarType dtype);
+/// Bytes of the head's decoder, which its closed form wants whole; 0 without a head.
+double bytes_of_decoder(const Model& model, at::ScalarType dtype);
+/// What a user can do where one of them does not fit.
+inline constexpr const char* kLessForDirection = "give fewer tokens, a shorter --sequence-length, or --dtype float32";
+inline constexpr const char* kLessForDecoder = "give --dtype float32, or --site of another norm";
+
 /// F of directions, for a token: mean over the output's rows of J^T (diag p - p p^T) J, J the derivative of the logits and p the model's
 /// own softmax; of a model without a head the Gaussian form, mean |J|^2.
 struct DirectionalFisher {

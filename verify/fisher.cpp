@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "host/catalogue.h"
 #include "host/command_line.h"
@@ -11,9 +11,9 @@
 #include "host/stopwatch.h"
 #include "verify/consumers.h"
 #include "verify/directional_fisher.h"
+#include "verify/fisher_plan.h"
 #include "verify/invariance.h"
 #include "verify/kfac.h"
-#include "verify/memory.h"
 
 namespace deadray {
 
@@ -47,6 +47,24 @@ SiteClaims claims_of(const Model& model, const NormSite& site, const PredictOpti
 std::string obstacle(const Model& model, const SiteClaims& site, const std::string& consumer) {
   if (!site.entry) return "its norm does not lie between the stream and the output";
   return reaches_output(model, consumer) ? "" : "has no part in the output";
+}
+
+/// What the norm asks for: each consumer's directions, those of a shift of beta once.
+FisherWork work_of(const Model& model, const SiteClaims& site, const FisherOptions& options) {
+  FisherWork work;
+  work.entry = site.entry.value_or(model.architecture.n_blocks);
+  bool shift_counted = false;
+  const std::vector<DeadParameters> constructions = dead_parameters(untied(site.site), site.subspace);
+  for (std::size_t i = 0; i < constructions.size(); ++i) {
+    const DeadParameters& construction = constructions[i];
+    if (!obstacle(model, site, construction.consumer).empty()) continue;
+    const bool of_shift = construction.family == DeadParameters::Family::weight_and_beta;
+    if (of_shift && std::exchange(shift_counted, true)) continue;
+    const std::int64_t forgetful = construction.family == DeadParameters::Family::weight_and_bias || of_shift ? options.counts.dead : 0;
+    (is_decoder(model, construction.consumer) ? work.head : work.hidden) += options.counts.dead + forgetful + options.counts.controls;
+    if (options.invariance && site.claims[i].family != DeadParameters::Family::none) work.moved += 2;  // a dead one and a control
+  }
+  return work;
 }
 
 /// What the measurements of one norm share.
@@ -155,67 +173,7 @@ class SiteFisher {
   std::vector<ConsumerFisher> consumers_;
 };
 
-/// The streams of all blocks from the first norm of interest on are kept, in FP64 too where finite steps are wanted.
-/// @throws ResourceError with the sizes
-void require_room_for_streams(const Model& model, const Calibration& calibration, const FisherOptions& options, std::int64_t nodes) {
-  const double numbers = static_cast<double>(nodes) * static_cast<double>(calibration.tokens() * model.architecture.hidden_size);
-  double bytes = numbers * static_cast<double>(c10::elementSize(options.dtype));
-  if (options.invariance && options.dtype != at::kDouble) bytes += numbers * 8;
-  const auto available = static_cast<double>(available_memory(model.weights->backend()));
-  if (available > 0 && bytes > 0.8 * available)
-    throw ResourceError(
-        fmt::format("{}: the residual streams of {} tokens at {} nodes take {} of {} available; give fewer tokens, or one "
-                    "norm of a late block with --site",
-                    model.name, calibration.tokens(), nodes, size_text(bytes), size_text(available)));
-}
-
 }  // namespace
-
-namespace {
-
-Judgement judge(const DirectionGroup& group, double limit) {
-  const double control = group.median_random(), ratio = group.ratio();
-  if (!std::isfinite(group.worst_dead()) || !std::isfinite(control)) return {Verdict::undetermined, "F is not finite"};
-  if (!(control > 0)) return {Verdict::undetermined, "random directions change nothing here either: give longer sequences or other tokens"};
-  if (!(ratio < limit))
-    return {Verdict::refuted, fmt::format("F dead is {:.1e} of a random direction's, expected below {:g}", ratio, limit)};
-  return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
-}
-
-int severity(Verdict verdict) { return verdict == Verdict::refuted ? 2 : verdict == Verdict::undetermined ? 1 : 0; }
-
-}  // namespace
-
-const DirectionGroup& decisive_group(const ConsumerFisher& consumer, at::ScalarType dtype) {
-  const DirectionGroup &own = consumer.own, &shift = consumer.shift;
-  if (shift.empty()) return own;
-  if (own.empty()) return shift;
-  const double limit = dead_ratio_limit(dtype);
-  const int of_own = severity(judge(own, limit).verdict), of_shift = severity(judge(shift, limit).verdict);
-  if (of_own != of_shift) return of_own > of_shift ? own : shift;
-  return shift.ratio() > own.ratio() ? shift : own;
-}
-
-Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
-  if (!consumer.not_measured.empty()) return {Verdict::absent, consumer.not_measured};
-  const DirectionGroup& group = decisive_group(consumer, dtype);
-  if (!consumer.claimed() || group.empty()) return {Verdict::absent, consumer.claim.why};
-  const Judgement judgement = judge(group, dead_ratio_limit(dtype));
-  if (judgement.verdict == Verdict::confirmed && consumer.movement && !(consumer.movement->dead < kStill))
-    return {Verdict::refuted,
-            fmt::format("finite steps moved the outputs by {:.1e}, expected below {:g}", consumer.movement->dead, kStill)};
-  return judgement;
-}
-
-ExitCode exit_code_of(const FisherMeasurement& measurement) {
-  ExitCode worst = measurement.consumers.empty() ? ExitCode::undetermined : ExitCode::done;
-  for (const ConsumerFisher& consumer : measurement.consumers) {
-    const Verdict verdict = judge(consumer, measurement.dtype).verdict;
-    if (verdict == Verdict::refuted) return ExitCode::refuted;
-    if (verdict == Verdict::undetermined) worst = ExitCode::undetermined;
-  }
-  return worst;
-}
 
 FisherMeasurement measure_fisher(const Model& model, const Calibration& calibration, const FisherOptions& options) {
   const Stopwatch watch;
@@ -234,7 +192,11 @@ FisherMeasurement measure_fisher(const Model& model, const Calibration& calibrat
   }
   measurement.seconds.predict = watch.seconds();
   if (!claims.empty()) {
-    require_room_for_streams(model, calibration, options, model.architecture.n_blocks - first + 1);
+    std::vector<FisherWork> work;
+    for (const SiteClaims& site : claims) work.push_back(work_of(model, site, options));
+    const FisherPlan plan = plan_fisher(model, calibration, options, work);
+    require_memory(plan, model);
+    if (options.planned) options.planned(plan);
     const KeptStreams kept = keep_streams(model, calibration, options.dtype, first);
     std::optional<KeptStreams> wide;
     if (options.invariance && options.dtype != at::kDouble) wide = keep_streams(model, calibration, at::kDouble, first);

@@ -14,6 +14,8 @@
 
 namespace deadray {
 
+struct FisherPlan;
+
 struct FisherOptions {
   at::ScalarType dtype = at::kDouble;  ///< float64 or float32: of the pass and its derivatives
   std::string site = "final";
@@ -23,6 +25,7 @@ struct FisherOptions {
   bool invariance = false;                                              ///< also finite steps, in FP64
   std::uint64_t seed = 0;                                               ///< of directions and labels
   std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per norm that has consumers; may be empty
+  std::function<void(const FisherPlan&)> planned;                       ///< once, before the work, if there is any; may be empty
 };
 
 /// How much the outputs moved, |z' - z| / |z|, the worst over steps of 1, 10 and 100 times |W|.
@@ -89,7 +92,7 @@ ExitCode exit_code_of(const FisherMeasurement& measurement);
 
 /// Directional Fisher information of consumers of the chosen norms: the head's in closed form, that of the others by forward-mode
 /// derivatives carried through the streaming executor, for each norm from its own block on. A model without a head has the Gaussian form.
-/// @throws as measure() does; ResourceError where not even one direction fits
+/// @throws as measure() does; ResourceError, before the work, where not even one direction fits
 FisherMeasurement measure_fisher(const Model& model, const Calibration& calibration, const FisherOptions& options);
 
 }  // namespace deadray

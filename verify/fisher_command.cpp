@@ -17,6 +17,7 @@
 #include "verify/dtypes.h"
 #include "verify/fisher.h"
 #include "verify/fisher_dump.h"
+#include "verify/fisher_plan.h"
 #include "verify/fisher_record.h"
 #include "verify/progress.h"
 
@@ -50,6 +51,7 @@ int run_fisher(const FisherCommandOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
   CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
   if (request.tokens.empty() && request.random_tokens == 0 && request.batch == 0) request.random_tokens = kDefaultTokens;
   const Calibration calibration = make_calibration(model->architecture, model->name, request);
 
@@ -57,6 +59,9 @@ int run_fisher(const FisherCommandOptions& options) {
   fisher.dtype = scalar_type(dtype_from_name(options.dtype));
   fisher.kfac = !options.no_kfac;
   fisher.seed = request.seed;
+  fisher.planned = [&](const FisherPlan& plan) {
+    if (plan.gemm_rate > 0 && !options.output.quiet) write_message("plan: " + describe(plan, *model));
+  };
   Progress progress(model->name + ": norm", options.output.quiet);
   fisher.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   FisherMeasurement measurement = measure_fisher(*model, calibration, fisher);

@@ -1,7 +1,5 @@
 #include "verify/kfac.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -52,9 +50,7 @@ std::string kfac_obstacle(const Model& model, const Calibration& calibration, at
   // Logits, their softmax, the sampled one's and the gradient.
   const double numbers = static_cast<double>(decoder.outputs) * (static_cast<double>(decoder.inputs) + 4 * rows);
   const double bytes = numbers * static_cast<double>(c10::elementSize(dtype));
-  const auto available = static_cast<double>(available_memory(model.weights->backend()));
-  if (available <= 0 || bytes <= 0.8 * available) return {};
-  return fmt::format("the head and its gradients take {} of {} available", size_text(bytes), size_text(available));
+  return no_room(model.weights->backend(), bytes, "the head and its gradients take");
 }
 
 double kernel_residual(const ConsumerMove& move, const at::Tensor& input) {

@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "host/error.h"
+
 namespace deadray {
 
 namespace {
@@ -75,6 +77,16 @@ std::string size_text(double bytes) {
   for (const auto& [unit, name] : kUnits)
     if (bytes >= unit) return fmt::format("{:.1f} {}", bytes / unit, name);
   return fmt::format("{:.1f} KiB", bytes / 0x1p10);
+}
+
+std::string no_room(const Backend& backend, double bytes, std::string_view what) {
+  const auto available = static_cast<double>(available_memory(backend));
+  if (available <= 0 || bytes <= kShareOfMemory * available) return {};
+  return fmt::format("{} {} of {} available", what, size_text(bytes), size_text(available));
+}
+
+void require_room(const Backend& backend, double bytes, std::string_view what, std::string_view way_out) {
+  if (const std::string why = no_room(backend, bytes, what); !why.empty()) throw ResourceError(fmt::format("{}; {}", why, way_out));
 }
 
 }  // namespace deadray

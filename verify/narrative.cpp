@@ -82,11 +82,15 @@ std::string explanation(const Measurement& measurement) {
 
 std::string residual_text(const std::optional<ResidualSpectrum>& residual) {
   if (!residual) return {};
-  std::vector<std::string> ratios;
-  for (std::size_t node = 0; node < residual->ratio.size(); ++node) ratios.push_back(fmt::format("{:.2f}", residual->ratio[node]));
   const std::string verdict = !residual->preserved ? "undetermined" : *residual->preserved ? "preserved" : "not preserved";
   std::string text = fmt::format("Residual stream: {} ({}).\n", verdict, residual->reason);
-  if (!ratios.empty()) text += fmt::format("  smallest singular value over that of the embeddings, by block: {}\n", fmt::join(ratios, " "));
+  if (!residual->reference) return text;
+  std::vector<std::string> ratios;
+  for (const double ratio : residual->ratio) ratios.push_back(std::isnan(ratio) ? "-" : fmt::format("{:.2f}", ratio));
+  const std::string reference =
+      *residual->reference == 0 ? "the embeddings" : fmt::format("node {}, the first that is no LayerNorm's output", *residual->reference);
+  text += fmt::format("  smallest singular value over that of {}, by block: {}\n", reference, fmt::join(ratios, " "));
+  if (!residual->excluded.empty()) text += "  -: a LayerNorm's output, whose smallest singular value is 0 by construction\n";
   return text;
 }
 

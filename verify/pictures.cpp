@@ -87,11 +87,12 @@ void draw_pictures(const VisionTower& tower, Calibration& calibration) {
   calibration.kind = "random tokens and pixels";
 }
 
-void read_pictures(const std::filesystem::path& path, const VisionTower& tower, bool cut, Calibration& calibration) {
+void read_pictures(const std::filesystem::path& path, const VisionTower& tower, const CheckpointOptions& options, bool cut,
+                   Calibration& calibration) {
   const std::int64_t places = calibration.ids.eq(tower.token).sum().item<std::int64_t>();
   std::vector<Picture> pictures;
   if (path.extension() == ".safetensors") {
-    const Checkpoint file = Checkpoint::open(path);
+    const Checkpoint file = Checkpoint::open(path, options);
     if (file.find("pixel_values_videos") != nullptr)
       throw UnsupportedError(fmt::format("{}: holds pixel_values_videos; deadray runs text and pictures: pixel_values", path.string()));
     if (file.find("pixel_values") != nullptr) pictures = all_pictures(file, tower);

@@ -17,6 +17,7 @@ void draw_pictures(const VisionTower& tower, Calibration& calibration);
 /// @throws MalformedError with file, picture, what was found and expected: shapes, patches that make no grid of whole blocks, pixels that
 /// are
 ///         not finite, pictures that do not fill the places; UnsupportedError for video
-void read_pictures(const std::filesystem::path& file, const VisionTower& tower, bool cut, Calibration& calibration);
+void read_pictures(const std::filesystem::path& file, const VisionTower& tower, const CheckpointOptions& options, bool cut,
+                   Calibration& calibration);
 
 }  // namespace deadray

@@ -83,11 +83,11 @@ Calibration random_pixels(const PatchInput& input, std::uint64_t seed, std::int6
   return {{}, "random pixels", seed, std::move(pixels), length};
 }
 
-Calibration read_pixels(const std::filesystem::path& path, const PatchInput& input, std::int64_t count) {
+Calibration read_pixels(const std::filesystem::path& path, const PatchInput& input, std::int64_t count, const CheckpointOptions& options) {
   if (path.extension() != ".safetensors")
     throw UnsupportedError(fmt::format("{}: the model reads pixels: they come as .safetensors with {} {}", path.string(), tensor_of(input),
                                        expected_shape(input)));
-  const Checkpoint file = Checkpoint::open(path);
+  const Checkpoint file = Checkpoint::open(path, options);
   const TensorInfo& tensor = find_pixels(file, input);
   const std::string at = fmt::format("{}: tensor '{}'", path.string(), tensor.name);
   check_shape(input, tensor, at);
@@ -100,7 +100,10 @@ Calibration read_pixels(const std::filesystem::path& path, const PatchInput& inp
   at::Tensor pixels = stored.to(at::kFloat);
   check_finite(pixels, at);
   const std::int64_t length = tokens_of_each(input, pixels);
-  return {{}, path.filename().string(), 0, std::move(pixels), length};
+  Calibration calibration{{}, path.filename().string(), 0, std::move(pixels), length};
+  calibration.notes = file.notes();
+  note_if_fewer(calibration, path, tensor.shape[0], count, fmt::format("{}s", pixel_unit(input)));
+  return calibration;
 }
 
 }  // namespace deadray

@@ -29,6 +29,6 @@ Calibration random_pixels(const PatchInput& input, std::uint64_t seed, std::int6
 /// is
 ///         no multiple of the patch nor the model's own (frames, no multiple of the tubelet), a pixel that is not finite, no pixels at all;
 ///         UnsupportedError for another kind of file
-Calibration read_pixels(const std::filesystem::path& file, const PatchInput& input, std::int64_t count);
+Calibration read_pixels(const std::filesystem::path& file, const PatchInput& input, std::int64_t count, const CheckpointOptions& options);
 
 }  // namespace deadray

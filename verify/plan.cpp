@@ -7,17 +7,15 @@
 
 #include "host/catalogue.h"
 #include "host/command_line.h"
-#include "host/error.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
 #include "verify/memory.h"
+#include "verify/plan_advice.h"
 #include "verify/progress.h"
 
 namespace deadray {
 
 namespace {
-
-constexpr double kWorthAsking = 2e11;  // flops; less is done in the time that measuring the rate takes
 
 double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 
@@ -55,9 +53,9 @@ MomentBytes moment_bytes(std::int64_t d, Method method) {
 
 double Plan::peak() const noexcept { return stream + moments + std::max(weights + activations, spectrum); }
 
-double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length) {
+double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length, std::int64_t first) {
   double flops = 0;
-  for (std::int64_t index = 0; index < stack.n_blocks; ++index) {
+  for (std::int64_t index = first; index < stack.n_blocks; ++index) {
     const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
     const double seen = static_cast<double>(sequence_length) * (attention.causal ? 0.5 : 1.0);
@@ -83,13 +81,12 @@ double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n)
   return best;
 }
 
-Plan plan_measurement(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length, const MeasurementOptions& options) {
   const Architecture& architecture = model.architecture;
-  const at::ScalarType dtype = scalar_type(options.probe.dtype);
-  const auto bytes = static_cast<double>(c10::elementSize(dtype));
-  const std::int64_t d = architecture.hidden_size, length = calibration.length();
+  const auto bytes = static_cast<double>(c10::elementSize(scalar_type(options.probe.dtype)));
+  const std::int64_t d = architecture.hidden_size;
   Plan plan;
-  plan.tokens = calibration.tokens();
+  plan.tokens = sequences * length;
   plan.stream = product(plan.tokens, d) * bytes;
   const auto tile = static_cast<double>(std::max(length, std::min(plan.tokens, tokens_of_tile(architecture, {}))));
   for (const BlockSpec& kind : architecture.block_kinds) {
@@ -107,7 +104,13 @@ Plan plan_measurement(const Model& model, const Calibration& calibration, const 
   }
   if (options.residual) plan.spectrum = std::max(plan.spectrum, 4 * product(d, d) * 8);
   plan.forward_flops = forward_flops(architecture, plan.tokens, length);
-  if (plan.forward_flops > kWorthAsking) plan.gemm_rate = measure_gemm_rate(model.weights->backend(), dtype, d);
+  return plan;
+}
+
+Plan plan_measurement(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+  Plan plan = reckon(model, calibration.sequences(), calibration.length(), options);
+  if (plan.forward_flops > kWorthAsking)
+    plan.gemm_rate = measure_gemm_rate(model.weights->backend(), scalar_type(options.probe.dtype), model.architecture.hidden_size);
   return plan;
 }
 
@@ -123,15 +126,9 @@ std::string describe(const Plan& plan, const Model& model, std::int64_t availabl
   return text;
 }
 
-void require_memory(const Plan& plan, const Model& model, std::int64_t available) {
-  if (available <= 0 || plan.peak() <= static_cast<double>(available)) return;
-  throw ResourceError(fmt::format("{}; give fewer tokens, one norm with --site NAME, --method directional, or --dtype bfloat16",
-                                  describe(plan, model, available)));
-}
-
 Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration, MeasurementOptions options, bool quiet) {
   const std::int64_t available = available_memory(model.weights->backend());
-  require_memory(plan, model, available);
+  require_memory(plan, model, calibration, options, available);
   if (plan.gemm_rate > 0 && !quiet) write_message("plan: " + describe(plan, model, available));
   Progress progress(fmt::format("{}: block", model.name), quiet);
   options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };

@@ -25,14 +25,15 @@ struct Plan {
   double seconds() const noexcept { return gemm_rate > 0 ? forward_flops / gemm_rate : 0.0; }
 };
 
+/// Work, in flops, from which on a run says what it will take; less is done in the time that measuring the rate takes.
+inline constexpr double kWorthAsking = 2e11;
+
 Plan plan_measurement(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
+/// The same for another number of sequences; nothing is measured.
+Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length, const MeasurementOptions& options);
 
 /// One line: bytes per part, flops, time.
 std::string describe(const Plan& plan, const Model& model, std::int64_t available);
-
-/// @param available  bytes; 0: unknown, anything goes
-/// @throws ResourceError with the numbers where the plan's peak is beyond it
-void require_memory(const Plan& plan, const Model& model, std::int64_t available);
 
 /// Measures, after refusing what does not fit and saying on standard error what large work takes; shows progress there. Afterwards the plan
 /// has the better of the rates before and after: a machine that others use changes meanwhile.
@@ -41,7 +42,8 @@ Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration
 /// Flops a second of products [1024, n] x [n, 4 n] in the dtype on the backend, n at most 4096: the best of three.
 double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n);
 
-/// Flops of the matrix products of one forward pass, head excluded: 2 a weight and token, of experts only the chosen; attention's own.
-double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length);
+/// Flops of the matrix products of a forward pass from block `first` on, head excluded: 2 a weight and token, of experts only the chosen;
+/// attention's own.
+double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length, std::int64_t first = 0);
 
 }  // namespace deadray

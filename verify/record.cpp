@@ -92,7 +92,9 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
   if (!residual) return nullptr;
   return {{"centred", numbers(residual->centred)},
           {"uncentred", numbers(residual->uncentred)},
+          {"reference", residual->reference ? Json(*residual->reference) : Json(nullptr)},
           {"ratio", numbers(residual->ratio)},
+          {"steps", numbers(residual->steps)},
           {"excluded", residual->excluded},
           {"reason", residual->reason},
           {"preserved", residual->preserved ? Json(*residual->preserved) : Json(nullptr)}};
@@ -102,7 +104,7 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan) {
   std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
-  notes.insert(notes.end(), model.architecture.notes.begin(), model.architecture.notes.end());
+  for (const auto& more : {model.architecture.notes, calibration.notes}) notes.insert(notes.end(), more.begin(), more.end());
   return {model.name,
           model.architecture.family,
           model.source,

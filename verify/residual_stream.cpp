@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "host/error.h"
 #include "verify/certificate.h"
@@ -50,7 +51,13 @@ ResidualSpectrum ResidualStream::finish() const {
   } else if (!(sigma[first] > 0)) {
     result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
   } else {
-    for (const double value : sigma) result.ratio.push_back(value / sigma[first]);
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    result.reference = static_cast<std::int64_t>(first);
+    for (std::size_t l = 0; l < sigma.size(); ++l) {
+      const bool judged = !is_excluded(l), follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
+      result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
+      result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
+    }
     std::size_t smallest = first;
     for (std::size_t l = first; l < sigma.size(); ++l)
       if (!is_excluded(l) && !(result.ratio[l] >= result.ratio[smallest])) smallest = l;

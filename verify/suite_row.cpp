@@ -68,6 +68,7 @@ CalibrationRequest calibration_request(const SuiteOptions& options, const Roster
   request.sequence_length = entry.sequence_length;
   request.default_length = options.sequence_length > 0 ? options.sequence_length : kSequenceLength;
   request.seed = options.seed;
+  request.checkpoint = options.checkpoint;
   return request;
 }
 

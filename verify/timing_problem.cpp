@@ -14,7 +14,7 @@
 #include "verify/memory.h"
 #include "verify/moments.h"
 #include "verify/norm_rows.h"
-#include "verify/plan.h"
+#include "verify/plan_advice.h"
 #include "verify/tensors.h"
 
 namespace deadray {
@@ -84,7 +84,7 @@ TimedForward::TimedForward(const std::filesystem::path& path, bool random, Backe
   options.backend = &backend;
   model_ = prepare_model(path, options);
   calibration_ = make_calibration(model_->architecture, model_->name, {});
-  require_memory(plan_measurement(*model_, calibration_, {}), *model_, available_memory(backend));
+  require_memory(plan_measurement(*model_, calibration_, {}), *model_, calibration_, {}, available_memory(backend));
 }
 
 double TimedForward::run() {

@@ -22,7 +22,8 @@
 #include "verify/measurement.h"
 #include "verify/memory.h"
 #include "verify/narrative.h"
-#include "verify/plan.h"
+#include "verify/plan_advice.h"
+#include "verify/plan_record.h"
 #include "verify/record.h"
 
 namespace deadray {
@@ -63,7 +64,9 @@ int deliver(RecordHeader header, const Measurement& measurement, const Backend& 
 int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
   if (!options.dump.empty()) check_writable(options.dump);
   const auto model = prepare_model(options.model, {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
-  const Calibration calibration = make_calibration(model->architecture, model->name, options.calibration);
+  CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
+  const Calibration calibration = make_calibration(model->architecture, model->name, request);
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
   measurement_options.site = options.site;
@@ -72,7 +75,10 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   measurement_options.dump_logits = options.dump_logits;
   Plan plan = plan_measurement(*model, calibration, measurement_options);
   if (options.dry_run) {
-    write_output(describe(plan, *model, available_memory(backend)) + "\n");
+    const std::int64_t available = available_memory(backend);
+    json.write(plan_record(plan, *model, calibration, measurement_options, available));
+    require_memory(plan, *model, calibration, measurement_options, available);
+    if (options.output.table_wanted()) write_output(describe(plan, *model, available) + "\n");
     return static_cast<int>(ExitCode::done);
   }
   const Measurement measurement = measure_as_planned(plan, *model, calibration, std::move(measurement_options), options.output.quiet);
@@ -134,7 +140,7 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
       command.add_flag("--residual", options.residual, "Also the smallest singular value of the residual stream at every block");
   auto* dump = command.add_option("--dump", options.dump, "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
   auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")->needs(dump);
-  auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Print what the run would take, and stop");
+  auto* dry_run = command.add_flag("--dry-run", options.dry_run, "Say what the run would take, and stop; 6 where that does not fit");
   own.insert(own.end(), {dry_run, site, dtype, residual, dump, logits});
   return own;
 }

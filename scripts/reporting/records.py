@@ -121,10 +121,11 @@ def _contradiction(schema: str, data: dict) -> str | None:
             if spectrum.get(key) is not None and len(spectrum[key]) != len(spectrum["index"]):
                 return f"sites[{i}].spectrum.{key}: {len(spectrum[key])} values, expected {len(spectrum['index'])} as spectrum.index has"
     residual = data["residual"]
-    for key in ("centred", "ratio") if residual else ():
-        # No ratios where node 0 is a LayerNorm's output: there is nothing to divide by.
-        if len(residual[key]) != len(residual["uncentred"]) and (key != "ratio" or residual[key]):
-            return f"residual.{key}: {len(residual[key])} values, expected {len(residual['uncentred'])} as residual.uncentred has"
+    for key in ("centred", "ratio", "steps") if residual else ():
+        # No ratios where every node is a LayerNorm's output, say: there is nothing to divide by. No steps in records of earlier versions.
+        values = residual.get(key) or []
+        if len(values) != len(residual["uncentred"]) and (key == "centred" or values):
+            return f"residual.{key}: {len(values)} values, expected {len(residual['uncentred'])} as residual.uncentred has"
     return None
 
 

@@ -50,7 +50,10 @@ SITE = {
     "schur": {"input": Nullable(NUMBER), "output": Nullable(NUMBER), "null": Nullable(NUMBER)},
     "verdict": VERDICTS, "reason": TEXT,
 }  # fmt: skip
-RESIDUAL = {"centred": [Nullable(NUMBER)], "uncentred": [Nullable(NUMBER)], "ratio": [Nullable(NUMBER)], "excluded": [COUNT], "preserved": Nullable(FLAG)}
+RESIDUAL = {
+    "centred": [Nullable(NUMBER)], "uncentred": [Nullable(NUMBER)], "ratio": [Nullable(NUMBER)], "excluded": [COUNT], "preserved": Nullable(FLAG),
+    "reference": later(COUNT), "steps": later([Nullable(NUMBER)]),
+}  # fmt: skip
 ORIGIN = {"command": TEXT, "commit": TEXT, "started": TEXT, "machine": {"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER, "device": TEXT}}
 CONSUMER = {
     "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
@@ -81,7 +84,7 @@ SCHEMAS = {
     "deadray/bench-predict/1": {"warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}], "environment": ENVIRONMENT},
 }
 # Kinds that deadray writes and a report does not show.
-OTHER_KINDS = ("predict", "models", "bench-kernels", "gpu-check", "roster")
+OTHER_KINDS = ("predict", "plan", "models", "bench-kernels", "gpu-check", "roster")
 OWN = "deadray/report/1"
 
 NAMES = {

@@ -57,6 +57,8 @@ class WhatItRefuses(ReportTest):
         self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
         self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")
         self.expect_problem(changed(lambda r: r["residual"].update(ratio=[1.0])), "residual.ratio: 1 values, expected 3")
+        self.expect_problem(changed(lambda r: r["residual"].update(steps=[1.0])), "residual.steps: 1 values, expected 3")
+        self.expect_problem(changed(lambda r: r["residual"].update(reference=-1)), "residual.reference: -1, expected a whole number from 0")
 
     def test_names_what_must_be_above_zero(self):
         for record, kind, key, expected in ((made.timing(), "rows", "seconds", "a number above 0"), (made.timing(), "rows", "d", "at least 1"),
@@ -205,6 +207,9 @@ class WhatItEndures(ReportTest):
         post = made.verify("post-LN")
         post["residual"] |= {"ratio": [], "excluded": [0, 1, 2], "preserved": None}
         self.write("c.json", post)
+        later = made.verify("embedding-LN")
+        later["residual"] |= {"ratio": [None, 1.0, 2.0], "steps": [None, None, 2.0], "excluded": [0], "reference": 1}
+        self.write("d.json", later)
         dead = made.fisher("a")
         dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
         self.write("f.json", dead)

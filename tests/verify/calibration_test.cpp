@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "host/error.h"
@@ -128,6 +129,34 @@ TEST_F(CalibrationTest, ReadsIdsAndCutsThemOnRequest) {
   const auto file = write_ids({0, 1, 2, 3, 4, 10}, 2);
   EXPECT_TRUE(read_tokens(file, small()).ids.equal(at::tensor({0, 1, 2, 3, 4, 10}, at::kLong).view({2, 3})));
   EXPECT_TRUE(read_tokens(file, small(), {1, 2}).ids.equal(at::tensor({0, 1}, at::kLong).view({1, 2})));
+}
+
+TEST_F(CalibrationTest, NotesThatAFileHoldsFewerThanWereAskedFor) {
+  const auto tokens = write_ids({0, 1, 2, 3, 4, 10}, 2), clip_file = write_pixels({3, 3, 8, 8});
+  EXPECT_TRUE(read_tokens(tokens, small(), {2, 3}).notes.empty());
+  EXPECT_TRUE(read_tokens(tokens, small(), {1, 2}).notes.empty()) << "cut, as asked";
+  const auto notes = read_tokens(tokens, small(), {100, 8}).notes;
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_NE(notes[0].find("holds 2 sequences, fewer than the 100 asked for"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[1].find("holds 3 tokens a sequence, fewer than the 8 asked for"), std::string::npos) << notes[1];
+  EXPECT_NE(read_tokens(clip_file, pictures(), {4, 0}).notes.at(0).find("holds 3 pictures, fewer than the 4 asked for"), std::string::npos);
+}
+
+// --max-header and --strict hold for the files that a model is run on too.
+TEST_F(CalibrationTest, ReadsFilesAsTheUserAskedFor) {
+  TokenFileOptions small_header, strict;
+  small_header.checkpoint.max_header_bytes = 10;
+  strict.checkpoint.strict = true;
+  const auto expect_both = [&](const std::filesystem::path& file, const Architecture& architecture) {
+    EXPECT_NE(complaint(file, architecture, small_header).find("--max-header"), std::string::npos) << file;
+    EXPECT_EQ(complaint(file, architecture, strict), "") << file;
+    std::ofstream(file, std::ios::app | std::ios::binary) << "more";
+    EXPECT_NE(complaint(file, architecture, strict).find("4 bytes"), std::string::npos) << file;
+    EXPECT_EQ(read_tokens(file, architecture).notes.size(), 1U) << file;
+  };
+  expect_both(write_ids({0, 1, 2, 3, 4, 10}, 2), small());
+  expect_both(write_pixels({1, 3, 8, 8}), pictures());
+  expect_both(write_pictures({8, 7, 9, 1}, 1, grid(2, 2, 4), 1), with_tower());
 }
 
 TEST_F(CalibrationTest, NamesThePlaceOfATokenOutsideTheVocabulary) {

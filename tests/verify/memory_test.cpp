@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
 
 namespace deadray {
@@ -15,7 +16,8 @@ class GroupAvailableTest : public testing::Test {
     std::filesystem::create_directories(root_ / group);
     root_.write(group + "/memory.max", limit + "\n");
     root_.write(group + "/memory.current", std::to_string(used) + "\n");
-    root_.write(group + "/memory.stat", "anon 5\ninactive_file " + std::to_string(inactive) + "\nactive_file " + std::to_string(active) + "\n");
+    root_.write(group + "/memory.stat",
+                "anon 5\ninactive_file " + std::to_string(inactive) + "\nactive_file " + std::to_string(active) + "\n");
   }
   test::TemporaryFolder root_;
 };
@@ -36,6 +38,16 @@ TEST_F(GroupAvailableTest, WithoutALimitThereIsNone) {
   level("a", "max", 990, 0, 0);
   EXPECT_EQ(group_available(root_.path(), "a"), std::numeric_limits<std::int64_t>::max());
   EXPECT_EQ(group_available(root_.path(), "elsewhere"), std::numeric_limits<std::int64_t>::max());
+}
+
+TEST(RequireRoomTest, SaysWhatDoesNotFitAndWhatToDo) {
+  const std::string message = test::message_of(ExitCode::resources, [] {
+    require_room(cpu_backend(), 0x1p80, "m: a direction takes", "give fewer tokens");  // more than any machine has
+  });
+  EXPECT_TRUE(message.starts_with("m: a direction takes ")) << message;
+  EXPECT_TRUE(message.ends_with(" available; give fewer tokens")) << message;
+  EXPECT_EQ(no_room(cpu_backend(), 1, "a byte takes"), "");
+  EXPECT_NO_THROW(require_room(cpu_backend(), 1, "a byte takes", "give up"));
 }
 
 }  // namespace

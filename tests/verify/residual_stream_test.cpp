@@ -67,8 +67,27 @@ TEST(ResidualStreamTest, LeavesLayerNormOutputsOut) {
   const ResidualSpectrum s = stream.finish();
   EXPECT_EQ(s.excluded, (std::vector<std::int64_t>{0, 2}));
   EXPECT_EQ(s.preserved, true);
+  EXPECT_EQ(s.reference, 1);
   EXPECT_NEAR(s.ratio[3], 1.2, 1.2 * 2 * kRelative);
+  EXPECT_TRUE(std::isnan(s.ratio[0]) && std::isnan(s.ratio[2])) << "no ratio of what is 0 by construction";
+  ASSERT_EQ(s.steps.size(), 4U);
+  for (const double step : s.steps) EXPECT_TRUE(std::isnan(step)) << "an excluded node stands beside each";
   EXPECT_EQ(s.centred[0], 0.0);
+}
+
+TEST(ResidualStreamTest, HasTheRatioOfEachStepBesideThatToTheFirstNode) {
+  ResidualStream stream;
+  for (const double sigma : {0.5, 0.8, 0.4}) stream.add(with_smallest(sigma, 78));
+  stream.add(normalised(gaussian(kTokens, kHidden, 79)), Node::layernorm_output);
+  stream.add(with_smallest(0.6, 80));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.reference, 0);
+  ASSERT_EQ(s.steps.size(), 5U);
+  EXPECT_TRUE(std::isnan(s.steps[0])) << "no node before it";
+  EXPECT_NEAR(s.steps[1], 1.6, 1.6 * 2 * kRelative);
+  EXPECT_NEAR(s.steps[2], 0.5, 0.5 * 2 * kRelative);
+  EXPECT_TRUE(std::isnan(s.steps[3]) && std::isnan(s.steps[4]));
+  EXPECT_NEAR(s.ratio[4], 1.2, 1.2 * 2 * kRelative);
 }
 
 TEST(ResidualStreamTest, TakesFloat32) {
@@ -84,7 +103,8 @@ TEST(ResidualStreamTest, IsUndefinedWithTooFewTokens) {
   const ResidualSpectrum s = stream.finish();
   EXPECT_EQ(s.uncentred[0], 0.0);
   EXPECT_FALSE(s.preserved);
-  EXPECT_TRUE(s.ratio.empty());
+  EXPECT_TRUE(s.ratio.empty() && s.steps.empty());
+  EXPECT_FALSE(s.reference);
   EXPECT_NE(s.reason.find("20 tokens for hidden_size 20"), std::string::npos) << s.reason;
 }
 

@@ -107,6 +107,23 @@ TEST_F(VerifyCommandTest, NeedsOnlyTheConfigurationForRandomInitialisation) {
   EXPECT_EQ(result.at("residual").at("uncentred").size(), 2U);
 }
 
+// BLOOM's embeddings pass a LayerNorm: node 0 has no ratio, and the text does not call it the embeddings.
+TEST_F(VerifyCommandTest, LeavesALayerNormsOutputOutOfTheResidualStream) {
+  const std::vector<std::string> arguments = {kModels + "bloom-four-heads", "--residual", "--random-tokens", "300"};
+  const auto residual = record(arguments).at("residual");
+  EXPECT_EQ(residual.at("excluded"), nlohmann::json({0}));
+  EXPECT_EQ(residual.at("reference"), 1);
+  EXPECT_TRUE(residual.at("ratio").at(0).is_null());
+  EXPECT_EQ(residual.at("ratio").at(1), 1.0);
+  EXPECT_TRUE(residual.at("steps").at(0).is_null() && residual.at("steps").at(1).is_null());
+  EXPECT_TRUE(residual.at("steps").at(2).is_number());
+  std::vector<std::string> words = arguments;
+  words.insert(words.begin(), "verify");
+  Spawned run(words);
+  EXPECT_NE(run.output().find("over that of node 1"), std::string::npos) << run.output();
+  EXPECT_EQ(run.output().find("embeddings"), std::string::npos) << run.output();
+}
+
 TEST_F(VerifyCommandTest, GivesTheSameRecordTwice) {
   const auto strip = [](nlohmann::json value) {
     value.erase("seconds");
@@ -234,6 +251,33 @@ TEST_F(VerifyCommandTest, SaysInOneLineThatThereIsNoDevice) {
   if (std::filesystem::exists("/dev/nvidiactl")) GTEST_SKIP() << "there is a device, or its driver";
   expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda"}, {"--device cuda", "--device cpu"});
   expect_failure(6, {kModels + "gpt2-tied", "--device", "cuda:1"}, {"--device cuda:1", "--device cpu"});
+}
+
+TEST_F(VerifyCommandTest, SaysWhatARunWouldTake) {
+  const auto plan = record({kModels + "gpt2-tied", "--dry-run", "--random-tokens", "300"});  // parses: no prose beside it
+  EXPECT_EQ(plan.at("schema"), "deadray/plan/1");
+  EXPECT_EQ(plan.at("calibration").at("tokens"), 300);
+  EXPECT_GT(plan.at("bytes").at("peak").get<double>(), 0);
+  EXPECT_EQ(plan.at("fits"), true);
+  EXPECT_TRUE(plan.at("way_out").is_null());
+  Spawned run({"verify", kModels + "gpt2-tied", "--dry-run"});
+  EXPECT_NE(run.output().find("residual stream"), std::string::npos) << run.output();
+}
+
+// A block of 12 d^2 weights takes 3.8 TB in bfloat16, for one token and one norm: neither fewer tokens nor another norm is a way out.
+TEST_F(VerifyCommandTest, ADryRunOfWhatDoesNotFitSaysSo) {
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})");
+  const std::vector<std::string> run = {folder_.path().string(), "--init", "random", "--batch", "1", "--sequence-length", "1", "--dry-run"};
+  expect_failure(6, run, {"does not fit; no option makes it fit"});
+  auto with_json = run;
+  with_json.insert(with_json.begin(), "verify");
+  with_json.insert(with_json.end(), {"--json", "-"});
+  Spawned json(with_json);
+  EXPECT_EQ(json.wait(), 6) << json.errors();
+  const auto plan = nlohmann::json::parse(json.output());
+  EXPECT_EQ(plan.at("fits"), false);
+  EXPECT_EQ(plan.at("way_out").get<std::string>().find("token"), std::string::npos) << plan;
 }
 
 // Copies that torchrun or srun started would all do the whole work.

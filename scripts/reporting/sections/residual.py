@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reporting import axes as shared
-from reporting.palette import BLUE, FAINT, INK, ORANGE
+from reporting.palette import BLUE, INK, ORANGE
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
 from reporting.sections.common import MODEL_COLUMNS
@@ -21,20 +21,32 @@ def section(records: Records) -> Section | None:
         by_model.setdefault(records.name(record), []).append(record)
     return Section(
         id="residual", title="Smallest singular value of the residual stream",
-        shows="σ_min of the stream that enters each block, over σ_min of the embeddings; preserved when no ratio is below 1.",
+        shows="σ_min of the stream that enters each block, over σ_min of the first node that is judged, the embeddings as a rule; preserved when no "
+        "ratio is below 1.",
         reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the final norm. Above the dashed line at 1 the smallest "
-        "singular value is kept. Crosses are nodes that are a LayerNorm's own output: their smallest singular value is zero by construction, so they "
+        "singular value is kept. Nodes that are a LayerNorm's own output are left out: their smallest singular value is zero by construction, so they "
         "are not judged.",
         tables=[_table(records, chosen)], panels=[panel for i, (name, group) in enumerate(by_model.items()) if (panel := _panel(name, group, i))])  # fmt: skip
 
 
 def _ratios(residual: dict) -> list[float | None]:
-    """One for each node; none where node 0 is a LayerNorm's own output, so that there is nothing to divide by."""
-    return residual["ratio"] or [None] * len(residual["uncentred"])
+    """One for each node; none for a LayerNorm's own output, of which records of earlier versions have a number."""
+    values = residual["ratio"] or [None] * len(residual["uncentred"])
+    return [None if node in residual["excluded"] else value for node, value in enumerate(values)]
+
+
+def _steps(residual: dict) -> list[float | None]:
+    """Over the node before; none in records of earlier versions."""
+    return residual.get("steps") or [None] * len(residual["uncentred"])
+
+
+def _reference(residual: dict) -> int:
+    """The node whose σ_min divides."""
+    return next((node for node in range(len(residual["uncentred"])) if node not in residual["excluded"]), 0)
 
 
 def _judged(residual: dict) -> list[float]:
-    return [value for node, value in enumerate(_ratios(residual)) if value is not None and node not in residual["excluded"]]
+    return [value for value in _ratios(residual) if value is not None]
 
 
 def _table(records: Records, chosen: list[Record]) -> Table:
@@ -45,7 +57,7 @@ def _table(records: Records, chosen: list[Record]) -> Table:
         residual = record.data["residual"]
         judged, ratios = _judged(residual), _ratios(residual)
         least = min(judged, default=None)
-        at = next((node for node, value in enumerate(ratios) if value is not None and value == least and node not in residual["excluded"]), None)
+        at = next((node for node, value in enumerate(ratios) if value is not None and value == least), None)
         rows.append(
             [records.name(record), record.weights, len(ratios), len(residual["excluded"]), least, at, judged[-1] if judged else None, residual["preserved"]]
         )
@@ -64,28 +76,26 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
         if high / low < 300:
             _plain_ticks(axes, low, high)
         for record in group:
-            residual, (colour, marker, dash) = record.data["residual"], LINES[record.weights]
-            ratios = _ratios(residual)
+            colour, marker, dash = LINES[record.weights]
+            ratios = _ratios(record.data["residual"])
             nodes = max(nodes, len(ratios) - 1)
-            kept = [(node, value) for node, value in enumerate(ratios) if value and node not in residual["excluded"]]
-            left = [(node, value) for node, value in enumerate(ratios) if value and node in residual["excluded"]]
+            kept = [(node, value) for node, value in enumerate(ratios) if value]
             axes.plot([node for node, _ in kept], [value for _, value in kept], marker + dash, color=colour, markersize=4.5,
                       markerfacecolor="none" if record.weights == "random" else colour, label=record.weights)  # fmt: skip
-            if left:
-                axes.plot([node for node, _ in left], [value for _, value in left], "x", color=FAINT, label="not judged", linestyle="none")
         shared.level(axes, 1.0, "_")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
         axes.set_xlim(-0.02 * nodes, 1.02 * nodes)
         axes.set_xlabel("node (0: embeddings)")
-        axes.set_ylabel("σ_min / σ_min of node 0")
+        axes.set_ylabel(f"σ_min / σ_min of node {_reference(group[0].data['residual'])}")
         shared.legend_above(axes, 3)
 
-    rows = [[name, record.weights, node, ratio_, *(record.data["residual"][key][node] for key in ("uncentred", "centred")), node in record.data["residual"]["excluded"]]
-            for record in group for node, ratio_ in enumerate(_ratios(record.data["residual"]))]  # fmt: skip
+    rows = [[name, record.weights, node, ratio_, step, *(record.data["residual"][key][node] for key in ("uncentred", "centred")), node in record.data["residual"]["excluded"]]
+            for record in group for node, (ratio_, step) in enumerate(zip(_ratios(record.data["residual"]), _steps(record.data["residual"])))]  # fmt: skip
     columns = [
         *MODEL_COLUMNS,
         count("node", "node"),
         ratio("ratio", "ratio"),
+        ratio("step", "over the node before"),
         small("uncentred", "σ_min"),
         small("centred", "σ_min centred"),
         text("is_excluded", "not judged"),
