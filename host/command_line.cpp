@@ -1,6 +1,7 @@
 #include "host/command_line.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,21 +51,33 @@ std::vector<std::string> names_of(const CLI::App& app, bool options) {
   std::string way = app.get_name();
   while (!reached->get_subcommands().empty()) way += " " + (reached = reached->get_subcommands().front())->get_name();
   const std::string way_out = fmt::format("; see {} --help", way);
-  const auto unknown = [&](std::string_view kind, const std::string& name, const std::vector<std::string>& known) {
-    const std::string hint = did_you_mean(name, known);
-    return UsageError(fmt::format("unknown {} {}{}", kind, name, hint.empty() ? way_out : hint));
-  };
   const auto extras = app.remaining(true);
   if (!extras.empty()) {
     const std::string& extra = extras.front();
-    if (extra.starts_with("-")) throw unknown("option", extra.substr(0, extra.find('=')), names_of(*reached, true));
-    if (reached == &app) throw unknown("subcommand", extra, names_of(app, false));
-    throw UsageError(fmt::format("unexpected argument {}{}", extra, way_out));
+    if (extra.starts_with("-")) {
+      const std::string name = extra.substr(0, extra.find('=')), hint = did_you_mean(name, names_of(*reached, true));
+      throw UsageError(fmt::format("unknown option {}{}", name, hint.empty() ? way_out : hint));
+    }
+    const std::vector<std::string> subcommands = names_of(*reached, false);
+    if (subcommands.empty()) throw UsageError(fmt::format("unexpected argument {}{}", extra, way_out));
+    const std::string hint = did_you_mean(extra, subcommands);
+    throw UsageError(
+        fmt::format("unknown subcommand {}{}", extra, hint.empty() ? fmt::format("; {} has {}", way, fmt::join(subcommands, ", ")) : hint));
   }
   std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
   while (what.ends_with('.')) what.pop_back();
   throw UsageError(what + way_out);
+}
+
+/// Options of unsigned type take no sign: the library would read -1 as 2^64 - 1.
+void refuse_signs(CLI::App& app) {
+  const auto check = [](const std::string& text) {
+    return text.starts_with("-") ? fmt::format("{} is not an integer of at least 0", text) : std::string();
+  };
+  for (CLI::Option* option : app.get_options())
+    if (option->get_type_name().starts_with("UINT")) option->check(CLI::Validator(check, ""));
+  for (CLI::App* command : app.get_subcommands(nullptr)) refuse_signs(*command);
 }
 
 int fail(ExitCode code, std::string_view message) {
@@ -105,7 +118,9 @@ void add_model_options(CLI::App& command, double& relative_tau, CheckpointOption
   command.add_option("--tau", relative_tau, "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
       ->check(number_below(1))
       ->type_name("X");
-  command.add_option("--max-header", checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")->type_name("N");
+  command.add_option("--max-header", checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")
+      ->check(positive_integer())
+      ->type_name("N");
   command.add_flag("--strict", checkpoint.strict, "Take what would be a note about the files as an error");
 }
 
@@ -159,6 +174,7 @@ void throw_if_stopped() {
 }
 
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  refuse_signs(app);
   try {
     app.parse(argc, argv);
     return true;

@@ -59,7 +59,8 @@ struct Stopped {
 void catch_stop_signals();
 void throw_if_stopped();
 
-/// Parses; errors become a UsageError with the nearest option or subcommand; --help and --version are printed.
+/// Parses; errors become a UsageError with the nearest option or subcommand; --help and --version are printed. Options of unsigned type
+/// take no negative number.
 /// @return false when nothing is left to do (help or version was asked for)
 bool parse_command_line(CLI::App& app, int argc, const char* const* argv);
 

@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "host/error.h"
@@ -112,6 +114,19 @@ CachedModel find_cached_model(const fs::path& cache, const std::string& hf_id, c
   if (const std::string file = missing_file(snapshot); !file.empty())
     return {{}, commit, fmt::format("{}: {} is missing (interrupted download?)", snapshot.string(), file)};
   return {snapshot, commit, {}};
+}
+
+std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
+  std::error_code error;
+  // Of a file the folder alone is followed: the file itself is a link into blobs/.
+  const fs::path folder = fs::canonical(fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
+  if (error || folder.parent_path().filename() != "snapshots" || !is_commit(folder.filename().string())) return std::nullopt;
+  constexpr std::string_view kPrefix = "models--";
+  std::string repository = folder.parent_path().parent_path().filename().string();
+  if (!repository.starts_with(kPrefix) || repository.size() == kPrefix.size()) return std::nullopt;
+  repository.erase(0, kPrefix.size());
+  if (const std::size_t dashes = repository.find("--"); dashes != repository.npos) repository.replace(dashes, 2, "/");
+  return HubSnapshot{std::move(repository), folder.filename().string()};
 }
 
 std::string download_command(const std::string& hf_id, const std::string& revision) {

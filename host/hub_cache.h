@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace deadray {
@@ -19,6 +20,14 @@ struct CachedModel {
 /// gone the only snapshot, of several the newest. Files may be links into blobs/ or, in a degraded cache, copies.
 /// @param revision  branch, tag or commit; empty: main
 CachedModel find_cached_model(const std::filesystem::path& cache, const std::string& hf_id, const std::string& revision = {});
+
+/// What a snapshot's place says of it: models--org--name/snapshots/<commit>.
+struct HubSnapshot {
+  std::string repository;  ///< "org/name", or "name" alone
+  std::string commit;
+};
+/// @param model  a folder or a file in one, or a link to the folder; nullopt where that is no snapshot
+std::optional<HubSnapshot> hub_snapshot(const std::filesystem::path& model);
 
 /// The command that downloads it.
 std::string download_command(const std::string& hf_id, const std::string& revision = {});

@@ -1,6 +1,10 @@
 #include "host/in_quotes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <vector>
 
 namespace deadray {
 
@@ -21,5 +25,12 @@ std::string on_one_line(std::string_view text, std::size_t most) {
 }
 
 std::string in_quotes(std::string_view name) { return fmt::format("'{}'", on_one_line(name, 100)); }
+
+std::string first_few(std::span<const std::string> names, std::size_t most) {
+  std::vector<std::string> shown;
+  for (const std::string& name : names.first(std::min(most, names.size()))) shown.push_back(on_one_line(name, 100));
+  const std::string line = fmt::format("{}", fmt::join(shown, ", "));
+  return names.size() > most ? fmt::format("{} and {} more", line, names.size() - most) : line;
+}
 
 }  // namespace deadray

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,5 +11,8 @@ std::string in_quotes(std::string_view name);
 
 /// The same without the quotes, for longer text out of a file; cut after about `most` bytes, at a whole UTF-8 character.
 std::string on_one_line(std::string_view text, std::size_t most);
+
+/// "a, b, c and 5 more": at most `most` of the names, each on one line.
+std::string first_few(std::span<const std::string> names, std::size_t most = 3);
 
 }  // namespace deadray

@@ -10,6 +10,7 @@
 
 #include "host/error.h"
 #include "host/file_kind.h"
+#include "host/hub_cache.h"
 #include "host/in_quotes.h"
 #include "host/input_file.h"
 #include "host/json_text.h"
@@ -54,14 +55,7 @@ Listing list_folder(const fs::path& folder) {
   return listing;
 }
 
-std::string shown_names(const std::vector<std::string>& names) {
-  constexpr std::size_t kMost = 8;
-  std::vector<std::string> shown;
-  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) shown.push_back(on_one_line(names[i], 80));
-  std::string line = fmt::format("{}", fmt::join(shown, ", "));
-  if (names.size() > kMost) line += fmt::format(" and {} more", names.size() - kMost);
-  return line;
-}
+std::string shown_names(const std::vector<std::string>& names) { return first_few(names, 8); }
 
 /// What the adapter says it was trained on; empty when it does not.
 std::string base_model(const fs::path& folder) {
@@ -114,7 +108,10 @@ std::vector<std::string> other_sets(const Listing& listing, const WeightFiles& c
 
 std::string model_name(const fs::path& model) {
   std::error_code error;
-  const fs::path folder = fs::is_directory(model, error) ? fs::canonical(model, error) : model;
+  const bool is_folder = fs::is_directory(model, error);
+  if (const auto snapshot = is_folder ? hub_snapshot(model) : std::nullopt)
+    return snapshot->repository.substr(snapshot->repository.find('/') + 1);
+  const fs::path folder = is_folder ? fs::canonical(model, error) : model;
   return (error ? model : folder).filename().string();
 }
 

@@ -6,7 +6,8 @@
 
 namespace deadray {
 
-/// What records and tables call a model: the last component of its path, where "." and links stand for the folder they lead to.
+/// What records and tables call a model: the last component of its path, where "." and links stand for the folder they lead to; of a
+/// snapshot in the hub's cache, whose folder is called by its commit, the repository's name without its owner.
 std::string model_name(const std::filesystem::path& model);
 
 /// Which files of a model's folder hold its weights.

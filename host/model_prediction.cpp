@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "host/architecture.h"
@@ -50,6 +51,14 @@ OpenedModel recognise(const PredictRequest& request) {
   return model;
 }
 
+/// One note for each kind, with the norms that it holds of.
+void note_edges_of_range(const std::vector<SitePrediction>& sites, std::vector<std::string>& notes) {
+  std::map<std::string_view, std::vector<std::string>> norms;
+  for (const SitePrediction& site : sites)
+    for (const std::string_view edge : edges_of_range(site.subspace)) norms[edge].push_back(site.site.name);
+  for (const auto& [edge, names] : norms) notes.push_back(fmt::format("{}: {}", first_few(names), edge));
+}
+
 }  // namespace
 
 OpenedModel open_checkpoint_model(const PredictRequest& request) {
@@ -62,6 +71,7 @@ OpenedModel open_checkpoint_model(const PredictRequest& request) {
 Prediction predict_model(const PredictRequest& request, const OpenedModel& model) {
   Prediction result;
   result.name = model_name(request.model);
+  result.hub = hub_snapshot(request.model);
   result.family = model.family;
   result.notes = model.notes;
   result.seconds_open = model.seconds;
@@ -86,6 +96,7 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
     result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }
+  note_edges_of_range(result.sites, result.notes);
   const auto uniform = std::count_if(sites.begin(), sites.end(),
                                      [](const NormSite& site) { return site.kind == NormKind::layernorm && site.weight.empty(); });
   if (uniform > 0)

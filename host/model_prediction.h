@@ -9,6 +9,7 @@
 #include "host/checkpoint.h"
 #include "host/classify.h"
 #include "host/dead_parameters.h"
+#include "host/hub_cache.h"
 #include "host/norm_site.h"
 #include "host/predictor.h"
 
@@ -34,6 +35,7 @@ struct SitePrediction {
 
 struct Prediction {
   std::string name, family;                ///< family empty: unknown, norms found by their names
+  std::optional<HubSnapshot> hub;          ///< where the model is a snapshot of the hub's cache
   std::optional<std::int64_t> parameters;  ///< of the model that config.json describes; absent where the family is unknown
   std::vector<SitePrediction> sites;
   std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites

@@ -50,14 +50,6 @@ std::vector<const TensorInfo*> unused_norm_tensors(const Checkpoint& checkpoint,
   return unused;
 }
 
-/// "a, b, c and 5 more"
-std::string first_few(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 3;
-  std::vector<std::string> shown;
-  for (std::size_t i = 0; i < std::min(kShown, names.size()); ++i) shown.push_back(on_one_line(names[i], 100));
-  return fmt::format("{}{}", fmt::join(shown, ", "), names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "");
-}
-
 /// "h.#.ln_1" for "h.3.ln_1": what the sites of all blocks share.
 std::string without_block(std::string_view stem) {
   std::string pattern;

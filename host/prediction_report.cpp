@@ -22,13 +22,13 @@ using Json = nlohmann::ordered_json;
 
 Json site_json(const SitePrediction& prediction) {
   const auto& [site, subspace, consumers, stored, evidence] = prediction;
-  Json record{
-      {"name", site.name},
-      {"norm", to_string(site.kind)},
-      {"hidden_size", site.hidden_size},
-      {"predicted", to_json(subspace)},
-      {"gamma", {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"stored", site.weight.empty() ? "none" : to_string(stored)}}},
-      {"consumers", Json::array()}};
+  Json record{{"name", site.name},
+              {"norm", to_string(site.kind)},
+              {"hidden_size", site.hidden_size},
+              {"predicted", to_json(subspace)},
+              {"gamma", gamma_json(site, subspace)},
+              {"consumers", Json::array()}};
+  record["gamma"]["stored"] = site.weight.empty() ? "none" : to_string(stored);
   for (const DeadParameters& c : consumers)
     record["consumers"].push_back(
         {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
@@ -134,6 +134,14 @@ Json to_json(const DeadSubspace& s) {
           {"deployed_floor", s.deployed_floor}};
 }
 
+Json to_json(const std::optional<HubSnapshot>& hub) {
+  return hub ? Json{{"repository", hub->repository}, {"commit", hub->commit}} : Json();
+}
+
+Json gamma_json(const NormSite& site, const DeadSubspace& subspace) {
+  return {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"offset", static_cast<int>(site.weight_offset)}};
+}
+
 Json to_json(const NormEvidence& evidence) {
   Json record{{"source", to_string(evidence.source)}, {"suggests", evidence.suggested ? Json(to_string(*evidence.suggested)) : Json()}};
   if (evidence.source == NormEvidence::Source::consumers)
@@ -145,6 +153,7 @@ Json to_json(const Prediction& p) {
   Json record{{"schema", "deadray/predict/1"},
               {"model",
                {{"name", p.name},
+                {"hub", to_json(p.hub)},
                 {"family", p.family.empty() ? Json() : Json(p.family)},
                 {"parameters", p.parameters ? Json(*p.parameters) : Json()}}},
               {"sites", Json::array()},

@@ -136,6 +136,17 @@ DeadSubspace predict(NormKind kind, std::span<const double> gamma, std::span<con
   return subspace;
 }
 
+std::vector<std::string_view> edges_of_range(const DeadSubspace& subspace) {
+  std::vector<std::string_view> edges;
+  if (subspace.gamma_min > 0.0 && (subspace.gamma_min < kSafeLow || subspace.gamma_max > kSafeHigh))
+    edges.push_back("gamma reaches beyond 2^-200 … 2^200, its reciprocals were evaluated scaled");
+  if (subspace.gamma_min > 0.0 && subspace.gamma_min < 0x1p-126)
+    edges.push_back("gamma holds numbers that are subnormal in float32, which some devices take for 0");
+  if (subspace.constant && !std::isfinite(*subspace.constant))
+    edges.push_back("the constant is beyond the range of a double, null in records");
+  return edges;
+}
+
 std::vector<double> DeadSubspace::direction() const {
   std::vector<double> unit(inverse.size());
   const double factor = 1.0 / inverse_norm;

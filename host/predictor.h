@@ -42,6 +42,9 @@ struct PredictOptions {
   double deployed_roundoff = 5.9604644775390625e-8;
 };
 
+/// What a reader should know of a prediction at the edge of what a number can hold: a clause each, as a rule none.
+std::vector<std::string_view> edges_of_range(const DeadSubspace& subspace);
+
 /// Whether anything can be predicted from these values.
 /// @param gamma_name, beta_name  what a message begins with: "norm.safetensors: tensor 'norm.weight'"
 /// @throws MalformedError naming index and count when gamma or beta is not finite, when gamma is empty or all zero

@@ -34,6 +34,18 @@ class Reader(GGUFReader):
             raise ValueError(f"byte {int(offset)}: needs bytes up to {needed}, file has {len(self.data)}: truncated or damaged")
         return super()._get(offset, dtype, count, override_order)
 
+    def _push_field(self, field, skip_sum=False):
+        if not field.name:
+            raise ValueError(f"byte {int(field.offset)}: a key without a name")
+        return super()._push_field(field, skip_sum)
+
+    def _build_tensors(self, start_offs, fields):
+        for field in fields:
+            number = int(field.parts[4][0])
+            if number not in set(GGMLQuantizationType):
+                raise ValueError(f"tensor {field.name!r}: ggml type {number} is unknown (damaged, or newer than the gguf package)")
+        super()._build_tensors(start_offs, fields)
+
 
 def open_gguf(file: Path) -> Reader:
     with file.open("rb") as stream:

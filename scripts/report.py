@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--format", type=choice(FORMS), default=list(FORMS), metavar="FORM,…", help="md, csv, html (default: all; html needs matplotlib)")
     parser.add_argument("--figures", type=choice(FIGURES), default=[], metavar="FORM,…", help="also each figure as png or pdf, in OUT/report-figures")
     parser.add_argument("--json", metavar="FILE", help="what was read, left out and written, as a record; '-': standard output")
-    parser.add_argument("--quiet", action="store_true", help="no table, no notes")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no table, no notes")
     parser.add_argument("--no-color", action="store_true", help="accepted as every subcommand does; a report prints no colour")
     return parser.parse_args()
 

@@ -13,6 +13,7 @@
 
 #include "host/checkpoint.h"
 #include "host/error.h"
+#include "tests/support/errors.h"
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 
@@ -181,6 +182,28 @@ TEST_F(PredictCommandTest, EvaluatesSubnormalScales) {
   EXPECT_TRUE(site["predicted"]["constant"].is_number());
 }
 
+TEST_F(PredictCommandTest, TellsOfWhichNormsTheNumbersComeToAnEdge) {
+  SmallTensors tensors = small_gpt2();
+  tensors["h.0.ln_1.weight"].values[3] = tensors["ln_f.weight"].values[0] = 1e-40F;
+  write_small_gpt2(model(), tensors);
+  const auto notes = record()["notes"];
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_EQ(notes[0].get<std::string>().find("h.0.ln_1, ln_f: gamma holds numbers that are subnormal"), 0U) << notes;
+}
+
+TEST_F(PredictCommandTest, SaysWhereAModelOfTheHubCameFrom) {
+  write_small_gpt2(model());
+  EXPECT_TRUE(record()["model"]["hub"].is_null());
+  const auto snapshot = folder_ / "models--org--name" / "snapshots" / std::string(40, 'a');
+  std::filesystem::create_directories(snapshot);
+  write_small_gpt2(snapshot);
+  Spawned run({"predict", snapshot.string(), "--json", "-"});
+  const auto of_hub = nlohmann::json::parse(run.output())["model"];
+  EXPECT_EQ(of_hub["name"], "name");
+  EXPECT_EQ(of_hub["hub"]["repository"], "org/name");
+  EXPECT_EQ(of_hub["hub"]["commit"], std::string(40, 'a'));
+}
+
 TEST_F(PredictCommandTest, NamesScalesThatAreNotFinite) {
   SmallTensors tensors = small_gpt2();
   tensors["h.0.ln_2.weight"].values[3] = std::nanf("");
@@ -218,7 +241,9 @@ TEST_F(PredictCommandTest, TakesTheUsersWordForAnUnknownFamily) {
   EXPECT_NE(run.errors().find("something_new"), std::string::npos);
   EXPECT_EQ(record({"--norm", "layernorm"})["totals"]["dead_directions"], 3);
   const auto plain = record({"--norm", "layernorm"})["sites"][0]["gamma"]["min"].get<double>();
-  EXPECT_EQ(record({"--norm", "layernorm1p"})["sites"][0]["gamma"]["min"].get<double>(), plain + 1.0);
+  const auto shifted = record({"--norm", "layernorm1p"})["sites"][0]["gamma"];
+  EXPECT_EQ(shifted["min"].get<double>(), plain + 1.0);
+  EXPECT_EQ(shifted["offset"], 1);
   expect_failure(ExitCode::usage, {"predict", model(), "--norm", "batchnorm"}, {"--norm", "batchnorm"});
 }
 
@@ -287,6 +312,7 @@ TEST_F(PredictCommandTest, NamesTheNearestOptionOrSubcommand) {
   expect_failure(ExitCode::usage, {"predict", model(), "another"}, {"another"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "much"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "-1"}, {"--tau"});
+  expect_failure(ExitCode::usage, {"predict", model(), "--max-header", "-1"}, {"--max-header", "-1"});
 }
 
 TEST_F(PredictCommandTest, ChecksThePlaceOfTheRecordBeforeTheWork) {
@@ -334,6 +360,34 @@ TEST_F(PredictCommandTest, EndsQuietlyWhenNobodyReads) {
   EXPECT_EQ(told.errors(), "");
   signal(SIGPIPE, before);
   close(ends[1]);
+}
+
+TEST(ParseCommandLineTest, TakesNoSignForAnUnsignedNumber) {
+  const auto parsed = [](std::vector<const char*> arguments) {
+    CLI::App app("", "deadray");
+    std::uint64_t seed = 7;
+    app.add_subcommand("verify", "")->add_option("--seed", seed, "")->capture_default_str();
+    arguments.insert(arguments.begin(), {"deadray", "verify"});
+    parse_command_line(app, static_cast<int>(arguments.size()), arguments.data());
+    return seed;
+  };
+  EXPECT_EQ(parsed({}), 7U);
+  EXPECT_EQ(parsed({"--seed", "18446744073709551615"}), ~std::uint64_t{0});
+  for (const std::vector<const char*>& arguments : {std::vector<const char*>{"--seed", "-1"}, {"--seed=-1"}})
+    EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { parsed(arguments); }), "--seed: -1 is not an integer of at least 0"));
+}
+
+TEST(ParseCommandLineTest, NamesTheSubcommandsOfASubcommand) {
+  const auto complaint = [](const char* word) {
+    CLI::App app("", "deadray");
+    CLI::App& bench = *app.add_subcommand("bench", "");
+    bench.require_subcommand(1);
+    for (const char* name : {"timing", "kernels"}) bench.add_subcommand(name, "");
+    const std::vector<const char*> arguments{"deadray", "bench", word};
+    return message_of(ExitCode::usage, [&] { parse_command_line(app, static_cast<int>(arguments.size()), arguments.data()); });
+  };
+  EXPECT_EQ(complaint("nope"), "unknown subcommand nope; deadray bench has timing, kernels");
+  EXPECT_EQ(complaint("timming"), "unknown subcommand timming; did you mean 'timing'?");
 }
 
 class DeadraySignalTest : public DeadrayTest, public ::testing::WithParamInterface<int> {};

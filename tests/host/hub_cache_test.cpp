@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "host/model_folder.h"
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
 
@@ -88,6 +89,28 @@ TEST_F(HubCacheTest, ReadsACacheWithoutReferences) {
   EXPECT_EQ(find().commit, kCommit) << "the newest";
   EXPECT_EQ(find(kOther).commit, kOther);
   EXPECT_TRUE(contains(find("v2").missing, "no snapshot of revision v2"));
+}
+
+TEST_F(HubCacheTest, TellsRepositoryAndCommitFromASnapshotsPlace) {
+  add_model(kCommit);
+  const fs::path snapshot = model() / "snapshots" / kCommit;
+  fs::create_directory_symlink(snapshot, folder_ / "link");
+  for (const fs::path& path : {snapshot, snapshot / "", folder_ / "link", snapshot / "model.safetensors"}) {
+    const auto found = hub_snapshot(path);
+    ASSERT_TRUE(found.has_value()) << path;
+    EXPECT_EQ(found->repository, "org/name") << path;
+    EXPECT_EQ(found->commit, kCommit) << path;
+  }
+  EXPECT_EQ(model_name(snapshot), "name");
+  EXPECT_EQ(model_name(folder_ / "link"), "name");
+  EXPECT_EQ(model_name(snapshot / "model.safetensors"), "model.safetensors");
+  folder_.write("models--gpt2/snapshots/" + kOther + "/config.json", "{}");
+  EXPECT_EQ(hub_snapshot(folder_ / ("models--gpt2/snapshots/" + kOther))->repository, "gpt2");
+  for (const char* elsewhere :
+       {"mine/snapshots/abc/config.json", "models--a--b/snapshots/not a commit/config.json", "models--/snapshots/abc/config.json"})
+    EXPECT_FALSE(hub_snapshot(folder_.write(elsewhere, "{}").parent_path()).has_value()) << elsewhere;
+  EXPECT_FALSE(hub_snapshot(model()).has_value());
+  EXPECT_FALSE(hub_snapshot("/nowhere/at/all").has_value());
 }
 
 TEST_F(HubCacheTest, ReadsADegradedCacheOfCopies) {

@@ -329,6 +329,20 @@ TEST(PredictorTest, DeployedFloorFollowsItsFormula) {
   EXPECT_NEAR(subspace.deployed_floor / (u * u * numerator / inverse / 3), 1.0, 64 * kRoundoff);  // sums of 48 positive terms
 }
 
+TEST(PredictorTest, TellsWhereItsNumbersComeToAnEdge) {
+  const auto edges = [](const Vector& gamma, const Vector& beta = {}) { return edges_of_range(predict(NormKind::layernorm, gamma, beta)); };
+  EXPECT_TRUE(edges({1.0, 1e-37, 1e37, -0.5}, {1.0, 0.0, 1.0, 1.0}).empty());
+  EXPECT_TRUE(edges({1.0, 0.0, 2.0}).empty()) << "a zero is no rounding";
+  const auto wide = edges({1.0, 1e-310, 1e200, 1.0});
+  ASSERT_EQ(wide.size(), 2U);
+  EXPECT_NE(wide[0].find("evaluated scaled"), wide[0].npos);
+  EXPECT_NE(wide[1].find("subnormal"), wide[1].npos);
+  EXPECT_EQ(edges({1.0, 1e-40}).size(), 1U) << "as float32 holds it";
+  const auto overflow = edges({1e-20, 1.0}, {1e300, 0.0});
+  ASSERT_EQ(overflow.size(), 1U);
+  EXPECT_NE(overflow[0].find("beyond the range of a double"), overflow[0].npos);
+}
+
 std::string message_of(const Vector& gamma, const Vector& beta) {
   try {
     predict(NormKind::layernorm, gamma, beta, {}, "ln_f.weight");

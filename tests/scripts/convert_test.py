@@ -345,6 +345,17 @@ class GgufTest(ConvertCase):
             with self.subTest(length):
                 self.expect_failure(self.write("model.gguf", content[:length]), 3)
 
+    def test_a_key_without_a_name_is_malformed(self) -> None:
+        content = self.write_model("llama-mha").read_bytes()
+        first = 24 + 8 + int.from_bytes(content[24:32], "little")  # behind the first key's name
+        self.expect_failure(self.write("model.gguf", content[:24] + struct.pack("<Q", 0) + content[first:]), 3, "byte 24", "a key without a name")
+
+    def test_an_unknown_type_is_named_with_its_tensor(self) -> None:
+        content = self.write_model("llama-mha").read_bytes()
+        name = b"output_norm.weight"
+        kind = content.index(name) + len(name) + 4 + 8  # number of dimensions, the only one
+        self.expect_failure(self.write("model.gguf", content[:kind] + struct.pack("<I", 99) + content[kind + 4 :]), 3, "'output_norm.weight'", "ggml type 99")
+
     def test_a_missing_key_is_named(self) -> None:
         content = self.write_model("llama-mha").read_bytes()
         self.expect_failure(self.write("model.gguf", content.replace(b"llama.block_count", b"llama.block_c0unt")), 3, "llama.block_count")

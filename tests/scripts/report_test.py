@@ -110,6 +110,12 @@ class WhatItShows(ReportTest):
 
 
 class ItsCommandLine(ReportTest):
+    def test_is_quiet_where_every_subcommand_is(self):
+        made.write_all(self.folder)
+        for option in ("-q", "--quiet"):
+            run = self.report("--format", "md,csv", option)
+            self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "", ""), option)
+
     def test_names_what_is_wrong_with_the_command_line(self):
         self.write("good.json", made.verify("good"))
         nowhere = str(self.folder / "none")

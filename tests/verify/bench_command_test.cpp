@@ -38,6 +38,10 @@ TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
   EXPECT_TRUE(result.at("environment").contains("version"));
 }
 
+TEST_F(BenchCommandTest, NamesItsSubcommands) {
+  expect_failure(ExitCode::usage, {"bench", "nope"}, {"unknown subcommand nope", "timing", "kernels", "predict"});
+}
+
 // The child's failure is the bench's own: its code, its one line.
 TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
   for (const std::string config : {"{}", R"({"model_type": "unheard-of"})"}) {

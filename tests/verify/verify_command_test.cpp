@@ -372,6 +372,10 @@ TEST_F(VerifyCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
       << notes;
 }
 
+TEST_F(VerifyCommandTest, TakesNoNegativeSeed) {
+  expect_failure(2, {kModels + "gpt2-tied", "--seed", "-1"}, {"--seed", "-1 is not an integer"});
+}
+
 // As predict: what a folder lacks is said before what its config.json lacks.
 TEST_F(VerifyCommandTest, NamesWhatIsWrongWithAFolder) {
   for (const char* command : {"verify", "fisher"})
