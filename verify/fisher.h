@@ -85,6 +85,7 @@ struct FisherMeasurement {
   Seconds seconds;
   double kfac_seconds = 0, invariance_seconds = 0;
   std::vector<std::string> notes;
+  std::optional<Stopped> stopped;  ///< by a signal: `consumers` holds the norms that were done
 };
 
 /// refuted when any claim is, else undetermined when any is or when no norm has a consumer, else done.

@@ -74,6 +74,7 @@ int run_fisher(const FisherCommandOptions& options) {
   if (options.output.table_wanted()) write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.output.no_color)));
   if (!options.output.quiet)
     for (const std::string& note : header.notes) write_message("note: " + note);
+  if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }
 

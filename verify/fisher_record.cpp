@@ -80,6 +80,7 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header, const FisherMea
                        {"kfac", measurement.kfac_seconds},
                        {"invariance", measurement.invariance_seconds},
                        {"total", measurement.seconds.total}};
+  record["complete"] = !measurement.stopped;
   record["environment"] = environment_json(backend);
   return record;
 }

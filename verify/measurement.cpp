@@ -29,7 +29,9 @@ std::string_view to_string(Source source) noexcept {
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
   if (!options.random) find_weights(path, options.checkpoint.strict);  // an adapter or an empty folder is told before config.json is missed
-  return prepare_model(model_name(path), Config::load(path), path, options);
+  auto model = prepare_model(model_name(path), Config::load(path), path, options);
+  model->hub = hub_snapshot(path);
+  return model;
 }
 
 std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
@@ -114,6 +116,9 @@ class Measuring final : public Observer {
     if (dump_) dump_->finish();
     Measurement measurement;
     note_what_never_ran(measurement.notes);
+    for (const SiteResult& result : results_)
+      for (const std::string_view edge : edges_of_range(result.predicted))
+        measurement.notes.push_back(fmt::format("{}: {}", result.site.name, edge));
     measurement.sites = std::move(results_);
     const Stopwatch watch;
     if (residual_) measurement.residual = residual_->finish();

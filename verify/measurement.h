@@ -13,6 +13,7 @@
 #include "host/checkpoint.h"
 #include "host/command_line.h"
 #include "host/error.h"
+#include "host/hub_cache.h"
 #include "verify/calibration.h"
 #include "verify/executor.h"
 #include "verify/probe.h"
@@ -32,6 +33,7 @@ std::string_view to_string(Source source) noexcept;
 /// A model ready to run: its description, its weights, its norms.
 struct Model {
   std::string name;
+  std::optional<HubSnapshot> hub;  ///< where its folder is a snapshot of the hub's cache
   Architecture architecture;
   std::optional<Checkpoint> checkpoint;  ///< absent for random initialisation
   std::unique_ptr<Weights> weights;
@@ -67,7 +69,8 @@ struct Measurement {
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
   std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
-  std::optional<Stopped> stopped;  ///< by a signal, before all chosen norms were measured: `sites` holds those that were, `residual` nothing
+  /// By a signal before all chosen norms were measured: `sites` holds those that were, `residual` nothing.
+  std::optional<Stopped> stopped;
 };
 
 /// refuted when any site is, else undetermined when any is, else done.

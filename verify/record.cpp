@@ -79,7 +79,7 @@ Json site_json(const SiteResult& result) {
           {"final", result.site.is_final},
           {"hidden_size", result.site.hidden_size},
           {"predicted", to_json(result.predicted)},
-          {"gamma", {{"min", number(result.predicted.gamma_min)}, {"max", number(result.predicted.gamma_max)}}},
+          {"gamma", gamma_json(result.site, result.predicted)},
           {"exact", reading_json(result.exact)},
           {"deployed", reading_json(result.deployed)},
           {"spectrum", spectrum_json(result)},
@@ -117,7 +117,8 @@ RecordHeader record_header(const Model& model, const Calibration& calibration, D
           calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
           std::move(notes),
           plan.forward_flops,
-          plan.gemm_rate};
+          plan.gemm_rate,
+          model.hub};
 }
 
 nlohmann::ordered_json environment_json(const Backend& backend) {
@@ -134,6 +135,7 @@ nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view 
   return {{"schema", schema},
           {"model",
            {{"name", header.name},
+            {"hub", to_json(header.hub)},
             {"family", header.family},
             {"parameters", header.parameters > 0 ? Json(header.parameters) : Json(nullptr)},
             {"init", to_string(header.source)},

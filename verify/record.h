@@ -23,6 +23,7 @@ struct RecordHeader {
   std::vector<std::string> notes;    ///< what the user should know of the files although it is no error
   double forward_flops = 0;          ///< of the matrix products; 0: no forward pass
   double gemm_rate = 0;              ///< flops a second of a large product in the same dtype and run; 0: not measured
+  std::optional<HubSnapshot> hub{};  ///< where the model is a snapshot of the hub's cache
 };
 
 /// What a model and its tokens say of themselves.

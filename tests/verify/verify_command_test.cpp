@@ -372,6 +372,16 @@ TEST_F(VerifyCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
       << notes;
 }
 
+TEST_F(VerifyCommandTest, SaysWhereAModelOfTheHubCameFrom) {
+  const fs::path snapshot = folder_.path() / "models--org--name" / "snapshots" / std::string(40, 'a');
+  fs::create_directories(snapshot);
+  write_text(snapshot / "config.json", kSmallConfig);
+  const auto result = record({snapshot.string(), "--init", "random"});
+  EXPECT_EQ(result.at("model").at("name"), "name");
+  EXPECT_EQ(result.at("model").at("hub").at("repository"), "org/name");
+  EXPECT_EQ(result.at("sites")[0].at("gamma").at("offset"), 0);
+}
+
 TEST_F(VerifyCommandTest, TakesNoNegativeSeed) {
   expect_failure(2, {kModels + "gpt2-tied", "--seed", "-1"}, {"--seed", "-1 is not an integer"});
 }
