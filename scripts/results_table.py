@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def how_it_was_made(records: dict) -> list[str]:
     return [line for where, commands in groups.items() for line in ("", f"{where}:", "", *(f"    {command}" for command in commands))]
 
 
+def chance(records: dict, names: list[str]) -> list[str]:
+    """How the control of RMSNorms compares with chance: sqrt(d) |cos| of a random direction is half-normal, mean 0.80, deviation 0.60."""
+    finals = [final_site(record["sites"]) for (name, init), record in records.items() if init == "random" and name in names]
+    scaled = [site["exact"]["abs_cos"] * math.sqrt(site["hidden_size"]) for site in finals if site["norm"] == "rmsnorm"]
+    if not scaled:
+        return []
+    return ["", f"RMSNorms at random initialisation: √d·\\|cos\\| is {sum(scaled) / len(scaled):.2f} on average over {len(scaled)} final norms of the roster; chance is "
+            f"0.80 ± {0.60 / math.sqrt(len(scaled)):.2f}."]  # fmt: skip
+
+
 def table(folder: Path, roster: dict) -> str:
     records = read_records(folder)
     names = [model["name"] for model in roster["models"]]
@@ -106,7 +117,7 @@ def table(folder: Path, roster: dict) -> str:
     if not records:
         lines = lines[:1]
     lines += ["", f"Not run yet, {len(missing)} of {2 * len(names)} rows: {', '.join(missing)}." if missing else f"All {2 * len(names)} rows of the roster were run."]
-    return "\n".join(lines + how_it_was_made(records))
+    return "\n".join(lines + chance(records, names) + how_it_was_made(records))
 
 
 def main() -> None:

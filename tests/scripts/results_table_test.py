@@ -56,11 +56,20 @@ class ResultsTableTest(unittest.TestCase):
         self.assertIn("Not run yet, 3 of 4 rows: a (trained), b (random), b (trained).", text)
         self.assertIn("Commit abc, 2026-01-02, Some CPU, 2 cores, 16 GiB, cpu:\n\n    deadray suite r --only a\n    deadray suite r --only extra\n", text)
         self.assertIn("our own choice", text)
+        self.assertNotIn("RMSNorm", text)
         self.assertTrue(text.startswith("before\n<!-- table -->\n") and text.endswith("\n<!-- /table -->\nafter\n"))
         self.assertNotIn("old", text)
         self.assertEqual(self.run_script("--check").returncode, 0)
         self.run_script()
         self.assertEqual(self.readme.read_text(), text)
+
+    def test_compares_the_control_of_rmsnorms_with_chance(self):
+        for name, cosine in (("a", 0.125), ("b", 0.25), ("not-in-the-roster", 1.0)):
+            made = record(name, "random", ["absent"])
+            made["sites"][0] |= {"norm": "rmsnorm", "hidden_size": 16, "exact": made["sites"][0]["exact"] | {"abs_cos": cosine}}
+            (self.folder / f"{name}.random.json").write_text(json.dumps(made))
+        self.assertEqual(self.run_script().returncode, 0)
+        self.assertIn("is 0.75 on average over 2 final norms of the roster; chance is 0.80 ± 0.42.", self.readme.read_text())
 
     def test_refuses_what_is_no_record_in_one_line(self):
         for name, content, part in (("a.random.json", "{", "not JSON"), ("a.random.json", "{}", "not the suite's record of a, random")):
