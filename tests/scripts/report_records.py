@@ -27,7 +27,8 @@ def verify(name: str, init: str = "checkpoint", norm: str = "layernorm", sites: 
     return {"schema": "deadray/verify/1", "model": {"name": name, "family": "gpt2", "parameters": 100, "init": init, "dtype": "float32"},
             "calibration": {"kind": "random", "tokens": 64, "sequence_length": 8, "seed": 0, "pixels": None},
             "sites": [site(f"h.{i}.ln", norm, i == sites - 1, along) for i in range(sites)],
-            "residual": {"centred": [1.0, 2.0, 3.0], "uncentred": [1.0, 2.0, 0.0], "ratio": [1.0, 2.0, 0.0], "excluded": [2], "reason": "", "preserved": True},
+            "residual": {"centred": [1.0, 2.0, 3.0], "uncentred": [1.0, 2.0, 0.0], "ratio": [1.0, 2.0, None], "steps": [None, 2.0, None],
+                         "reference": 0, "excluded": [2], "reason": "", "preserved": True},
             "notes": [], "seconds": {}, "forward": None, "environment": ENVIRONMENT}  # fmt: skip
 
 

@@ -62,7 +62,7 @@ TEST(FisherVerdictTest, EachGroupIsJudgedByItsOwnControls) {
   consumer.shift = {{1e-28}, {}, {1e-13, 2e-13, 3e-13}};
   EXPECT_EQ(verdict(consumer), Verdict::refuted);
   EXPECT_EQ(&decisive_group(consumer, at::kDouble), &consumer.shift);
-  consumer.shift = {{1e-38}, {}, {1e-13, 2e-13, 3e-13}};
+  consumer.shift = {{1e-43}, {}, {1e-13, 2e-13, 3e-13}};
   EXPECT_EQ(verdict(consumer), Verdict::confirmed);
   EXPECT_EQ(&decisive_group(consumer, at::kDouble), &consumer.own) << "the larger ratio is shown";
   consumer.shift = {{kNaN}, {}, {1e-13}};
