@@ -15,6 +15,7 @@
 #include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -165,7 +166,11 @@ void catch_stop_signals() {
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stops, nullptr);
-    std::thread(wait_for_stop_signals, stops).detach();
+    try {
+      std::thread(wait_for_stop_signals, stops).detach();
+    } catch (const std::system_error& error) {
+      throw ResourceError(fmt::format("no further thread can be started: {}", error.what()));
+    }
   });
 }
 

@@ -51,15 +51,11 @@ OpenedModel recognise(const PredictRequest& request) {
   return model;
 }
 
-/// One note for each kind, with the norms that it holds of.
-void note_edges_of_range(const std::vector<SitePrediction>& sites, std::vector<std::string>& notes) {
-  std::map<std::string_view, std::vector<std::string>> norms;
-  for (const SitePrediction& site : sites)
-    for (const std::string_view edge : edges_of_range(site.subspace)) norms[edge].push_back(site.site.name);
+}  // namespace
+
+void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes) {
   for (const auto& [edge, names] : norms) notes.push_back(fmt::format("{}: {}", first_few(names), edge));
 }
-
-}  // namespace
 
 OpenedModel open_checkpoint_model(const PredictRequest& request) {
   Stopwatch watch;
@@ -96,7 +92,10 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
     result.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
   }
-  note_edges_of_range(result.sites, result.notes);
+  NormsByEdge norms_by_edge;
+  for (const SitePrediction& site : result.sites)
+    for (const std::string_view edge : edges_of_range(site.subspace)) norms_by_edge[edge].push_back(site.site.name);
+  note_edges_of_range(norms_by_edge, result.notes);
   const auto uniform = std::count_if(sites.begin(), sites.end(),
                                      [](const NormSite& site) { return site.kind == NormKind::layernorm && site.weight.empty(); });
   if (uniform > 0)

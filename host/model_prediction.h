@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/checkpoint.h"
@@ -54,6 +56,10 @@ struct OpenedModel {
   std::vector<std::string> notes;
   double seconds = 0;  ///< to open it
 };
+
+/// One note for each kind of edges_of_range(), with the norms that it holds of.
+using NormsByEdge = std::map<std::string_view, std::vector<std::string>>;
+void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes);
 
 /// @throws Error of every kind that Checkpoint, Config and the catalogue throw
 OpenedModel open_checkpoint_model(const PredictRequest& request);

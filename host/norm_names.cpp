@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "host/error.h"
 #include "host/in_quotes.h"
@@ -62,6 +63,19 @@ std::string without_block(std::string_view stem) {
   return pattern;
 }
 
+/// Of the components that are numbers; -1 without any.
+std::int64_t largest_number(std::string_view stem) {
+  std::int64_t largest = -1;
+  while (!stem.empty()) {
+    const std::string_view component = stem.substr(0, stem.find('.'));
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(component.data(), component.data() + component.size(), number);
+    if (error == std::errc() && end == component.data() + component.size()) largest = std::max(largest, number);
+    stem.remove_prefix(std::min(component.size() + 1, stem.size()));
+  }
+  return largest;
+}
+
 bool is_scale(const TensorInfo& tensor) {
   return tensor.shape.size() == 1 && (tensor.name.ends_with(".weight") || tensor.name.ends_with(".gamma")) && looks_like_norm(tensor.name);
 }
@@ -116,8 +130,13 @@ bool is_in_numbered_part(std::string_view site) {
   const std::size_t dot = site.rfind('.');
   const std::string_view last = site.substr(dot == site.npos ? 0 : dot + 1);
   if (!last.empty() && std::all_of(last.begin(), last.end(), is_digit)) return true;
-  const std::string_view before = site.substr(0, site.size() - last.size());
-  return std::any_of(before.begin(), before.end(), is_digit);
+  for (std::string_view before = site.substr(0, site.size() - last.size()); !before.empty();) {
+    const std::string_view component = before.substr(0, before.find('.'));
+    const std::string_view number = component.substr(component.rfind('_') + 1);  // the whole where there is no '_': npos + 1 is 0
+    if (!number.empty() && std::all_of(number.begin(), number.end(), is_digit)) return true;
+    before.remove_prefix(component.size() + 1);
+  }
+  return false;
 }
 
 DiscoveredNorms discover_norms(const Checkpoint& checkpoint, NormKind kind, double weight_offset) {
@@ -165,7 +184,7 @@ void note_undescribed_norms(const Checkpoint& checkpoint, const Architecture& ar
   for (const NormSite& site : sites) described.push_back(without_block(norm_stem(site.weight)));
   std::sort(described.begin(), described.end());
   const bool more_blocks = std::any_of(stems.begin(), stems.end(), [&](const std::string& stem) {
-    return std::binary_search(described.begin(), described.end(), without_block(stem));
+    return largest_number(stem) >= architecture.n_blocks && std::binary_search(described.begin(), described.end(), without_block(stem));
   });
   std::string line = fmt::format("{}: {} left out, of which config.json says nothing: {}{}", checkpoint.path().string(),
                                  stems.size() == 1 ? "one norm is" : fmt::format("{} norms are", stems.size()), first_few(stems),

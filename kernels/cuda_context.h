@@ -21,8 +21,8 @@ struct DeviceInfo {
   int major = 0, minor = 0, multiprocessors = 0;
   std::size_t total_bytes = 0, free_bytes = 0;
 };
-/// 0 without a device or a driver. @throws CudaError of kind no_device where there are such but they cannot be used: a driver that is too
-/// old, a fabric that is not up
+/// 0 without a device or a driver. @throws CudaError, as a rule of kind no_device, where there are such but they cannot be used: a driver
+/// that is too old, a fabric that is not up
 int device_count();
 DeviceInfo device_info(int device);
 /// Makes `device` current in this thread, as create_context() does in its own: whatever takes a stream and no context needs that.

@@ -21,15 +21,15 @@ struct Bytes {
   std::size_t device = 0, host = 0;
 };
 
-// Of what a query is asked, n alone can be wrong: a refusal says that it is too large.
-constexpr CudaError::Kind kRefused = CudaError::Kind::too_large;
+/// What a refused query means: beyond sizes that are surely served n is too large; below, something else is wrong.
+constexpr CudaError::Kind refused(std::int64_t n) { return n > 16384 ? CudaError::Kind::too_large : CudaError::Kind::other; }
 
 Bytes syevd_bytes(Context& context, const Operation& operation, std::int64_t n) {
   Bytes bytes;
   void* const any = context.blas_workspace;  // a query reads no matrix
   operation.check(cusolverDnXsyevd_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER,
                                               n, CUDA_R_64F, any, n, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on)", kRefused);
+                  "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on)", refused(n));
   return bytes;
 }
 
@@ -41,7 +41,7 @@ Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n)
   operation.check(cusolverDnXsyevdx_bufferSize(context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR, CUSOLVER_EIG_RANGE_I,
                                                CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, any, n, &low, &high, 1, n, &found, CUDA_R_64F, any,
                                                CUDA_R_64F, &bytes.device, &bytes.host),
-                  "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on)", kRefused);
+                  "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on)", refused(n));
   return bytes;
 }
 
@@ -66,12 +66,12 @@ class SyevjParameters {
 /// In doubles, and counted in an int there.
 std::size_t syevj_bytes(Context& context, const Operation& operation, std::int64_t n, const SyevjParameters& parameters) {
   const auto* const any = static_cast<const double*>(context.blas_workspace);
-  if (n > kLargestSyevj) operation.fail(kRefused, "cusolverDnDsyevj_bufferSize would overflow its int");
+  if (n > kLargestSyevj) operation.fail(CudaError::Kind::too_large, "cusolverDnDsyevj_bufferSize would overflow its int");
   const auto size = static_cast<int>(n);
   int count = 0;
   operation.check(cusolverDnDsyevj_bufferSize(context.solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, size, any, size, any,
                                               &count, parameters.get()),
-                  "cusolverDnDsyevj_bufferSize", kRefused);
+                  "cusolverDnDsyevj_bufferSize", refused(n));
   return static_cast<std::size_t>(count) * sizeof(double);
 }
 

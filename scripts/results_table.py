@@ -95,7 +95,7 @@ def how_it_was_made(records: dict) -> list[str]:
 def chance(records: dict, names: list[str]) -> list[str]:
     """How the control of RMSNorms compares with chance: sqrt(d) |cos| of a random direction is half-normal, mean 0.80, deviation 0.60."""
     finals = [final_site(record["sites"]) for (name, init), record in records.items() if init == "random" and name in names]
-    scaled = [site["exact"]["abs_cos"] * math.sqrt(site["hidden_size"]) for site in finals if site["norm"] == "rmsnorm"]
+    scaled = [found * math.sqrt(site["hidden_size"]) for site in finals if site["norm"] == "rmsnorm" and (found := cosine(site["exact"])) is not None]
     if not scaled:
         return []
     return ["", f"RMSNorms at random initialisation: √d·\\|cos\\| is {sum(scaled) / len(scaled):.2f} on average over {len(scaled)} final norms of the roster; chance is "

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
+#include <utility>
 
 #include "host/catalogue.h"
 #include "host/command_line.h"
@@ -13,6 +15,7 @@
 #include "host/safetensors.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
+#include "verify/norm_rows.h"
 
 namespace deadray {
 
@@ -58,18 +61,26 @@ class Rows {
   const TensorInfo* tensor_;
 };
 
-/// "layernorm" or "rmsnorm": the user's word, else the file's, else what a bias tells.
-NormKind kind_of(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options) {
-  if (options.kind) return *options.kind;
+/// "layernorm" or "rmsnorm": the file's word, else the user's, else what a bias tells, with a note.
+NormKind kind_of(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options, std::vector<std::string>& notes) {
   const auto entry = metadata.find("norm");
   if (entry == metadata.end()) {
-    if (file.find("bias") != nullptr) return NormKind::layernorm;  // no RMSNorm has one
+    if (options.kind) return *options.kind;
+    if (file.find("bias") != nullptr) {
+      notes.push_back("the file does not say which norm this is: a LayerNorm, since no RMSNorm has a bias");
+      return NormKind::layernorm;
+    }
     throw UsageError(fmt::format(
         "{}: its metadata does not say which norm this is, and without 'bias' it could be either: give --norm layernorm|rmsnorm",
         file.path().string()));
   }
-  if (entry->second == "layernorm") return NormKind::layernorm;
-  if (entry->second == "rmsnorm") return NormKind::rmsnorm;
+  for (const NormKind kind : {NormKind::layernorm, NormKind::rmsnorm}) {
+    if (entry->second != to_string(kind)) continue;
+    if (options.kind && *options.kind != kind)
+      throw UsageError(fmt::format("{}: its metadata says {}, but --norm {}: leave --norm out", file.path().string(), entry->second,
+                                   to_string(*options.kind)));
+    return kind;
+  }
   throw MalformedError(fmt::format("{}: metadata \"norm\" is \"{}\", expected layernorm or rmsnorm", file.path().string(), entry->second));
 }
 
@@ -84,14 +95,15 @@ double eps_of(const Checkpoint& file, const Metadata& metadata, const Activation
   return eps;
 }
 
-NormSite described_site(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options) {
+NormSite described_site(const Checkpoint& file, const Metadata& metadata, const ActivationsOptions& options,
+                        std::vector<std::string>& notes) {
   const TensorInfo& weight = file.at("weight");
   if (weight.shape.size() != 1 || weight.shape[0] < 1)
     throw MalformedError(
         fmt::format("{}: norm 'weight' has shape [{}], expected [hidden_size]", file.path().string(), fmt::join(weight.shape, ", ")));
   NormSite site;
   site.name = file.path().stem().string();
-  site.kind = kind_of(file, metadata, options);
+  site.kind = kind_of(file, metadata, options, notes);
   site.hidden_size = weight.shape[0];
   site.eps = eps_of(file, metadata, options);
   site.weight = "weight";
@@ -105,12 +117,45 @@ NormSite described_site(const Checkpoint& file, const Metadata& metadata, const 
   return site;
 }
 
+/// How far the stored output is from the norm of the stored input, over all tiles: what the exact reading alone would not show.
+class OutputCheck {
+ public:
+  OutputCheck(const NormSite& site, const NormParameters& norm) : site_(site), norm_(norm) {
+    if (!norm.beta.empty()) beta_ = at::tensor(norm.beta, at::kDouble);
+  }
+  void add(const at::Tensor& input, const at::Tensor& output) {
+    if (!input.defined() || !output.defined()) return;
+    const at::Tensor wanted = recompute_norm(site_, norm_, input);
+    at::Tensor got = output.to(at::kDouble);
+    if (beta_.defined()) got = got - beta_;
+    difference_ += (got - wanted).square().sum().item<double>();
+    size_ += wanted.square().sum().item<double>();
+  }
+  /// @throws MalformedError beyond what rounding, 2^-9 in bfloat16, explains by far
+  void require_agreement(const Checkpoint& file) const {
+    constexpr double kMost = 0.05;
+    const double relative = size_ > 0 ? std::sqrt(difference_ / size_) : 0.0;
+    if (!(relative > kMost)) return;
+    throw MalformedError(fmt::format(
+        "{}: tensor 'output' is not the {} of 'input' with these 'weight', 'bias' and eps {:g}: {:.2g} apart, relative, expected "
+        "rounding, below {}; is weight the whole scale (1 + weight?), and do norm and eps fit?",
+        file.path().string(), to_string(site_.kind), site_.eps, relative, kMost));
+  }
+
+ private:
+  const NormSite& site_;
+  const NormParameters& norm_;
+  at::Tensor beta_;
+  double difference_ = 0, size_ = 0;
+};
+
 }  // namespace
 
 ActivationsResult verify_activations(const std::filesystem::path& path, const ActivationsOptions& options) {
   const Stopwatch watch;
   const Checkpoint file = Checkpoint::open(path, options.checkpoint);
-  const NormSite site = described_site(file, read_safetensors_header(InputFile(path), options.checkpoint).metadata, options);
+  std::vector<std::string> notes = file.notes();
+  const NormSite site = described_site(file, read_safetensors_header(InputFile(path), options.checkpoint).metadata, options, notes);
   const Rows input(file, "input", site.hidden_size), output(file, "output", site.hidden_size);
   if (!input.given() && !output.given())
     throw MalformedError(fmt::format("{}: holds neither 'input' nor 'output' [N, {}]", path.string(), site.hidden_size));
@@ -123,13 +168,18 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
 
   ProbeOptions probe_options = options.probe;
   probe_options.dtype = output.given() ? output.dtype() : input.dtype();
-  SiteProbe probe(site, load_norm(file, site), probe_options, *options.backend);
+  const NormParameters norm = load_norm(file, site);
+  OutputCheck check(site, norm);
+  SiteProbe probe(site, norm, probe_options, *options.backend);
   const auto placed = [&](const at::Tensor& rows) { return rows.defined() ? rows.to(options.backend->device()) : rows; };
   for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
     throw_if_stopped();
     const std::int64_t count = std::min(kTileRows, n_rows - first);
-    probe.add(placed(input.read(first, count)), placed(output.read(first, count)));
+    const at::Tensor x = input.read(first, count), y = output.read(first, count);
+    check.add(x, y);
+    probe.add(placed(x), placed(y));
   }
+  check.require_agreement(file);
   ActivationsResult result;
   result.measurement.sites.push_back(probe.finish());
   const SiteResult& measured = result.measurement.sites[0];
@@ -138,7 +188,7 @@ ActivationsResult verify_activations(const std::filesystem::path& path, const Ac
   seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
   result.header = {
       path.stem().string(), "activations", Source::activations, 0, probe_options.dtype, path.filename().string(), n_rows, 0, 0, {},
-      file.notes()};
+      std::move(notes)};
   return result;
 }
 

@@ -208,16 +208,18 @@ FisherMeasurement measure_fisher(const Model& model, const Calibration& calibrat
       affordable.kfac = false;
       measurement.notes.push_back("K-FAC is left out: " + why);
     }
-    std::size_t done = 0;
+    std::size_t done = 0, whole = 0;  // norms, and directions of these
     try {
       for (; done < claims.size(); ++done) {
         throw_if_stopped();
         if (options.progress) options.progress(static_cast<std::int64_t>(done), static_cast<std::int64_t>(claims.size()));
         auto some = SiteFisher(model, calibration, claims[done], kept.streams, fp64_streams, affordable, measurement).measure();
         std::move(some.begin(), some.end(), std::back_inserter(measurement.consumers));
+        whole = measurement.directions.size();
       }
     } catch (const Stopped& stopped) {
       if (measurement.consumers.empty()) throw;
+      measurement.directions.resize(whole);
       measurement.stopped = stopped;
       measurement.notes.push_back(fmt::format("stopped by signal {}: {} of {} norms measured", stopped.signal, done, claims.size()));
     }

@@ -7,6 +7,7 @@
 #include "verify/directional_fisher.h"
 #include "verify/memory.h"
 #include "verify/plan.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 
@@ -63,8 +64,8 @@ std::string describe(const FisherPlan& plan, const Model& model) {
   if (available > 0) text += fmt::format(", of {} available", size_text(available));
   text += fmt::format("; {:.2g} flops", plan.flops);
   if (plan.gemm_rate > 0)
-    text +=
-        fmt::format(", {:.0f} s or more at the {:.2g} TFLOP/s of a large product here", plan.flops / plan.gemm_rate, plan.gemm_rate / 1e12);
+    text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here", long_duration(plan.flops / plan.gemm_rate),
+                        plan.gemm_rate / 1e12);
   return text;
 }
 

@@ -114,6 +114,8 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
   const bool claimed = any([](const ConsumerFisher& consumer) { return consumer.claimed(); });
   if (claimed && !any([&](const ConsumerFisher& consumer) { return judge(consumer, measurement.dtype).verdict != Verdict::absent; }))
     remarks += "Nothing that is claimed was measured here; --site all has the consumers of every norm.\n";
+  if (!claimed && !any([&](const ConsumerFisher& consumer) { return consumer.site != measurement.consumers[0].site; }))
+    remarks += "Nothing is claimed of what reads this norm; --site all has the consumers of every norm.\n";
   const auto count = dead_directions(measurement);
   return fmt::format(
       "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed here: they lower the local learning "

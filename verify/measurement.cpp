@@ -8,6 +8,7 @@
 #include "host/catalogue.h"
 #include "host/error.h"
 #include "host/model_folder.h"
+#include "host/model_prediction.h"
 #include "host/norm_names.h"
 #include "host/stopwatch.h"
 #include "verify/dtypes.h"
@@ -29,15 +30,14 @@ std::string_view to_string(Source source) noexcept {
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
   if (!options.random) find_weights(path, options.checkpoint.strict);  // an adapter or an empty folder is told before config.json is missed
-  auto model = prepare_model(model_name(path), Config::load(path), path, options);
-  model->hub = hub_snapshot(path);
-  return model;
+  return prepare_model(model_name(path), Config::load(path), path, options);
 }
 
 std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
                                      const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   model->name = std::move(name);
+  if (!weights.empty()) model->hub = hub_snapshot(weights);
   model->architecture = describe_architecture(config);
   model->seed = options.seed;
   if (options.random) {
@@ -116,9 +116,7 @@ class Measuring final : public Observer {
     if (dump_) dump_->finish();
     Measurement measurement;
     note_what_never_ran(measurement.notes);
-    for (const SiteResult& result : results_)
-      for (const std::string_view edge : edges_of_range(result.predicted))
-        measurement.notes.push_back(fmt::format("{}: {}", result.site.name, edge));
+    note_edges_of_range(measurement.notes);
     measurement.sites = std::move(results_);
     const Stopwatch watch;
     if (residual_) measurement.residual = residual_->finish();
@@ -133,6 +131,7 @@ class Measuring final : public Observer {
     Measurement measurement;
     measurement.notes.push_back(
         fmt::format("stopped by signal {}: {} of {} norms measured", stopped.signal, results_.size(), chosen_.size()));
+    note_edges_of_range(measurement.notes);
     measurement.sites = std::move(results_);
     measurement.seconds = seconds_;
     measurement.stopped = stopped;
@@ -146,6 +145,12 @@ class Measuring final : public Observer {
     NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
     seconds_.load += watch.seconds();
     return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
+  }
+  void note_edges_of_range(std::vector<std::string>& notes) const {
+    NormsByEdge norms;
+    for (const SiteResult& result : results_)
+      for (const std::string_view edge : edges_of_range(result.predicted)) norms[edge].push_back(result.site.name);
+    deadray::note_edges_of_range(norms, notes);
   }
   /// Norms of a tower that saw no picture.
   void note_what_never_ran(std::vector<std::string>& notes) const {

@@ -69,7 +69,7 @@ struct Measurement {
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
   std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
-  /// By a signal before all chosen norms were measured: `sites` holds those that were, `residual` nothing.
+  /// By a signal before the run was at its end: `sites` holds those that were, `residual` nothing.
   std::optional<Stopped> stopped;
 };
 

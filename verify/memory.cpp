@@ -56,7 +56,7 @@ std::int64_t group_available(const std::filesystem::path& root, const std::files
   std::filesystem::path level = root;
   const auto consider = [&] {
     const auto limit = number_in(level / "memory.max"), used = number_in(level / "memory.current");
-    if (limit && used) least = std::min(least, std::max<std::int64_t>(0, *limit - *used + cache_of(level)));
+    if (limit && used) least = std::min(least, std::max<std::int64_t>(1, *limit - *used + cache_of(level)));
   };
   consider();
   for (const std::filesystem::path& name : group) level /= name, consider();

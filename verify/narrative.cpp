@@ -103,10 +103,11 @@ std::string summary(const Measurement& measurement) {
   }
   const Seconds& seconds = measurement.seconds;
   return fmt::format(
-      "{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum {}): {:.0e} times as long.\n",
+      "{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum {}): {:.1e} times as long, weights not "
+      "counted.\n",
       fmt::join(counts, ", "), measurement.sites.size() == 1 ? "1 norm" : fmt::format("{} norms", measurement.sites.size()),
       duration(seconds.predict), duration(seconds.total), duration(seconds.load), duration(seconds.forward), duration(seconds.moments),
-      duration(seconds.spectrum), seconds.total / std::max(seconds.predict, 1e-9));
+      duration(seconds.spectrum), (seconds.total - seconds.load) / std::max(seconds.predict, 1e-9));
 }
 
 std::string calibration_text(const RecordHeader& header) {

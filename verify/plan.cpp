@@ -12,6 +12,7 @@
 #include "verify/memory.h"
 #include "verify/plan_advice.h"
 #include "verify/progress.h"
+#include "verify/time_text.h"
 
 namespace deadray {
 
@@ -122,7 +123,7 @@ std::string describe(const Plan& plan, const Model& model, std::int64_t availabl
   if (available > 0) text += fmt::format(" of {} available", size_text(static_cast<double>(available)));
   text += fmt::format("; {:.2g} flops", plan.forward_flops);
   if (plan.gemm_rate > 0)
-    text += fmt::format(", {:.0f} s or more at the {:.2g} TFLOP/s of a large product here", plan.seconds(), plan.gemm_rate / 1e12);
+    text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here", long_duration(plan.seconds()), plan.gemm_rate / 1e12);
   return text;
 }
 
@@ -134,7 +135,7 @@ Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration
   options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   Measurement measurement = measure(model, calibration, options);
   progress.clear();
-  if (plan.gemm_rate > 0) {
+  if (plan.gemm_rate > 0 && !measurement.stopped) {
     const double after = measure_gemm_rate(model.weights->backend(), scalar_type(options.probe.dtype), model.architecture.hidden_size);
     plan.gemm_rate = std::max(plan.gemm_rate, after);
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <set>
 #include <vector>
 
 #include "host/catalogue.h"
@@ -13,18 +14,19 @@ namespace deadray {
 
 namespace {
 
-/// Other options that take less, where they are not given already. The method that needs least comes before the other one.
+/// What takes less, where it is not chosen already, in words that suit every command. The method that needs least comes before the other
+/// one.
 struct Change {
   const char* words;
   bool (*helps)(const MeasurementOptions&);
   void (*apply)(MeasurementOptions&);
 };
 constexpr Change kChanges[] = {
-    {"--method directional", [](const MeasurementOptions& options) { return options.probe.method != Method::directional; },
+    {"the method directional", [](const MeasurementOptions& options) { return options.probe.method != Method::directional; },
      [](MeasurementOptions& options) { options.probe.method = Method::directional; }},
-    {"--method certificate", [](const MeasurementOptions& options) { return options.probe.method == Method::eigh; },
+    {"the method certificate", [](const MeasurementOptions& options) { return options.probe.method == Method::eigh; },
      [](MeasurementOptions& options) { options.probe.method = Method::certificate; }},
-    {"--dtype bfloat16", [](const MeasurementOptions& options) { return options.probe.dtype != DType::bf16; },
+    {"the dtype bfloat16", [](const MeasurementOptions& options) { return options.probe.dtype != DType::bf16; },
      [](MeasurementOptions& options) { options.probe.dtype = DType::bf16; }},
     {"no residual stream", [](const MeasurementOptions& options) { return options.residual; },
      [](MeasurementOptions& options) { options.residual = false; }},
@@ -41,7 +43,7 @@ class WayOut {
   }
   bool fits(const MeasurementOptions& options) const { return fits(options, calibration_.sequences()); }
 
-  /// The option that leaves as many whole sequences as fit; empty where those would be no more tokens than the final norm has dimensions.
+  /// As many whole sequences as fit; empty where those would be no more tokens than the final norm has dimensions.
   std::string fewer_tokens(const MeasurementOptions& options) const {
     std::int64_t most = 0;  // sequences that fit
     for (std::int64_t beyond = calibration_.sequences(); beyond - most > 1;) {
@@ -50,14 +52,15 @@ class WayOut {
     }
     const bool enough = options.probe.method == Method::directional || most * calibration_.length() > model_.architecture.hidden_size;
     if (most == 0 || !enough) return {};
-    const bool random_text = calibration_.kind.starts_with("random") && !calibration_.pixels.defined();
-    return random_text ? fmt::format("at most --random-tokens {}", most * calibration_.length()) : fmt::format("at most --batch {}", most);
+    return fmt::format("at most {} tokens, in {} sequences", most * calibration_.length(), most);
   }
 
-  /// A norm that fits alone, where several are measured.
+  /// A norm that fits alone, where several are measured; of each width one is tried.
   std::string one_norm(MeasurementOptions options) const {
     const std::vector<NormSite> sites = select_sites(model_.sites, options.site);
+    std::set<std::int64_t> tried;
     for (auto site = sites.rbegin(); site != sites.rend() && sites.size() > 1; ++site) {  // the final one first
+      if (!tried.insert(site->hidden_size).second) continue;
       options.site = site->name;
       if (fits(options)) return fmt::format("one norm with --site, {} say", site->name);
     }

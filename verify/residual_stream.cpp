@@ -58,9 +58,9 @@ ResidualSpectrum ResidualStream::finish() const {
       result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
       result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
     }
-    std::size_t smallest = first;
-    for (std::size_t l = first; l < sigma.size(); ++l)
-      if (!is_excluded(l) && !(result.ratio[l] >= result.ratio[smallest])) smallest = l;
+    std::size_t smallest = first;  // of those that follow, whose own ratio is 1
+    for (std::size_t l = first + 1; l < sigma.size(); ++l)
+      if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest]))) smallest = l;
     result.preserved = result.ratio[smallest] >= 1;
     result.reason = fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
   }

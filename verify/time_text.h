@@ -21,4 +21,10 @@ inline std::string duration(double seconds) {
   return fmt::format("{:.0f} s", seconds);
 }
 
+/// Of what one waits for: "12 s", "7 min", "3.2 h".
+inline std::string long_duration(double seconds) {
+  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
+  return seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60) : fmt::format("{:.1f} h", seconds / 3600);
+}
+
 }  // namespace deadray

@@ -43,8 +43,9 @@ TEST_F(NormNamesTest, OrderNumbersByTheirValue) {
 }
 
 TEST_F(NormNamesTest, TellNumberedPartsFromNumberedNorms) {
-  for (const char* site : {"h.3.ln_1", "layer_3.norm", "norms.3", "a.b2.c.norm"}) EXPECT_TRUE(is_in_numbered_part(site)) << site;
-  for (const char* site : {"ln_1", "encoder.norm2", "norm", "", "a.b.ln_f"}) EXPECT_FALSE(is_in_numbered_part(site)) << site;
+  for (const char* site : {"h.3.ln_1", "layer_3.norm", "norms.3", "a.2.c.norm"}) EXPECT_TRUE(is_in_numbered_part(site)) << site;
+  for (const char* site : {"ln_1", "encoder.norm2", "norm", "", "a.b.ln_f", "wav2vec2.encoder.layer_norm", "phi3.model.norm"})
+    EXPECT_FALSE(is_in_numbered_part(site)) << site;
 }
 
 TEST_F(NormNamesTest, FindScalesAlone) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -40,7 +41,14 @@ class Spawned {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&process_, program.c_str(), &actions, nullptr, argv.data(), environ), 0) << program;
+    posix_spawnattr_t attributes;  // no signal blocked, whatever this process blocks
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    EXPECT_EQ(posix_spawn(&process_, program.c_str(), &actions, &attributes, argv.data(), environ), 0) << program;
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
   }
   ~Spawned() { wait(); }
