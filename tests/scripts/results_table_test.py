@@ -66,7 +66,7 @@ class ResultsTableTest(unittest.TestCase):
     def test_compares_the_control_of_rmsnorms_with_chance(self):
         for name, cosine in (("a", 0.125), ("b", 0.25), ("not-in-the-roster", 1.0)):
             made = record(name, "random", ["absent"])
-            made["sites"][0] |= {"norm": "rmsnorm", "hidden_size": 16, "exact": made["sites"][0]["exact"] | {"abs_cos": cosine}}
+            made["sites"][0] |= {"norm": "rmsnorm", "hidden_size": 16, "exact": made["sites"][0]["exact"] | {"abs_cos": cosine, "principal_cosines": []}}
             (self.folder / f"{name}.random.json").write_text(json.dumps(made))
         self.assertEqual(self.run_script().returncode, 0)
         self.assertIn("is 0.75 on average over 2 final norms of the roster; chance is 0.80 ± 0.42.", self.readme.read_text())

@@ -368,8 +368,9 @@ TEST_F(VerifyCommandTest, PassesOnTheNotesAboutTheFiles) {
   EXPECT_EQ(run.wait(), 0) << run.errors();
   EXPECT_NE(run.errors().find("note: "), std::string::npos) << run.errors();
   const auto notes = nlohmann::json::parse(read_text(path("record.json"))).at("notes");
-  ASSERT_EQ(notes.size(), 1U);
+  ASSERT_EQ(notes.size(), 2U);
   EXPECT_NE(notes[0].get<std::string>().find("4 bytes"), std::string::npos) << notes;
+  EXPECT_NE(notes[1].get<std::string>().find("a LayerNorm, since"), std::string::npos) << notes;
   Spawned quiet({"verify", "--activations", file, "--quiet"});
   EXPECT_EQ(quiet.errors(), "");
   expect_failure(3, {"--activations", file, "--strict"}, {"4 bytes"});
