@@ -65,7 +65,7 @@ def final_site(sites: list[dict]) -> dict:
 
 def share_of_gemm(record: dict) -> float | None:
     """The forward pass's rate over that of a large product; None for passes too short to ask for that."""
-    rate = record["environment"]["gemm_flops_per_second"]
+    rate = record["environment"].get("gemm_flops_per_second")  # which records of earlier versions lack
     return record["forward"]["flops"] / record["seconds"]["forward"] / rate if rate else None
 
 
