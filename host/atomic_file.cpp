@@ -21,10 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path folder_of(const fs::path& file) { return file.has_parent_path() ? file.parent_path() : fs::path("."); }
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
 
-/// By chance, since containers and machines that share a folder share process numbers too; short, since the target's own name may already
-/// be as long as names can be.
+/// By chance, since containers and machines that share a folder share process numbers too; short,
+/// since the target's own name may already be as long as names can be.
 fs::path working_name(const fs::path& target) {
   std::random_device chance;
   return folder_of(target) / fmt::format(".deadray-{:08x}{:08x}.part", chance(), chance());
@@ -46,7 +48,9 @@ std::string advice(int error, const fs::path& target) {
       std::error_code unknown;
       const fs::space_info space = fs::space(folder, unknown);
       return unknown ? "no room on its disk: free some or choose another place"
-                     : fmt::format("no room on its disk ({} bytes free): free some or choose another place", space.available);
+                     : fmt::format(
+                           "no room on its disk ({} bytes free): free some or choose another place",
+                           space.available);
     }
     case EFBIG:
       return "larger than files may be there (`ulimit -f`, or the file system's own limit)";
@@ -105,7 +109,8 @@ AtomicFile::~AtomicFile() {
 void AtomicFile::fail(std::string_view doing, int error) const {
   const std::uint64_t needed = std::max(expected_bytes_, written_);
   throw ResourceError(fmt::format("{}: cannot be written ({}{}): {}", target_.string(), doing,
-                                  needed == 0 ? "" : fmt::format(", needs {} bytes", needed), advice(error, final_)));
+                                  needed == 0 ? "" : fmt::format(", needs {} bytes", needed),
+                                  advice(error, final_)));
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -129,7 +134,8 @@ void AtomicFile::commit() {
   const int closed = ::close(std::exchange(descriptor_, -1));
   if (closed != 0 && in_place_) fail("closing it", errno);  // otherwise fsync has said it already
   if (in_place_) return;
-  // The rename itself lasts only once the folder is on the disk; a file system that cannot do that has nothing to say to the user.
+  // The rename itself lasts only once the folder is on the disk; a file system that cannot do that
+  // has nothing to say to the user.
   const int folder = ::open(folder_of(final_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return;
   ::fsync(folder);
@@ -145,11 +151,14 @@ void write_file_atomically(const fs::path& file, std::string_view content) {
 void check_writable(const fs::path& file) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
-  const bool special = fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+  const bool special =
+      fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
   if (!special)
     AtomicFile probe(file);
-  else if (::access(file.c_str(), W_OK) != 0)  // opening a pipe and closing it again would tell its reader that all is over
-    throw ResourceError(fmt::format("{}: cannot be written: {}", file.string(), advice(errno, file)));
+  else if (::access(file.c_str(), W_OK) !=
+           0)  // opening a pipe and closing it again would tell its reader that all is over
+    throw ResourceError(
+        fmt::format("{}: cannot be written: {}", file.string(), advice(errno, file)));
 }
 
 }  // namespace deadray

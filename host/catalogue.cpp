@@ -11,18 +11,21 @@
 
 namespace deadray {
 
-std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint, std::string name) {
+std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint,
+                        std::string name) {
   if (checkpoint.find(name) != nullptr) return name;
   std::string other = name;
   for (const auto& [ours, theirs] : architecture.aliases)
-    if (const auto place = other.find(ours); place != std::string::npos) other.replace(place, ours.size(), theirs);
+    if (const auto place = other.find(ours); place != std::string::npos)
+      other.replace(place, ours.size(), theirs);
   return checkpoint.find(other) != nullptr ? other : name;
 }
 
-const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint, std::string_view prefix,
-                            const LinearSpec& linear, std::int64_t block) {
+const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& checkpoint,
+                            std::string_view prefix, const LinearSpec& linear, std::int64_t block) {
   const auto stored = [&](const LinearSpec& spec) {
-    return checkpoint.find(stored_name(architecture, checkpoint, full_name(spec.weights[0].name, prefix, block))) != nullptr;
+    return checkpoint.find(stored_name(architecture, checkpoint,
+                                       full_name(spec.weights[0].name, prefix, block))) != nullptr;
   };
   if (stored(linear)) return linear;
   const auto other = std::find_if(linear.alternatives.begin(), linear.alternatives.end(), stored);
@@ -30,18 +33,23 @@ const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& 
 }
 
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
-  const std::string input = architecture.tokens    ? architecture.tokens->table.name
-                            : architecture.patches ? architecture.patches->projection.weights[0].name
-                                                   : "its input";
+  const std::string input = architecture.tokens ? architecture.tokens->table.name
+                            : architecture.patches
+                                ? architecture.patches->projection.weights[0].name
+                                : "its input";
   for (const std::string& prefix : architecture.prefixes)
     if (checkpoint.find(full_name(input, prefix)) != nullptr) return prefix;
   // A file of norms alone, say: any first norm tells the prefix as well.
   const std::string& first_norm = architecture.block(0).attention_norm.name;
   for (const std::string& prefix : architecture.prefixes)
-    if (checkpoint.find(stored_name(architecture, checkpoint, full_name(first_norm, prefix, 0) + ".weight")) != nullptr) return prefix;
-  throw MalformedError(fmt::format(
-      "{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is config.json the one of these weights?",
-      checkpoint.path().string(), input, full_name(first_norm, "", 0), architecture.family, fmt::join(architecture.prefixes, "', '")));
+    if (checkpoint.find(stored_name(architecture, checkpoint,
+                                    full_name(first_norm, prefix, 0) + ".weight")) != nullptr)
+      return prefix;
+  throw MalformedError(
+      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is "
+                  "config.json the one of these weights?",
+                  checkpoint.path().string(), input, full_name(first_norm, "", 0),
+                  architecture.family, fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -52,11 +60,13 @@ class Catalogue {
   Catalogue(const Architecture& architecture, const Checkpoint* checkpoint)
       : architecture_(architecture),
         checkpoint_(checkpoint),
-        prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint) : architecture.prefixes.front()) {}
+        prefix_(checkpoint != nullptr ? checkpoint_prefix(architecture, *checkpoint)
+                                      : architecture.prefixes.front()) {}
 
   std::vector<NormSite> collect() {
     if (architecture_.vision) {
-      for (std::int64_t i = 0; i < architecture_.vision->blocks.n_blocks; ++i) add_block(architecture_.vision->blocks, i);
+      for (std::int64_t i = 0; i < architecture_.vision->blocks.n_blocks; ++i)
+        add_block(architecture_.vision->blocks, i);
       read_by(add(architecture_.vision->norm, -1), architecture_.vision->projection, -1);
     }
     add_stack(architecture_);
@@ -67,10 +77,12 @@ class Catalogue {
 
  private:
   bool stored(const LinearSpec& linear) const {
-    return checkpoint_ == nullptr || checkpoint_->find(found_name(full_name(linear.weights[0].name, prefix_))) != nullptr;
+    return checkpoint_ == nullptr ||
+           checkpoint_->find(found_name(full_name(linear.weights[0].name, prefix_))) != nullptr;
   }
   std::string found_name(std::string name) const {
-    return checkpoint_ == nullptr ? name : stored_name(architecture_, *checkpoint_, std::move(name));
+    return checkpoint_ == nullptr ? name
+                                  : stored_name(architecture_, *checkpoint_, std::move(name));
   }
 
   void add_stack(const Stack& stack) {
@@ -97,15 +109,19 @@ class Catalogue {
         read_by_mlp(site, block.mlp, index);
       } else if (is(norm, block.mlp_norm) && post) {
         site.feeds_residual = true;
-        if (index + 1 < stack.n_blocks) read_by(site, stack.block(index + 1).attention.qkv, index + 1);
+        if (index + 1 < stack.n_blocks)
+          read_by(site, stack.block(index + 1).attention.qkv, index + 1);
       } else if (is(norm, block.mlp_norm)) {
         read_by_mlp(site, block.mlp, index);
       } else {  // sandwich norms write to the stream; those over heads feed products, no linear map
-        site.feeds_residual = is(norm, block.attention_output_norm) || is(norm, block.mlp_output_norm);
+        site.feeds_residual =
+            is(norm, block.attention_output_norm) || is(norm, block.mlp_output_norm);
       }
     });
   }
-  static bool is(const NormSpec& norm, const std::optional<NormSpec>& place) { return place && &norm == &*place; }
+  static bool is(const NormSpec& norm, const std::optional<NormSpec>& place) {
+    return place && &norm == &*place;
+  }
 
   /// @return the last site added: the only one, but for norms with a scale for each head
   NormSite& add(const NormSpec& spec, std::int64_t block) {
@@ -117,7 +133,8 @@ class Catalogue {
     site.weight_offset = spec.weight_offset;
     site.block = block;
     if (spec.has_scale)
-      site.weight = parameter(stem + ".weight", spec.rows > 0 ? Shape{spec.rows, spec.width} : Shape{spec.width});
+      site.weight = parameter(stem + ".weight",
+                              spec.rows > 0 ? Shape{spec.rows, spec.width} : Shape{spec.width});
     else
       require_absent(stem + ".weight", "scale");
     if (spec.has_bias)
@@ -139,28 +156,38 @@ class Catalogue {
     name = found_name(std::move(name));
     const TensorInfo& tensor = checkpoint_->at(name);
     if (tensor.shape != shape)
-      throw MalformedError(fmt::format("{}: norm '{}' has shape [{}], expected [{}], {} that config.json gives",
-                                       checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "),
-                                       fmt::join(shape, ", "), shape.size() > 1 ? "the heads and their width" : "the hidden size"));
+      throw MalformedError(
+          fmt::format("{}: norm '{}' has shape [{}], expected [{}], {} that config.json gives",
+                      checkpoint_->files()[tensor.file].string(), name,
+                      fmt::join(tensor.shape, ", "), fmt::join(shape, ", "),
+                      shape.size() > 1 ? "the heads and their width" : "the hidden size"));
     return name;
   }
 
   void require_absent(const std::string& name, std::string_view what) const {
-    const TensorInfo* tensor = checkpoint_ == nullptr ? nullptr : checkpoint_->find(found_name(name));
+    const TensorInfo* tensor =
+        checkpoint_ == nullptr ? nullptr : checkpoint_->find(found_name(name));
     if (tensor == nullptr) return;
     throw MalformedError(
-        fmt::format("{}: tensor {}: expected none, since by config.json this norm of {} has no {}; is it the one of these weights?",
-                    checkpoint_->files()[tensor->file].string(), in_quotes(tensor->name), architecture_.family, what));
+        fmt::format("{}: tensor {}: expected none, since by config.json this norm of {} has no {}; "
+                    "is it the one of these weights?",
+                    checkpoint_->files()[tensor->file].string(), in_quotes(tensor->name),
+                    architecture_.family, what));
   }
 
-  void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block, bool tied = false) const {
-    const LinearSpec& linear = checkpoint_ == nullptr ? spec : as_stored(architecture_, *checkpoint_, prefix_, spec, block);
+  void read_by(NormSite& site, const LinearSpec& spec, std::int64_t block,
+               bool tied = false) const {
+    const LinearSpec& linear = checkpoint_ == nullptr
+                                   ? spec
+                                   : as_stored(architecture_, *checkpoint_, prefix_, spec, block);
     for (const TensorSpec& weight : linear.weights) {
       std::string stem = full_name(weight.name, prefix_, block);
-      if (checkpoint_ != nullptr && !architecture_.aliases.empty()) stem = stored_name(architecture_, *checkpoint_, std::move(stem));
+      if (checkpoint_ != nullptr && !architecture_.aliases.empty())
+        stem = stored_name(architecture_, *checkpoint_, std::move(stem));
       stem.resize(stem.size() - std::string_view(".weight").size());
       const bool transposed = linear.storage == Storage::in_out;
-      site.consumers.push_back({std::move(stem), weight.shape[transposed ? 1 : 0], !linear.biases.empty(), tied, transposed});
+      site.consumers.push_back({std::move(stem), weight.shape[transposed ? 1 : 0],
+                                !linear.biases.empty(), tied, transposed});
     }
   }
 
@@ -168,7 +195,8 @@ class Catalogue {
     if (!mlp.routing) return read_by(site, mlp.in, block);
     // Each expert under its own name, also where the checkpoint stores them all in one tensor.
     read_by(site, mlp.routing->router, block);
-    for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e) read_by(site, expert(mlp.in, e), block);
+    for (std::int64_t e = 0; e < mlp.routing->n_experts; ++e)
+      read_by(site, expert(mlp.in, e), block);
   }
 
   /// The last norm of the stream: read by the pooler and the head, where the checkpoint has them.
@@ -176,7 +204,8 @@ class Catalogue {
     NormSite& final_site = sites_.back();
     final_site.is_final = true;
     if (architecture_.output_projection) read_by(final_site, *architecture_.output_projection, -1);
-    if (architecture_.pooler && stored(*architecture_.pooler)) read_by(final_site, *architecture_.pooler, -1);
+    if (architecture_.pooler && stored(*architecture_.pooler))
+      read_by(final_site, *architecture_.pooler, -1);
     if (architecture_.predictor) read_by(final_site, architecture_.predictor->embedding, -1);
     if (!has_head(architecture_, checkpoint_)) return;
     const HeadSpec& head = *architecture_.head;
@@ -209,7 +238,8 @@ bool has_head(const Architecture& architecture, const Checkpoint* checkpoint) {
   if (!architecture.head || checkpoint == nullptr) return architecture.head.has_value();
   const std::string prefix = checkpoint_prefix(architecture, *checkpoint);
   const auto stored = [&](const LinearSpec& linear) {
-    return checkpoint->find(stored_name(architecture, *checkpoint, full_name(linear.weights[0].name, prefix))) != nullptr;
+    return checkpoint->find(stored_name(architecture, *checkpoint,
+                                        full_name(linear.weights[0].name, prefix))) != nullptr;
   };
   const HeadSpec& head = *architecture.head;
   return (head.tied || stored(head.decoder)) && (!head.transform || stored(head.transform->dense));
@@ -219,7 +249,10 @@ namespace {
 
 /// "model-00002.safetensors: tensor 'norm.weight'"; empty where nothing is stored.
 std::string where(const Checkpoint& checkpoint, std::string_view tensor, std::string_view shown) {
-  return tensor.empty() ? "" : fmt::format("{}: tensor '{}'", checkpoint.files()[checkpoint.at(tensor).file].string(), shown);
+  return tensor.empty()
+             ? ""
+             : fmt::format("{}: tensor '{}'",
+                           checkpoint.files()[checkpoint.at(tensor).file].string(), shown);
 }
 
 }  // namespace
@@ -229,7 +262,8 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
   if (!site.weight.empty()) {
     const TensorInfo& weight = checkpoint.at(site.weight);
     const std::int64_t count = site.row < 0 ? weight.elements() : site.hidden_size;
-    norm.gamma = checkpoint.read_fp64(weight, std::max<std::int64_t>(site.row, 0) * site.hidden_size, count);
+    norm.gamma =
+        checkpoint.read_fp64(weight, std::max<std::int64_t>(site.row, 0) * site.hidden_size, count);
     if (site.weight_offset != 0.0)
       for (double& value : norm.gamma) value += site.weight_offset;
     norm.stored = weight.dtype;
@@ -240,13 +274,15 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
     norm.beta = checkpoint.read_fp64(bias);
     norm.bytes += bias.bytes;
   }
-  require_sound(norm.gamma, norm.beta, where(checkpoint, site.weight, gamma_name(site)), where(checkpoint, site.bias, site.bias));
+  require_sound(norm.gamma, norm.beta, where(checkpoint, site.weight, gamma_name(site)),
+                where(checkpoint, site.bias, site.bias));
   return norm;
 }
 
 NormParameters initial_norm(const NormSite& site) {
   const auto width = static_cast<std::size_t>(site.hidden_size);
-  return {std::vector<double>(width, 1.0), std::vector<double>(site.bias.empty() ? 0 : width, 0.0), DType::f32, 0};
+  return {std::vector<double>(width, 1.0), std::vector<double>(site.bias.empty() ? 0 : width, 0.0),
+          DType::f32, 0};
 }
 
 }  // namespace deadray

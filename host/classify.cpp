@@ -12,14 +12,16 @@ namespace {
 constexpr std::size_t kDraws = 200;
 constexpr std::int64_t kPieceBytes = 4 << 20;
 
-/// sum_j |W_j D_gamma r|^2 for r = 1 and for random r with |r|^2 = d, over all consumers, and |W D_gamma|_F^2.
+/// sum_j |W_j D_gamma r|^2 for r = 1 and for random r with |r|^2 = d, over all consumers, and |W
+/// D_gamma|_F^2.
 struct Shares {
   std::size_t hidden_size;
   std::vector<double> directions;  // [1 + kDraws, hidden_size], each times gamma
   std::vector<double> squares = std::vector<double>(1 + kDraws, 0.0);
   double frobenius = 0.0;
 
-  Shares(std::span<const double> gamma, std::uint64_t seed) : hidden_size(gamma.size()), directions((1 + kDraws) * gamma.size(), 1.0) {
+  Shares(std::span<const double> gamma, std::uint64_t seed)
+      : hidden_size(gamma.size()), directions((1 + kDraws) * gamma.size(), 1.0) {
     std::mt19937_64 generator(seed);
     std::normal_distribution<double> normal;
     for (std::size_t k = 0; k <= kDraws; ++k) {
@@ -34,7 +36,9 @@ struct Shares {
     }
   }
 
-  std::span<const double> direction(std::size_t k) const { return {&directions[k * hidden_size], hidden_size}; }
+  std::span<const double> direction(std::size_t k) const {
+    return {&directions[k * hidden_size], hidden_size};
+  }
 };
 
 double dot(std::span<const double> a, std::span<const double> b) {
@@ -50,33 +54,39 @@ template <class Visit>
 void for_each_row(const Checkpoint& checkpoint, const TensorInfo& tensor, Visit visit) {
   const std::int64_t rows = tensor.shape[0], columns = tensor.shape[1];
   const auto row_bytes = columns * static_cast<std::int64_t>(size_of(tensor.dtype));
-  const std::int64_t piece = std::clamp<std::int64_t>(kPieceBytes / std::max<std::int64_t>(row_bytes, 1), 1, rows);
+  const std::int64_t piece =
+      std::clamp<std::int64_t>(kPieceBytes / std::max<std::int64_t>(row_bytes, 1), 1, rows);
   std::vector<std::byte> bytes(static_cast<std::size_t>(piece * row_bytes));
   std::vector<double> values(static_cast<std::size_t>(piece * columns));
   for (std::int64_t first = 0; first < rows; first += piece) {
     const std::int64_t count = std::min(piece, rows - first);
     const auto elements = static_cast<std::size_t>(count * columns);
     checkpoint.read(tensor, first * columns, count * columns, bytes.data());
-    widen(tensor.dtype, std::span(bytes).first(elements * size_of(tensor.dtype)), std::span(values).first(elements));
+    widen(tensor.dtype, std::span(bytes).first(elements * size_of(tensor.dtype)),
+          std::span(values).first(elements));
     for (std::int64_t r = 0; r < count; ++r)
       visit(static_cast<std::size_t>(first + r),
-            std::span<const double>(&values[static_cast<std::size_t>(r * columns)], static_cast<std::size_t>(columns)));
+            std::span<const double>(&values[static_cast<std::size_t>(r * columns)],
+                                    static_cast<std::size_t>(columns)));
   }
 }
 
 /// W [outputs, hidden_size]: each row is one output.
-void add_rows_of_outputs(Shares& shares, const Checkpoint& checkpoint, const TensorInfo& weight, std::span<const double> gamma) {
+void add_rows_of_outputs(Shares& shares, const Checkpoint& checkpoint, const TensorInfo& weight,
+                         std::span<const double> gamma) {
   for_each_row(checkpoint, weight, [&](std::size_t, std::span<const double> row) {
     for (std::size_t k = 0; k <= kDraws; ++k) {
       const double y = dot(row, shares.direction(k));
       shares.squares[k] += y * y;
     }
-    for (std::size_t i = 0; i < row.size(); ++i) shares.frobenius += row[i] * row[i] * gamma[i] * gamma[i];
+    for (std::size_t i = 0; i < row.size(); ++i)
+      shares.frobenius += row[i] * row[i] * gamma[i] * gamma[i];
   });
 }
 
 /// W^T [hidden_size, outputs], as GPT-2 stores it: each row is one input's share of every output.
-void add_rows_of_inputs(Shares& shares, const Checkpoint& checkpoint, const TensorInfo& weight, std::span<const double> gamma) {
+void add_rows_of_inputs(Shares& shares, const Checkpoint& checkpoint, const TensorInfo& weight,
+                        std::span<const double> gamma) {
   const auto outputs = static_cast<std::size_t>(weight.shape[1]);
   std::vector<double> y((1 + kDraws) * outputs, 0.0);
   for_each_row(checkpoint, weight, [&](std::size_t i, std::span<const double> row) {
@@ -97,7 +107,10 @@ void add_rows_of_inputs(Shares& shares, const Checkpoint& checkpoint, const Tens
 /// The consumer's weight, or nullptr when it is not stored as a plain matrix.
 const TensorInfo* weight_of(const Checkpoint& checkpoint, const Consumer& consumer) {
   const TensorInfo* weight = checkpoint.find(consumer.name + ".weight");
-  return weight != nullptr && weight->shape.size() == 2 && is_plain_float(weight->dtype) && weight->elements() > 0 ? weight : nullptr;
+  return weight != nullptr && weight->shape.size() == 2 && is_plain_float(weight->dtype) &&
+                 weight->elements() > 0
+             ? weight
+             : nullptr;
 }
 
 }  // namespace
@@ -114,7 +127,8 @@ std::string_view to_string(NormEvidence::Source source) noexcept {
   return "none";
 }
 
-NormEvidence classify_norm(const Checkpoint& checkpoint, const NormSite& site, const NormParameters& norm, std::uint64_t seed) {
+NormEvidence classify_norm(const Checkpoint& checkpoint, const NormSite& site,
+                           const NormParameters& norm, std::uint64_t seed) {
   NormEvidence evidence;
   if (!norm.beta.empty()) {
     evidence.source = NormEvidence::Source::beta;
@@ -125,7 +139,8 @@ NormEvidence classify_norm(const Checkpoint& checkpoint, const NormSite& site, c
   for (const Consumer& consumer : site.consumers) {
     const TensorInfo* weight = weight_of(checkpoint, consumer);
     if (weight == nullptr) continue;
-    // A square weight counts as [outputs, inputs], nn.Linear's way: no family at hand stores a square consumer the other way.
+    // A square weight counts as [outputs, inputs], nn.Linear's way: no family at hand stores a
+    // square consumer the other way.
     if (weight->shape[1] == site.hidden_size)
       add_rows_of_outputs(shares, checkpoint, *weight, norm.gamma);
     else if (weight->shape[0] == site.hidden_size)
@@ -138,7 +153,8 @@ NormEvidence classify_norm(const Checkpoint& checkpoint, const NormSite& site, c
   constexpr std::size_t kTail = kDraws / 40;  // 2.5 %
   evidence.null_low = shares.squares[1 + kTail] / shares.frobenius;
   evidence.null_high = shares.squares[kDraws - kTail] / shares.frobenius;
-  if (evidence.rho < evidence.null_low || evidence.rho > evidence.null_high) evidence.suggested = NormKind::layernorm;
+  if (evidence.rho < evidence.null_low || evidence.rho > evidence.null_high)
+    evidence.suggested = NormKind::layernorm;
   return evidence;
 }
 

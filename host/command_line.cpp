@@ -43,27 +43,32 @@ std::vector<std::string> names_of(const CLI::App& app, bool options) {
     for (const CLI::Option* option : app.get_options())
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   else
-    for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+    for (const CLI::App* command : app.get_subcommands(nullptr))
+      names.push_back(command->get_name());
   return names;
 }
 
 [[noreturn]] void throw_usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* reached = &app;
   std::string way = app.get_name();
-  while (!reached->get_subcommands().empty()) way += " " + (reached = reached->get_subcommands().front())->get_name();
+  while (!reached->get_subcommands().empty())
+    way += " " + (reached = reached->get_subcommands().front())->get_name();
   const std::string way_out = fmt::format("; see {} --help", way);
   const auto extras = app.remaining(true);
   if (!extras.empty()) {
     const std::string& extra = extras.front();
     if (extra.starts_with("-")) {
-      const std::string name = extra.substr(0, extra.find('=')), hint = did_you_mean(name, names_of(*reached, true));
+      const std::string name = extra.substr(0, extra.find('=')),
+                        hint = did_you_mean(name, names_of(*reached, true));
       throw UsageError(fmt::format("unknown option {}{}", name, hint.empty() ? way_out : hint));
     }
     const std::vector<std::string> subcommands = names_of(*reached, false);
-    if (subcommands.empty()) throw UsageError(fmt::format("unexpected argument {}{}", extra, way_out));
+    if (subcommands.empty())
+      throw UsageError(fmt::format("unexpected argument {}{}", extra, way_out));
     const std::string hint = did_you_mean(extra, subcommands);
-    throw UsageError(
-        fmt::format("unknown subcommand {}{}", extra, hint.empty() ? fmt::format("; {} has {}", way, fmt::join(subcommands, ", ")) : hint));
+    throw UsageError(fmt::format(
+        "unknown subcommand {}{}", extra,
+        hint.empty() ? fmt::format("; {} has {}", way, fmt::join(subcommands, ", ")) : hint));
   }
   std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
@@ -74,7 +79,8 @@ std::vector<std::string> names_of(const CLI::App& app, bool options) {
 /// Options of unsigned type take no sign: the library would read -1 as 2^64 - 1.
 void refuse_signs(CLI::App& app) {
   const auto check = [](const std::string& text) {
-    return text.starts_with("-") ? fmt::format("{} is not an integer of at least 0", text) : std::string();
+    return text.starts_with("-") ? fmt::format("{} is not an integer of at least 0", text)
+                                 : std::string();
   };
   for (CLI::Option* option : app.get_options())
     if (option->get_type_name().starts_with("UINT")) option->check(CLI::Validator(check, ""));
@@ -91,7 +97,10 @@ int fail(ExitCode code, std::string_view message) {
 std::string_view version() noexcept { return DEADRAY_VERSION; }
 
 void add_output_options(CLI::App& command, OutputOptions& options) {
-  command.add_option("--json", options.json, "Write the record to this file; '-' is standard output (the table then stays away)")
+  command
+      .add_option(
+          "--json", options.json,
+          "Write the record to this file; '-' is standard output (the table then stays away)")
       ->type_name("FILE");
   command.add_flag("-q,--quiet", options.quiet, "No table and no notes");
   command.add_flag("--no-color", options.no_color, "No colour (NO_COLOR and TERM=dumb say so too)");
@@ -101,7 +110,8 @@ CLI::Validator number_below(double limit) {
   const auto check = [limit](std::string& text) {
     double x = 0;
     if (CLI::detail::lexical_cast(text, x) && x >= 0 && x < limit) return std::string();
-    return fmt::format("{} is not a number with 0 <= x{}", text, std::isinf(limit) ? "" : fmt::format(" < {}", limit));
+    return fmt::format("{} is not a number with 0 <= x{}", text,
+                       std::isinf(limit) ? "" : fmt::format(" < {}", limit));
   };
   return CLI::Validator(check, "");
 }
@@ -110,19 +120,25 @@ CLI::Validator positive_integer() {
   const auto check = [](std::string& text) {
     std::int64_t n = 0;
     if (CLI::detail::lexical_cast(text, n) && n > 0) return std::string();
-    return fmt::format("{} is not an integer from 1 to {}", text, std::numeric_limits<std::int64_t>::max());
+    return fmt::format("{} is not an integer from 1 to {}", text,
+                       std::numeric_limits<std::int64_t>::max());
   };
   return CLI::Validator(check, "");
 }
 
 void add_model_options(CLI::App& command, double& relative_tau, CheckpointOptions& checkpoint) {
-  command.add_option("--tau", relative_tau, "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
+  command
+      .add_option("--tau", relative_tau,
+                  "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
       ->check(number_below(1))
       ->type_name("X");
-  command.add_option("--max-header", checkpoint.max_header_bytes, "Longest header of a file to accept, in bytes")
+  command
+      .add_option("--max-header", checkpoint.max_header_bytes,
+                  "Longest header of a file to accept, in bytes")
       ->check(positive_integer())
       ->type_name("N");
-  command.add_flag("--strict", checkpoint.strict, "Take what would be a note about the files as an error");
+  command.add_flag("--strict", checkpoint.strict,
+                   "Take what would be a note about the files as an error");
 }
 
 JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
@@ -131,7 +147,8 @@ JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
 
 void JsonOutput::write(const nlohmann::ordered_json& record) const {
   if (path_.empty()) return;
-  const std::string text = record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string text =
+      record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (path_ == "-")
     write_output(text);
   else
@@ -153,11 +170,12 @@ void write_output(std::string_view text) {
 
 void write_message(std::string_view text) {
   const std::string line = std::string(text) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);  // fmt::print would throw, often out of a catch block
+  std::fwrite(line.data(), 1, line.size(),
+              stderr);  // fmt::print would throw, often out of a catch block
 }
 
-// By a thread of its own, not by a handler: oneDNN's FP32 products use heap memory as their stack, where a handler's frame overwrites what
-// lies below.
+// By a thread of its own, not by a handler: oneDNN's FP32 products use heap memory as their stack,
+// where a handler's frame overwrites what lies below.
 void catch_stop_signals() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -206,10 +224,14 @@ int run_program(const std::function<int()>& body) {
     return fail(ExitCode::resources, "not enough memory");
   } catch (const std::exception& error) {
     return fail(ExitCode::internal,
-                fmt::format("internal error: {}; this is a defect of deadray {}, please report it", error.what(), version()));
+                fmt::format("internal error: {}; this is a defect of deadray {}, please report it",
+                            error.what(), version()));
   } catch (...) {
-    return fail(ExitCode::internal,
-                fmt::format("internal error of an unknown kind; this is a defect of deadray {}, please report it", version()));
+    return fail(
+        ExitCode::internal,
+        fmt::format(
+            "internal error of an unknown kind; this is a defect of deadray {}, please report it",
+            version()));
   }
 }
 

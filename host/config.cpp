@@ -14,10 +14,10 @@
 namespace deadray {
 namespace {
 
-[[noreturn]] void complain(const std::filesystem::path& file, const std::string& key, const nlohmann::json* found,
-                           std::string_view expected) {
-  throw MalformedError(
-      fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key), found ? show_json(*found) : "missing", expected));
+[[noreturn]] void complain(const std::filesystem::path& file, const std::string& key,
+                           const nlohmann::json* found, std::string_view expected) {
+  throw MalformedError(fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key),
+                                   found ? show_json(*found) : "missing", expected));
 }
 
 bool is_between(const nlohmann::json& value, std::int64_t least, std::int64_t most) {
@@ -28,7 +28,8 @@ bool is_between(const nlohmann::json& value, std::int64_t least, std::int64_t mo
 
 std::filesystem::path config_file(const std::filesystem::path& model) {
   std::error_code ignored;
-  return (std::filesystem::is_directory(model, ignored) ? model : model.parent_path()) / "config.json";
+  return (std::filesystem::is_directory(model, ignored) ? model : model.parent_path()) /
+         "config.json";
 }
 
 bool has_config(const std::filesystem::path& model) {
@@ -38,11 +39,14 @@ bool has_config(const std::filesystem::path& model) {
 
 Config Config::load(const std::filesystem::path& model) {
   std::error_code ignored;
-  if (!std::filesystem::exists(model, ignored)) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  if (!std::filesystem::exists(model, ignored))
+    throw UsageError(fmt::format("{}: no such file or folder", model.string()));
   const std::filesystem::path file = config_file(model);
   if (!has_config(model))
-    throw MalformedError(fmt::format("{}: missing: deadray reads the architecture there; put the model's config.json {}", file.string(),
-                                     std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
+    throw MalformedError(fmt::format(
+        "{}: missing: deadray reads the architecture there; put the model's config.json {}",
+        file.string(),
+        std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
   return parse(read_text_file(file), file);
 }
 
@@ -64,11 +68,14 @@ bool Config::has(std::string_view key) const { return lookup(key) != nullptr; }
 
 std::int64_t Config::integer(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !is_between(*value, 1, kLargestSize)) complain(path_, full_key(key), value, "an integer from 1 to 2^30");
+  if (!value || !is_between(*value, 1, kLargestSize))
+    complain(path_, full_key(key), value, "an integer from 1 to 2^30");
   return value->get<std::int64_t>();
 }
 
-std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const { return has(key) ? integer(key) : fallback; }
+std::int64_t Config::integer(std::string_view key, std::int64_t fallback) const {
+  return has(key) ? integer(key) : fallback;
+}
 
 std::int64_t Config::count(std::string_view key) const {
   const nlohmann::json* value = lookup(key);
@@ -77,13 +84,16 @@ std::int64_t Config::count(std::string_view key) const {
   return value->get<std::int64_t>();
 }
 
-std::int64_t Config::count(std::string_view key, std::int64_t fallback) const { return has(key) ? count(key) : fallback; }
+std::int64_t Config::count(std::string_view key, std::int64_t fallback) const {
+  return has(key) ? count(key) : fallback;
+}
 
 /// The number at `key`, which must be `right`.
 template <class Right>
 double Config::number(std::string_view key, std::string_view expected, Right right) const {
   const nlohmann::json* value = lookup(key);
-  if (!value || !value->is_number() || !right(value->get<double>())) complain(path_, full_key(key), value, expected);
+  if (!value || !value->is_number() || !right(value->get<double>()))
+    complain(path_, full_key(key), value, expected);
   return value->get<double>();
 }
 
@@ -91,10 +101,13 @@ double Config::positive(std::string_view key) const {
   return number(key, "a number above 0", [](double x) { return x > 0.0; });
 }
 
-double Config::positive(std::string_view key, double fallback) const { return has(key) ? positive(key) : fallback; }
+double Config::positive(std::string_view key, double fallback) const {
+  return has(key) ? positive(key) : fallback;
+}
 
 double Config::non_negative(std::string_view key, double fallback) const {
-  return has(key) ? number(key, "a number of at least 0", [](double x) { return x >= 0.0; }) : fallback;
+  return has(key) ? number(key, "a number of at least 0", [](double x) { return x >= 0.0; })
+                  : fallback;
 }
 
 bool Config::flag(std::string_view key, bool fallback) const {
@@ -110,7 +123,9 @@ std::string Config::text(std::string_view key) const {
   return value->get<std::string>();
 }
 
-std::string Config::text(std::string_view key, std::string_view fallback) const { return has(key) ? text(key) : std::string(fallback); }
+std::string Config::text(std::string_view key, std::string_view fallback) const {
+  return has(key) ? text(key) : std::string(fallback);
+}
 
 Config Config::with_defaults(const nlohmann::json& defaults) const {
   auto filled = std::make_shared<nlohmann::json>(defaults);
@@ -127,14 +142,17 @@ Config Config::object(std::string_view key) const {
   nested.path_ = path_;
   nested.prefix_ = prefix_ + std::string(key) + ".";
   nested.read_ = read_;
-  nested.json_ = std::shared_ptr<const nlohmann::json>(json_, value);  // keeps the whole document alive
+  nested.json_ =
+      std::shared_ptr<const nlohmann::json>(json_, value);  // keeps the whole document alive
   return nested;
 }
 
-void Config::require(std::string_view key, const nlohmann::json& only, std::string_view supported) const {
+void Config::require(std::string_view key, const nlohmann::json& only,
+                     std::string_view supported) const {
   const nlohmann::json* value = lookup(key);
   if (!value || *value == only) return;
-  throw UnsupportedError(fmt::format("{}: {} is {}; deadray runs {} only", path_.string(), full_key(key), show_json(*value), supported));
+  throw UnsupportedError(fmt::format("{}: {} is {}; deadray runs {} only", path_.string(),
+                                     full_key(key), show_json(*value), supported));
 }
 
 }  // namespace deadray

@@ -12,7 +12,9 @@ std::int64_t count_dead_directions(const Architecture& architecture) {
   for (const NormSite& site : norm_sites(architecture, nullptr)) {
     NormParameters generic = initial_norm(site);
     std::fill(generic.beta.begin(), generic.beta.end(), 1.0);
-    for (const DeadParameters& dead : dead_parameters(site, predict(site.kind, generic.gamma, generic.beta))) count += dead.count;
+    for (const DeadParameters& dead :
+         dead_parameters(site, predict(site.kind, generic.gamma, generic.beta)))
+      count += dead.count;
   }
   return count;
 }

@@ -18,8 +18,8 @@ enum class ExitCode : int {
   undetermined = 8,  ///< measured, but neither confirmed nor refuted
 };
 
-/// What the user sees as one line: where (file, tensor, byte), what was found, what was expected, what to do.
-/// Library code throws it and never prints; main() alone maps it to the exit code.
+/// What the user sees as one line: where (file, tensor, byte), what was found, what was expected,
+/// what to do. Library code throws it and never prints; main() alone maps it to the exit code.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

@@ -28,7 +28,8 @@ std::string in_quotes(std::string_view name) { return fmt::format("'{}'", on_one
 
 std::string first_few(std::span<const std::string> names, std::size_t most) {
   std::vector<std::string> shown;
-  for (const std::string& name : names.first(std::min(most, names.size()))) shown.push_back(on_one_line(name, 100));
+  for (const std::string& name : names.first(std::min(most, names.size())))
+    shown.push_back(on_one_line(name, 100));
   const std::string line = fmt::format("{}", fmt::join(shown, ", "));
   return names.size() > most ? fmt::format("{} and {} more", line, names.size() - most) : line;
 }

@@ -6,10 +6,12 @@
 
 namespace deadray {
 
-/// A name out of a file, as a message shows it: in single quotes, on one line (control characters as \x0a), at most about 100 bytes.
+/// A name out of a file, as a message shows it: in single quotes, on one line (control characters
+/// as \x0a), at most about 100 bytes.
 std::string in_quotes(std::string_view name);
 
-/// The same without the quotes, for longer text out of a file; cut after about `most` bytes, at a whole UTF-8 character.
+/// The same without the quotes, for longer text out of a file; cut after about `most` bytes, at a
+/// whole UTF-8 character.
 std::string on_one_line(std::string_view text, std::size_t most);
 
 /// "a, b, c and 5 more": at most `most` of the names, each on one line.

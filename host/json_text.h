@@ -8,16 +8,20 @@
 
 namespace deadray {
 
-/// Why a text is no JSON, for a message: "not UTF-8 at byte 17", or "not JSON at line 2, column 5 (byte 17): …".
+/// Why a text is no JSON, for a message: "not UTF-8 at byte 17", or "not JSON at line 2, column 5
+/// (byte 17): …".
 /// @param position  bytes the parser had read, as nlohmann's parse_error counts them
 /// @param first     number of the text's first byte in its file
-std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what, std::size_t first = 0);
+std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
+                               std::size_t first = 0);
 
 /// @param name  the file, for messages
-/// @throws MalformedError when the text is no JSON, no object, nested deeper than 100 levels, or has a key twice in one object
+/// @throws MalformedError when the text is no JSON, no object, nested deeper than 100 levels, or
+/// has a key twice in one object
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name);
 
-/// "'x' (a string)", "12 (an integer)", …: a value as a message shows it, on one line, cut when long.
+/// "'x' (a string)", "12 (an integer)", …: a value as a message shows it, on one line, cut when
+/// long.
 std::string show_json(const nlohmann::json& value);
 
 }  // namespace deadray

@@ -3,8 +3,8 @@
 #include <array>
 #include <cstdint>
 
-// What cmake/DeadrayRecords.cmake lists when the build is configured, so that `deadray models` opens no file. Lists end with an empty
-// entry, since there may be none.
+// What cmake/DeadrayRecords.cmake lists when the build is configured, so that `deadray models`
+// opens no file. Lists end with an empty entry, since there may be none.
 namespace deadray {
 
 /// A model of our roster, scripts/rosters/fourteen.json.

@@ -25,12 +25,16 @@ constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 /// The names in a folder, sorted by what they can mean for us.
 struct Listing {
   std::vector<std::string> all, safetensors, indices, convertible, adapters;
-  bool holds(std::string_view name) const { return std::binary_search(all.begin(), all.end(), name); }
+  bool holds(std::string_view name) const {
+    return std::binary_search(all.begin(), all.end(), name);
+  }
 };
 
-/// Trainers leave further .bin files behind (training_args.bin, optimizer.bin, …): only these stems are weights.
+/// Trainers leave further .bin files behind (training_args.bin, optimizer.bin, …): only these stems
+/// are weights.
 bool is_weights_name(std::string_view name) {
-  for (const std::string_view stem : {"pytorch_model", "consolidated", "model", "diffusion_pytorch_model"})
+  for (const std::string_view stem :
+       {"pytorch_model", "consolidated", "model", "diffusion_pytorch_model"})
     if (name.starts_with(stem)) return true;
   return name.ends_with(".gguf");
 }
@@ -38,9 +42,12 @@ bool is_weights_name(std::string_view name) {
 Listing list_folder(const fs::path& folder) {
   Listing listing;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
     listing.all.push_back(entry->path().filename().string());
-  if (error) throw ResourceError(fmt::format("{}: cannot list the folder: {}", folder.string(), error.message()));
+  if (error)
+    throw ResourceError(
+        fmt::format("{}: cannot list the folder: {}", folder.string(), error.message()));
   std::sort(listing.all.begin(), listing.all.end());
   for (const std::string& name : listing.all) {
     if (name.starts_with("adapter_"))
@@ -74,11 +81,13 @@ std::string base_model(const fs::path& folder) {
   }
   if (!listing.adapters.empty()) {
     const std::string base = base_model(folder);
-    throw UnsupportedError(fmt::format("{}: holds an adapter ({}) only, no norms here; give the base model{}", folder.string(),
-                                       shown_names(listing.adapters), base.empty() ? "" : " " + in_quotes(base)));
+    throw UnsupportedError(fmt::format(
+        "{}: holds an adapter ({}) only, no norms here; give the base model{}", folder.string(),
+        shown_names(listing.adapters), base.empty() ? "" : " " + in_quotes(base)));
   }
-  throw UnsupportedError(fmt::format("{}: no weights: found {}, expected model.safetensors or model{}", folder.string(),
-                                     listing.all.empty() ? "nothing" : shown_names(listing.all), kIndexSuffix));
+  throw UnsupportedError(fmt::format(
+      "{}: no weights: found {}, expected model.safetensors or model{}", folder.string(),
+      listing.all.empty() ? "nothing" : shown_names(listing.all), kIndexSuffix));
 }
 
 /// The set to read, in the order of preference that transformers has too.
@@ -87,19 +96,24 @@ WeightFiles choose(const fs::path& folder, const Listing& listing) {
   const std::string index = "model" + std::string(kIndexSuffix);
   if (listing.holds(index)) return {folder / index, true, {}};
   if (listing.indices.size() == 1) return {folder / listing.indices.front(), true, {}};
-  if (listing.indices.empty() && listing.safetensors.size() == 1) return {folder / listing.safetensors.front(), false, {}};
+  if (listing.indices.empty() && listing.safetensors.size() == 1)
+    return {folder / listing.safetensors.front(), false, {}};
   if (listing.indices.empty() && listing.safetensors.empty()) throw_no_weights(folder, listing);
-  const std::vector<std::string>& found = listing.indices.empty() ? listing.safetensors : listing.indices;
+  const std::vector<std::string>& found =
+      listing.indices.empty() ? listing.safetensors : listing.indices;
   throw MalformedError(
-      fmt::format("{}: {} and no model.safetensors or {} that says which to read: give one of the files, or restore the index",
+      fmt::format("{}: {} and no model.safetensors or {} that says which to read: give one of the "
+                  "files, or restore the index",
                   folder.string(), shown_names(found), index));
 }
 
-/// Weights beside the chosen ones: other formats, shards that a single file makes superfluous, Mistral's consolidated copy.
+/// Weights beside the chosen ones: other formats, shards that a single file makes superfluous,
+/// Mistral's consolidated copy.
 std::vector<std::string> other_sets(const Listing& listing, const WeightFiles& chosen) {
   std::vector<std::string> others = listing.convertible;
   for (const std::string& name : listing.safetensors)
-    if (name != chosen.file.filename() && (!chosen.is_index || name == "model.safetensors" || name.starts_with("consolidated")))
+    if (name != chosen.file.filename() &&
+        (!chosen.is_index || name == "model.safetensors" || name.starts_with("consolidated")))
       others.push_back(name);
   return others;
 }
@@ -118,7 +132,8 @@ std::string model_name(const fs::path& model) {
 WeightFiles find_weights(const fs::path& model, bool strict) {
   std::error_code error;
   const fs::file_status status = fs::status(model, error);
-  if (status.type() == fs::file_type::not_found) throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  if (status.type() == fs::file_type::not_found)
+    throw UsageError(fmt::format("{}: no such file or folder", model.string()));
   if (status.type() != fs::file_type::directory) {
     if (const auto format = convertible_format(model)) throw_convertible(model, *format);
     return {model, model.filename().string().ends_with(kIndexSuffix), {}};
@@ -127,8 +142,9 @@ WeightFiles find_weights(const fs::path& model, bool strict) {
   WeightFiles chosen = choose(model, listing);
   const std::vector<std::string> others = other_sets(listing, chosen);
   if (others.empty()) return chosen;
-  std::string note = fmt::format("{}: holds more than one set of weights: {} is taken, not {}", model.string(),
-                                 chosen.file.filename().string(), shown_names(others));
+  std::string note =
+      fmt::format("{}: holds more than one set of weights: {} is taken, not {}", model.string(),
+                  chosen.file.filename().string(), shown_names(others));
   if (strict) throw MalformedError(note + ": remove one of them, or give the file itself");
   chosen.notes.push_back(std::move(note));
   return chosen;

@@ -17,12 +17,14 @@
 namespace deadray {
 namespace {
 
-/// The norms that the names tell, of the kind that the user states. @param why  what leaves it to the user
+/// The norms that the names tell, of the kind that the user states. @param why  what leaves it to
+/// the user
 void take_users_word(OpenedModel& model, std::string_view norm, std::string_view why) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   DiscoveredNorms found = discover_norms(model.checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
   model.sites = std::move(found.sites);
-  model.notes.push_back(fmt::format("{}: norms found by their tensors' names, taken as {}; consumers unknown", why, norm));
+  model.notes.push_back(fmt::format(
+      "{}: norms found by their tensors' names, taken as {}; consumers unknown", why, norm));
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
@@ -35,9 +37,11 @@ OpenedModel recognise(const PredictRequest& request) {
     return model;
   }
   const Config config = Config::load(request.model);
-  if (const std::string type = user_says ? config.text("model_type", "") : ""; user_says && find_family(type) == nullptr) {
+  if (const std::string type = user_says ? config.text("model_type", "") : "";
+      user_says && find_family(type) == nullptr) {
     take_users_word(model, request.norm,
-                    type.empty() ? "config.json has no model_type" : fmt::format("model_type {} unknown", in_quotes(type)));
+                    type.empty() ? "config.json has no model_type"
+                                 : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
   }
   const Architecture architecture = describe_architecture(config);
@@ -45,16 +49,19 @@ OpenedModel recognise(const PredictRequest& request) {
   model.parameters = count_parameters(architecture);
   model.sites = norm_sites(architecture, &model.checkpoint);
   model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
-  note_undescribed_norms(model.checkpoint, architecture, model.sites, request.checkpoint.strict, model.notes);
+  note_undescribed_norms(model.checkpoint, architecture, model.sites, request.checkpoint.strict,
+                         model.notes);
   if (user_says)
-    model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has", request.norm, model.family));
+    model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has",
+                                      request.norm, model.family));
   return model;
 }
 
 }  // namespace
 
 void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes) {
-  for (const auto& [edge, names] : norms) notes.push_back(fmt::format("{}: {}", first_few(names), edge));
+  for (const auto& [edge, names] : norms)
+    notes.push_back(fmt::format("{}: {}", first_few(names), edge));
 }
 
 OpenedModel open_checkpoint_model(const PredictRequest& request) {
@@ -84,25 +91,32 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   }
   result.seconds_read = watch.lap();
   for (std::size_t i = 0; i < sites.size(); ++i)
-    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta, request.predict, gamma_name(sites[i]));
+    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta,
+                                       request.predict, gamma_name(sites[i]));
   result.seconds_predict = watch.lap();
 
   for (SitePrediction& site : result.sites) {
     site.consumers = dead_parameters(site.site, site.subspace);
     result.dead_directions += site.subspace.dimension;
-    for (const DeadParameters& consumer : site.consumers) result.dead_parameter_directions += consumer.count;
+    for (const DeadParameters& consumer : site.consumers)
+      result.dead_parameter_directions += consumer.count;
   }
   NormsByEdge norms_by_edge;
   for (const SitePrediction& site : result.sites)
-    for (const std::string_view edge : edges_of_range(site.subspace)) norms_by_edge[edge].push_back(site.site.name);
+    for (const std::string_view edge : edges_of_range(site.subspace))
+      norms_by_edge[edge].push_back(site.site.name);
   note_edges_of_range(norms_by_edge, result.notes);
-  const auto uniform = std::count_if(sites.begin(), sites.end(),
-                                     [](const NormSite& site) { return site.kind == NormKind::layernorm && site.weight.empty(); });
+  const auto uniform = std::count_if(sites.begin(), sites.end(), [](const NormSite& site) {
+    return site.kind == NormKind::layernorm && site.weight.empty();
+  });
   if (uniform > 0)
-    result.notes.push_back(fmt::format(
-        "{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead direction is uniform, 1/sqrt(d)", uniform, sites.size()));
+    result.notes.push_back(
+        fmt::format("{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead "
+                    "direction is uniform, 1/sqrt(d)",
+                    uniform, sites.size()));
   if (request.classify)
-    for (std::size_t i = 0; i < sites.size(); ++i) result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
+    for (std::size_t i = 0; i < sites.size(); ++i)
+      result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
   return result;
 }
 

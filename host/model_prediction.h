@@ -21,10 +21,11 @@ namespace deadray {
 struct PredictRequest {
   std::filesystem::path model;
   std::string site = "all";  ///< final, all, or a name
-  std::string norm;          ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
+  std::string norm;  ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
   PredictOptions predict;
   CheckpointOptions checkpoint;
-  bool classify = false;  ///< ask the parameters as well which norm it is: reads the consumers' weights
+  bool classify =
+      false;  ///< ask the parameters as well which norm it is: reads the consumers' weights
 };
 
 struct SitePrediction {
@@ -36,9 +37,10 @@ struct SitePrediction {
 };
 
 struct Prediction {
-  std::string name, family;                ///< family empty: unknown, norms found by their names
-  std::optional<HubSnapshot> hub;          ///< where the model is a snapshot of the hub's cache
-  std::optional<std::int64_t> parameters;  ///< of the model that config.json describes; absent where the family is unknown
+  std::string name, family;        ///< family empty: unknown, norms found by their names
+  std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
+  std::optional<std::int64_t>
+      parameters;  ///< of the model that config.json describes; absent where the family is unknown
   std::vector<SitePrediction> sites;
   std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites
   std::int64_t dead_parameter_directions = 0;
@@ -47,7 +49,8 @@ struct Prediction {
   std::vector<std::string> notes;
 };
 
-/// A model on disk together with the norm sites that its configuration, or its tensors' names, tell.
+/// A model on disk together with the norm sites that its configuration, or its tensors' names,
+/// tell.
 struct OpenedModel {
   Checkpoint checkpoint;
   std::string family;

@@ -11,7 +11,8 @@ namespace deadray {
 namespace {
 
 /// Levenshtein distance, or limit + 1 as soon as it must exceed the limit.
-std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit, std::vector<std::size_t>& row) {
+std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit,
+                          std::vector<std::size_t>& row) {
   if (std::max(a.size(), b.size()) - std::min(a.size(), b.size()) > limit) return limit + 1;
   row.resize(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -35,12 +36,14 @@ bool differ_by_prefix(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::vector<std::string> near_names(std::string_view wanted, std::span<const std::string> known, int most) {
+std::vector<std::string> near_names(std::string_view wanted, std::span<const std::string> known,
+                                    int most) {
   const std::size_t limit = std::max<std::size_t>(1, wanted.size() / 3);
   std::vector<std::pair<std::size_t, std::size_t>> near;  // distance, index
   std::vector<std::size_t> row;
   for (std::size_t i = 0; i < known.size(); ++i) {
-    const std::size_t distance = differ_by_prefix(wanted, known[i]) ? 1 : edit_distance(wanted, known[i], limit, row);
+    const std::size_t distance =
+        differ_by_prefix(wanted, known[i]) ? 1 : edit_distance(wanted, known[i], limit, row);
     if (distance <= limit) near.emplace_back(distance, i);
   }
   std::sort(near.begin(), near.end());
@@ -54,7 +57,8 @@ std::string did_you_mean(std::string_view wanted, std::span<const std::string> k
   const std::vector<std::string> names = near_names(wanted, known, most);
   if (names.empty()) return "";
   std::string line = "; did you mean ";
-  for (std::size_t i = 0; i < names.size(); ++i) line += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + in_quotes(names[i]);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    line += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + in_quotes(names[i]);
   return line + "?";
 }
 

@@ -7,9 +7,11 @@
 
 namespace deadray {
 
-/// The names of `known` that a user who wrote `wanted` may have meant, nearest first: those within an edit distance (insertions, deletions,
-/// substitutions) of a third of its length, and those that differ from it by a prefix only ("h.0.ln_1" for "transformer.h.0.ln_1").
-std::vector<std::string> near_names(std::string_view wanted, std::span<const std::string> known, int most = 3);
+/// The names of `known` that a user who wrote `wanted` may have meant, nearest first: those within
+/// an edit distance (insertions, deletions, substitutions) of a third of its length, and those that
+/// differ from it by a prefix only ("h.0.ln_1" for "transformer.h.0.ln_1").
+std::vector<std::string> near_names(std::string_view wanted, std::span<const std::string> known,
+                                    int most = 3);
 
 /// "; did you mean 'a' or 'b'?", or "" when nothing is near.
 std::string did_you_mean(std::string_view wanted, std::span<const std::string> known, int most = 3);

@@ -12,8 +12,10 @@ struct IntegerMatrix {
   std::int64_t rows = 0, columns = 0;
 };
 
-/// Reads a NumPy .npy file (format 1, 2 or 3) of little-endian int32 or int64 in C order, rank 2, or rank 1 as one row.
-/// @throws MalformedError for anything else, naming what was found; an array without elements is refused too
+/// Reads a NumPy .npy file (format 1, 2 or 3) of little-endian int32 or int64 in C order, rank 2,
+/// or rank 1 as one row.
+/// @throws MalformedError for anything else, naming what was found; an array without elements is
+/// refused too
 IntegerMatrix read_npy(const std::filesystem::path& file);
 
 }  // namespace deadray

@@ -30,8 +30,11 @@ Json site_json(const SitePrediction& prediction) {
               {"consumers", Json::array()}};
   record["gamma"]["stored"] = site.weight.empty() ? "none" : to_string(stored);
   for (const DeadParameters& c : consumers)
-    record["consumers"].push_back(
-        {{"name", c.consumer}, {"width", c.width}, {"family", to_string(c.family)}, {"count", c.count}, {"why", c.why}});
+    record["consumers"].push_back({{"name", c.consumer},
+                                   {"width", c.width},
+                                   {"family", to_string(c.family)},
+                                   {"count", c.count},
+                                   {"why", c.why}});
   if (evidence) record["classified"] = to_json(*evidence);
   return record;
 }
@@ -56,7 +59,8 @@ std::string evidence_cell(const NormEvidence& evidence) {
     case NormEvidence::Source::beta:
       return "layernorm: has beta";
     case NormEvidence::Source::consumers:
-      return fmt::format("rho {:.3f}, null {:.3f}…{:.3f}", evidence.rho, evidence.null_low, evidence.null_high);
+      return fmt::format("rho {:.3f}, null {:.3f}…{:.3f}", evidence.rho, evidence.null_low,
+                         evidence.null_high);
     case NormEvidence::Source::none:
       break;
   }
@@ -77,15 +81,16 @@ Table table_of(const Prediction& prediction, bool classified) {
   Table table(columns);
   for (const SitePrediction& p : prediction.sites) {
     const DeadSubspace& s = p.subspace;
-    std::vector<std::string> row{on_one_line(p.site.name, 60),
-                                 std::string(to_string(p.site.kind)),
-                                 fmt::format("{}", p.site.hidden_size),
-                                 fmt::format("{}", s.dimension),
-                                 first_few(s.coordinates),
-                                 s.constant ? fmt::format("{:.4g}", *s.constant) : "–",
-                                 fmt::format("{:.2g}…{:.2g}", s.gamma_min, s.gamma_max),
-                                 s.deployed_floor > 0.0 ? fmt::format("{:.1e}", s.deployed_floor) : "–",
-                                 dead_parameters_cell(p)};
+    std::vector<std::string> row{
+        on_one_line(p.site.name, 60),
+        std::string(to_string(p.site.kind)),
+        fmt::format("{}", p.site.hidden_size),
+        fmt::format("{}", s.dimension),
+        first_few(s.coordinates),
+        s.constant ? fmt::format("{:.4g}", *s.constant) : "–",
+        fmt::format("{:.2g}…{:.2g}", s.gamma_min, s.gamma_max),
+        s.deployed_floor > 0.0 ? fmt::format("{:.1e}", s.deployed_floor) : "–",
+        dead_parameters_cell(p)};
     if (classified) row.push_back(p.evidence ? evidence_cell(*p.evidence) : "–");
     table.add_row(std::move(row));
   }
@@ -94,14 +99,19 @@ Table table_of(const Prediction& prediction, bool classified) {
 
 /// What the columns mean, for a reader who has not met the paper.
 constexpr std::string_view kLegend =
-    "dead: directions of the norm's output without variance, whatever the input: 1/gamma, or where gamma is practically zero those "
+    "dead: directions of the norm's output without variance, whatever the input: 1/gamma, or where "
+    "gamma is practically zero those "
     "coordinates.\n"
-    "constant: what <1/gamma, output> equals for every input. floor: least variance that rounding to the model's dtype leaves along them.\n"
-    "dead parameters: directions in the weights of the maps that read the norm which change no output (each of their outputs gives one, by "
+    "constant: what <1/gamma, output> equals for every input. floor: least variance that rounding "
+    "to the model's dtype leaves along them.\n"
+    "dead parameters: directions in the weights of the maps that read the norm which change no "
+    "output (each of their outputs gives one, by "
     "1/gamma;\n"
     "coordinates that are exactly zero give one each).\n";
 
-std::string plural(std::int64_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
+std::string plural(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
 
 std::string summary_of(const Prediction& p) {
   const auto norms = static_cast<std::int64_t>(p.sites.size());
@@ -111,15 +121,19 @@ std::string summary_of(const Prediction& p) {
     text += ", no dead direction predicted";
   else
     text += fmt::format(", {} of activations", plural(p.dead_directions, "dead direction")) +
-            (p.family.empty() ? " predicted; of parameters: not known for this architecture\n"
-                              : fmt::format(" and {} of parameters predicted; local learning coefficient lower by {}\n",
-                                            p.dead_parameter_directions, static_cast<double>(p.dead_parameter_directions) / 2));
+            (p.family.empty()
+                 ? " predicted; of parameters: not known for this architecture\n"
+                 : fmt::format(
+                       " and {} of parameters predicted; local learning coefficient lower by {}\n",
+                       p.dead_parameter_directions,
+                       static_cast<double>(p.dead_parameter_directions) / 2));
   if (p.dead_directions == 0)
     text += std::all_of(p.sites.begin(), p.sites.end(), is_rms)
                 ? ": an RMSNorm does not subtract the mean, so none of its directions is fixed\n"
                 : "\n";
-  text += fmt::format("{} bytes read: {:.0f} µs to open, {:.0f} µs for the norms; {:.1f} µs to predict\n", p.bytes_read,
-                      p.seconds_open * 1e6, p.seconds_read * 1e6, p.seconds_predict * 1e6);
+  text += fmt::format(
+      "{} bytes read: {:.0f} µs to open, {:.0f} µs for the norms; {:.1f} µs to predict\n",
+      p.bytes_read, p.seconds_open * 1e6, p.seconds_read * 1e6, p.seconds_predict * 1e6);
   return text;
 }
 
@@ -139,44 +153,52 @@ Json to_json(const std::optional<HubSnapshot>& hub) {
 }
 
 Json gamma_json(const NormSite& site, const DeadSubspace& subspace) {
-  return {{"min", subspace.gamma_min}, {"max", subspace.gamma_max}, {"offset", static_cast<int>(site.weight_offset)}};
+  return {{"min", subspace.gamma_min},
+          {"max", subspace.gamma_max},
+          {"offset", static_cast<int>(site.weight_offset)}};
 }
 
 Json to_json(const NormEvidence& evidence) {
-  Json record{{"source", to_string(evidence.source)}, {"suggests", evidence.suggested ? Json(to_string(*evidence.suggested)) : Json()}};
+  Json record{{"source", to_string(evidence.source)},
+              {"suggests", evidence.suggested ? Json(to_string(*evidence.suggested)) : Json()}};
   if (evidence.source == NormEvidence::Source::consumers)
     record.update({{"rho", evidence.rho}, {"null", {evidence.null_low, evidence.null_high}}});
   return record;
 }
 
 Json to_json(const Prediction& p) {
-  Json record{{"schema", "deadray/predict/1"},
-              {"model",
-               {{"name", p.name},
-                {"hub", to_json(p.hub)},
-                {"family", p.family.empty() ? Json() : Json(p.family)},
-                {"parameters", p.parameters ? Json(*p.parameters) : Json()}}},
-              {"sites", Json::array()},
-              {"totals",
-               {{"dead_directions", p.dead_directions},
-                {"dead_parameter_directions", p.dead_parameter_directions},
-                {"llc_lowering", static_cast<double>(p.dead_parameter_directions) / 2}}},
-              {"notes", p.notes},
-              {"bytes_read", p.bytes_read},
-              {"seconds", {{"open", p.seconds_open}, {"read", p.seconds_read}, {"predict", p.seconds_predict}}},
-              {"environment", {{"version", version()}}}};
+  Json record{
+      {"schema", "deadray/predict/1"},
+      {"model",
+       {{"name", p.name},
+        {"hub", to_json(p.hub)},
+        {"family", p.family.empty() ? Json() : Json(p.family)},
+        {"parameters", p.parameters ? Json(*p.parameters) : Json()}}},
+      {"sites", Json::array()},
+      {"totals",
+       {{"dead_directions", p.dead_directions},
+        {"dead_parameter_directions", p.dead_parameter_directions},
+        {"llc_lowering", static_cast<double>(p.dead_parameter_directions) / 2}}},
+      {"notes", p.notes},
+      {"bytes_read", p.bytes_read},
+      {"seconds",
+       {{"open", p.seconds_open}, {"read", p.seconds_read}, {"predict", p.seconds_predict}}},
+      {"environment", {{"version", version()}}}};
   for (const SitePrediction& site : p.sites) record["sites"].push_back(site_json(site));
   return record;
 }
 
 std::string to_text(const Prediction& prediction, bool coloured) {
-  const bool classified =
-      std::any_of(prediction.sites.begin(), prediction.sites.end(), [](const auto& s) { return s.evidence.has_value(); });
-  return table_of(prediction, classified).render(coloured) + "\n" + std::string(kLegend) + summary_of(prediction);
+  const bool classified = std::any_of(prediction.sites.begin(), prediction.sites.end(),
+                                      [](const auto& s) { return s.evidence.has_value(); });
+  return table_of(prediction, classified).render(coloured) + "\n" + std::string(kLegend) +
+         summary_of(prediction);
 }
 
 void write_directions(const std::filesystem::path& file, const Prediction& prediction) {
-  const auto has_direction = [](const SitePrediction& p) { return p.site.kind == NormKind::layernorm && !p.subspace.inverse.empty(); };
+  const auto has_direction = [](const SitePrediction& p) {
+    return p.site.kind == NormKind::layernorm && !p.subspace.inverse.empty();
+  };
   std::vector<TensorDeclaration> tensors;
   for (const SitePrediction& p : prediction.sites)
     if (has_direction(p)) tensors.push_back({p.site.name, DType::f64, {p.site.hidden_size}});

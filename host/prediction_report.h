@@ -10,7 +10,8 @@ namespace deadray {
 
 /// The record "deadray/predict/1".
 nlohmann::ordered_json to_json(const Prediction& prediction);
-/// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records of every kind hold it.
+/// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records
+/// of every kind hold it.
 nlohmann::ordered_json to_json(const DeadSubspace& subspace);
 /// {"source", "suggests"} and, where the consumers were asked, {"rho", "null"}.
 nlohmann::ordered_json to_json(const NormEvidence& evidence);
@@ -20,8 +21,8 @@ nlohmann::ordered_json to_json(const std::optional<HubSnapshot>& hub);
 nlohmann::ordered_json gamma_json(const NormSite& site, const DeadSubspace& subspace);
 /// The table and the summary for people.
 std::string to_text(const Prediction& prediction, bool coloured);
-/// Writes a safetensors file with one FP64 unit vector [hidden_size], v*, for each LayerNorm where it exists, named after the site. An
-/// RMSNorm has no dead direction of that kind.
+/// Writes a safetensors file with one FP64 unit vector [hidden_size], v*, for each LayerNorm where
+/// it exists, named after the site. An RMSNorm has no dead direction of that kind.
 void write_directions(const std::filesystem::path& file, const Prediction& prediction);
 
 }  // namespace deadray

@@ -12,20 +12,22 @@ using namespace kernels;  // NOLINT(google-build-using-namespace): lanes and wha
 
 /// Two values share a division, 1/a = b/(ab), which would otherwise bound the speed.
 template <bool kShift>
-DEADRAY_HOST_DEVICE ReciprocalSums invert_and_sum(const double* gamma, const double* beta, double* inverse, std::size_t n) {
+DEADRAY_HOST_DEVICE ReciprocalSums invert_and_sum(const double* gamma, const double* beta,
+                                                  double* inverse, std::size_t n) {
   ReciprocalSums sums;
   Lanes lowest = Lanes{} + sums.lowest, highest{}, squares{}, quotients{}, quotient_squares{};
   std::size_t i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    const Lanes a = load_lanes(gamma + i), b = load_lanes(gamma + i + kLanes), both = 1.0 / (a * b), inverse_a = b * both,
-                inverse_b = a * both;
+    const Lanes a = load_lanes(gamma + i), b = load_lanes(gamma + i + kLanes), both = 1.0 / (a * b),
+                inverse_a = b * both, inverse_b = a * both;
     const Lanes magnitude_a = magnitude(a), magnitude_b = magnitude(b);
     lowest = lesser(lowest, lesser(magnitude_a, magnitude_b));
     highest = greater(highest, greater(magnitude_a, magnitude_b));
     squares += inverse_a * inverse_a;
     squares += inverse_b * inverse_b;
     if constexpr (kShift) {
-      const Lanes t = load_lanes(beta + i) * inverse_a, u = load_lanes(beta + i + kLanes) * inverse_b;
+      const Lanes t = load_lanes(beta + i) * inverse_a,
+                  u = load_lanes(beta + i + kLanes) * inverse_b;
       quotients += t;
       quotients += u;
       quotient_squares += t * t;
@@ -55,8 +57,10 @@ DEADRAY_HOST_DEVICE ReciprocalSums invert_and_sum(const double* gamma, const dou
 
 }  // namespace
 
-DEADRAY_CLONES ReciprocalSums invert(const double* gamma, const double* beta, double* inverse, std::size_t n) {
-  return beta != nullptr ? invert_and_sum<true>(gamma, beta, inverse, n) : invert_and_sum<false>(gamma, nullptr, inverse, n);
+DEADRAY_CLONES ReciprocalSums invert(const double* gamma, const double* beta, double* inverse,
+                                     std::size_t n) {
+  return beta != nullptr ? invert_and_sum<true>(gamma, beta, inverse, n)
+                         : invert_and_sum<false>(gamma, nullptr, inverse, n);
 }
 
 }  // namespace deadray

@@ -8,7 +8,8 @@
 
 namespace deadray {
 
-/// Leaves new elements unset where std::vector would zero them, for vectors that are written in full before they are read.
+/// Leaves new elements unset where std::vector would zero them, for vectors that are written in
+/// full before they are read.
 template <class T>
 struct UnsetAllocator : std::allocator<T> {
   template <class U>
@@ -34,8 +35,9 @@ struct ReciprocalSums {
   double quotient_squares = 0.0;                                           ///< sum (beta/gamma)^2
 };
 
-/// Writes 1/gamma, within 4 roundings, and sums up in FP64, in the same order on every machine. Zeros, values that are not finite, or
-/// magnitudes outside 2^-200 … 2^200 show in lowest, highest, or as sums that are not finite; the rest is then of no use.
+/// Writes 1/gamma, within 4 roundings, and sums up in FP64, in the same order on every machine.
+/// Zeros, values that are not finite, or magnitudes outside 2^-200 … 2^200 show in lowest, highest,
+/// or as sums that are not finite; the rest is then of no use.
 /// @param gamma    [n]
 /// @param beta     [n], or null: then both sums of quotients are 0
 /// @param inverse  [n], may be gamma itself

@@ -22,15 +22,20 @@ enum class Field { other, dtype, shape, data_offsets };
 /// Receives the events of nlohmann::json::sax_parse; throws at the first thing that is wrong.
 class HeaderHandler {
  public:
-  HeaderHandler(std::string_view json, const std::filesystem::path& file, std::uint64_t data_bytes, std::size_t file_index)
+  HeaderHandler(std::string_view json, const std::filesystem::path& file, std::uint64_t data_bytes,
+                std::size_t file_index)
       : json_(json), file_(file), data_bytes_(data_bytes), file_index_(file_index) {}
 
   SafetensorsHeader take() { return std::move(header_); }
 
   bool null() { return ignore("null"); }
   bool boolean(bool value) { return ignore(value ? "true" : "false"); }
-  bool number_integer(std::int64_t value) { return ignored() || (complain(fmt::format("{}", value)), false); }  // always negative
-  bool number_float(double, const std::string& spelling) { return ignored() || (complain(on_one_line(spelling, 40)), false); }
+  bool number_integer(std::int64_t value) {
+    return ignored() || (complain(fmt::format("{}", value)), false);
+  }  // always negative
+  bool number_float(double, const std::string& spelling) {
+    return ignored() || (complain(on_one_line(spelling, 40)), false);
+  }
   bool binary(const nlohmann::json::binary_t&) { return ignore("binary data"); }
 
   bool number_unsigned(std::uint64_t value) {
@@ -48,7 +53,8 @@ class HeaderHandler {
   bool string(std::string& value) {
     if (ignored()) return true;
     if (depth_ == 2 && in_metadata_) {
-      if (!header_.metadata.emplace(key_, value).second) fail(fmt::format("duplicate key {}", in_quotes(key_)));
+      if (!header_.metadata.emplace(key_, value).second)
+        fail(fmt::format("duplicate key {}", in_quotes(key_)));
     } else if (depth_ == 2 && field_ == Field::dtype) {
       tensor_.dtype = value == to_string(DType::unknown) ? DType::unknown : parse_dtype(value);
       tensor_.stored_dtype = value;
@@ -69,7 +75,8 @@ class HeaderHandler {
                : name == "data_offsets" ? Field::data_offsets
                                         : Field::other;
       const unsigned bit = 1u << static_cast<unsigned>(field_);
-      if (field_ != Field::other && (seen_ & bit)) fail(fmt::format("duplicate field {}", in_quotes(name)));
+      if (field_ != Field::other && (seen_ & bit))
+        fail(fmt::format("duplicate field {}", in_quotes(name)));
       seen_ |= bit;
     }
     return true;
@@ -86,20 +93,24 @@ class HeaderHandler {
   }
 
   bool start_array(std::size_t) {
-    const bool list = depth_ == 2 && !in_metadata_ && (field_ == Field::shape || field_ == Field::data_offsets);
+    const bool list =
+        depth_ == 2 && !in_metadata_ && (field_ == Field::shape || field_ == Field::data_offsets);
     if (!list && !ignored()) complain("an array");
     return descend();
   }
 
   bool end_array() {
     --depth_;
-    if (depth_ == 2 && !in_metadata_ && field_ == Field::data_offsets && n_offsets_ != 2) complain(fmt::format("{} numbers", n_offsets_));
+    if (depth_ == 2 && !in_metadata_ && field_ == Field::data_offsets && n_offsets_ != 2)
+      complain(fmt::format("{} numbers", n_offsets_));
     return true;
   }
 
   template <typename Exception>
   bool parse_error(std::size_t position, const std::string&, const Exception& error) {
-    throw MalformedError(fmt::format("{}: header is {}", file_.string(), explain_json_error(json_, position, error.what(), kLengthBytes)));
+    throw MalformedError(
+        fmt::format("{}: header is {}", file_.string(),
+                    explain_json_error(json_, position, error.what(), kLengthBytes)));
   }
 
  private:
@@ -120,24 +131,33 @@ class HeaderHandler {
     tensor_.shape.push_back(static_cast<std::int64_t>(value));
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
         __builtin_mul_overflow(elements_, static_cast<std::int64_t>(value), &elements_))
-      fail(fmt::format("shape [{}…] overflows: more than 2^63 - 1 elements", fmt::join(tensor_.shape, ",")));
+      fail(fmt::format("shape [{}…] overflows: more than 2^63 - 1 elements",
+                       fmt::join(tensor_.shape, ",")));
   }
 
   void end_tensor() {
-    for (const auto& [field, name] : {std::pair{Field::dtype, "dtype"}, {Field::shape, "shape"}, {Field::data_offsets, "data_offsets"}})
-      if (!(seen_ & 1u << static_cast<unsigned>(field))) fail(fmt::format("field '{}' is missing", name));
+    for (const auto& [field, name] : {std::pair{Field::dtype, "dtype"},
+                                      {Field::shape, "shape"},
+                                      {Field::data_offsets, "data_offsets"}})
+      if (!(seen_ & 1u << static_cast<unsigned>(field)))
+        fail(fmt::format("field '{}' is missing", name));
     const auto [begin, end] = offsets_;
-    if (begin > end) fail(fmt::format("field 'data_offsets' begins at {} and ends before, at {}", begin, end));
+    if (begin > end)
+      fail(fmt::format("field 'data_offsets' begins at {} and ends before, at {}", begin, end));
     if (end > data_bytes_)
-      fail(fmt::format("its data end at byte {} of the data, the file has {}: truncated, fetch it again", end, data_bytes_));
+      fail(fmt::format(
+          "its data end at byte {} of the data, the file has {}: truncated, fetch it again", end,
+          data_bytes_));
     tensor_.offset = kLengthBytes + json_.size() + begin;
     tensor_.bytes = end - begin;
     std::uint64_t expected = 0;
     if (tensor_.dtype != DType::unknown) {
-      const bool overflows = __builtin_mul_overflow(static_cast<std::uint64_t>(elements_), size_of(tensor_.dtype), &expected);
+      const bool overflows = __builtin_mul_overflow(static_cast<std::uint64_t>(elements_),
+                                                    size_of(tensor_.dtype), &expected);
       if (overflows || expected != tensor_.bytes)
-        fail(fmt::format("data_offsets span {} bytes, but shape [{}] of {} takes {}", tensor_.bytes, fmt::join(tensor_.shape, ","),
-                         tensor_.stored_dtype, overflows ? "more than 2^64" : fmt::format("{}", expected)));
+        fail(fmt::format("data_offsets span {} bytes, but shape [{}] of {} takes {}", tensor_.bytes,
+                         fmt::join(tensor_.shape, ","), tensor_.stored_dtype,
+                         overflows ? "more than 2^64" : fmt::format("{}", expected)));
     }
     header_.tensors.push_back(std::move(tensor_));
   }
@@ -153,18 +173,25 @@ class HeaderHandler {
   bool ignore(std::string_view found) { return ignored() || (complain(found), false); }
 
   [[noreturn]] void complain(std::string_view found) const {
-    if (depth_ < 1) throw MalformedError(fmt::format("{}: header is {}, expected a JSON object", file_.string(), found));
-    if (depth_ == 1) fail(fmt::format("is {}, expected an object{}", found, in_metadata_ ? "" : " with dtype, shape and data_offsets"));
+    if (depth_ < 1)
+      throw MalformedError(
+          fmt::format("{}: header is {}, expected a JSON object", file_.string(), found));
+    if (depth_ == 1)
+      fail(fmt::format("is {}, expected an object{}", found,
+                       in_metadata_ ? "" : " with dtype, shape and data_offsets"));
     if (in_metadata_) fail(fmt::format("key {} is {}, expected a string", in_quotes(key_), found));
     if (field_ == Field::dtype) fail(fmt::format("field 'dtype' is {}, expected a string", found));
     const bool shape = field_ == Field::shape;
-    fail(fmt::format("field '{}' {} {}, expected {}", shape ? "shape" : "data_offsets", depth_ == 2 ? "is" : "holds", found,
+    fail(fmt::format("field '{}' {} {}, expected {}", shape ? "shape" : "data_offsets",
+                     depth_ == 2 ? "is" : "holds", found,
                      shape ? "a list of non-negative integers" : "[begin, end]"));
   }
 
   [[noreturn]] void fail(std::string_view problem) const {
-    if (in_metadata_) throw MalformedError(fmt::format("{}: __metadata__: {}", file_.string(), problem));
-    throw MalformedError(fmt::format("{}: tensor {}: {}", file_.string(), in_quotes(tensor_.name), problem));
+    if (in_metadata_)
+      throw MalformedError(fmt::format("{}: __metadata__: {}", file_.string(), problem));
+    throw MalformedError(
+        fmt::format("{}: tensor {}: {}", file_.string(), in_quotes(tensor_.name), problem));
   }
 
   std::string_view json_;
@@ -186,8 +213,8 @@ class HeaderHandler {
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::string_view json, const std::filesystem::path& file, std::uint64_t data_bytes,
-                                           std::size_t file_index) {
+SafetensorsHeader parse_safetensors_header(std::string_view json, const std::filesystem::path& file,
+                                           std::uint64_t data_bytes, std::size_t file_index) {
   HeaderHandler handler(json, file, data_bytes, file_index);
   nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   return handler.take();

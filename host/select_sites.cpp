@@ -12,8 +12,8 @@
 namespace deadray {
 namespace {
 
-/// A few names that the user may have meant by `which`; where none is near the last ones, those outside the blocks first choice: that is
-/// where people look.
+/// A few names that the user may have meant by `which`; where none is near the last ones, those
+/// outside the blocks first choice: that is where people look.
 std::vector<std::string> a_few_of(const std::vector<NormSite>& sites, std::string_view which) {
   constexpr std::size_t kShown = 3;
   std::vector<std::string> names, outside;
@@ -41,12 +41,14 @@ std::vector<NormSite> select_sites(const std::vector<NormSite>& sites, std::stri
   if (chosen.size() == 1) return chosen;
   if (chosen.empty() && which == "final")
     throw UsageError(
-        fmt::format("--site final: the model ends without a norm, or the names do not tell which is its last; give all, or "
+        fmt::format("--site final: the model ends without a norm, or the names do not tell which "
+                    "is its last; give all, or "
                     "--site NAME with one of {} names, such as {}",
                     sites.size(), fmt::join(a_few_of(sites, which), ", ")));
-  throw UsageError(fmt::format("--site {}: {}; give final, all, or one of {} names, such as {}", which,
-                               chosen.empty() ? "no such norm" : fmt::format("{} norms end so", chosen.size()), sites.size(),
-                               fmt::join(a_few_of(chosen.empty() ? sites : chosen, which), ", ")));
+  throw UsageError(
+      fmt::format("--site {}: {}; give final, all, or one of {} names, such as {}", which,
+                  chosen.empty() ? "no such norm" : fmt::format("{} norms end so", chosen.size()),
+                  sites.size(), fmt::join(a_few_of(chosen.empty() ? sites : chosen, which), ", ")));
 }
 
 }  // namespace deadray

@@ -7,10 +7,12 @@
 namespace deadray {
 namespace {
 
-// Extended precision: at hidden_size 8192 the log-gammas are of order 3e4 and cancel, which would cost double four digits.
+// Extended precision: at hidden_size 8192 the log-gammas are of order 3e4 and cancel, which would
+// cost double four digits.
 using Real = long double;
 
-/// Continued fraction of I_x(a, b) by Lentz's method (DLMF 8.17.22); converges fast for x < (a + 1)/(a + b + 2).
+/// Continued fraction of I_x(a, b) by Lentz's method (DLMF 8.17.22); converges fast for x < (a +
+/// 1)/(a + b + 2).
 Real beta_continued_fraction(Real a, Real b, Real x) {
   constexpr Real kTiny = 1e-300L;
   constexpr int kMaxTerms = 100'000;  // about sqrt(max(a, b)) are needed
@@ -33,7 +35,8 @@ Real beta_continued_fraction(Real a, Real b, Real x) {
 
 /// x^a (1 - x)^b / (a B(a, b)) times the fraction; `y` is 1 - x without its rounding.
 Real lower_tail(Real a, Real b, Real x, Real y) {
-  const Real log_front = a * std::log(x) + b * std::log(y) + std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b);
+  const Real log_front =
+      a * std::log(x) + b * std::log(y) + std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b);
   return std::exp(log_front) / a * beta_continued_fraction(a, b, x);
 }
 
@@ -56,7 +59,8 @@ double chance_p_value(double abs_cos, std::int64_t hidden_size) {
   if (hidden_size <= 1) return 1.0;  // every unit vector of a line is +-v
   const Real cosine = std::clamp(abs_cos, 0.0, 1.0);
   const Real upper = (1 - cosine) * (1 + cosine);  // sin^2, exact where cos is close to 1
-  return static_cast<double>(incomplete_beta((Real(hidden_size) - 1) / 2, Real{0.5}, upper, cosine * cosine));
+  return static_cast<double>(
+      incomplete_beta((Real(hidden_size) - 1) / 2, Real{0.5}, upper, cosine * cosine));
 }
 
 }  // namespace deadray

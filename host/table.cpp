@@ -22,10 +22,14 @@ char32_t next_code_point(std::string_view text, std::size_t& i) noexcept {
   return code;
 }
 
-bool is_combining(char32_t c) noexcept { return (c >= 0x300 && c < 0x370) || (c >= 0x200B && c < 0x2010) || (c >= 0xFE00 && c < 0xFE10); }
+bool is_combining(char32_t c) noexcept {
+  return (c >= 0x300 && c < 0x370) || (c >= 0x200B && c < 0x2010) || (c >= 0xFE00 && c < 0xFE10);
+}
 bool is_wide(char32_t c) noexcept {
-  return (c >= 0x1100 && c < 0x1160) || (c >= 0x2E80 && c < 0xA4D0) || (c >= 0xAC00 && c < 0xD7A4) || (c >= 0xF900 && c < 0xFB00) ||
-         (c >= 0xFF00 && c < 0xFF61) || (c >= 0x1F300 && c < 0x1FA00) || (c >= 0x20000 && c < 0x30000);
+  return (c >= 0x1100 && c < 0x1160) || (c >= 0x2E80 && c < 0xA4D0) ||
+         (c >= 0xAC00 && c < 0xD7A4) || (c >= 0xF900 && c < 0xFB00) ||
+         (c >= 0xFF00 && c < 0xFF61) || (c >= 0x1F300 && c < 0x1FA00) ||
+         (c >= 0x20000 && c < 0x30000);
 }
 
 void append_cell(std::string& line, std::string_view cell, std::size_t width, Align align) {
@@ -49,7 +53,8 @@ std::size_t display_width(std::string_view text) noexcept {
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
 void Table::add_row(std::vector<std::string> cells) {
-  if (cells.size() != columns_.size()) throw std::invalid_argument("Table::add_row: as many cells as columns");
+  if (cells.size() != columns_.size())
+    throw std::invalid_argument("Table::add_row: as many cells as columns");
   rows_.push_back(std::move(cells));
 }
 
@@ -68,14 +73,18 @@ std::string Table::render(bool coloured) const {
     line.erase(line.find_last_not_of(' ') + 1);
     return line;
   };
-  const std::string titles = line_of([&](std::size_t k) -> std::string_view { return columns_[k].title; });
+  const std::string titles =
+      line_of([&](std::size_t k) -> std::string_view { return columns_[k].title; });
   std::string text = coloured ? "\033[1m" + titles + "\033[0m\n" : titles + "\n";
-  for (const auto& row : rows_) text += line_of([&](std::size_t k) -> std::string_view { return row[k]; }) + "\n";
+  for (const auto& row : rows_)
+    text += line_of([&](std::size_t k) -> std::string_view { return row[k]; }) + "\n";
   return text;
 }
 
 bool colour_allowed(int descriptor, bool refused) {
-  const auto variable = [](const char* name) { return std::string_view(std::getenv(name) != nullptr ? std::getenv(name) : ""); };
+  const auto variable = [](const char* name) {
+    return std::string_view(std::getenv(name) != nullptr ? std::getenv(name) : "");
+  };
   if (refused || !variable("NO_COLOR").empty()) return false;
   const auto forced = variable("CLICOLOR_FORCE");
   if (!forced.empty() && forced != "0") return true;

@@ -14,10 +14,12 @@ struct Column {
   Align align = Align::left;
 };
 
-/// Columns that a UTF-8 text takes on a terminal: one a code point, none for combining marks, two for East Asian wide ones.
+/// Columns that a UTF-8 text takes on a terminal: one a code point, none for combining marks, two
+/// for East Asian wide ones.
 std::size_t display_width(std::string_view text) noexcept;
 
-/// A small text table: titles, then rows, two spaces between columns, no line longer than it must be.
+/// A small text table: titles, then rows, two spaces between columns, no line longer than it must
+/// be.
 class Table {
  public:
   explicit Table(std::vector<Column> columns);
@@ -32,8 +34,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes, --no-color and NO_COLOR (not empty) say no
-/// before that, and else it must be a terminal other than TERM=dumb.
+/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes,
+/// --no-color and NO_COLOR (not empty) say no before that, and else it must be a terminal other
+/// than TERM=dumb.
 bool colour_allowed(int descriptor, bool refused);
 
 }  // namespace deadray

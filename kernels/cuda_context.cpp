@@ -7,7 +7,8 @@ constexpr std::size_t kBlasWorkspace = 32 << 20;  // what cuBLAS recommends for 
 
 /// @param property  cublasGetProperty or cusolverGetProperty
 template <class Status>
-std::string version_of(Status (*property)(libraryPropertyType, int*), const char* call, const Operation& operation) {
+std::string version_of(Status (*property)(libraryPropertyType, int*), const char* call,
+                       const Operation& operation) {
   int major = 0, minor = 0, patch = 0;
   operation.check(property(MAJOR_VERSION, &major), call);
   operation.check(property(MINOR_VERSION, &minor), call);
@@ -25,12 +26,16 @@ Context* create_context(int device) {
   try {
     operation.check(cudaMalloc(&context->blas_workspace, kBlasWorkspace), "cudaMalloc");
     operation.check(cublasCreate(&context->blas), "cublasCreate");
-    operation.check(cublasSetWorkspace(context->blas, context->blas_workspace, kBlasWorkspace), "cublasSetWorkspace");
+    operation.check(cublasSetWorkspace(context->blas, context->blas_workspace, kBlasWorkspace),
+                    "cublasSetWorkspace");
     operation.check(cusolverDnCreate(&context->solver), "cusolverDnCreate");
     operation.check(cusolverDnCreateParams(&context->solver_parameters), "cusolverDnCreateParams");
-    operation.check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    operation.check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking),
+                    "cudaStreamCreateWithFlags");
     for (auto* events : {context->produced, context->consumed})
-      for (int i = 0; i < 2; ++i) operation.check(cudaEventCreateWithFlags(&events[i], cudaEventDisableTiming), "cudaEventCreateWithFlags");
+      for (int i = 0; i < 2; ++i)
+        operation.check(cudaEventCreateWithFlags(&events[i], cudaEventDisableTiming),
+                        "cudaEventCreateWithFlags");
   } catch (...) {
     destroy_context(context);
     throw;
@@ -54,7 +59,8 @@ void destroy_context(Context* context) noexcept {
 void Context::use(Stream stream, const Operation& operation) {
   operation.check(cudaSetDevice(device), "cudaSetDevice");
   operation.check(cublasSetStream(blas, stream), "cublasSetStream");
-  operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace), "cublasSetWorkspace");  // cublasSetStream takes it away
+  operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace),
+                  "cublasSetWorkspace");  // cublasSetStream takes it away
   operation.check(cusolverDnSetStream(solver, stream), "cusolverDnSetStream");
 }
 
@@ -62,7 +68,8 @@ int device_count() {
   const Operation operation("device_count", {});
   int count = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  const bool no_driver = status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0;
+  const bool no_driver = status == cudaErrorInsufficientDriver &&
+                         cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0;
   if (status == cudaErrorNoDevice || no_driver) {
     cudaGetLastError();
     return 0;
@@ -78,7 +85,8 @@ DeviceInfo device_info(int device) {
   int current = 0;
   operation.check(cudaGetDevice(&current), "cudaGetDevice");
   operation.check(cudaSetDevice(device), "cudaSetDevice");
-  DeviceInfo info{properties.name, properties.major, properties.minor, properties.multiProcessorCount};
+  DeviceInfo info{properties.name, properties.major, properties.minor,
+                  properties.multiProcessorCount};
   const cudaError_t told = cudaMemGetInfo(&info.free_bytes, &info.total_bytes);
   operation.check(cudaSetDevice(current), "cudaSetDevice");
   operation.check(told, "cudaMemGetInfo");
@@ -110,7 +118,8 @@ void* allocate(std::size_t bytes, bool host) {
   const cudaError_t status = cudaMallocHost(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {  // the same status as of the device's
     cudaGetLastError();
-    operation.fail(CudaError::Kind::out_of_host_memory, "cudaMallocHost found no host memory that can be page-locked");
+    operation.fail(CudaError::Kind::out_of_host_memory,
+                   "cudaMallocHost found no host memory that can be page-locked");
   }
   operation.check(status, "cudaMallocHost");
   return memory;
@@ -138,7 +147,8 @@ void synchronize(Stream stream) {
 Stream create_stream() {
   const Operation operation("create_stream", {});
   Stream stream = nullptr;
-  operation.check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  operation.check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                  "cudaStreamCreateWithFlags");
   return stream;
 }
 
@@ -147,9 +157,11 @@ void destroy_stream(Stream stream) noexcept { cudaStreamDestroy(stream); }
 void wait_for(Stream stream, Stream other) {
   const Operation operation("wait_for", {});
   cudaEvent_t event = nullptr;
-  operation.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  operation.check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
+                  "cudaEventCreateWithFlags");
   const cudaError_t recorded = cudaEventRecord(event, other),
-                    waiting = recorded == cudaSuccess ? cudaStreamWaitEvent(stream, event) : recorded;
+                    waiting =
+                        recorded == cudaSuccess ? cudaStreamWaitEvent(stream, event) : recorded;
   cudaEventDestroy(event);  // is freed when it has happened
   operation.check(waiting, "cudaStreamWaitEvent");
 }

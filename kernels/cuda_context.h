@@ -6,12 +6,13 @@
 
 #include "kernels/host_device.h"
 
-/// What a caller needs of a device besides the operations, so that it need not know the CUDA run time.
+/// What a caller needs of a device besides the operations, so that it need not know the CUDA run
+/// time.
 namespace deadray::kernels::cuda {
 
-/// cuBLAS and cuSOLVER handles of one device with a workspace of their own: no call allocates device memory; what cuSOLVER wants of the
-/// host's is taken when first wanted, and kept. For one thread and one stream at a time: work on a second stream must be ordered behind the
-/// first's.
+/// cuBLAS and cuSOLVER handles of one device with a workspace of their own: no call allocates
+/// device memory; what cuSOLVER wants of the host's is taken when first wanted, and kept. For one
+/// thread and one stream at a time: work on a second stream must be ordered behind the first's.
 struct Context;
 Context* create_context(int device);              ///< makes `device` current. @throws CudaError
 void destroy_context(Context* context) noexcept;  ///< null is fine
@@ -21,11 +22,12 @@ struct DeviceInfo {
   int major = 0, minor = 0, multiprocessors = 0;
   std::size_t total_bytes = 0, free_bytes = 0;
 };
-/// 0 without a device or a driver. @throws CudaError, as a rule of kind no_device, where there are such but they cannot be used: a driver
-/// that is too old, a fabric that is not up
+/// 0 without a device or a driver. @throws CudaError, as a rule of kind no_device, where there are
+/// such but they cannot be used: a driver that is too old, a fabric that is not up
 int device_count();
 DeviceInfo device_info(int device);
-/// Makes `device` current in this thread, as create_context() does in its own: whatever takes a stream and no context needs that.
+/// Makes `device` current in this thread, as create_context() does in its own: whatever takes a
+/// stream and no context needs that.
 void use_device(int device);
 
 /// What is in use, as each names itself: CUDA as 1000 major + 10 minor, the libraries as "13.1.0".
@@ -35,10 +37,12 @@ struct LibraryVersions {
 };
 LibraryVersions library_versions();
 
-/// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind out_of_memory or out_of_host_memory
+/// Device memory; `host` gives page-locked memory of the host instead. @throws CudaError of kind
+/// out_of_memory or out_of_host_memory
 void* allocate(std::size_t bytes, bool host = false);
 void release(void* memory, bool host = false) noexcept;
-/// Either side may be the host; asynchronous on `stream` as far as page-locked memory allows. @throws CudaError
+/// Either side may be the host; asynchronous on `stream` as far as page-locked memory allows.
+/// @throws CudaError
 void copy(void* to, const void* from, std::size_t bytes, Stream stream);
 void clear(void* memory, std::size_t bytes, Stream stream);
 void synchronize(Stream stream);  ///< @throws CudaError, of earlier asynchronous work too
@@ -52,9 +56,11 @@ void wait_for(Stream stream, Stream other);
 Event create_event();
 void destroy_event(Event event) noexcept;
 void record_event(Event event, Stream stream);
-/// Waits for what was on the stream when `event` was last recorded; for nothing if it never was. @throws CudaError, of that work too
+/// Waits for what was on the stream when `event` was last recorded; for nothing if it never was.
+/// @throws CudaError, of that work too
 void synchronize_event(Event event);
-/// Waits for `end`, which was recorded after `start`. @throws CudaError, of earlier asynchronous work too
+/// Waits for `end`, which was recorded after `start`. @throws CudaError, of earlier asynchronous
+/// work too
 double seconds_between(Event start, Event end);
 
 }  // namespace deadray::kernels::cuda

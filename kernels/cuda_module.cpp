@@ -2,8 +2,8 @@
 
 #include "build_identity.h"
 
-extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOperations* deadray_cuda_operations(std::size_t table_bytes,
-                                                                                                                  std::uint64_t build) {
+extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOperations*
+deadray_cuda_operations(std::size_t table_bytes, std::uint64_t build) {
   namespace cuda = deadray::kernels::cuda;
   static constexpr deadray::kernels::CudaOperations kOperations = {
       .create_context = &cuda::create_context,
@@ -48,5 +48,7 @@ extern "C" __attribute__((visibility("default"))) const deadray::kernels::CudaOp
       .add_moments = &cuda::add_moments,
       .finish_moments = &cuda::finish_moments,
   };
-  return table_bytes == sizeof kOperations && build == deadray::kernels::kBuildIdentity ? &kOperations : nullptr;
+  return table_bytes == sizeof kOperations && build == deadray::kernels::kBuildIdentity
+             ? &kOperations
+             : nullptr;
 }

@@ -27,7 +27,8 @@ struct Launch {
   Stream stream = nullptr;
 };
 
-/// One call of an operation: a range in a profiler's timeline for as long as it lives, and the name, shapes and device of every failure.
+/// One call of an operation: a range in a profiler's timeline for as long as it lives, and the
+/// name, shapes and device of every failure.
 class Operation {
  public:
   Operation(const char* name, std::initializer_list<Extent> shape);
@@ -39,7 +40,8 @@ class Operation {
   /// @throws CudaError unless the status is success
   void check(cudaError_t status, const char* call) const;
   void check(cublasStatus_t status, const char* call) const;
-  void check(cusolverStatus_t status, const char* call, CudaError::Kind otherwise = CudaError::Kind::other) const;
+  void check(cusolverStatus_t status, const char* call,
+             CudaError::Kind otherwise = CudaError::Kind::other) const;
 
   /// @throws CudaError when a caller's workspace is too small
   void check_workspace(std::size_t bytes, std::size_t needed) const;
@@ -51,13 +53,16 @@ class Operation {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const;
 
-  /// Blocks of a kernel without dynamic shared memory that the whole device runs at a time: the grid of a kernel whose blocks loop.
+  /// Blocks of a kernel without dynamic shared memory that the whole device runs at a time: the
+  /// grid of a kernel whose blocks loop.
   template <class... Parameters>
   std::int64_t resident_blocks(void (*kernel)(Parameters...), unsigned threads) const {
     int device = 0, processors = 0, blocks = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, reinterpret_cast<const void*>(kernel), static_cast<int>(threads), 0),
+    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+          "cudaDeviceGetAttribute");
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+              &blocks, reinterpret_cast<const void*>(kernel), static_cast<int>(threads), 0),
           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
     return std::int64_t{processors} * (blocks > 0 ? blocks : 1);
   }
@@ -85,7 +90,8 @@ T* dynamic_shared() {
 
 #if defined(__CUDACC__) || defined(DEADRAY_SIMT)
 template <class... Parameters, class... Arguments>
-void Operation::launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const {
+void Operation::launch(void (*kernel)(Parameters...), const Launch& how,
+                       Arguments... arguments) const {
 #if defined(__CUDACC__)
   kernel<<<how.blocks, how.threads, how.shared_bytes, how.stream>>>(arguments...);
 #else

@@ -15,7 +15,8 @@
 
 namespace deadray::kernels {
 
-/// What the module deadray_cuda offers to a program that loads it: the functions of namespace cuda, each documented in its own header.
+/// What the module deadray_cuda offers to a program that loads it: the functions of namespace cuda,
+/// each documented in its own header.
 struct CudaOperations {
   decltype(&cuda::create_context) create_context;
   decltype(&cuda::destroy_context) destroy_context;
@@ -60,7 +61,8 @@ struct CudaOperations {
   decltype(&cuda::finish_moments) finish_moments;
 };
 
-/// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a driver; the first call does.
+/// Loads the module and keeps it for the life of the process. Loading needs neither a device nor a
+/// driver; the first call does.
 /// @param path  of libdeadray_cuda.so
 /// @throws CudaError when it cannot be loaded or was built with other headers of kernels/
 const CudaOperations& load_cuda_operations(const char* path);

@@ -10,7 +10,8 @@ namespace deadray::kernels::cuda {
 namespace {
 
 constexpr std::int64_t kMaxBlocks = 264;  // two for each of an H100's processors
-static_assert(MatrixSums::kBytes == kMaxBlocks * kMaxWarps * sizeof(double), "a partial result for each warp");
+static_assert(MatrixSums::kBytes == kMaxBlocks * kMaxWarps * sizeof(double),
+              "a partial result for each warp");
 
 struct Sum {
   DEADRAY_HOST_DEVICE static double of(double a, double b) { return a + b; }
@@ -22,7 +23,8 @@ struct Largest {
 /// partials[a warp of the grid] = what its lanes hold, folded.
 template <class Fold>
 __device__ void store_partial(double value, double* partials) {
-  for (int step = kWarpSize / 2; step > 0; step /= 2) value = Fold::of(value, __shfl_xor_sync(kAllLanes, value, step));
+  for (int step = kWarpSize / 2; step > 0; step /= 2)
+    value = Fold::of(value, __shfl_xor_sync(kAllLanes, value, step));
   const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
   if (thread % kWarpSize == 0) partials[thread / kWarpSize] = value;
 }
@@ -38,7 +40,8 @@ __global__ void largest_kernel(double* partials, const double* a, std::int64_t n
   store_partial<Largest>(largest, partials);
 }
 
-__global__ void scaled_copy_kernel(double* partials, const double* a, std::int64_t n, double scale, double* out) {
+__global__ void scaled_copy_kernel(double* partials, const double* a, std::int64_t n, double scale,
+                                   double* out) {
   double sum = 0.0;
   for (std::int64_t j = blockIdx.x; j < n; j += gridDim.x) {
     for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {
@@ -50,8 +53,8 @@ __global__ void scaled_copy_kernel(double* partials, const double* a, std::int64
   store_partial<Sum>(sum, partials);
 }
 
-__global__ void residual_kernel(double* partials, const double* product, const double* v, const double* lambda, std::int64_t n,
-                                std::int64_t k) {
+__global__ void residual_kernel(double* partials, const double* product, const double* v,
+                                const double* lambda, std::int64_t n, std::int64_t k) {
   double sum = 0.0;
   for (std::int64_t j = blockIdx.x; j < k; j += gridDim.x) {
     for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {
@@ -78,12 +81,14 @@ __global__ void orthogonality_kernel(double* partials, const double* gram, std::
 
 /// A block takes whole columns, one after another; the partial results are folded here.
 template <class Fold, class... Parameters, class... Arguments>
-double MatrixSums::fold(void (*kernel)(Parameters...), std::int64_t columns, std::int64_t rows, Arguments... arguments) {
+double MatrixSums::fold(void (*kernel)(Parameters...), std::int64_t columns, std::int64_t rows,
+                        Arguments... arguments) {
   const auto blocks = static_cast<unsigned>(std::min(kMaxBlocks, columns));
   const unsigned threads = threads_for(rows);
   operation_.launch(kernel, {blocks, threads, 0, stream_}, partials_, arguments...);
   std::vector<double> values(blocks * (threads / kWarpSize));
-  operation_.check(cudaMemcpyAsync(values.data(), partials_, values.size() * sizeof(double), cudaMemcpyDeviceToHost, stream_),
+  operation_.check(cudaMemcpyAsync(values.data(), partials_, values.size() * sizeof(double),
+                                   cudaMemcpyDeviceToHost, stream_),
                    "cudaMemcpyAsync");
   operation_.check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   double result = 0.0;
@@ -91,24 +96,30 @@ double MatrixSums::fold(void (*kernel)(Parameters...), std::int64_t columns, std
   return result;
 }
 
-double MatrixSums::largest(const double* a, std::int64_t n) { return fold<Largest>(largest_kernel, n, n, a, n); }
+double MatrixSums::largest(const double* a, std::int64_t n) {
+  return fold<Largest>(largest_kernel, n, n, a, n);
+}
 
 double MatrixSums::scaled_copy(const double* a, std::int64_t n, double scale, double* out) {
   return std::sqrt(fold<Sum>(scaled_copy_kernel, n, n, a, n, scale, out));
 }
 
-double MatrixSums::residual(const double* a, const double* v, const double* lambda, std::int64_t n, std::int64_t k, double* product) {
+double MatrixSums::residual(const double* a, const double* v, const double* lambda, std::int64_t n,
+                            std::int64_t k, double* product) {
   const double one = 1.0, zero = 0.0;
   const auto rows = static_cast<int>(n), columns = static_cast<int>(k);
-  operation_.check(cublasDgemm(context_.blas, CUBLAS_OP_N, CUBLAS_OP_N, rows, columns, rows, &one, a, rows, v, rows, &zero, product, rows),
+  operation_.check(cublasDgemm(context_.blas, CUBLAS_OP_N, CUBLAS_OP_N, rows, columns, rows, &one,
+                               a, rows, v, rows, &zero, product, rows),
                    "cublasDgemm");
-  return std::sqrt(fold<Sum>(residual_kernel, k, n, static_cast<const double*>(product), v, lambda, n, k));
+  return std::sqrt(
+      fold<Sum>(residual_kernel, k, n, static_cast<const double*>(product), v, lambda, n, k));
 }
 
 double MatrixSums::orthogonality(const double* v, std::int64_t n, std::int64_t k, double* gram) {
   const double one = 1.0, zero = 0.0;
   const auto rows = static_cast<int>(n), columns = static_cast<int>(k);
-  operation_.check(cublasDsyrk(context_.blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, columns, rows, &one, v, rows, &zero, gram, columns),
+  operation_.check(cublasDsyrk(context_.blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, columns, rows,
+                               &one, v, rows, &zero, gram, columns),
                    "cublasDsyrk");
   return std::sqrt(fold<Sum>(orthogonality_kernel, k, k, static_cast<const double*>(gram), k));
 }

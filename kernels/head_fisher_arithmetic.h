@@ -7,9 +7,10 @@
 #include "kernels/host_device.h"
 #include "kernels/running_moments.h"
 
-/// The arithmetic of head_fisher, one place for host and device. The vocabulary is taken in pieces; in each the entry of the largest logit,
-/// the champion, is kept apart from the sums over the rest, so that a softmax that all but one entry have left (1 - p far below the
-/// rounding of the sums) still shows its variance; pieces merge without cancellation.
+/// The arithmetic of head_fisher, one place for host and device. The vocabulary is taken in pieces;
+/// in each the entry of the largest logit, the champion, is kept apart from the sums over the rest,
+/// so that a softmax that all but one entry have left (1 - p far below the rounding of the sums)
+/// still shows its variance; pieces merge without cancellation.
 namespace deadray::kernels {
 
 /// How products W h become logits; inverse_cap = 1 / soft_cap, 0 without a cap.
@@ -27,10 +28,12 @@ struct Logit {
 template <typename Real>
 DEADRAY_HOST_DEVICE LogitRule<Real> logit_rule(double scale, double soft_cap) {
   const bool capped = soft_cap > 0.0;
-  return {static_cast<Real>(scale), static_cast<Real>(capped ? soft_cap : 0.0), static_cast<Real>(capped ? 1.0 / soft_cap : 0.0)};
+  return {static_cast<Real>(scale), static_cast<Real>(capped ? soft_cap : 0.0),
+          static_cast<Real>(capped ? 1.0 / soft_cap : 0.0)};
 }
 
-/// exp(x), x <= 0. In FP32 on a device 2 + 1.2 |x| units in the last place: the weight, which falls as exp(x), errs by 1.2e-7 at most.
+/// exp(x), x <= 0. In FP32 on a device 2 + 1.2 |x| units in the last place: the weight, which falls
+/// as exp(x), errs by 1.2e-7 at most.
 DEADRAY_HOST_DEVICE double softmax_weight(double x) { return std::exp(x); }
 DEADRAY_HOST_DEVICE float softmax_weight(float x) {
 #if defined(__CUDA_ARCH__)
@@ -50,17 +53,18 @@ DEADRAY_HOST_DEVICE float quotient(float a, float b) {
 #endif
 }
 
-/// The slope is 1 / cosh^2 rather than 1 - tanh^2, which keeps no digit where the cap saturates. z = -inf is an entry that is masked: it
-/// stays -inf.
+/// The slope is 1 / cosh^2 rather than 1 - tanh^2, which keeps no digit where the cap saturates. z
+/// = -inf is an entry that is masked: it stays -inf.
 template <typename Real>
 DEADRAY_HOST_DEVICE Logit<Real> capped_logit(Real z, const LogitRule<Real>& rule) {
-  const Real x = z * rule.inverse_cap, e = softmax_weight(Real{-2} * std::fabs(x)), sum = Real{1} + e;
+  const Real x = z * rule.inverse_cap, e = softmax_weight(Real{-2} * std::fabs(x)),
+             sum = Real{1} + e;
   const bool masked = z == -std::numeric_limits<Real>::infinity();
   return {masked ? z : rule.soft_cap * std::tanh(x), Real{4} * quotient(e, sum * sum)};
 }
 
-/// Where a direction's entries lie: u_i = reference + scale * delta_i. FP32 keeps 24 bits of delta_i, whatever the reference; its square
-/// neither overflows nor vanishes.
+/// Where a direction's entries lie: u_i = reference + scale * delta_i. FP32 keeps 24 bits of
+/// delta_i, whatever the reference; its square neither overflows nor vanishes.
 struct DirectionFrame {
   double reference, scale;
 
@@ -71,22 +75,25 @@ struct DirectionFrame {
 
 /// The reference is the mean, exact for a constant u; the scale the mean deviation from u_0.
 /// @param sum, magnitudes  sums over the vocabulary of u_i - first and |u_i - first|, first = u_0
-DEADRAY_HOST_DEVICE DirectionFrame direction_frame(double first, double sum, double magnitudes, std::int64_t vocab) {
+DEADRAY_HOST_DEVICE DirectionFrame direction_frame(double first, double sum, double magnitudes,
+                                                   std::int64_t vocab) {
   const auto n = static_cast<double>(vocab);
-  const double reference = first + sum / n, least = 0x1p-40 * std::fabs(reference), mean = magnitudes / n;
+  const double reference = first + sum / n, least = 0x1p-40 * std::fabs(reference),
+               mean = magnitudes / n;
   const double scale = mean > least ? mean : least;
   return {reference, scale == 0.0 ? 1.0 : scale};
 }
 
-/// J_i / (logit scale * frame scale), J the derivative of logit i along a direction, less its value at u = reference and the champion's
-/// slope.
+/// J_i / (logit scale * frame scale), J the derivative of logit i along a direction, less its value
+/// at u = reference and the champion's slope.
 template <typename Real>
-DEADRAY_HOST_DEVICE Real centred_derivative(Real delta, Real slope, Real champion_slope, Real ratio) {
+DEADRAY_HOST_DEVICE Real centred_derivative(Real delta, Real slope, Real champion_slope,
+                                            Real ratio) {
   return slope * delta + (slope - champion_slope) * ratio;
 }
 
-/// Moments of one direction's derivatives under the softmax over a part of the vocabulary, weights relative to exp(maximum). The mean is in
-/// units of the frame's scale, relative to its reference.
+/// Moments of one direction's derivatives under the softmax over a part of the vocabulary, weights
+/// relative to exp(maximum). The mean is in units of the frame's scale, relative to its reference.
 struct SoftmaxMoments {
   double maximum = -std::numeric_limits<double>::infinity();
   RunningMoments moments;
@@ -109,13 +116,15 @@ struct SoftmaxMoments {
   }
 };
 
-/// A piece of the vocabulary: the champion and, over all other entries, the sums of w, w D, w D^2; w = exp(logit - champion's logit), D as
-/// centred_derivative gives it.
-DEADRAY_HOST_DEVICE SoftmaxMoments piece_moments(const Logit<double>& champion, double champion_delta, double ratio, double mass,
+/// A piece of the vocabulary: the champion and, over all other entries, the sums of w, w D, w D^2;
+/// w = exp(logit - champion's logit), D as centred_derivative gives it.
+DEADRAY_HOST_DEVICE SoftmaxMoments piece_moments(const Logit<double>& champion,
+                                                 double champion_delta, double ratio, double mass,
                                                  double first, double second) {
   SoftmaxMoments piece;
   piece.maximum = champion.value;
-  if (champion.value > -std::numeric_limits<double>::infinity()) piece.moments = {1.0, champion.slope * champion_delta, 0.0};
+  if (champion.value > -std::numeric_limits<double>::infinity())
+    piece.moments = {1.0, champion.slope * champion_delta, 0.0};
   if (mass != 0.0) {
     const double mean = first / mass, squares = second - first * mean;
     piece.moments.merge({mass, mean, squares < 0.0 ? 0.0 : squares});

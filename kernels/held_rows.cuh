@@ -6,11 +6,14 @@
 #include "kernels/rows.h"
 #include "kernels/warp.cuh"
 
-/// Rows in the registers of a block, and sums over blocks with one barrier each. A row is read from memory once, whatever is done with it
-/// then. For blocks of whole warps, at most kMaxHeldWarps of them.
+/// Rows in the registers of a block, and sums over blocks with one barrier each. A row is read from
+/// memory once, whatever is done with it then. For blocks of whole warps, at most kMaxHeldWarps of
+/// them.
 namespace deadray::kernels::cuda {
 
-constexpr int kMaxHeldWarps = 16, kMaxHeldThreads = kWarpSize * kMaxHeldWarps;  // of a block; each thread then has 128 registers
+constexpr int kMaxHeldWarps = 16,
+              kMaxHeldThreads =
+                  kWarpSize * kMaxHeldWarps;  // of a block; each thread then has 128 registers
 
 template <int bytes>
 struct Word;
@@ -27,10 +30,12 @@ struct Word<16> {
   using Type = uint4;
 };
 
-inline bool is_aligned(const void* place, std::size_t bytes) { return reinterpret_cast<std::uintptr_t>(place) % bytes == 0; }
+inline bool is_aligned(const void* place, std::size_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(place) % bytes == 0;
+}
 
-/// n_rows rows, of each n_columns elements a thread: chunks of `width` consecutive elements that come in one load, chunk threadIdx.x, then
-/// threadIdx.x + blockDim.x, and so on.
+/// n_rows rows, of each n_columns elements a thread: chunks of `width` consecutive elements that
+/// come in one load, chunk threadIdx.x, then threadIdx.x + blockDim.x, and so on.
 template <typename T, int width, int n_rows, int n_columns>
 class HeldRows {
  public:
@@ -38,15 +43,16 @@ class HeldRows {
   static constexpr std::int64_t kMaxHiddenSize = std::int64_t{kMaxHeldThreads} * n_columns;
   /// What the loads need; other rows are read element by element by some other kernel.
   static bool can_hold(const Rows& rows) {
-    return rows.hidden_size <= kMaxHiddenSize && rows.hidden_size % width == 0 && rows.row_stride % width == 0 &&
-           is_aligned(rows.data, width * sizeof(T));
+    return rows.hidden_size <= kMaxHiddenSize && rows.hidden_size % width == 0 &&
+           rows.row_stride % width == 0 && is_aligned(rows.data, width * sizeof(T));
   }
   static unsigned threads_for(std::int64_t hidden_size) {
     constexpr int kOfWarp = kWarpSize * n_columns;
     return static_cast<unsigned>((hidden_size + kOfWarp - 1) / kOfWarp * kWarpSize);
   }
 
-  /// Rows first … first + n_rows; zeros past the last one. Nothing waits for the loads before the elements are used.
+  /// Rows first … first + n_rows; zeros past the last one. Nothing waits for the loads before the
+  /// elements are used.
   __device__ void load(const T* x, const Rows& rows, std::int64_t first) {
     const auto n_chunks = static_cast<unsigned>(rows.hidden_size / width);
 #pragma unroll
@@ -56,13 +62,15 @@ class HeldRows {
       for (int v = 0; v < kChunks; ++v) {
         const unsigned c = v * blockDim.x + threadIdx.x;
         const bool present = first + r < rows.n_tokens && c < n_chunks;
-        words_[r][v] = present ? __ldcs(reinterpret_cast<const Vector*>(row) + c) : Vector{};  // streamed: the caches keep the weights
+        words_[r][v] = present ? __ldcs(reinterpret_cast<const Vector*>(row) + c)
+                               : Vector{};  // streamed: the caches keep the weights
       }
     }
   }
 
-  /// f(slot, chunk, pair, x) for each two neighbours that this thread has: x[r] are the elements 2 * pair and 2 * pair + 1 of the chunk in
-  /// row r; slot, their index among the thread's own, is a constant when all is unrolled.
+  /// f(slot, chunk, pair, x) for each two neighbours that this thread has: x[r] are the elements 2
+  /// * pair and 2 * pair + 1 of the chunk in row r; slot, their index among the thread's own, is a
+  /// constant when all is unrolled.
   template <typename F>
   __device__ void for_each_pair(std::int64_t hidden_size, F&& f) const {
     const auto n_chunks = static_cast<unsigned>(hidden_size / width);
@@ -90,8 +98,8 @@ class HeldRows {
   Vector words_[n_rows][kChunks];
 };
 
-/// Sums over a warp of n values a lane, n a power of two up to 32: lane l gets that of values[l / (32 / n)], by 31 exchanges where n
-/// butterflies would take 5 n. The order is fixed.
+/// Sums over a warp of n values a lane, n a power of two up to 32: lane l gets that of values[l /
+/// (32 / n)], by 31 exchanges where n butterflies would take 5 n. The order is fixed.
 template <int n, int bit = kWarpSize / 2, typename T>
 __device__ T warp_sums(T* values) {
   if constexpr (bit == 0) {
@@ -112,8 +120,8 @@ __device__ T warp_sums(T* values) {
 
 constexpr int power_of_two_from(int n) { return n <= 1 ? 1 : 2 * power_of_two_from((n + 1) / 2); }
 
-/// Sums over a block of up to kMax values a thread. Two halves of the memory in turn: who still reads one sum is past no barrier of the
-/// next.
+/// Sums over a block of up to kMax values a thread. Two halves of the memory in turn: who still
+/// reads one sum is past no barrier of the next.
 template <typename T, int kMax>
 class BlockSums {
  public:

@@ -33,7 +33,8 @@ DEADRAY_HOST_DEVICE RowSums row_sums(const T* x, std::int64_t n, double centre) 
 }
 
 template <typename T>
-DEADRAY_HOST_DEVICE RowStatistics row_statistics(const T* x, std::int64_t n, NormType type, double eps) {
+DEADRAY_HOST_DEVICE RowStatistics row_statistics(const T* x, std::int64_t n, NormType type,
+                                                 double eps) {
   if (type == NormType::identity) return identity_statistics();
   if (type == NormType::rmsnorm) return rmsnorm_statistics(row_sums(x, n, 0.0).squares, n, eps);
   const double mean = row_sums(x, n, 0.0).sum / static_cast<double>(n);
@@ -42,23 +43,27 @@ DEADRAY_HOST_DEVICE RowStatistics row_statistics(const T* x, std::int64_t n, Nor
 }
 
 template <typename T>
-DEADRAY_HOST_DEVICE void recompute(const T* data, const Rows& rows, const NormArguments& norm, const double* gamma, const double* offset,
-                                   double* out) {
-  for (std::int64_t t = 0; t < rows.n_tokens; ++t, data += rows.row_stride, out += rows.hidden_size) {
+DEADRAY_HOST_DEVICE void recompute(const T* data, const Rows& rows, const NormArguments& norm,
+                                   const double* gamma, const double* offset, double* out) {
+  for (std::int64_t t = 0; t < rows.n_tokens;
+       ++t, data += rows.row_stride, out += rows.hidden_size) {
     const RowStatistics row = row_statistics(data, rows.hidden_size, norm.type, norm.eps);
-    for (std::int64_t i = 0; i < rows.hidden_size; ++i) out[i] = gamma[i] * normalised(widen(data[i]), row) + offset[i];
+    for (std::int64_t i = 0; i < rows.hidden_size; ++i)
+      out[i] = gamma[i] * normalised(widen(data[i]), row) + offset[i];
   }
 }
 
 // One plain function a type: GCC clones no templates.
-DEADRAY_CLONES void recompute_float32(const Rows& rows, const NormArguments& norm, const double* gamma, const double* offset, double* out) {
+DEADRAY_CLONES void recompute_float32(const Rows& rows, const NormArguments& norm,
+                                      const double* gamma, const double* offset, double* out) {
   recompute(static_cast<const float*>(rows.data), rows, norm, gamma, offset, out);
 }
-DEADRAY_CLONES void recompute_float64(const Rows& rows, const NormArguments& norm, const double* gamma, const double* offset, double* out) {
+DEADRAY_CLONES void recompute_float64(const Rows& rows, const NormArguments& norm,
+                                      const double* gamma, const double* offset, double* out) {
   recompute(static_cast<const double*>(rows.data), rows, norm, gamma, offset, out);
 }
-DEADRAY_CLONES void recompute_bfloat16(const Rows& rows, const NormArguments& norm, const double* gamma, const double* offset,
-                                       double* out) {
+DEADRAY_CLONES void recompute_bfloat16(const Rows& rows, const NormArguments& norm,
+                                       const double* gamma, const double* offset, double* out) {
   recompute(static_cast<const BFloat16*>(rows.data), rows, norm, gamma, offset, out);
 }
 
@@ -88,7 +93,8 @@ void norm_recompute(const Rows& rows, const NormArguments& norm, float* out) {
   for (std::int64_t t = 0; t < rows.n_tokens; t += kTile) {
     const std::int64_t n_rows = std::min(kTile, rows.n_tokens - t);
     norm_recompute(rows.slice(t, n_rows), norm, tile.data());
-    out = std::transform(tile.begin(), tile.begin() + n_rows * rows.hidden_size, out, [](double h) { return static_cast<float>(h); });
+    out = std::transform(tile.begin(), tile.begin() + n_rows * rows.hidden_size, out,
+                         [](double h) { return static_cast<float>(h); });
   }
 }
 

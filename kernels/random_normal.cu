@@ -15,7 +15,8 @@ constexpr std::int64_t kMaxBlocks = 1 << 16;
 struct DrawNormal {
   float deviation;
   __device__ void operator()(PhiloxWords words, float (&values)[4]) const {
-    const NormalPair low = box_muller(words.w0, words.w1, deviation), high = box_muller(words.w2, words.w3, deviation);
+    const NormalPair low = box_muller(words.w0, words.w1, deviation),
+                     high = box_muller(words.w2, words.w3, deviation);
     values[0] = low.first, values[1] = low.second, values[2] = high.first, values[3] = high.second;
   }
 };
@@ -29,10 +30,13 @@ struct DrawBelow {
 };
 
 template <typename T, typename Draw>
-__global__ void draw_kernel(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, Draw draw, T* out) {
-  const std::int64_t first_group = first / kRandomGroup, end_group = (first + count + kRandomGroup - 1) / kRandomGroup;
+__global__ void draw_kernel(std::uint64_t seed, std::uint64_t stream, std::int64_t first,
+                            std::int64_t count, Draw draw, T* out) {
+  const std::int64_t first_group = first / kRandomGroup,
+                     end_group = (first + count + kRandomGroup - 1) / kRandomGroup;
   const std::int64_t n_counters = (end_group - first_group) * kRandomLanes;
-  for (std::int64_t c = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; c < n_counters; c += std::int64_t{gridDim.x} * kThreads) {
+  for (std::int64_t c = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; c < n_counters;
+       c += std::int64_t{gridDim.x} * kThreads) {
     const std::int64_t group = first_group + c / kRandomLanes;
     const int lane = static_cast<int>(c % kRandomLanes);
     T values[4];
@@ -45,24 +49,27 @@ __global__ void draw_kernel(std::uint64_t seed, std::uint64_t stream, std::int64
 }
 
 template <typename T, typename Draw>
-void draw(const char* name, std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, Draw values, T* out,
-          Stream cuda_stream) {
+void draw(const char* name, std::uint64_t seed, std::uint64_t stream, std::int64_t first,
+          std::int64_t count, Draw values, T* out, Stream cuda_stream) {
   if (count == 0) return;  // an empty grid is a launch error
   const std::int64_t counters = (count / kRandomGroup + 2) * kRandomLanes;
-  const auto blocks = static_cast<unsigned>(std::min(kMaxBlocks, (counters + kThreads - 1) / kThreads));
+  const auto blocks =
+      static_cast<unsigned>(std::min(kMaxBlocks, (counters + kThreads - 1) / kThreads));
   const Operation operation(name, {{"first", first}, {"count", count}});
-  operation.launch(draw_kernel<T, Draw>, {blocks, kThreads, 0, cuda_stream}, seed, stream, first, count, values, out);
+  operation.launch(draw_kernel<T, Draw>, {blocks, kThreads, 0, cuda_stream}, seed, stream, first,
+                   count, values, out);
 }
 
 }  // namespace
 
-void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, float deviation, float* out,
-                   Stream cuda_stream) {
+void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count,
+                   float deviation, float* out, Stream cuda_stream) {
   draw("random_normal", seed, stream, first, count, DrawNormal{deviation}, out, cuda_stream);
 }
 
-void random_uniform_int(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count, std::uint64_t bound,
-                        std::int64_t* out, Stream cuda_stream) {
+void random_uniform_int(std::uint64_t seed, std::uint64_t stream, std::int64_t first,
+                        std::int64_t count, std::uint64_t bound, std::int64_t* out,
+                        Stream cuda_stream) {
   draw("random_uniform_int", seed, stream, first, count, DrawBelow{bound}, out, cuda_stream);
 }
 

@@ -4,7 +4,8 @@
 #include "kernels/rows.h"
 #include "kernels/warp.cuh"
 
-/// Sums over a block and the statistics of rows, for kernels whose blocks have whole warps, at most kMaxWarps of them.
+/// Sums over a block and the statistics of rows, for kernels whose blocks have whole warps, at most
+/// kMaxWarps of them.
 namespace deadray::kernels::cuda {
 
 constexpr int kMaxWarps = 8;
@@ -15,13 +16,15 @@ inline unsigned threads_for(std::int64_t hidden_size) {
   return static_cast<unsigned>(kWarpSize * (warps < 1 ? 1 : warps > kMaxWarps ? kMaxWarps : warps));
 }
 
-/// Replaces each of n values by its sum over the block, in every thread, in a fixed order. All threads take part.
+/// Replaces each of n values by its sum over the block, in every thread, in a fixed order. All
+/// threads take part.
 /// @param scratch  shared memory, [kMaxWarps * n]
 template <int n>
 __device__ void block_sum(double (&values)[n], double* scratch) {
   const int warp = threadIdx.x / kWarpSize, n_warps = blockDim.x / kWarpSize;
   for (double& value : values) {
-    for (int step = kWarpSize / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
+    for (int step = kWarpSize / 2; step > 0; step /= 2)
+      value += __shfl_xor_sync(kAllLanes, value, step);
   }
   if (threadIdx.x % kWarpSize == 0) {
     for (int k = 0; k < n; ++k) scratch[warp * n + k] = values[k];
@@ -38,7 +41,8 @@ __device__ void block_sum(double (&values)[n], double* scratch) {
 /// @param x        rows[r] is row r, in shared or global memory
 /// @param scratch  shared memory, [kMaxWarps * 2 * n_rows]
 template <int n_rows, typename T>
-__device__ void block_row_statistics(const T* (&x)[n_rows], std::int64_t hidden_size, NormType type, double eps, double* scratch,
+__device__ void block_row_statistics(const T* (&x)[n_rows], std::int64_t hidden_size, NormType type,
+                                     double eps, double* scratch,
                                      RowStatistics (&statistics)[n_rows]) {
   if (type == NormType::identity) {
     for (int r = 0; r < n_rows; ++r) statistics[r] = identity_statistics();
@@ -66,7 +70,9 @@ __device__ void block_row_statistics(const T* (&x)[n_rows], std::int64_t hidden_
     }
   }
   block_sum(centred, scratch);
-  for (int r = 0; r < n_rows; ++r) statistics[r] = layernorm_statistics(means[r], centred[2 * r], centred[2 * r + 1], hidden_size, eps);
+  for (int r = 0; r < n_rows; ++r)
+    statistics[r] =
+        layernorm_statistics(means[r], centred[2 * r], centred[2 * r + 1], hidden_size, eps);
 }
 
 }  // namespace deadray::kernels::cuda

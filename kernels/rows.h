@@ -14,7 +14,8 @@ struct BFloat16 {
   std::uint16_t bits;
 };
 
-/// Rows of an activation matrix, [n_tokens, hidden_size], where they lie (host or device). Nothing is owned.
+/// Rows of an activation matrix, [n_tokens, hidden_size], where they lie (host or device). Nothing
+/// is owned.
 struct Rows {
   const void* data;
   ElementType type;
@@ -23,8 +24,11 @@ struct Rows {
 
   /// Rows first … first + count.
   Rows slice(std::int64_t first, std::int64_t count) const {
-    const std::int64_t element = type == ElementType::float64 ? 8 : type == ElementType::float32 ? 4 : 2;
-    return {static_cast<const char*>(data) + first * row_stride * element, type, count, hidden_size, row_stride};
+    const std::int64_t element = type == ElementType::float64   ? 8
+                                 : type == ElementType::float32 ? 4
+                                                                : 2;
+    return {static_cast<const char*>(data) + first * row_stride * element, type, count, hidden_size,
+            row_stride};
   }
 };
 

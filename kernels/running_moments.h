@@ -6,8 +6,9 @@
 
 namespace deadray::kernels {
 
-/// Count, mean, and sum of squared deviations from that mean. All zeros is the empty sample; merging is exact up to rounding.
-/// Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
+/// Count, mean, and sum of squared deviations from that mean. All zeros is the empty sample;
+/// merging is exact up to rounding. Source: Chan, Golub, LeVeque, "Algorithms for computing the
+/// sample variance", 1983.
 struct RunningMoments {
   double count = 0.0, mean = 0.0, squares = 0.0;
 

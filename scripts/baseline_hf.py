@@ -27,10 +27,19 @@ from transformers.utils import logging  # noqa: E402
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
-    for path in ("ln_f", "norm", "final_layer_norm", "encoder.layer.-1.output.LayerNorm"):  # gpt2; llama and its kin; gpt_neox; bert
+    for path in (
+        "ln_f",
+        "norm",
+        "final_layer_norm",
+        "encoder.layer.-1.output.LayerNorm",
+    ):  # gpt2; llama and its kin; gpt_neox; bert
         module = model
         for part in path.split("."):
-            module = module[int(part)] if part.lstrip("-").isdigit() and isinstance(module, torch.nn.ModuleList) else getattr(module, part, None)
+            module = (
+                module[int(part)]
+                if part.lstrip("-").isdigit() and isinstance(module, torch.nn.ModuleList)
+                else getattr(module, part, None)
+            )
             if module is None:
                 break
         if module is not None:
@@ -40,23 +49,31 @@ def final_norm(model: torch.nn.Module) -> torch.nn.Module:
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--sequence-length", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--random", action="store_true", help="random initialisation, from config.json alone")
+    parser.add_argument(
+        "--random", action="store_true", help="random initialisation, from config.json alone"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
 
     logging.disable_progress_bar()
     if arguments.random:
         torch.manual_seed(arguments.seed)
-        model = AutoModel.from_config(AutoConfig.from_pretrained(arguments.model), dtype=torch.float32).eval()
+        model = AutoModel.from_config(
+            AutoConfig.from_pretrained(arguments.model), dtype=torch.float32
+        ).eval()
     else:
         model = AutoModel.from_pretrained(arguments.model, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(arguments.seed)
-    tokens = torch.randint(model.config.vocab_size, (arguments.batch, arguments.sequence_length), generator=generator)
+    tokens = torch.randint(
+        model.config.vocab_size, (arguments.batch, arguments.sequence_length), generator=generator
+    )
     captured: list[torch.Tensor] = []
     norm = final_norm(model)
     norm.register_forward_hook(lambda module, args, output: captured.append(output))
@@ -71,7 +88,11 @@ def main() -> None:
     direction /= direction.norm()
     result = {
         "abs_cos": (vectors[:, 0] @ direction).abs().item(),
-        "eigenvalues": {"first": values[0].item(), "second": values[1].item(), "last": values[-1].item()},
+        "eigenvalues": {
+            "first": values[0].item(),
+            "second": values[1].item(),
+            "last": values[-1].item(),
+        },
         "tokens": rows.shape[0],
         "seconds": time.perf_counter() - START,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -79,8 +100,10 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
     else:
-        print(f"|cos| {result['abs_cos']:.6f}, eigenvalues {values[0]:.2e} {values[1]:.2e} … {values[-1]:.2e}, {rows.shape[0]} tokens, "
-              f"{result['seconds']:.2f} s, {result['peak_rss_mb']:.0f} MB")
+        print(
+            f"|cos| {result['abs_cos']:.6f}, eigenvalues {values[0]:.2e} {values[1]:.2e} … {values[-1]:.2e}, {rows.shape[0]} tokens, "
+            f"{result['seconds']:.2f} s, {result['peak_rss_mb']:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,11 @@ class Row:
 def run(command: list[str], environment: Mapping[str, str] = os.environ) -> Run:
     """A whole process: wall time from spawn to exit, peak resident memory, standard output. A child's peak counts from its spawning, so this parent stays small."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, err.fileno(), 2)]
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, err.fileno(), 2),
+        ]
         start = time.perf_counter()
         pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
@@ -87,9 +91,16 @@ def run(command: list[str], environment: Mapping[str, str] = os.environ) -> Run:
         if code:
             err.seek(0)
             message = " ".join(err.read().decode(errors="replace").split())[-300:]
-            raise ToolError(RESOURCES, f"{' '.join(command)[:160]}: exit code {code}: {message or 'no message'}")
+            raise ToolError(
+                RESOURCES, f"{' '.join(command)[:160]}: exit code {code}: {message or 'no message'}"
+            )
         out.seek(0)
-        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.read().decode(errors="replace"))
+        return Run(
+            seconds,
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss / 1024,
+            out.read().decode(errors="replace"),
+        )
 
 
 def compare(ours: list[str], theirs: list[str], repetitions: int) -> tuple[Run, Run]:
@@ -102,7 +113,13 @@ def compare(ours: list[str], theirs: list[str], repetitions: int) -> tuple[Run, 
 
     def median(side: int) -> Run:
         sides = [pair[side] for pair in runs]
-        return Run(*(statistics.median(getattr(r, field) for r in sides) for field in ("seconds", "cpu_seconds", "peak_mb")), "")
+        return Run(
+            *(
+                statistics.median(getattr(r, field) for r in sides)
+                for field in ("seconds", "cpu_seconds", "peak_mb")
+            ),
+            "",
+        )
 
     return median(0), median(1)
 
@@ -112,11 +129,18 @@ class Bench:
         self.deadray, self.repetitions = str(deadray), repetitions
         self.rows: list[Row] = []
 
-    def add(self, part: str, quantity: str, ours: float, theirs: float, unit: str, wanted: float | None) -> None:
+    def add(
+        self, part: str, quantity: str, ours: float, theirs: float, unit: str, wanted: float | None
+    ) -> None:
         row = Row(part, quantity, ours, theirs, unit, theirs / ours, wanted)
         self.rows.append(row)
-        goal = "" if wanted is None else f" {wanted:>6.3g}x  {'yes' if row.ratio >= wanted else 'no'}"
-        print(f"{part:<15} {quantity:<34} {ours:>10.4g} {theirs:>10.4g} {unit:<3} {row.ratio:>8.3g}x{goal}", flush=True)
+        goal = (
+            "" if wanted is None else f" {wanted:>6.3g}x  {'yes' if row.ratio >= wanted else 'no'}"
+        )
+        print(
+            f"{part:<15} {quantity:<34} {ours:>10.4g} {theirs:>10.4g} {unit:<3} {row.ratio:>8.3g}x{goal}",
+            flush=True,
+        )
 
     def sample(self, name: str) -> Path:
         folder = SAMPLES / name
@@ -126,18 +150,50 @@ class Bench:
 
     def predict(self) -> None:
         folder = self.sample("all-minilm-l6-v2")
-        code = READ_ONE_TENSOR.format(file=str(folder / "model.safetensors"), name="encoder.layer.5.output.LayerNorm.weight")
-        ours, theirs = compare([self.deadray, "predict", str(folder), "--site", "final"], [sys.executable, "-c", code], self.repetitions or 31)
-        self.add("predict", "cold, whole process", ours.seconds * 1e3, theirs.seconds * 1e3, "ms", 15)
+        code = READ_ONE_TENSOR.format(
+            file=str(folder / "model.safetensors"), name="encoder.layer.5.output.LayerNorm.weight"
+        )
+        ours, theirs = compare(
+            [self.deadray, "predict", str(folder), "--site", "final"],
+            [sys.executable, "-c", code],
+            self.repetitions or 31,
+        )
+        self.add(
+            "predict", "cold, whole process", ours.seconds * 1e3, theirs.seconds * 1e3, "ms", 15
+        )
 
     def warm(self) -> None:
         print(run([self.deadray, "bench", "predict"]).output.rstrip("\n"), flush=True)
 
-    def verify(self, part: str, folder: Path, batch: int, length: int, repetitions: int, wanted: float, random: bool = False) -> None:
+    def verify(
+        self,
+        part: str,
+        folder: Path,
+        batch: int,
+        length: int,
+        repetitions: int,
+        wanted: float,
+        random: bool = False,
+    ) -> None:
         shape = [str(folder), "--batch", str(batch), "--sequence-length", str(length)]
-        ours, theirs = compare([self.deadray, "verify", *shape, *(["--init", "random"] if random else [])],
-                               [sys.executable, str(ROOT / "scripts/baseline_hf.py"), *shape, *(["--random"] if random else [])], repetitions)
-        self.add(part, f"whole process, {batch}x{length} tokens", ours.seconds, theirs.seconds, "s", wanted)
+        ours, theirs = compare(
+            [self.deadray, "verify", *shape, *(["--init", "random"] if random else [])],
+            [
+                sys.executable,
+                str(ROOT / "scripts/baseline_hf.py"),
+                *shape,
+                *(["--random"] if random else []),
+            ],
+            repetitions,
+        )
+        self.add(
+            part,
+            f"whole process, {batch}x{length} tokens",
+            ours.seconds,
+            theirs.seconds,
+            "s",
+            wanted,
+        )
         self.add(part, "processor seconds", ours.cpu_seconds, theirs.cpu_seconds, "s", None)
         self.add(part, "peak resident memory", ours.peak_mb, theirs.peak_mb, "MB", 2)
 
@@ -145,34 +201,84 @@ class Bench:
         self.verify("verify-mgm", self.sample("microformer-mgm"), 16, 256, self.repetitions or 5, 3)
 
     def verify_smollm2(self) -> None:
-        self.verify("verify-smollm2", self.sample("smollm2-135m"), 8, 512, self.repetitions or 3, 1.5)
+        self.verify(
+            "verify-smollm2", self.sample("smollm2-135m"), 8, 512, self.repetitions or 3, 1.5
+        )
 
     def verify_random(self) -> None:
         roster = json.loads((ROOT / "scripts/rosters/fourteen.json").read_text())
-        config = next(model["config"] for model in roster["models"] if model["name"] == "pythia-160m")
+        config = next(
+            model["config"] for model in roster["models"] if model["name"] == "pythia-160m"
+        )
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "config.json").write_text(json.dumps(config))
-            self.verify("verify-random", Path(folder), 16, 256, self.repetitions or 3, 2, random=True)
+            self.verify(
+                "verify-random", Path(folder), 16, 256, self.repetitions or 3, 2, random=True
+            )
 
     def certificate(self, d: int = 4096) -> None:
         repetitions = self.repetitions or 3
-        command = [self.deadray, "bench", "timing", "--dims", str(d), "--methods", "certificate,eigh", "--repetitions", str(repetitions), "--json", "-"]
+        command = [
+            self.deadray,
+            "bench",
+            "timing",
+            "--dims",
+            str(d),
+            "--methods",
+            "certificate,eigh",
+            "--repetitions",
+            str(repetitions),
+            "--json",
+            "-",
+        ]
         rows = json.loads(run(command).output)["rows"]
         seconds = {row["method"]: row["seconds"] for row in rows if row["d"] == d}
-        scipy = json.loads(run([sys.executable, "-c", SCIPY_BOTTOM_TWO.format(d=d, repetitions=repetitions)]).output)
-        self.add("certificate", f"against eigh, d = {d}", seconds["certificate"], seconds["eigh"], "s", 5)
-        self.add("certificate", f"against SciPy's bottom two, d = {d}", seconds["certificate"], scipy, "s", 1)
+        scipy = json.loads(
+            run(
+                [sys.executable, "-c", SCIPY_BOTTOM_TWO.format(d=d, repetitions=repetitions)]
+            ).output
+        )
+        self.add(
+            "certificate", f"against eigh, d = {d}", seconds["certificate"], seconds["eigh"], "s", 5
+        )
+        self.add(
+            "certificate",
+            f"against SciPy's bottom two, d = {d}",
+            seconds["certificate"],
+            scipy,
+            "s",
+            1,
+        )
 
 
-PARTS = {"predict": Bench.predict, "warm": Bench.warm, "verify-mgm": Bench.verify_mgm, "verify-smollm2": Bench.verify_smollm2, "verify-random": Bench.verify_random,
-         "certificate": Bench.certificate}
+PARTS = {
+    "predict": Bench.predict,
+    "warm": Bench.warm,
+    "verify-mgm": Bench.verify_mgm,
+    "verify-smollm2": Bench.verify_smollm2,
+    "verify-random": Bench.verify_random,
+    "certificate": Bench.certificate,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench_baseline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all unless named")
-    parser.add_argument("--repetitions", type=int, help="of each side, in place of each part's own number")
-    parser.add_argument("--deadray", type=Path, default=ROOT / "build/release/bin/deadray", help="the program to measure")
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench_baseline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all unless named"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, help="of each side, in place of each part's own number"
+    )
+    parser.add_argument(
+        "--deadray",
+        type=Path,
+        default=ROOT / "build/release/bin/deadray",
+        help="the program to measure",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     arguments = parser.parse_args()
     for part in arguments.parts:
@@ -181,11 +287,17 @@ def main() -> None:
     if arguments.repetitions is not None and arguments.repetitions < 1:
         parser.error("--repetitions: at least 1")
     if not os.access(arguments.deadray, os.X_OK):
-        raise ToolError(RESOURCES, f"{arguments.deadray} is missing: build it with cmake --build --preset release")
+        raise ToolError(
+            RESOURCES,
+            f"{arguments.deadray} is missing: build it with cmake --build --preset release",
+        )
 
     bench = Bench(arguments.deadray.resolve(), arguments.repetitions)
     missing: list[str] = []
-    print(f"{'part':<15} {'what':<34} {'deadray':>10} {'baseline':>10}     {'ratio':>8} {'wanted':>8}", flush=True)
+    print(
+        f"{'part':<15} {'what':<34} {'deadray':>10} {'baseline':>10}     {'ratio':>8} {'wanted':>8}",
+        flush=True,
+    )
     for name in arguments.parts or PARTS:
         try:
             PARTS[name](bench)
@@ -193,7 +305,17 @@ def main() -> None:
             missing.append(f"{name}: {error}")
             print(f"{name:<15} not measured", flush=True)
     if arguments.json:
-        text = json.dumps({"schema": "deadray/baseline/1", "rows": [asdict(row) for row in bench.rows], "missing": missing}, indent=2) + "\n"
+        text = (
+            json.dumps(
+                {
+                    "schema": "deadray/baseline/1",
+                    "rows": [asdict(row) for row in bench.rows],
+                    "missing": missing,
+                },
+                indent=2,
+            )
+            + "\n"
+        )
         write_whole(arguments.json, lambda stream: stream.write(text.encode()))
     if missing:
         raise ToolError(RESOURCES, "not measured: " + "; ".join(missing))

@@ -33,7 +33,10 @@ def fetched(dataset: tuple[str, ...], split: str):
     try:
         return datasets.load_dataset(*dataset, split=split, streaming=True)
     except Exception as error:  # every kind of failure comes out of it, by whatever library failed
-        raise ToolError(NETWORK, f"{'/'.join(dataset)}, split {split}: {one_line(error)}; give files of your own instead") from error
+        raise ToolError(
+            NETWORK,
+            f"{'/'.join(dataset)}, split {split}: {one_line(error)}; give files of your own instead",
+        ) from error
 
 
 def from_network(items: Iterator, what: str) -> Iterator:
@@ -44,7 +47,9 @@ def from_network(items: Iterator, what: str) -> Iterator:
         except StopIteration:
             return
         except Exception as error:
-            raise ToolError(NETWORK, f"{what}: {one_line(error)}; give files of your own instead") from error
+            raise ToolError(
+                NETWORK, f"{what}: {one_line(error)}; give files of your own instead"
+            ) from error
         yield item
 
 
@@ -57,7 +62,10 @@ def load_tokenizer(name: str):
         if file.is_file():
             return Tokenizer.from_file(str(file))
         if path.is_dir() or file.suffix == ".json":
-            raise ToolError(USAGE, f"{file}: no such file; a tokenizer.json, a folder that holds one, or ORGANISATION/NAME on the hub expected")
+            raise ToolError(
+                USAGE,
+                f"{file}: no such file; a tokenizer.json, a folder that holds one, or ORGANISATION/NAME on the hub expected",
+            )
     except ToolError:
         raise
     except Exception as error:
@@ -65,7 +73,9 @@ def load_tokenizer(name: str):
     try:
         return Tokenizer.from_pretrained(name)
     except Exception as error:
-        raise ToolError(NETWORK, f"tokenizer {name}: {one_line(error)}; give the path of its tokenizer.json") from error
+        raise ToolError(
+            NETWORK, f"tokenizer {name}: {one_line(error)}; give the path of its tokenizer.json"
+        ) from error
 
 
 def lines_of(files: list[Path]) -> Iterator[str]:
@@ -76,7 +86,9 @@ def lines_of(files: list[Path]) -> Iterator[str]:
         except FileNotFoundError as error:
             raise ToolError(USAGE, f"{file}: no such file") from error
         except UnicodeDecodeError as error:
-            raise ToolError(MALFORMED, f"{file}: not UTF-8 at byte {error.start}; text files expected") from error
+            raise ToolError(
+                MALFORMED, f"{file}: not UTF-8 at byte {error.start}; text files expected"
+            ) from error
 
 
 def tokens_of(lines: Iterator[str], tokenizer, wanted: int, digest) -> list[int]:
@@ -109,19 +121,27 @@ def make_text(arguments: argparse.Namespace) -> None:
         raise ToolError(USAGE, f"--length {arguments.length}: no room beside --bos")
     if arguments.wikitext:
         rows = from_network(iter(fetched(WIKITEXT, arguments.split)), "WikiText-103")
-        lines, source = (row["text"] for row in rows), f"WikiText-103 ({'/'.join(WIKITEXT)}), split {arguments.split}"
+        lines, source = (
+            (row["text"] for row in rows),
+            f"WikiText-103 ({'/'.join(WIKITEXT)}), split {arguments.split}",
+        )
     else:
         lines, source = lines_of(arguments.files), ", ".join(file.name for file in arguments.files)
     ids = tokens_of(lines, tokenizer, arguments.sequences * length, digest)
     sequences = len(ids) // length
     if sequences == 0:
-        raise ToolError(MALFORMED, f"{source}: {len(ids)} tokens, not one whole sequence of {length}; give more text, or --length")
+        raise ToolError(
+            MALFORMED,
+            f"{source}: {len(ids)} tokens, not one whole sequence of {length}; give more text, or --length",
+        )
     rows = [start + ids[i * length : (i + 1) * length] for i in range(sequences)]
     write(arguments.out, "input_ids", np.array(rows, dtype=np.int32), "I32",
           {"source": source, "sha256": digest.hexdigest(), "tokenizer": Path(arguments.tokenizer).name,
            "tokenizer_sha256": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()})  # fmt: skip
     if sequences < arguments.sequences:
-        pixels.note(f"{source}: only {sequences} whole sequences of the {arguments.sequences} asked for")
+        pixels.note(
+            f"{source}: only {sequences} whole sequences of the {arguments.sequences} asked for"
+        )
 
 
 def make_images(arguments: argparse.Namespace) -> None:
@@ -130,9 +150,15 @@ def make_images(arguments: argparse.Namespace) -> None:
     preparation, digest = preparation_of(arguments), hashlib.sha256()
     if arguments.imagenet:
         rows = from_network(iter(fetched(IMAGENET, arguments.split)), "ImageNet")
-        pictures, source = (row["image"] for row, _ in zip(rows, range(arguments.count))), f"ImageNet ({IMAGENET[0]}), split {arguments.split}"
+        pictures, source = (
+            (row["image"] for row, _ in zip(rows, range(arguments.count))),
+            f"ImageNet ({IMAGENET[0]}), split {arguments.split}",
+        )
     else:
-        pictures, source = pixels.pictures_of(arguments.folder, arguments.count), arguments.folder.resolve().name
+        pictures, source = (
+            pixels.pictures_of(arguments.folder, arguments.count),
+            arguments.folder.resolve().name,
+        )
     values = []
     for picture in pictures:
         values.append(preparation(picture))
@@ -159,7 +185,11 @@ def preparation_of(arguments: argparse.Namespace) -> pixels.Preparation:
 
 def write(file: Path, name: str, values: np.ndarray, dtype: str, metadata: dict[str, str]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(file, [Entry(name, dtype, values.shape, values.itemsize, lambda: values)], metadata | {"made_by": "scripts/calibration"})
+    write_safetensors(
+        file,
+        [Entry(name, dtype, values.shape, values.itemsize, lambda: values)],
+        metadata | {"made_by": "scripts/calibration"},
+    )
     print(f"{file}: {name} {json.dumps(list(values.shape))} from {metadata['source']}")
 
 
@@ -170,38 +200,101 @@ def positive(text: str) -> int:
 
 
 def add_pixel_options(parser: argparse.ArgumentParser, count: int, what: str, size: int) -> None:
-    parser.add_argument("--count", type=positive, default=count, help=f"how many {what}, spread evenly over the folder (%(default)s)")
-    parser.add_argument("--preprocessor", type=Path, metavar="FILE", help="the model's preprocessor_config.json: sizes, mean, std")
-    parser.add_argument("--size", type=positive, default=size, help="without --preprocessor: side of the centre that is cut out (%(default)s)")
-    parser.add_argument("--resize", type=positive, help="length of the shorter side before that (8/7 of --size)")
-    parser.add_argument("--mean", type=float, nargs=3, default=pixels.IMAGENET_MEAN, metavar="X", help="of the three channels (ImageNet's)")
-    parser.add_argument("--std", type=float, nargs=3, default=pixels.IMAGENET_STD, metavar="X", help="of the three channels (ImageNet's)")
+    parser.add_argument(
+        "--count",
+        type=positive,
+        default=count,
+        help=f"how many {what}, spread evenly over the folder (%(default)s)",
+    )
+    parser.add_argument(
+        "--preprocessor",
+        type=Path,
+        metavar="FILE",
+        help="the model's preprocessor_config.json: sizes, mean, std",
+    )
+    parser.add_argument(
+        "--size",
+        type=positive,
+        default=size,
+        help="without --preprocessor: side of the centre that is cut out (%(default)s)",
+    )
+    parser.add_argument(
+        "--resize", type=positive, help="length of the shorter side before that (8/7 of --size)"
+    )
+    parser.add_argument(
+        "--mean",
+        type=float,
+        nargs=3,
+        default=pixels.IMAGENET_MEAN,
+        metavar="X",
+        help="of the three channels (ImageNet's)",
+    )
+    parser.add_argument(
+        "--std",
+        type=float,
+        nargs=3,
+        default=pixels.IMAGENET_STD,
+        metavar="X",
+        help="of the three channels (ImageNet's)",
+    )
 
 
 def command_line() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/calibration", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/calibration",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="text|images|clips")
     text = commands.add_parser("text", help="text to token ids")
     text.add_argument("out", type=Path, metavar="OUT")
     text.add_argument("files", type=Path, nargs="*", metavar="FILE", help="UTF-8 text")
     text.add_argument("--wikitext", action="store_true", help="WikiText-103 instead of files")
     text.add_argument("--split", default="test", help="of WikiText-103 (%(default)s)")
-    text.add_argument("--tokenizer", required=True, metavar="T", help="tokenizer.json, a folder that holds one, or ORGANISATION/NAME on the hub")
-    text.add_argument("--bos", metavar="TOKEN", help="puts this token before each sequence, for models that were trained with one")
-    text.add_argument("--sequences", type=positive, default=32, help="at most so many (%(default)s)")
-    text.add_argument("--length", type=positive, default=512, help="tokens of each sequence; a last shorter one is left out (%(default)s)")
+    text.add_argument(
+        "--tokenizer",
+        required=True,
+        metavar="T",
+        help="tokenizer.json, a folder that holds one, or ORGANISATION/NAME on the hub",
+    )
+    text.add_argument(
+        "--bos",
+        metavar="TOKEN",
+        help="puts this token before each sequence, for models that were trained with one",
+    )
+    text.add_argument(
+        "--sequences", type=positive, default=32, help="at most so many (%(default)s)"
+    )
+    text.add_argument(
+        "--length",
+        type=positive,
+        default=512,
+        help="tokens of each sequence; a last shorter one is left out (%(default)s)",
+    )
     text.set_defaults(make=make_text)
     images = commands.add_parser("images", help="pictures to pixels")
     images.add_argument("out", type=Path, metavar="OUT")
-    images.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="pictures, in folders below it too")
+    images.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER", help="pictures, in folders below it too"
+    )
     images.add_argument("--imagenet", action="store_true", help="ImageNet instead of a folder")
     images.add_argument("--split", default="validation", help="of ImageNet (%(default)s)")
     add_pixel_options(images, 32, "pictures", 224)
     images.set_defaults(make=make_images)
     clips = commands.add_parser("clips", help="clips to pixels")
     clips.add_argument("out", type=Path, metavar="OUT")
-    clips.add_argument("folder", type=Path, metavar="FOLDER", help="holds a folder of frames, or a video file, for each clip")
-    clips.add_argument("--frames", type=positive, default=64, help="of each clip, spread evenly over it (%(default)s)")
+    clips.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="holds a folder of frames, or a video file, for each clip",
+    )
+    clips.add_argument(
+        "--frames",
+        type=positive,
+        default=64,
+        help="of each clip, spread evenly over it (%(default)s)",
+    )
     add_pixel_options(clips, 2, "clips", 256)
     clips.set_defaults(make=make_clips)
     return parser

@@ -33,7 +33,10 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if self.resize < self.size:
-            raise ToolError(USAGE, f"resized to {self.resize}, pictures have no centre of {self.size}: --resize must not be below --size")
+            raise ToolError(
+                USAGE,
+                f"resized to {self.resize}, pictures have no centre of {self.size}: --resize must not be below --size",
+            )
         if not all(deviation > 0 for deviation in self.std):
             raise ToolError(USAGE, f"std {list(self.std)}: three numbers above 0 expected")
 
@@ -42,32 +45,56 @@ class Preparation:
         """From a preprocessor_config.json. What other processors do (patches, aspect ratios) is refused, not guessed."""
         try:
             config = json.loads(file.read_text())
-            edge, crop = config["size"], config.get("crop_size") if config.get("do_center_crop", True) else None
+            edge, crop = (
+                config["size"],
+                config.get("crop_size") if config.get("do_center_crop", True) else None,
+            )
             if crop is None:
                 crop = {"height": edge["height"], "width": edge["width"]}
-            resize = edge["shortest_edge"] if "shortest_edge" in edge else min(edge["height"], edge["width"])
+            resize = (
+                edge["shortest_edge"]
+                if "shortest_edge" in edge
+                else min(edge["height"], edge["width"])
+            )
             sides = {crop["height"], crop["width"]}
-            mean, std = (tuple(float(x) for x in config[key]) for key in ("image_mean", "image_std"))
+            mean, std = (
+                tuple(float(x) for x in config[key]) for key in ("image_mean", "image_std")
+            )
             factor = float(config.get("rescale_factor", 1 / 255))
         except FileNotFoundError as error:
             raise ToolError(USAGE, f"{file}: no such file") from error
         except (KeyError, TypeError, AttributeError) as error:
-            what = f"no resize to size, cut to crop_size, image_mean and image_std ({one_line(error)})"
+            what = (
+                f"no resize to size, cut to crop_size, image_mean and image_std ({one_line(error)})"
+            )
             raise ToolError(UNSUPPORTED, f"{file}: {what}; give --size, --mean, --std") from error
         except ValueError as error:
             raise ToolError(MALFORMED, f"{file}: {one_line(error)}") from error
         if len(sides) != 1 or len(mean) != 3 or len(std) != 3 or abs(factor * 255 - 1) > 1e-6:
-            raise ToolError(UNSUPPORTED, f"{file}: square crops of three channels with rescale_factor 1/255 are made; give --size, --mean, --std")
+            raise ToolError(
+                UNSUPPORTED,
+                f"{file}: square crops of three channels with rescale_factor 1/255 are made; give --size, --mean, --std",
+            )
         return cls(resize, sides.pop(), mean, std)
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """[3, size, size] float32"""
         width, height = picture.size
         scale = self.resize / min(width, height)
-        resized = picture.convert("RGB").resize((max(self.resize, round(width * scale)), max(self.resize, round(height * scale))), Image.Resampling.BICUBIC)
+        resized = picture.convert("RGB").resize(
+            (max(self.resize, round(width * scale)), max(self.resize, round(height * scale))),
+            Image.Resampling.BICUBIC,
+        )
         left, top = (resized.width - self.size) // 2, (resized.height - self.size) // 2
-        values = np.asarray(resized.crop((left, top, left + self.size, top + self.size)), dtype=np.float32) / 255
-        return np.ascontiguousarray(((values - np.float32(self.mean)) / np.float32(self.std)).transpose(2, 0, 1))
+        values = (
+            np.asarray(
+                resized.crop((left, top, left + self.size, top + self.size)), dtype=np.float32
+            )
+            / 255
+        )
+        return np.ascontiguousarray(
+            ((values - np.float32(self.mean)) / np.float32(self.std)).transpose(2, 0, 1)
+        )
 
 
 def spread(items: list, count: int) -> list:
@@ -105,13 +132,20 @@ def frames_of_video(file: Path, count: int) -> list[Image.Image]:
     try:
         import av
     except ImportError as error:
-        raise ToolError(UNSUPPORTED, f"{file}: no video decoder here: run scripts/setup --calibration, or give a folder of frames") from error
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: no video decoder here: run scripts/setup --calibration, or give a folder of frames",
+        ) from error
     try:
         with av.open(str(file)) as container:
-            total = sum(1 for _ in container.decode(video=0))  # what containers say of their length is often wrong
+            total = sum(
+                1 for _ in container.decode(video=0)
+            )  # what containers say of their length is often wrong
         wanted = set(spread(list(range(total)), count)) if total >= count else set()
         with av.open(str(file)) as container:
-            return [frame.to_image() for i, frame in enumerate(container.decode(video=0)) if i in wanted]
+            return [
+                frame.to_image() for i, frame in enumerate(container.decode(video=0)) if i in wanted
+            ]
     except (av.error.FFmpegError, IndexError) as error:
         raise ToolError(MALFORMED, f"{file}: not a video: {one_line(error)}") from error
 
@@ -125,7 +159,9 @@ def frames_of(clip: Path, count: int) -> list[Image.Image]:
 
 
 def clips_of(folder: Path, count: int, frames: int) -> Iterator[list[Image.Image]]:
-    clips = [entry for entry in entries_of(folder) if entry.is_dir() or entry.suffix.lower() in VIDEOS]
+    clips = [
+        entry for entry in entries_of(folder) if entry.is_dir() or entry.suffix.lower() in VIDEOS
+    ]
     found = 0
     for clip in spread(clips, count):
         images = frames_of(clip, frames)
@@ -135,4 +171,7 @@ def clips_of(folder: Path, count: int, frames: int) -> Iterator[list[Image.Image
         else:
             note(f"{clip}: fewer than {frames} frames, left out")
     if found == 0:
-        raise ToolError(USAGE, f"{folder}: no clip of {frames} frames in it: a folder of pictures or a video file for each expected; see --frames")
+        raise ToolError(
+            USAGE,
+            f"{folder}: no clip of {frames} frames in it: a folder of pictures or a video file for each expected; see --frames",
+        )

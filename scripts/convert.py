@@ -39,7 +39,9 @@ def convert_bin(file: Path) -> tuple[list[Entry], dict | None, dict[str, str]]:
     untied = config is not None and config.get("tie_word_embeddings") is False
     entries, shared = reader.entries(file, keep_shared=untied)
     if shared and config is not None:
-        config.setdefault("tie_word_embeddings", True)  # some families' default is false: say what the file does
+        config.setdefault(
+            "tie_word_embeddings", True
+        )  # some families' default is false: say what the file does
     return entries, config, shared
 
 
@@ -55,7 +57,9 @@ def choose(file: Path):
     if not file.exists():
         raise ToolError(USAGE, f"{file}: no such file")
     if file.is_dir():
-        raise ToolError(USAGE, f"{file}: a folder; give its weight file (or its pytorch_model.bin.index.json)")
+        raise ToolError(
+            USAGE, f"{file}: a folder; give its weight file (or its pytorch_model.bin.index.json)"
+        )
     with file.open("rb") as stream:
         start = stream.read(64)
     if not start:
@@ -64,20 +68,36 @@ def choose(file: Path):
         raise ToolError(MALFORMED, f"{file}: a git-LFS pointer, not weights: fetch the real file")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         raise ToolError(MALFORMED, f"{file}: a web page, not weights: fetch the real file")
-    if start.startswith(b"GGUF") or file.suffix == ".gguf" or start[:4] in (b"GGJT", b"GGML", b"FUGG", b"tjgg", b"lmgg"):
+    if (
+        start.startswith(b"GGUF")
+        or file.suffix == ".gguf"
+        or start[:4] in (b"GGJT", b"GGML", b"FUGG", b"tjgg", b"lmgg")
+    ):
         return convert_gguf
-    if start.startswith(b"PK\x03\x04") or file.suffix in (".bin", ".pt", ".pth") or file.name.endswith(".bin.index.json"):
+    if (
+        start.startswith(b"PK\x03\x04")
+        or file.suffix in (".bin", ".pt", ".pth")
+        or file.name.endswith(".bin.index.json")
+    ):
         return convert_bin
     if file.suffix == ".safetensors":
         raise ToolError(USAGE, f"{file}: safetensors already; deadray reads it as it is")
-    raise ToolError(UNSUPPORTED, f"{file}: unknown format: a PyTorch .bin or .pt, or a .gguf file expected")
+    raise ToolError(
+        UNSUPPORTED, f"{file}: unknown format: a PyTorch .bin or .pt, or a .gguf file expected"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
-    parser.add_argument("--force", action="store_true", help="replace a model.safetensors that is already there")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a model.safetensors that is already there"
+    )
     arguments = parser.parse_args()
     target = arguments.out / "model.safetensors"
     if target.exists() and not arguments.force:
@@ -92,7 +112,10 @@ def main() -> None:
     for name, stored in shared.items():
         print(f"{name} shares the memory of {stored}: stored once", file=sys.stderr)
     if config is None:
-        print(f"no config.json beside {arguments.file}: put the model's own into {arguments.out}", file=sys.stderr)
+        print(
+            f"no config.json beside {arguments.file}: put the model's own into {arguments.out}",
+            file=sys.stderr,
+        )
     print(f"{target}: {len(entries)} tensors, {target.stat().st_size:,} bytes")
 
 

@@ -31,7 +31,9 @@ class Reader(GGUFReader):
     def _get(self, offset, dtype, count=1, override_order=None):
         needed = int(offset) + int(count) * np.dtype(dtype).itemsize
         if needed > len(self.data):
-            raise ValueError(f"byte {int(offset)}: needs bytes up to {needed}, file has {len(self.data)}: truncated or damaged")
+            raise ValueError(
+                f"byte {int(offset)}: needs bytes up to {needed}, file has {len(self.data)}: truncated or damaged"
+            )
         return super()._get(offset, dtype, count, override_order)
 
     def _push_field(self, field, skip_sum=False):
@@ -43,7 +45,9 @@ class Reader(GGUFReader):
         for field in fields:
             number = int(field.parts[4][0])
             if number not in set(GGMLQuantizationType):
-                raise ValueError(f"tensor {field.name!r}: ggml type {number} is unknown (damaged, or newer than the gguf package)")
+                raise ValueError(
+                    f"tensor {field.name!r}: ggml type {number} is unknown (damaged, or newer than the gguf package)"
+                )
         super()._build_tensors(start_offs, fields)
 
 
@@ -52,15 +56,30 @@ def open_gguf(file: Path) -> Reader:
         start = stream.read(8)
     if start[:4] != b"GGUF":
         if start[:4] in OTHER_MAGICS:
-            raise ToolError(UNSUPPORTED, f"{file}: {OTHER_MAGICS[start[:4]]}: not supported; convert it to GGUF version 3 first")
+            raise ToolError(
+                UNSUPPORTED,
+                f"{file}: {OTHER_MAGICS[start[:4]]}: not supported; convert it to GGUF version 3 first",
+            )
         raise ToolError(MALFORMED, f"{file}: byte 0: {start[:4]!r} found, b'GGUF' expected")
     version = int.from_bytes(start[4:8], "little")
     if len(start) == 8 and version not in (2, 3):
-        why = "big-endian: not supported" if version >= 1 << 16 else f"GGUF version {version}: unsupported, 2 or 3 expected"
+        why = (
+            "big-endian: not supported"
+            if version >= 1 << 16
+            else f"GGUF version {version}: unsupported, 2 or 3 expected"
+        )
         raise ToolError(UNSUPPORTED, f"{file}: byte 4: {why}")
     try:
         return Reader(file)
-    except (ValueError, KeyError, IndexError, OverflowError, TypeError, MemoryError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        TypeError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise ToolError(MALFORMED, f"{file}: damaged GGUF: {one_line(error)}") from error
 
 
@@ -80,8 +99,13 @@ class Metadata:
     def number(self, key: str, fallback: float | None = None) -> float:
         value = self.get(key, fallback)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise ToolError(MALFORMED, f"{self.file}: key {key}: {'nothing' if value is None else repr(value)} found, a positive number expected")
-        return float(str(np.float32(value))) if isinstance(value, float) else value  # stored as float32: the shortest decimal that means it
+            raise ToolError(
+                MALFORMED,
+                f"{self.file}: key {key}: {'nothing' if value is None else repr(value)} found, a positive number expected",
+            )
+        return (
+            float(str(np.float32(value))) if isinstance(value, float) else value
+        )  # stored as float32: the shortest decimal that means it
 
 
 def describe(file: Path, reader: Reader) -> dict[str, Any]:
@@ -89,18 +113,34 @@ def describe(file: Path, reader: Reader) -> dict[str, Any]:
     keys = Metadata(file, reader)
     family = keys.get("general.architecture")
     if family != "llama":
-        raise ToolError(UNSUPPORTED, f"{file}: general.architecture is {family!r}; deadray converts llama from GGUF, take other models' safetensors files")
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: general.architecture is {family!r}; deadray converts llama from GGUF, take other models' safetensors files",
+        )
     if keys.get("split.count", 1) > 1:
-        raise ToolError(UNSUPPORTED, f"{file}: part {keys.get('split.no', 0) + 1} of {keys.get('split.count')}: merge the parts first, beginning with the first "
-                                     "(llama-gguf-split --merge)")
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: part {keys.get('split.no', 0) + 1} of {keys.get('split.count')}: merge the parts first, beginning with the first "
+            "(llama-gguf-split --merge)",
+        )
     if keys.get("llama.expert_count", 0) > 0:
-        raise ToolError(UNSUPPORTED, f"{file}: llama.expert_count is {keys.get('llama.expert_count')}: mixtures of experts are not converted")
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: llama.expert_count is {keys.get('llama.expert_count')}: mixtures of experts are not converted",
+        )
     names = {tensor.name for tensor in reader.tensors}
     shapes = {tensor.name: [int(n) for n in reversed(tensor.shape)] for tensor in reader.tensors}
     if len(shapes.get("token_embd.weight", [])) != 2:
-        raise ToolError(MALFORMED, f"{file}: tensor 'token_embd.weight': {shapes.get('token_embd.weight', 'nothing')} found, [vocabulary, width] expected")
+        raise ToolError(
+            MALFORMED,
+            f"{file}: tensor 'token_embd.weight': {shapes.get('token_embd.weight', 'nothing')} found, [vocabulary, width] expected",
+        )
     heads = keys.number("llama.attention.head_count")
-    head_dim = keys.get("llama.attention.key_length") or keys.get("llama.rope.dimension_count") or keys.number("llama.embedding_length") // heads
+    head_dim = (
+        keys.get("llama.attention.key_length")
+        or keys.get("llama.rope.dimension_count")
+        or keys.number("llama.embedding_length") // heads
+    )
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -133,17 +173,29 @@ def describe_rope(file: Path, reader: Reader, keys: Metadata, head_dim: int) -> 
     if scaling == "linear":
         return rope | {"rope_type": "linear", "factor": keys.number("llama.rope.scaling.factor")}
     if scaling != "none":
-        raise ToolError(UNSUPPORTED, f"{file}: llama.rope.scaling.type is {scaling!r}: linear, or Llama 3's factors, are converted")
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: llama.rope.scaling.type is {scaling!r}: linear, or Llama 3's factors, are converted",
+        )
     if factors is None:
         return rope
     # Llama 3's scaling is stored as one divisor per frequency: find the rule's factor, and believe it only if it gives the same divisors.
     stored = dequantize(factors.data, factors.tensor_type).reshape(-1).astype(np.float64)
-    llama3 = {"rope_type": "llama3", "factor": float(stored.max()), "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    llama3 = {
+        "rope_type": "llama3",
+        "factor": float(stored.max()),
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
     wavelength = 2 * np.pi * rope["rope_theta"] ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = np.clip((8192 / wavelength - 1.0) / 3.0, 0.0, 1.0)
     expected = 1 / ((1 - smooth) / llama3["factor"] + smooth)
     if stored.shape != expected.shape or not np.allclose(stored, expected, rtol=1e-4):
-        raise ToolError(UNSUPPORTED, f"{file}: tensor '{ROPE_FACTORS}' does not follow Llama 3's rule (wavelengths 2048 and 8192): no config.json can say it")
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: tensor '{ROPE_FACTORS}' does not follow Llama 3's rule (wavelengths 2048 and 8192): no config.json can say it",
+        )
     return rope | llama3
 
 
@@ -158,7 +210,11 @@ def hugging_face_name(file: Path, name: str) -> str:
 
 def half_split(values: np.ndarray, heads: int) -> np.ndarray:
     """Rows of q or k, from GGUF's interleaved pairs (2i, 2i+1) to Hugging Face's (i, i + head_dim/2), head by head."""
-    return values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+    return (
+        values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+        .swapaxes(1, 2)
+        .reshape(values.shape)
+    )
 
 
 def entries(file: Path) -> tuple[list[Entry], dict[str, Any]]:
@@ -173,13 +229,23 @@ def entries(file: Path) -> tuple[list[Entry], dict[str, Any]]:
         shape = tuple(int(n) for n in reversed(tensor.shape))
         rotary = heads.get(tensor.name.split(".")[-2])
         if rotary and shape[0] != rotary * config["head_dim"]:
-            raise ToolError(MALFORMED, f"{file}: tensor '{tensor.name}': shape {list(shape)}, but the keys give {rotary} heads of {config['head_dim']}")
+            raise ToolError(
+                MALFORMED,
+                f"{file}: tensor '{tensor.name}': shape {list(shape)}, but the keys give {rotary} heads of {config['head_dim']}",
+            )
 
         def load(tensor=tensor, shape=shape, rotary=rotary) -> np.ndarray:
             try:
-                values = tensor.data if tensor.tensor_type in PLAIN_TYPES else dequantize(tensor.data, tensor.tensor_type)
+                values = (
+                    tensor.data
+                    if tensor.tensor_type in PLAIN_TYPES
+                    else dequantize(tensor.data, tensor.tensor_type)
+                )
             except NotImplementedError as error:
-                raise ToolError(UNSUPPORTED, f"{file}: tensor '{tensor.name}': {tensor.tensor_type.name} values: {one_line(error)}") from error
+                raise ToolError(
+                    UNSUPPORTED,
+                    f"{file}: tensor '{tensor.name}': {tensor.tensor_type.name} values: {one_line(error)}",
+                ) from error
             values = values.reshape(shape)
             return half_split(values, rotary) if rotary else values
 

@@ -1,6 +1,6 @@
 """One table over the records of `deadray predict` and `deadray verify`: what was predicted, from what, what was measured, at what cost, whether they agree.
 
-    scripts/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
+scripts/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
 """
 
 from __future__ import annotations
@@ -10,7 +10,19 @@ import json
 from collections import Counter
 from pathlib import Path
 
-HEADINGS = ("model", "weights", "norms", "predicted", "from", "in", "measured", "|cos|", "from", "in", "verdict")
+HEADINGS = (
+    "model",
+    "weights",
+    "norms",
+    "predicted",
+    "from",
+    "in",
+    "measured",
+    "|cos|",
+    "from",
+    "in",
+    "verdict",
+)
 
 
 def duration(seconds: float) -> str:
@@ -25,7 +37,9 @@ def row(path: Path) -> tuple[str, ...]:
     predicted = json.loads(prediction.read_text()) if prediction.exists() else None
     model, sites, seconds = verified["model"], verified["sites"], verified["seconds"]
     readings = [site["exact"] or site["deployed"] for site in sites]
-    least_cosine = min(min(reading["principal_cosines"] or [reading["abs_cos"]]) for reading in readings)
+    least_cosine = min(
+        min(reading["principal_cosines"] or [reading["abs_cos"]]) for reading in readings
+    )
     verdicts = Counter(site["verdict"] for site in sites)
     return (model["name"], "random" if model["init"] == "random" else "trained", str(len(sites)),
             f"{sum(site['predicted']['dimension'] for site in sites)} dead",
@@ -36,14 +50,20 @@ def row(path: Path) -> tuple[str, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     rows = [row(path) for path in sorted(parser.parse_args().folder.glob("*.verify.json"))]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
     for cells in (HEADINGS, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
-    print("\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1.")
-    print("absent: none predicted, none found; |cos| is then that of 1/gamma, a control, here as small as for a random direction.")
+    print(
+        "\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1."
+    )
+    print(
+        "absent: none predicted, none found; |cos| is then that of 1/gamma, a control, here as small as for a random direction."
+    )
 
 
 if __name__ == "__main__":

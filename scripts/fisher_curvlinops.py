@@ -54,11 +54,16 @@ class Directions:
 
     def name_of(self, stem: str, ending: str) -> str:
         """Checkpoints leave the prefix of the base model away or not."""
-        known = [f"model.{prefix}{stem}.{ending}" for prefix in ("", f"{self.model.model.base_model_prefix}.")]
+        known = [
+            f"model.{prefix}{stem}.{ending}"
+            for prefix in ("", f"{self.model.model.base_model_prefix}.")
+        ]
         for name in known:
             if name in self.parameters:
                 return name
-        raise SystemExit(f"fisher_curvlinops.py: {stem}.{ending} is no parameter of its own (tied?); leave its norm out")
+        raise SystemExit(
+            f"fisher_curvlinops.py: {stem}.{ending} is no parameter of its own (tied?); leave its norm out"
+        )
 
     def changes(self, case: dict) -> Tensors:
         changes: Tensors = {}
@@ -66,7 +71,9 @@ class Directions:
             changes[self.name_of(case["norm"], "bias")] = self.vectors[case["shift"]]
         for move in case["moves"]:
             weight = self.name_of(move["consumer"], "weight")
-            transposed = isinstance(self.model.get_submodule(weight.removesuffix(".weight")), Conv1D)
+            transposed = isinstance(
+                self.model.get_submodule(weight.removesuffix(".weight")), Conv1D
+            )
             r = self.vectors[move["r"]]
             if move["u"]:
                 u = self.vectors[move["u"]]
@@ -74,22 +81,39 @@ class Directions:
                 w = self.parameters[weight].detach().double()
                 u = (w.T if transposed else w) @ self.vectors[move["through"]]
             changes[weight] = torch.outer(r, u) if transposed else torch.outer(u, r)
-            if f"{weight.removesuffix('.weight')}.bias" in self.parameters:  # part of the operator even where it stays
+            if (
+                f"{weight.removesuffix('.weight')}.bias" in self.parameters
+            ):  # part of the operator even where it stays
                 changes[self.name_of(move["consumer"], "bias")] = move["s"] * u
         return changes
 
 
-def quadratic_forms(model: TokenLogits, batch: tuple[torch.Tensor, torch.Tensor], changes: list[Tensors]) -> list[float]:
+def quadratic_forms(
+    model: TokenLogits, batch: tuple[torch.Tensor, torch.Tensor], changes: list[Tensors]
+) -> list[float]:
     """v^T F v of directions that move the same parameters."""
     names = list(changes[0])
     parameters = [model.get_parameter(name) for name in names]
-    operator = GGNLinearOperator(model, torch.nn.CrossEntropyLoss(reduction="mean"), parameters, [batch], check_deterministic=False)
-    v = [torch.stack([change[name] for change in changes], -1).to(parameter.dtype) for name, parameter in zip(names, parameters)]
-    return sum((one.double() * other.double()).flatten(0, -2).sum(0) for one, other in zip(v, operator @ v)).tolist()
+    operator = GGNLinearOperator(
+        model,
+        torch.nn.CrossEntropyLoss(reduction="mean"),
+        parameters,
+        [batch],
+        check_deterministic=False,
+    )
+    v = [
+        torch.stack([change[name] for change in changes], -1).to(parameter.dtype)
+        for name, parameter in zip(names, parameters)
+    ]
+    return sum(
+        (one.double() * other.double()).flatten(0, -2).sum(0) for one, other in zip(v, operator @ v)
+    ).tolist()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--tokens", required=True, metavar="FILE.npy", help="[batch, sequence]")
     parser.add_argument("--directions", required=True, nargs="+", type=Path, metavar="DUMP")
@@ -100,9 +124,16 @@ def main() -> None:
 
     logging.disable_progress_bar()
     torch.set_num_threads(arguments.threads)
-    model = TokenLogits(AutoModelForCausalLM.from_pretrained(arguments.model, dtype=getattr(torch, arguments.dtype), attn_implementation="eager").eval())
+    model = TokenLogits(
+        AutoModelForCausalLM.from_pretrained(
+            arguments.model, dtype=getattr(torch, arguments.dtype), attn_implementation="eager"
+        ).eval()
+    )
     tokens = torch.from_numpy(np.load(arguments.tokens).astype(np.int64))
-    batch = tokens, torch.zeros(tokens.numel(), dtype=torch.long)  # the Hessian of the cross-entropy does not see the labels
+    batch = (
+        tokens,
+        torch.zeros(tokens.numel(), dtype=torch.long),
+    )  # the Hessian of the cross-entropy does not see the labels
     before = time.perf_counter() - START
 
     start = time.perf_counter()
@@ -117,10 +148,15 @@ def main() -> None:
         for group in groups.values():
             for first in range(0, len(group), arguments.columns):
                 some = group[first : first + arguments.columns]
-                for i, value in zip(some, quadratic_forms(model, batch, [changes[i] for i in some])):
+                for i, value in zip(
+                    some, quadratic_forms(model, batch, [changes[i] for i in some])
+                ):
                     of_file[i] = value
         fisher.append(of_file)
-    json.dump({"fisher": fisher, "seconds": time.perf_counter() - start, "seconds_before": before}, sys.stdout)
+    json.dump(
+        {"fisher": fisher, "seconds": time.perf_counter() - start, "seconds_before": before},
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

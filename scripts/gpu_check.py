@@ -59,14 +59,21 @@ class Check:
         self.out = out
         self.deadline = time.monotonic() + budget
         self.log = (out / "gpu_check.log").open("w", buffering=1)
-        self.record: dict = {"schema": "deadray/gpu-check/1", "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "steps": []}
+        self.record: dict = {
+            "schema": "deadray/gpu-check/1",
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "steps": [],
+        }
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
         self.log.write(text + "\n")
 
     def save(self) -> None:
-        write_whole(self.out / "gpu_check.json", lambda stream: stream.write((json.dumps(self.record, indent=2) + "\n").encode()))
+        write_whole(
+            self.out / "gpu_check.json",
+            lambda stream: stream.write((json.dumps(self.record, indent=2) + "\n").encode()),
+        )
 
     def run(self, command: list, limit: float, environment: dict | None = None) -> tuple[int, str]:
         """Exit code and output, which goes to the log as well. A command beyond its limit, or the budget's, is ended with its children: Failed."""
@@ -83,7 +90,9 @@ class Check:
             late = True
             os.killpg(process.pid, signal.SIGTERM)  # a benchmark then writes what it has
             try:
-                output, _ = process.communicate(timeout=60)  # the row that it is at may take so long
+                output, _ = process.communicate(
+                    timeout=60
+                )  # the row that it is at may take so long
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 output, _ = process.communicate()
@@ -111,11 +120,16 @@ class Check:
             entry.update(status="skipped", reason=str(reason))
         except Failed as reason:
             entry.update(status="failed", reason=str(reason))
-        except Exception as error:  # a record that does not look as expected, a program that is not there
+        except (
+            Exception
+        ) as error:  # a record that does not look as expected, a program that is not there
             entry.update(status="failed", reason=f"{type(error).__name__}: {error}"[:300])
         entry["seconds"] = round(time.monotonic() - start, 2)
         self.record["steps"].append(entry)
-        self.say(f"{name}: {entry['status']} in {entry['seconds']:.1f} s" + (f": {entry['reason']}" if "reason" in entry else ""))
+        self.say(
+            f"{name}: {entry['status']} in {entry['seconds']:.1f} s"
+            + (f": {entry['reason']}" if "reason" in entry else "")
+        )
         self.save()
         return entry["status"] == "passed"
 
@@ -123,7 +137,9 @@ class Check:
 def first_line(command: list, pattern: str = "(.+)") -> str | None:
     """What the pattern's group finds in the output, None where the program is missing or fails."""
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
+        output = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, cwd=ROOT
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(pattern, output)
@@ -141,29 +157,48 @@ def commit() -> str:
 
 def torch_folder() -> Path | None:
     given = os.environ.get("DEADRAY_TORCH_DIR")
-    found = given or first_line(["python3", "-c", "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"])
+    found = given or first_line(
+        [
+            "python3",
+            "-c",
+            "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])",
+        ]
+    )
     return Path(found) if found and (Path(found) / "include").is_dir() else None
 
 
 def torch_version(folder: Path | None) -> str | None:
     version = folder and folder / "version.py"
-    found = version and version.exists() and re.search(r"__version__ = '(.+?)'", version.read_text())
+    found = (
+        version and version.exists() and re.search(r"__version__ = '(.+?)'", version.read_text())
+    )
     return found.group(1) if found else None
 
 
 def nvcc() -> str | None:
-    return shutil.which("nvcc") or next((p for p in ("/usr/local/cuda/bin/nvcc",) if os.access(p, os.X_OK)), None)
+    return shutil.which("nvcc") or next(
+        (p for p in ("/usr/local/cuda/bin/nvcc",) if os.access(p, os.X_OK)), None
+    )
 
 
 def devices() -> list[dict]:
     names = ("name", "driver_version", "memory.total", "compute_cap")
     try:
-        output = subprocess.run(["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"], capture_output=True, text=True, timeout=60)
+        output = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     if output.returncode:
         return []
-    return [dict(zip(names, map(str.strip, line.split(",")))) for line in output.stdout.splitlines() if line.count(",") == len(names) - 1]
+    return [
+        dict(zip(names, map(str.strip, line.split(","))))
+        for line in output.stdout.splitlines()
+        if line.count(",") == len(names) - 1
+    ]
 
 
 def architecture(found: list[dict]) -> str:
@@ -193,10 +228,18 @@ def build(check: Check) -> dict:
             raise Failed(f"missing: {program}")
     torch = torch_folder()
     if not torch:
-        raise Failed("no torch: python3 has none; name the folder torch of a wheel in DEADRAY_TORCH_DIR")
+        raise Failed(
+            "no torch: python3 has none; name the folder torch of a wheel in DEADRAY_TORCH_DIR"
+        )
     cache = BUILD / "CMakeCache.txt"
-    generator = [] if cache.exists() else ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
-    launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DCMAKE_CUDA_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    generator = (
+        [] if cache.exists() else ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
+    )
+    launcher = (
+        ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DCMAKE_CUDA_COMPILER_LAUNCHER=ccache"]
+        if shutil.which("ccache")
+        else []
+    )
     check.must(["cmake", "-S", ROOT, "-B", BUILD, *generator, *launcher, "-DCMAKE_BUILD_TYPE=Release", f"-DDEADRAY_TORCH_DIR={torch}",
                 f"-DDEADRAY_CUDA_ARCHITECTURES={check.record['architecture']}", *shlex.split(os.environ.get("DEADRAY_CMAKE_ARGS", ""))], 240)  # fmt: skip
     check.must(["cmake", "--build", BUILD, "--parallel", CORES], float("inf"))
@@ -212,7 +255,21 @@ def tests(check: Check) -> dict:
     junit.unlink(missing_ok=True)
     late = None
     try:
-        check.run(["ctest", "--test-dir", BUILD, "--output-on-failure", "--timeout", "300", "--parallel", CORES, "--output-junit", junit], 1200)
+        check.run(
+            [
+                "ctest",
+                "--test-dir",
+                BUILD,
+                "--output-on-failure",
+                "--timeout",
+                "300",
+                "--parallel",
+                CORES,
+                "--output-junit",
+                junit,
+            ],
+            1200,
+        )
     except Failed as reason:
         late = reason
     if not junit.exists():
@@ -221,18 +278,26 @@ def tests(check: Check) -> dict:
     for case in ElementTree.parse(junit).getroot().iter("testcase"):
         kind = {"run": "passed", "fail": "failed"}.get(case.get("status"), "skipped")
         names[kind].append(case.get("name"))
-    result = {**{kind: len(list_) for kind, list_ in names.items()}, "failed_names": names["failed"], "skipped_names": names["skipped"]}
+    result = {
+        **{kind: len(list_) for kind, list_ in names.items()},
+        "failed_names": names["failed"],
+        "skipped_names": names["skipped"],
+    }
     check.record["tests"] = result
     if late:
         raise late
     if names["failed"] or not names["passed"]:
-        raise Failed(f"{len(names['failed'])} of {sum(map(len, names.values()))} tests failed: {', '.join(names['failed'][:5])}")
+        raise Failed(
+            f"{len(names['failed'])} of {sum(map(len, names.values()))} tests failed: {', '.join(names['failed'][:5])}"
+        )
     return {}
 
 
 def sanitizers(check: Check) -> dict:
     """Every device test program under each tool, with the small shapes; the four tools side by side."""
-    tool = shutil.which("compute-sanitizer") or next((p for p in ("/usr/local/cuda/bin/compute-sanitizer",) if os.access(p, os.X_OK)), None)
+    tool = shutil.which("compute-sanitizer") or next(
+        (p for p in ("/usr/local/cuda/bin/compute-sanitizer",) if os.access(p, os.X_OK)), None
+    )
     if not check.record["devices"]:
         raise Skipped("no CUDA device")
     if not tool:
@@ -244,11 +309,25 @@ def sanitizers(check: Check) -> dict:
     def one(kind: str) -> dict[str, str]:
         results = {}
         for program in programs:
-            command = [tool, "--tool", kind, "--error-exitcode", "1", "--print-limit", "20", program, "--gtest_brief=1"]
+            command = [
+                tool,
+                "--tool",
+                kind,
+                "--error-exitcode",
+                "1",
+                "--print-limit",
+                "20",
+                program,
+                "--gtest_brief=1",
+            ]
             try:
                 code, output = check.run(command, 240, {"DEADRAY_SMALL_SHAPES": "1"})
-                refused = re.search(r"Device not supported|Unable to find.*injection|No attachable process", output)
-                results[program.name] = f"refused: {refused.group(0)}" if refused else "failed" if code else "passed"
+                refused = re.search(
+                    r"Device not supported|Unable to find.*injection|No attachable process", output
+                )
+                results[program.name] = (
+                    f"refused: {refused.group(0)}" if refused else "failed" if code else "passed"
+                )
             except (Failed, Skipped) as reason:
                 results[program.name] = f"not finished: {reason}"
         return results
@@ -256,8 +335,17 @@ def sanitizers(check: Check) -> dict:
     with ThreadPoolExecutor(len(SANITIZERS)) as pool:
         results = dict(zip(SANITIZERS, pool.map(one, SANITIZERS)))
     check.record["sanitizers"] = results
-    bad = [f"{kind} {program}: {how}" for kind, programs_ in results.items() for program, how in programs_.items() if how != "passed"]
-    if bad and all("refused" in line for line in bad) and len(bad) == len(SANITIZERS) * len(programs):
+    bad = [
+        f"{kind} {program}: {how}"
+        for kind, programs_ in results.items()
+        for program, how in programs_.items()
+        if how != "passed"
+    ]
+    if (
+        bad
+        and all("refused" in line for line in bad)
+        and len(bad) == len(SANITIZERS) * len(programs)
+    ):
         raise Skipped(f"compute-sanitizer does not serve this device: {bad[0]}")
     if bad:
         raise Failed("; ".join(bad[:3]))
@@ -275,13 +363,24 @@ def bench(check: Check) -> dict:
         if file.exists():  # also when only some rows were measured
             check.record["bench"] = json.loads(file.read_text())
             file.unlink()
-    missed = [f"{row['operation']} {row['shape']}" for row in check.record["bench"]["rows"] if row["met"] is False]
+    missed = [
+        f"{row['operation']} {row['shape']}"
+        for row in check.record["bench"]["rows"]
+        if row["met"] is False
+    ]
     return {"rows": len(check.record["bench"]["rows"]), "targets_missed": missed}
 
 
 def sample(check: Check) -> dict:
     """The same model on the device and on the CPU: equal verdicts, and equal |cos| up to the device's rounding of the forward pass."""
-    folder = next((p / SAMPLE for p in (ROOT / "samples", ROOT / ".bundle" / "samples") if (p / SAMPLE / "model.safetensors").exists()), None)
+    folder = next(
+        (
+            p / SAMPLE
+            for p in (ROOT / "samples", ROOT / ".bundle" / "samples")
+            if (p / SAMPLE / "model.safetensors").exists()
+        ),
+        None,
+    )
     if not folder:
         raise Skipped(f"no sample {SAMPLE}: scripts/bundle --sample carries it")
     if not check.record["devices"]:
@@ -291,12 +390,17 @@ def sample(check: Check) -> dict:
     for device in ("cpu", "cuda"):
         file = BUILD / f"sample.{device}.json"
         file.unlink(missing_ok=True)
-        check.must([deadray, "verify", folder, "--site", "all", "--device", device, "--json", file], 240)
+        check.must(
+            [deadray, "verify", folder, "--site", "all", "--device", device, "--json", file], 240
+        )
         records[device] = json.loads(file.read_text())
         seconds[device] = records[device]["seconds"]
     differ = []
     for cpu, cuda in zip(records["cpu"]["sites"], records["cuda"]["sites"], strict=True):
-        same = cpu["verdict"] == cuda["verdict"] and abs(cpu["exact"]["abs_cos"] - cuda["exact"]["abs_cos"]) <= 1e-6
+        same = (
+            cpu["verdict"] == cuda["verdict"]
+            and abs(cpu["exact"]["abs_cos"] - cuda["exact"]["abs_cos"]) <= 1e-6
+        )
         if not same:
             differ.append(cpu["name"])
     check.record["sample"] = {"model": SAMPLE, "sites": len(records["cpu"]["sites"]), "differ": differ, "seconds": seconds,
@@ -322,9 +426,21 @@ def large(check: Check) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/gpu_check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "out" / "gpu_check", metavar="OUT")
-    parser.add_argument("--budget", type=float, default=3600, metavar="SECONDS", help="for everything together (default: %(default).0f)")
+    parser = argparse.ArgumentParser(
+        prog="scripts/gpu_check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=ROOT / "out" / "gpu_check", metavar="OUT"
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=3600,
+        metavar="SECONDS",
+        help="for everything together (default: %(default).0f)",
+    )
     parser.add_argument("--steps", default=",".join(STEPS), metavar="STEP,…")
     arguments = parser.parse_args()
     steps = arguments.steps.split(",")
@@ -337,7 +453,11 @@ def main() -> int:
         parser.error(f"{out} cannot be made: {error.strerror}; give a folder that can be written")
     check = Check(out, arguments.budget)
     check.record.update(environment())
-    check.say("\n".join(f"{key}: {value}" for key, value in check.record.items() if isinstance(value, str)))
+    check.say(
+        "\n".join(
+            f"{key}: {value}" for key, value in check.record.items() if isinstance(value, str)
+        )
+    )
     for name in STEPS:
         if name not in steps:
             continue

@@ -1,6 +1,6 @@
 """The table of docs/gpu.md from a record of scripts/gpu_check or of `deadray bench kernels --json`; needs the standard library alone.
 
-    python3 scripts/gpu_table.py out/gpu_check/gpu_check.json
+python3 scripts/gpu_table.py out/gpu_check/gpu_check.json
 """
 
 from __future__ import annotations
@@ -9,11 +9,28 @@ import argparse
 import json
 from pathlib import Path
 
-HEADINGS = ("operation", "shape", "type", "time", "GB/s", "TFLOP/s", "% of copy", "% of product", "target", "met")
+HEADINGS = (
+    "operation",
+    "shape",
+    "type",
+    "time",
+    "GB/s",
+    "TFLOP/s",
+    "% of copy",
+    "% of product",
+    "target",
+    "met",
+)
 
 
 def duration(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3f} ms" if seconds < 1 else f"{seconds:.3f} s"
+    return (
+        f"{seconds * 1e6:.1f} µs"
+        if seconds < 1e-3
+        else f"{seconds * 1e3:.3f} ms"
+        if seconds < 1
+        else f"{seconds:.3f} s"
+    )
 
 
 def cells(row: dict) -> list[str]:
@@ -33,16 +50,22 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("record", type=Path)
     file = parser.parse_args().record
     try:
         record = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise SystemExit(f"gpu_table.py: {file}: {error}; expected a record of scripts/gpu_check or bench kernels --json") from None
+        raise SystemExit(
+            f"gpu_table.py: {file}: {error}; expected a record of scripts/gpu_check or bench kernels --json"
+        ) from None
     bench = record.get("bench", record)
     if "rows" not in bench:
-        raise SystemExit("gpu_table.py: the record holds no benchmark: its step was skipped or failed")
+        raise SystemExit(
+            "gpu_table.py: the record holds no benchmark: its step was skipped or failed"
+        )
     versions = bench["versions"]
     print(f"{bench['device']['name']}, {bench['date']}, commit {record.get('commit', 'unknown')}, `deadray bench kernels`, "
           f"CUDA {versions['cuda_runtime']}, cuBLAS {versions['cublas']}, cuSOLVER {versions['cusolver']}.\n")  # fmt: skip

@@ -30,7 +30,9 @@ def choice(allowed: tuple[str, ...]):
         chosen = value.split(",")
         for name in chosen:
             if name not in allowed:
-                raise argparse.ArgumentTypeError(f"'{name}', expected {', '.join(allowed)}, or several with commas between")
+                raise argparse.ArgumentTypeError(
+                    f"'{name}', expected {', '.join(allowed)}, or several with commas between"
+                )
         return [name for name in allowed if name in chosen]
 
     return parse
@@ -39,20 +41,63 @@ def choice(allowed: tuple[str, ...]):
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as every subcommand's, with the nearest option."""
-        unknown = next((word for word in message.split() if word.startswith("--")), "") if message.startswith("unrecognized") else ""
+        unknown = (
+            next((word for word in message.split() if word.startswith("--")), "")
+            if message.startswith("unrecognized")
+            else ""
+        )
         near = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
-        raise ToolError(USAGE, f"{message}; did you mean {near[0]}?" if near else f"{message}; see deadray report --help")
+        raise ToolError(
+            USAGE,
+            f"{message}; did you mean {near[0]}?"
+            if near
+            else f"{message}; see deadray report --help",
+        )
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = Parser(prog="deadray report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with records (*.json; those of its folders are not read)")
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv")
-    parser.add_argument("--format", type=choice(FORMS), default=list(FORMS), metavar="FORM,…", help="md, csv, html (default: all; html needs matplotlib)")
-    parser.add_argument("--figures", type=choice(FIGURES), default=[], metavar="FORM,…", help="also each figure as png or pdf, in OUT/report-figures")
-    parser.add_argument("--json", metavar="FILE", help="what was read, left out and written, as a record; '-': standard output")
+    parser = Parser(
+        prog="deadray report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="folder with records (*.json; those of its folders are not read)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv",
+    )
+    parser.add_argument(
+        "--format",
+        type=choice(FORMS),
+        default=list(FORMS),
+        metavar="FORM,…",
+        help="md, csv, html (default: all; html needs matplotlib)",
+    )
+    parser.add_argument(
+        "--figures",
+        type=choice(FIGURES),
+        default=[],
+        metavar="FORM,…",
+        help="also each figure as png or pdf, in OUT/report-figures",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="what was read, left out and written, as a record; '-': standard output",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no table, no notes")
-    parser.add_argument("--no-color", action="store_true", help="accepted as every subcommand does; a report prints no colour")
+    parser.add_argument(
+        "--no-color",
+        action="store_true",
+        help="accepted as every subcommand does; a report prints no colour",
+    )
     return parser.parse_args()
 
 
@@ -93,7 +138,9 @@ def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> li
     for panel in (panel for section in sections for panel in section.drawn):
         for form in forms:
             file = folder / f"{panel.id}.{form}"
-            write_whole(file, lambda stream, panel=panel, form=form: drawing().save(panel, stream, form))
+            write_whole(
+                file, lambda stream, panel=panel, form=form: drawing().save(panel, stream, form)
+            )
             written.append(printable(str(file)))
     return written
 
@@ -107,10 +154,21 @@ def record(records: Records, sections: list[Section], written: list[str]) -> str
 def run(arguments: argparse.Namespace) -> None:
     sys.stdout.reconfigure(encoding="utf-8")  # as the files are, whatever the locale
     if not arguments.folder.is_dir():
-        raise ToolError(USAGE, f"{arguments.folder}: not a folder; give one with records that deadray verify, fisher, suite or bench wrote")
+        raise ToolError(
+            USAGE,
+            f"{arguments.folder}: not a folder; give one with records that deadray verify, fisher, suite or bench wrote",
+        )
     to_terminal = arguments.out == "-"
-    if to_terminal and (len(arguments.format) != 1 or arguments.format == ["html"] or arguments.figures or arguments.json == "-"):
-        raise ToolError(USAGE, "--out -: standard output takes one form: --format md or --format csv, without --figures and --json -")
+    if to_terminal and (
+        len(arguments.format) != 1
+        or arguments.format == ["html"]
+        or arguments.figures
+        or arguments.json == "-"
+    ):
+        raise ToolError(
+            USAGE,
+            "--out -: standard output takes one form: --format md or --format csv, without --figures and --json -",
+        )
     out = arguments.folder if arguments.out is None else Path(arguments.out)
     if not to_terminal and not out.is_dir():
         raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
@@ -135,8 +193,15 @@ def run(arguments: argparse.Namespace) -> None:
     if to_terminal:
         sys.stdout.write(render(arguments.format[0], records, sections).decode())
     else:
-        written = [write(out / f"report.{form}", render(form, records, sections)) for form in arguments.format]
-        written += write_figures(out / "report-figures", arguments.figures, sections) if arguments.figures else []
+        written = [
+            write(out / f"report.{form}", render(form, records, sections))
+            for form in arguments.format
+        ]
+        written += (
+            write_figures(out / "report-figures", arguments.figures, sections)
+            if arguments.figures
+            else []
+        )
         if arguments.json and arguments.json != "-":
             write(Path(arguments.json), record(records, sections, written).encode())
         elif arguments.json:

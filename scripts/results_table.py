@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the table of results/README.md from the records beside it.
 
-    scripts/results_table.py                       results/ against scripts/rosters/fourteen.json
-    scripts/results_table.py FOLDER --roster FILE  another folder of records, which has a README.md with the two markers
-    scripts/results_table.py --check               changes nothing; exit 1 when the table is not what the records say
+scripts/results_table.py                       results/ against scripts/rosters/fourteen.json
+scripts/results_table.py FOLDER --roster FILE  another folder of records, which has a README.md with the two markers
+scripts/results_table.py --check               changes nothing; exit 1 when the table is not what the records say
 """
 
 from __future__ import annotations
@@ -19,7 +19,22 @@ from tool import MALFORMED, USAGE, ToolError, run_tool, write_whole
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- table -->", "<!-- /table -->"
 INITS = {"random": "random", "checkpoint": "trained"}
-TITLES = ["model", "weights", "norm", "d", "N", "|cos| exact", "deployed", "depth", "below", "residual", "verdict", "seconds", "of GEMM", "peak GiB"]
+TITLES = [
+    "model",
+    "weights",
+    "norm",
+    "d",
+    "N",
+    "|cos| exact",
+    "deployed",
+    "depth",
+    "below",
+    "residual",
+    "verdict",
+    "seconds",
+    "of GEMM",
+    "peak GiB",
+]
 
 
 def read_json(file: Path) -> dict:
@@ -28,7 +43,9 @@ def read_json(file: Path) -> dict:
     except FileNotFoundError as error:
         raise ToolError(USAGE, f"{file}: no such file") from error
     except ValueError as error:
-        raise ToolError(MALFORMED, f"{file}: not JSON: {error}; make it again with deadray suite") from error
+        raise ToolError(
+            MALFORMED, f"{file}: not JSON: {error}; make it again with deadray suite"
+        ) from error
 
 
 def read_records(folder: Path) -> dict[tuple[str, str], dict]:
@@ -37,8 +54,15 @@ def read_records(folder: Path) -> dict[tuple[str, str], dict]:
         for file in sorted(folder.glob(f"*.{init}.json")):
             record = read_json(file)
             name = file.name.removesuffix(f".{init}.json")
-            if record.get("schema") != "deadray/verify/1" or "suite" not in record or (record["model"]["name"], record["model"]["init"]) != (name, init):
-                raise ToolError(MALFORMED, f"{file}: not the suite's record of {name}, {init}; make it again with deadray suite")
+            if (
+                record.get("schema") != "deadray/verify/1"
+                or "suite" not in record
+                or (record["model"]["name"], record["model"]["init"]) != (name, init)
+            ):
+                raise ToolError(
+                    MALFORMED,
+                    f"{file}: not the suite's record of {name}, {init}; make it again with deadray suite",
+                )
             records[name, init] = record
     return records
 
@@ -65,14 +89,18 @@ def final_site(sites: list[dict]) -> dict:
 
 def share_of_gemm(record: dict) -> float | None:
     """The forward pass's rate over that of a large product; None for passes too short to ask for that."""
-    rate = record["environment"].get("gemm_flops_per_second")  # which records of earlier versions lack
+    rate = record["environment"].get(
+        "gemm_flops_per_second"
+    )  # which records of earlier versions lack
     return record["forward"]["flops"] / record["seconds"]["forward"] / rate if rate else None
 
 
 def row(name: str, init: str, record: dict) -> list[str]:
     site, suite = final_site(record["sites"]), record["suite"]
     exact, deployed, residual = site["exact"], site["deployed"], record["residual"]
-    preserved = {True: "preserved", False: "not preserved", None: "–"}[residual["preserved"] if residual else None]
+    preserved = {True: "preserved", False: "not preserved", None: "–"}[
+        residual["preserved"] if residual else None
+    ]
     decisive = exact or deployed
     return [name, INITS[init], site["norm"], str(site["hidden_size"]), str(record["calibration"]["tokens"]), figure(cosine(exact), ".6f"),
             figure(cosine(deployed), ".6f"), figure(decisive["depth"], ".1e"), " ".join(map(str, decisive["below"])) or "–", preserved,
@@ -89,13 +117,25 @@ def how_it_was_made(records: dict) -> list[str]:
         memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
         where = f"Commit {suite['commit']}, {suite['started'][:10]}, {machine['cpu']}, {machine['cores']} cores, {memory}, {machine['device']}"
         groups.setdefault(where, []).append(suite["command"])
-    return [line for where, commands in groups.items() for line in ("", f"{where}:", "", *(f"    {command}" for command in commands))]
+    return [
+        line
+        for where, commands in groups.items()
+        for line in ("", f"{where}:", "", *(f"    {command}" for command in commands))
+    ]
 
 
 def chance(records: dict, names: list[str]) -> list[str]:
     """How the control of RMSNorms compares with chance: sqrt(d) |cos| of a random direction is half-normal, mean 0.80, deviation 0.60."""
-    finals = [final_site(record["sites"]) for (name, init), record in records.items() if init == "random" and name in names]
-    scaled = [found * math.sqrt(site["hidden_size"]) for site in finals if site["norm"] == "rmsnorm" and (found := cosine(site["exact"])) is not None]
+    finals = [
+        final_site(record["sites"])
+        for (name, init), record in records.items()
+        if init == "random" and name in names
+    ]
+    scaled = [
+        found * math.sqrt(site["hidden_size"])
+        for site in finals
+        if site["norm"] == "rmsnorm" and (found := cosine(site["exact"])) is not None
+    ]
     if not scaled:
         return []
     return ["", f"RMSNorms at random initialisation: √d·\\|cos\\| is {sum(scaled) / len(scaled):.2f} on average over {len(scaled)} final norms of the roster; chance is "
@@ -106,7 +146,12 @@ def table(folder: Path, roster: dict) -> str:
     records = read_records(folder)
     names = [model["name"] for model in roster["models"]]
     extra = sorted({name for name, _ in records} - set(names))
-    lines = [f"Roster: {roster['note']}", "", "| " + " | ".join(title.replace("|", "\\|") for title in TITLES) + " |", "|" + "---|" * len(TITLES)]
+    lines = [
+        f"Roster: {roster['note']}",
+        "",
+        "| " + " | ".join(title.replace("|", "\\|") for title in TITLES) + " |",
+        "|" + "---|" * len(TITLES),
+    ]
     missing = []
     for name in names + extra:
         for init in INITS:
@@ -116,15 +161,28 @@ def table(folder: Path, roster: dict) -> str:
                 missing.append(f"{name} ({INITS[init]})")
     if not records:
         lines = lines[:1]
-    lines += ["", f"Not run yet, {len(missing)} of {2 * len(names)} rows: {', '.join(missing)}." if missing else f"All {2 * len(names)} rows of the roster were run."]
+    lines += [
+        "",
+        f"Not run yet, {len(missing)} of {2 * len(names)} rows: {', '.join(missing)}."
+        if missing
+        else f"All {2 * len(names)} rows of the roster were run.",
+    ]
     return "\n".join(lines + chance(records, names) + how_it_was_made(records))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/results_table.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/results_table.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "results", metavar="FOLDER")
-    parser.add_argument("--roster", type=Path, default=ROOT / "scripts/rosters/fourteen.json", metavar="FILE")
-    parser.add_argument("--check", action="store_true", help="change nothing, say whether the table is up to date")
+    parser.add_argument(
+        "--roster", type=Path, default=ROOT / "scripts/rosters/fourteen.json", metavar="FILE"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, say whether the table is up to date"
+    )
     arguments = parser.parse_args()
     readme = arguments.folder / "README.md"
     if not readme.is_file():
@@ -133,8 +191,13 @@ def main() -> None:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ToolError(MALFORMED, f"{readme}: no {BEGIN} followed by {END}: put them where the table is to stand")
-    wanted = f"{before}{BEGIN}\n{table(arguments.folder, read_json(arguments.roster))}\n{END}{after}"
+        raise ToolError(
+            MALFORMED,
+            f"{readme}: no {BEGIN} followed by {END}: put them where the table is to stand",
+        )
+    wanted = (
+        f"{before}{BEGIN}\n{table(arguments.folder, read_json(arguments.roster))}\n{END}{after}"
+    )
     if not arguments.check:
         write_whole(readme, lambda stream: stream.write(wanted.encode()))
     elif wanted != text:

@@ -34,7 +34,11 @@ def write_safetensors(file: Path, entries: Iterable[Entry], metadata: dict[str, 
     header: dict[str, object] = {"__metadata__": metadata}
     offset = 0
     for entry in entries:
-        header[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [offset, offset + entry.bytes]}
+        header[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": list(entry.shape),
+            "data_offsets": [offset, offset + entry.bytes],
+        }
         offset += entry.bytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the values start at a multiple of 8
@@ -44,7 +48,10 @@ def write_safetensors(file: Path, entries: Iterable[Entry], metadata: dict[str, 
         for entry in entries:
             values = np.ascontiguousarray(entry.load())
             if values.nbytes != entry.bytes:
-                raise ToolError(MALFORMED, f"tensor '{entry.name}': {values.nbytes} bytes found, {entry.bytes} expected for shape {list(entry.shape)}")
+                raise ToolError(
+                    MALFORMED,
+                    f"tensor '{entry.name}': {values.nbytes} bytes found, {entry.bytes} expected for shape {list(entry.shape)}",
+                )
             stream.write(values.reshape(-1).view(np.uint8).data)
 
     write_whole(file, write)

@@ -21,7 +21,10 @@ from typing import Any, TextIO
 
 from tool import one_line, run_tool
 
-HEAD_OUTPUTS, HEAD_ROWS = 1024, 512  # the linear head whose Fisher is taken, and the rows that it reads
+HEAD_OUTPUTS, HEAD_ROWS = (
+    1024,
+    512,
+)  # the linear head whose Fisher is taken, and the rows that it reads
 
 
 @dataclass
@@ -89,7 +92,9 @@ def scipy_eigh(driver: str, **options):
     def prepare(problem: Problem):
         import scipy.linalg
 
-        return lambda: scipy.linalg.eigh(problem.covariance, driver=driver, check_finite=False, **options)
+        return lambda: scipy.linalg.eigh(
+            problem.covariance, driver=driver, check_finite=False, **options
+        )
 
     return prepare
 
@@ -110,7 +115,12 @@ def numpy_svd(problem: Problem):
 def scipy_svd(problem: Problem):
     import scipy.linalg
 
-    return lambda: scipy.linalg.svd(problem.rows - problem.rows.mean(0), full_matrices=False, overwrite_a=True, check_finite=False)
+    return lambda: scipy.linalg.svd(
+        problem.rows - problem.rows.mean(0),
+        full_matrices=False,
+        overwrite_a=True,
+        check_finite=False,
+    )
 
 
 def torch_svd(problem: Problem):
@@ -143,11 +153,19 @@ def curvlinops_fisher(problem: Problem):
     d = problem.shape[1]
     rows = torch.from_numpy(problem.rows[:HEAD_ROWS])
     head = torch.nn.Linear(d, HEAD_OUTPUTS, dtype=torch.float64)
-    head.weight.data = torch.randn(HEAD_OUTPUTS, d, generator=generator, dtype=torch.float64) / d**0.5
+    head.weight.data = (
+        torch.randn(HEAD_OUTPUTS, d, generator=generator, dtype=torch.float64) / d**0.5
+    )
     labels = torch.randint(HEAD_OUTPUTS, (len(rows),), generator=generator)
     direction = [torch.zeros_like(head.weight), torch.zeros_like(head.bias)]
     direction[0][0] = 1 / torch.from_numpy(problem.tensors["weight"])
-    fisher = GGNLinearOperator(head, torch.nn.CrossEntropyLoss(), list(head.parameters()), [(rows, labels)], check_deterministic=False)
+    fisher = GGNLinearOperator(
+        head,
+        torch.nn.CrossEntropyLoss(),
+        list(head.parameters()),
+        [(rows, labels)],
+        check_deterministic=False,
+    )
 
     def run() -> float:
         return sum((a * b).sum() for a, b in zip(direction, fisher @ direction, strict=True)).item()
@@ -164,7 +182,9 @@ def transformers_forward(problem: Problem):
     path = problem.metadata["model"]
     if problem.metadata["init"] == "random":
         torch.manual_seed(0)
-        model = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(path), dtype=torch.float32).eval()
+        model = transformers.AutoModel.from_config(
+            transformers.AutoConfig.from_pretrained(path), dtype=torch.float32
+        ).eval()
     else:
         model = transformers.AutoModel.from_pretrained(path, dtype=torch.float32).eval()
     tokens = torch.from_numpy(problem.tensors["input_ids"])
@@ -214,7 +234,13 @@ def limit_threads(threads: int) -> list[dict]:
     return threadpoolctl.threadpool_info()
 
 
-def offer(problem: Problem, methods: list[str], threads: int, ways: Iterable[Way] = WAYS, limit: Callable[[int], list[dict]] = limit_threads):
+def offer(
+    problem: Problem,
+    methods: list[str],
+    threads: int,
+    ways: Iterable[Way] = WAYS,
+    limit: Callable[[int], list[dict]] = limit_threads,
+):
     """What can be done: the first line, and what each number in it runs."""
     runs: list[Callable[[], Any]] = []
     able: list[Way] = []
@@ -227,7 +253,13 @@ def offer(problem: Problem, methods: list[str], threads: int, ways: Iterable[Way
             runs.append(way.prepare(problem))
             able.append(way)
         except importlib.metadata.PackageNotFoundError:
-            missing.append({"method": way.method, "peer": way.peer, "reason": f"{way.package} is not installed: run scripts/bench_peers --setup"})
+            missing.append(
+                {
+                    "method": way.method,
+                    "peer": way.peer,
+                    "reason": f"{way.package} is not installed: run scripts/bench_peers --setup",
+                }
+            )
         except Exception as error:  # whatever a library ends in here, the others go on
             missing.append({"method": way.method, "peer": way.peer, "reason": one_line(error)})
     libraries = limit(threads)
@@ -253,18 +285,25 @@ def read_problem(file: str) -> Problem:
     from safetensors import safe_open
 
     with safe_open(file, framework="numpy") as tensors:
-        return Problem({name: tensors.get_tensor(name) for name in tensors.keys()}, tensors.metadata() or {})
+        return Problem(
+            {name: tensors.get_tensor(name) for name in tensors.keys()}, tensors.metadata() or {}
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--methods", required=True, help="with commas between")
     arguments = parser.parse_args()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     problem = read_problem(arguments.file)
-    for stream in (sys.stdout, sys.stderr):  # libraries print there; what fails from here on is said in the answers
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # libraries print there; what fails from here on is said in the answers
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     first, runs = offer(problem, arguments.methods.split(","), arguments.threads)
     print(json.dumps(first), file=answers, flush=True)

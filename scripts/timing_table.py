@@ -39,7 +39,9 @@ def fit(points: dict[int, float]) -> float | None:
         return None
     logs = [(math.log(d), math.log(s)) for d, s in points.items()]
     mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum(
+        (x - mean_x) ** 2 for x, _ in logs
+    )
 
 
 def table(records: list[dict]) -> str:
@@ -47,9 +49,13 @@ def table(records: list[dict]) -> str:
     for record in sorted(records, key=lambda record: record["date"]):
         for row in record["rows"]:
             if row["model"] is None:
-                measured.setdefault((row["method"], who(row), row["device"]), {})[row["d"]] = row["seconds"]
+                measured.setdefault((row["method"], who(row), row["device"]), {})[row["d"]] = row[
+                    "seconds"
+                ]
     methods = list(dict.fromkeys(method for method, _, _ in measured))
-    lines = sorted(measured, key=lambda key: methods.index(key[0]))  # stable: deadray stands before its peers
+    lines = sorted(
+        measured, key=lambda key: methods.index(key[0])
+    )  # stable: deadray stands before its peers
     sizes = sorted({d for points in measured.values() for d in points})
     devices = len({device for _, _, device in lines}) > 1
     text = ["| method | of |" + (" device |" if devices else "") + "".join(f" {d} |" for d in sizes) + " grows as |",
@@ -57,13 +63,22 @@ def table(records: list[dict]) -> str:
     for method, name, device in lines:
         points = measured[method, name, device]
         exponent = fit(points)
-        cells = [f"`{method}`", name, *([device] if devices else []), *(seconds_text(points[d]) if d in points else "" for d in sizes)]
-        text.append("| " + " | ".join([*cells, "" if exponent is None else f"d^{exponent:.2f}"]) + " |")
+        cells = [
+            f"`{method}`",
+            name,
+            *([device] if devices else []),
+            *(seconds_text(points[d]) if d in points else "" for d in sizes),
+        ]
+        text.append(
+            "| " + " | ".join([*cells, "" if exponent is None else f"d^{exponent:.2f}"]) + " |"
+        )
     return "\n".join(text)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("records", nargs="*", type=Path, metavar="RECORD")
     parser.add_argument("--document", type=Path, default=ROOT / "docs/timing.md")
     parser.add_argument("--check", action="store_true")
@@ -73,12 +88,22 @@ def main() -> None:
     for file in files:
         record = json.loads(file.read_text())
         if record.get("schema") != "deadray/timing/1":
-            raise ToolError(MALFORMED, f"{file}: schema {record.get('schema')} found, deadray/timing/1 expected")
+            raise ToolError(
+                MALFORMED, f"{file}: schema {record.get('schema')} found, deadray/timing/1 expected"
+            )
         records.append(record)
     text = arguments.document.read_text()
     if START not in text or END not in text:
-        raise ToolError(MALFORMED, f"{arguments.document}: {START} and {END} expected, to put the table between")
-    made = text[: text.index(START) + len(START)] + "\n" + table(records) + "\n" + text[text.index(END) :]
+        raise ToolError(
+            MALFORMED, f"{arguments.document}: {START} and {END} expected, to put the table between"
+        )
+    made = (
+        text[: text.index(START) + len(START)]
+        + "\n"
+        + table(records)
+        + "\n"
+        + text[text.index(END) :]
+    )
     if arguments.check:
         sys.exit(made != text)
     write_whole(arguments.document, lambda stream: stream.write(made.encode()))

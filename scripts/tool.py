@@ -11,7 +11,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 3, 4, 5, 6, 7, 130, 141
+USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERNAL, INTERRUPTED, BROKEN_PIPE = (
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    130,
+    141,
+)
 
 
 class ToolError(Exception):
@@ -35,16 +44,28 @@ def run_tool(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more on its way out
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes once more on its way out
         sys.exit(BROKEN_PIPE)
     except (OSError, MemoryError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
-        lacking = isinstance(error, MemoryError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOMEM, errno.EFBIG)
+        lacking = isinstance(error, MemoryError) or error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EROFS,
+            errno.ENOMEM,
+            errno.EFBIG,
+        )
         sys.exit(RESOURCES if lacking else MALFORMED)
     except Exception as error:  # Python's own code for it is 1, with which deadray says "refuted"
         at = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {one_line(error)} ({Path(at.filename).name}, line {at.lineno})"
-        print(f"{name}: internal error: {what}; this is a defect of deadray: please report it, with what it was given", file=sys.stderr)
+        print(
+            f"{name}: internal error: {what}; this is a defect of deadray: please report it, with what it was given",
+            file=sys.stderr,
+        )
         sys.exit(INTERNAL)
 
 

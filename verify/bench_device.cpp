@@ -29,7 +29,8 @@ kernels::BFloat16 narrowed(float value) {
 }
 
 template <class T>
-void fill(const BenchDevice& device, const BenchBuffer& buffer, const std::vector<float>& block, std::size_t count) {
+void fill(const BenchDevice& device, const BenchBuffer& buffer, const std::vector<float>& block,
+          std::size_t count) {
   std::vector<T> narrow(block.size());
   std::transform(block.begin(), block.end(), narrow.begin(), narrowed<T>);
   T* const to = buffer.as<T>();
@@ -62,21 +63,27 @@ BenchBuffer::BenchBuffer(const BenchDevice& device, std::size_t bytes)
 
 BenchBuffer::~BenchBuffer() { device_.operations().release(data_, /*host=*/false); }
 
-std::size_t bytes_of(ElementType type) { return type == ElementType::float64 ? 8 : type == ElementType::float32 ? 4 : 2; }
+std::size_t bytes_of(ElementType type) {
+  return type == ElementType::float64 ? 8 : type == ElementType::float32 ? 4 : 2;
+}
 
 const char* to_string(ElementType type) {
-  return type == ElementType::float64 ? "float64" : type == ElementType::float32 ? "float32" : "bfloat16";
+  return type == ElementType::float64   ? "float64"
+         : type == ElementType::float32 ? "float32"
+                                        : "bfloat16";
 }
 
 SharedBuffer empty_buffer(const BenchDevice& device, std::size_t bytes) {
   return std::make_shared<BenchBuffer>(device, std::max<std::size_t>(bytes, 1));
 }
 
-SharedBuffer random_buffer(const BenchDevice& device, ElementType type, std::int64_t count, std::string_view name, double deviation,
-                           double mean) {
-  const SharedBuffer buffer = empty_buffer(device, static_cast<std::size_t>(count) * bytes_of(type));
+SharedBuffer random_buffer(const BenchDevice& device, ElementType type, std::int64_t count,
+                           std::string_view name, double deviation, double mean) {
+  const SharedBuffer buffer =
+      empty_buffer(device, static_cast<std::size_t>(count) * bytes_of(type));
   std::vector<float> block(static_cast<std::size_t>(std::min(count, kPeriod)));
-  kernels::random_normal(/*seed=*/0, kernels::stream_of(name), 0, static_cast<std::int64_t>(block.size()), static_cast<float>(deviation),
+  kernels::random_normal(/*seed=*/0, kernels::stream_of(name), 0,
+                         static_cast<std::int64_t>(block.size()), static_cast<float>(deviation),
                          block.data());
   for (float& value : block) value += static_cast<float>(mean);
   switch (type) {
@@ -93,12 +100,15 @@ SharedBuffer random_buffer(const BenchDevice& device, ElementType type, std::int
   return buffer;
 }
 
-RotatingRows::RotatingRows(const BenchDevice& device, ElementType type, std::int64_t n_tokens, std::int64_t hidden_size, double deviation)
+RotatingRows::RotatingRows(const BenchDevice& device, ElementType type, std::int64_t n_tokens,
+                           std::int64_t hidden_size, double deviation)
     : view_{nullptr, type, n_tokens, hidden_size, hidden_size} {
-  const std::size_t bytes = std::max<std::size_t>(1, static_cast<std::size_t>(n_tokens * hidden_size) * bytes_of(type));
+  const std::size_t bytes =
+      std::max<std::size_t>(1, static_cast<std::size_t>(n_tokens * hidden_size) * bytes_of(type));
   buffers_.resize(std::clamp<std::size_t>((kBeyondCache + bytes - 1) / bytes, 1, kMaxRotating));
   for (std::size_t i = 0; i < buffers_.size(); ++i)
-    buffers_[i] = random_buffer(device, type, n_tokens * hidden_size, fmt::format("rows.{}", i), deviation);
+    buffers_[i] =
+        random_buffer(device, type, n_tokens * hidden_size, fmt::format("rows.{}", i), deviation);
 }
 
 kernels::Rows RotatingRows::at(std::int64_t repetition) const {
@@ -112,7 +122,8 @@ RandomNorm::RandomNorm(const BenchDevice& device, std::int64_t hidden_size)
       beta_(random_buffer(device, ElementType::float64, hidden_size, "beta", 0.1)) {}
 
 kernels::NormArguments RandomNorm::arguments() const {
-  return {kernels::NormType::layernorm, gamma_->as<double>(), beta_->as<double>(), beta_->as<double>(), 1e-5};
+  return {kernels::NormType::layernorm, gamma_->as<double>(), beta_->as<double>(),
+          beta_->as<double>(), 1e-5};
 }
 
 }  // namespace deadray

@@ -8,7 +8,8 @@
 
 #include "kernels/cuda_operations.h"
 
-/// A device for benchmarks of the kernels: its operations, a stream, and memory with random content. No libtorch.
+/// A device for benchmarks of the kernels: its operations, a stream, and memory with random
+/// content. No libtorch.
 namespace deadray {
 
 /// One device and the module that serves it.
@@ -59,17 +60,18 @@ const char* to_string(kernels::ElementType type);
 /// At least one byte of it.
 SharedBuffer empty_buffer(const BenchDevice& device, std::size_t bytes);
 
-/// Normals about `mean`, never zeros: what a device multiplies changes the power that it draws and so its clock. They repeat after 4194301
-/// elements, a prime, so that no two rows of a matrix are alike.
-SharedBuffer random_buffer(const BenchDevice& device, kernels::ElementType type, std::int64_t count, std::string_view name,
-                           double deviation = 1.0, double mean = 0.0);
+/// Normals about `mean`, never zeros: what a device multiplies changes the power that it draws and
+/// so its clock. They repeat after 4194301 elements, a prime, so that no two rows of a matrix are
+/// alike.
+SharedBuffer random_buffer(const BenchDevice& device, kernels::ElementType type, std::int64_t count,
+                           std::string_view name, double deviation = 1.0, double mean = 0.0);
 
-/// Rows with random content: as many of them as make 256 MiB together, five times an H100's second-level cache, so that no run finds its
-/// input there; at most eight.
+/// Rows with random content: as many of them as make 256 MiB together, five times an H100's
+/// second-level cache, so that no run finds its input there; at most eight.
 class RotatingRows {
  public:
-  RotatingRows(const BenchDevice& device, kernels::ElementType type, std::int64_t n_tokens, std::int64_t hidden_size,
-               double deviation = 1.0);
+  RotatingRows(const BenchDevice& device, kernels::ElementType type, std::int64_t n_tokens,
+               std::int64_t hidden_size, double deviation = 1.0);
   kernels::Rows at(std::int64_t repetition) const;
 
  private:

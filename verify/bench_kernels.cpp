@@ -47,7 +47,8 @@ struct Ceilings {
 
 int device_index(const std::string& text) {
   if (const auto index = cuda_index(text)) return *index;
-  throw UsageError(fmt::format("--device {}: expected cuda or cuda:N; kernels are measured on a CUDA device", text));
+  throw UsageError(fmt::format(
+      "--device {}: expected cuda or cuda:N; kernels are measured on a CUDA device", text));
 }
 
 std::regex filter_of(const std::string& text) {
@@ -71,7 +72,8 @@ std::optional<double> percent_of_gemm(const Result& result, const Ceilings& ceil
 }
 
 /// Nothing where there is no target, or where what it refers to was not measured.
-std::optional<bool> target_met(const Result& result, const Ceilings& ceilings, const std::map<std::string, double>& seconds_of) {
+std::optional<bool> target_met(const Result& result, const Ceilings& ceilings,
+                               const std::map<std::string, double>& seconds_of) {
   const Target& target = result.row.target;
   std::optional<double> reached;
   if (target.of == Target::Of::copy) reached = percent_of_copy(result, ceilings);
@@ -79,7 +81,8 @@ std::optional<bool> target_met(const Result& result, const Ceilings& ceilings, c
   if (target.of == Target::Of::row && result.measured() && seconds_of.contains(target.row))
     reached = 100 * seconds_of.at(target.row) / result.timing.seconds;
   if (!reached) return std::nullopt;
-  return *reached >= 100 * target.at_least && (target.workspace_below == 0 || result.timing.workspace_bytes < target.workspace_below);
+  return *reached >= 100 * target.at_least &&
+         (target.workspace_below == 0 || result.timing.workspace_bytes < target.workspace_below);
 }
 
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
@@ -89,29 +92,38 @@ Json row_json(const Result& result, const Ceilings& ceilings, const std::optiona
   const KernelCase& row = result.row;
   Json shape = Json::object();
   for (const auto& [extent, value] : row.shape) shape[extent] = value;
-  Json json{{"operation", row.operation},
-            {"shape", shape},
-            {"dtype", row.dtype},
-            {"seconds", rate(result.measured(), result.timing.seconds)},
-            {"bytes_per_second", rate(result.measured() && row.bytes > 0, result.bytes_per_second())},
-            {"flops_per_second", rate(result.measured() && row.flops > 0, result.flops_per_second())},
-            {"percent_of_copy", or_null(percent_of_copy(result, ceilings))},
-            {"percent_of_gemm", or_null(percent_of_gemm(result, ceilings))},
-            {"gemm", row.gemm == Gemm::none ? Json(nullptr) : Json(row.gemm == Gemm::dgemm ? "dgemm" : "bf16_gemm")},
-            {"workspace_bytes", result.timing.workspace_bytes},
-            {"target", row.target.text.empty() ? Json(nullptr) : Json(row.target.text)},
-            {"met", met ? Json(*met) : Json(nullptr)}};
+  Json json{
+      {"operation", row.operation},
+      {"shape", shape},
+      {"dtype", row.dtype},
+      {"seconds", rate(result.measured(), result.timing.seconds)},
+      {"bytes_per_second", rate(result.measured() && row.bytes > 0, result.bytes_per_second())},
+      {"flops_per_second", rate(result.measured() && row.flops > 0, result.flops_per_second())},
+      {"percent_of_copy", or_null(percent_of_copy(result, ceilings))},
+      {"percent_of_gemm", or_null(percent_of_gemm(result, ceilings))},
+      {"gemm", row.gemm == Gemm::none ? Json(nullptr)
+                                      : Json(row.gemm == Gemm::dgemm ? "dgemm" : "bf16_gemm")},
+      {"workspace_bytes", result.timing.workspace_bytes},
+      {"target", row.target.text.empty() ? Json(nullptr) : Json(row.target.text)},
+      {"met", met ? Json(*met) : Json(nullptr)}};
   if (!result.measured()) json["error"] = result.error;
   return json;
 }
 
-std::vector<std::string> cells_of(const Result& result, const Ceilings& ceilings, const std::optional<bool>& met) {
+std::vector<std::string> cells_of(const Result& result, const Ceilings& ceilings,
+                                  const std::optional<bool>& met) {
   const KernelCase& row = result.row;
   std::string shape;
-  for (const auto& [extent, value] : row.shape) shape += fmt::format("{}{}={}", shape.empty() ? "" : " ", extent, value);
-  if (!result.measured()) return {row.operation, shape, row.dtype, "not measured", "", "", "", "", row.target.text, ""};
-  const auto figure = [](bool counted, double value) { return counted ? fmt::format("{:.3g}", value) : ""; };
-  const auto share = [](const std::optional<double>& value) { return value ? fmt::format("{:.0f}", *value) : ""; };
+  for (const auto& [extent, value] : row.shape)
+    shape += fmt::format("{}{}={}", shape.empty() ? "" : " ", extent, value);
+  if (!result.measured())
+    return {row.operation, shape, row.dtype, "not measured", "", "", "", "", row.target.text, ""};
+  const auto figure = [](bool counted, double value) {
+    return counted ? fmt::format("{:.3g}", value) : "";
+  };
+  const auto share = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.0f}", *value) : "";
+  };
   return {row.operation,
           shape,
           row.dtype,
@@ -150,10 +162,12 @@ struct Run {
 
   void measure(const BenchDevice& device, const Options& options) {
     const std::regex filter = filter_of(options.filter);
-    const std::vector<KernelCase> bounds = ceiling_cases(options.quick), rows = kernel_cases(options.quick);
+    const std::vector<KernelCase> bounds = ceiling_cases(options.quick),
+                                  rows = kernel_cases(options.quick);
     try {
       for (const KernelCase& row : bounds) add(device, row, options);
-      ceilings = {results[0].bytes_per_second(), results[1].flops_per_second(), results[2].flops_per_second()};
+      ceilings = {results[0].bytes_per_second(), results[1].flops_per_second(),
+                  results[2].flops_per_second()};
       for (const KernelCase& row : rows)
         if (std::regex_search(row.name(), filter)) add(device, row, options);
     } catch (...) {
@@ -162,7 +176,8 @@ struct Run {
   }
 
  private:
-  /// A row that needs more memory than there is stays unmeasured; any other failure ends the run: the device may be lost.
+  /// A row that needs more memory than there is stays unmeasured; any other failure ends the run:
+  /// the device may be lost.
   void add(const BenchDevice& device, const KernelCase& row, const Options& options) {
     throw_if_stopped();
     if (!options.output.quiet && isatty(STDERR_FILENO) == 1) write_message(row.name());
@@ -171,7 +186,8 @@ struct Run {
       result.timing = time_kernel(device, row, options.quick);
     } catch (const kernels::CudaError& error) {
       result.error = error.what();
-      if (error.kind() != kernels::CudaError::Kind::out_of_memory) throw InternalError(error.what());
+      if (error.kind() != kernels::CudaError::Kind::out_of_memory)
+        throw InternalError(error.what());
     }
   }
 };
@@ -215,7 +231,8 @@ int run(const Options& options) {
                 {"dgemm_flops_per_second", all.ceilings.dgemm},
                 {"bf16_gemm_flops_per_second", all.ceilings.bf16_gemm}}},
               {"rows", rows}});
-  if (options.output.table_wanted()) write_output(table.render(colour_allowed(STDOUT_FILENO, options.output.no_color)));
+  if (options.output.table_wanted())
+    write_output(table.render(colour_allowed(STDOUT_FILENO, options.output.no_color)));
   if (all.ended_by) std::rethrow_exception(all.ended_by);
   for (const Result& result : all.results)
     if (!result.measured()) throw ResourceError(result.error);
@@ -225,13 +242,20 @@ int run(const Options& options) {
 }  // namespace
 
 void add_bench_kernels_command(CLI::App& bench, Command& chosen) {
-  auto& command = *bench.add_subcommand("kernels", "Every device operation by shape, against a copy and bare products of the same run");
+  auto& command = *bench.add_subcommand(
+      "kernels",
+      "Every device operation by shape, against a copy and bare products of the same run");
   const auto options = std::make_shared<Options>();
-  command.add_option("--device", options->device, "Which device")->type_name("cuda[:N]")->capture_default_str();
+  command.add_option("--device", options->device, "Which device")
+      ->type_name("cuda[:N]")
+      ->capture_default_str();
   command
-      .add_option("--filter", options->filter, "Only rows whose name OPERATION/SHAPE/DTYPE holds a match; the ceilings are always measured")
+      .add_option("--filter", options->filter,
+                  "Only rows whose name OPERATION/SHAPE/DTYPE holds a match; the ceilings are "
+                  "always measured")
       ->type_name("REGEX");
-  command.add_flag("--quick", options->quick, "Tiny shapes: shows that everything runs; its figures mean nothing");
+  command.add_flag("--quick", options->quick,
+                   "Tiny shapes: shows that everything runs; its figures mean nothing");
   add_output_options(command, options->output);
   command.callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

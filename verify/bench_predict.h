@@ -4,7 +4,8 @@
 
 namespace deadray {
 
-/// Adds `bench predict`: one warm prediction against copying gamma, by hidden size, and the whole process on a model.
+/// Adds `bench predict`: one warm prediction against copying gamma, by hidden size, and the whole
+/// process on a model.
 void add_bench_predict_command(CLI::App& bench, Command& chosen);
 
 }  // namespace deadray

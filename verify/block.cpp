@@ -4,22 +4,26 @@ namespace deadray {
 
 namespace {
 
-std::optional<Norm> load_norm(const Weights& weights, const std::optional<NormSpec>& spec, std::int64_t index, at::ScalarType dtype) {
+std::optional<Norm> load_norm(const Weights& weights, const std::optional<NormSpec>& spec,
+                              std::int64_t index, at::ScalarType dtype) {
   return spec ? std::optional<Norm>(std::in_place, weights, *spec, index, dtype) : std::nullopt;
 }
 
-at::Tensor load_scale(const Weights& weights, const std::optional<TensorSpec>& spec, std::int64_t index, at::ScalarType dtype) {
+at::Tensor load_scale(const Weights& weights, const std::optional<TensorSpec>& spec,
+                      std::int64_t index, at::ScalarType dtype) {
   return spec ? weights.load(*spec, index, dtype) : at::Tensor();
 }
 
-std::variant<DenseMlp, Mixture> load_mlp(const Weights& weights, const MlpSpec& spec, std::int64_t index, at::ScalarType dtype) {
+std::variant<DenseMlp, Mixture> load_mlp(const Weights& weights, const MlpSpec& spec,
+                                         std::int64_t index, at::ScalarType dtype) {
   if (spec.routing) return Mixture(weights, spec, index, dtype);
   return DenseMlp(weights, spec, index, dtype);
 }
 
 }  // namespace
 
-Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index, at::ScalarType dtype)
+Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index,
+             at::ScalarType dtype)
     : wiring_(spec.wiring),
       attention_norm_(weights, spec.attention_norm, index, dtype),
       mlp_norm_(load_norm(weights, spec.mlp_norm, index, dtype)),
@@ -31,7 +35,8 @@ Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index, 
       attention_(weights, spec.attention, index, dtype),
       mlp_(load_mlp(weights, spec.mlp, index, dtype)) {
   for_each_norm(spec, [&](const NormSpec& norm) {
-    for (std::string& site : site_names(norm, weights.name(norm.name, index))) norms_.push_back(std::move(site));
+    for (std::string& site : site_names(norm, weights.name(norm.name, index)))
+      norms_.push_back(std::move(site));
   });
 }
 
@@ -49,7 +54,8 @@ at::Tensor Block::feed_forward(const at::Tensor& h, const NormCall& call) const 
   return mlp_layer_scale_.defined() ? added * mlp_layer_scale_ : added;
 }
 
-at::Tensor Block::operator()(const at::Tensor& x, const Places& places, const NormCall& call) const {
+at::Tensor Block::operator()(const at::Tensor& x, const Places& places,
+                             const NormCall& call) const {
   at::Tensor next;
   switch (wiring_) {
     case Wiring::pre: {

@@ -19,7 +19,9 @@ class Block {
   Block(const Weights& weights, const BlockSpec& spec, std::int64_t index, at::ScalarType dtype);
   /// @param x  [sequences, length, d]
   at::Tensor operator()(const at::Tensor& x, const Places& places, const NormCall& call) const;
-  const std::vector<std::string>& norms() const noexcept { return norms_; }  ///< names, in order of evaluation
+  const std::vector<std::string>& norms() const noexcept {
+    return norms_;
+  }  ///< names, in order of evaluation
 
  private:
   at::Tensor attend(const at::Tensor& h, const Places& places, const NormCall& call) const;

@@ -33,8 +33,9 @@ void for_each_linear_map(const Model& model, F&& f) {
 
 bool is_of(const Model& model, const LinearSpec& linear, const std::string& consumer) {
   const LinearSpec& stored = model.weights->as_stored(linear, -1);
-  return std::any_of(stored.weights.begin(), stored.weights.end(),
-                     [&](const TensorSpec& part) { return model.weights->stem(part, -1) == consumer; });
+  return std::any_of(stored.weights.begin(), stored.weights.end(), [&](const TensorSpec& part) {
+    return model.weights->stem(part, -1) == consumer;
+  });
 }
 
 }  // namespace
@@ -50,13 +51,15 @@ std::optional<std::int64_t> entry_block(const Model& model, const NormSite& site
   if (a.head && a.head->transform && is(a.head->transform->norm, -1)) return a.n_blocks;
   if (site.block < 0 || site.block >= a.n_blocks) return std::nullopt;
   bool found = false;
-  for_each_norm(a.block(site.block), [&](const NormSpec& norm) { found = found || is(norm, site.block); });
+  for_each_norm(a.block(site.block),
+                [&](const NormSpec& norm) { found = found || is(norm, site.block); });
   return found ? std::optional(site.block) : std::nullopt;
 }
 
 bool reaches_output(const Model& model, const std::string& consumer) {
   const Architecture& a = model.architecture;
-  return !(a.pooler && is_of(model, *a.pooler, consumer)) && !(a.predictor && is_of(model, a.predictor->embedding, consumer));
+  return !(a.pooler && is_of(model, *a.pooler, consumer)) &&
+         !(a.predictor && is_of(model, a.predictor->embedding, consumer));
 }
 
 bool is_decoder(const Model& model, const std::string& consumer) {
@@ -72,7 +75,8 @@ at::Tensor load_consumer(const Model& model, const std::string& consumer) {
     for (const TensorSpec& part : stored.weights) {
       if (weights.stem(part, block) != consumer) continue;
       const bool tied = block < 0 && is_decoder(model, consumer) && model.architecture.head->tied;
-      const at::Tensor values = weights.load(tied ? model.architecture.tokens->table : part, block, at::kDouble);
+      const at::Tensor values =
+          weights.load(tied ? model.architecture.tokens->table : part, block, at::kDouble);
       found = stored.storage == Storage::out_in ? values.flatten(1) : values.t();
     }
   });

@@ -8,7 +8,10 @@
 namespace deadray {
 
 CudaDevice::CudaDevice(const kernels::CudaOperations& operations, at::Device device, int index)
-    : operations_(operations), device_(device), index_(index), context_(operations.create_context(index)) {
+    : operations_(operations),
+      device_(device),
+      index_(index),
+      context_(operations.create_context(index)) {
   if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
 }
 
@@ -19,7 +22,8 @@ CudaDevice::~CudaDevice() {
 
 kernels::Stream CudaDevice::stream() const {
   if (device_.is_cpu()) return nullptr;
-  return static_cast<kernels::Stream>(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).native_handle());
+  return static_cast<kernels::Stream>(
+      c10::impl::VirtualGuardImpl(device_.type()).getStream(device_).native_handle());
 }
 
 CudaMemory CudaDevice::allocate(std::size_t bytes, bool host) {

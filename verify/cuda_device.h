@@ -15,7 +15,8 @@ struct CudaRelease {
   bool host = false;
   void operator()(void* memory) const noexcept { operations->release(memory, host); }
 };
-using CudaMemory = std::unique_ptr<void, CudaRelease>;  ///< of the device, or page-locked of the host
+using CudaMemory =
+    std::unique_ptr<void, CudaRelease>;  ///< of the device, or page-locked of the host
 
 struct CudaEventDestroy {
   const kernels::CudaOperations* operations = nullptr;
@@ -23,8 +24,8 @@ struct CudaEventDestroy {
 };
 using CudaEvent = std::unique_ptr<std::remove_pointer_t<kernels::Event>, CudaEventDestroy>;
 
-/// One device as the parts of the CUDA backend share it: the kernels' operations, and libtorch's tensors of the same memory. On the
-/// emulation of tests/simt the tensors are the CPU's.
+/// One device as the parts of the CUDA backend share it: the kernels' operations, and libtorch's
+/// tensors of the same memory. On the emulation of tests/simt the tensors are the CPU's.
 class CudaDevice {
  public:
   CudaDevice(const kernels::CudaOperations& operations, at::Device device, int index);
@@ -38,9 +39,11 @@ class CudaDevice {
   int index() const { return index_; }
   at::TensorOptions fp64() const { return at::TensorOptions().dtype(at::kDouble).device(device_); }
 
-  /// libtorch's current stream in this thread: what the kernels and libtorch are asked for happens in the order of asking.
+  /// libtorch's current stream in this thread: what the kernels and libtorch are asked for happens
+  /// in the order of asking.
   kernels::Stream stream() const;
-  /// Memory for one operation at a time, of the thread that computes; valid until more is asked for.
+  /// Memory for one operation at a time, of the thread that computes; valid until more is asked
+  /// for.
   /// @throws kernels::CudaError of kind out_of_memory
   void* workspace(std::size_t bytes);
   /// Gives back the workspace and what libtorch keeps for later.
@@ -50,7 +53,9 @@ class CudaDevice {
 
   /// @throws kernels::CudaError of kind out_of_memory or, of the host's, out_of_host_memory
   CudaMemory allocate(std::size_t bytes, bool host);
-  CudaEvent create_event() { return CudaEvent(operations_.create_event(), CudaEventDestroy{&operations_}); }
+  CudaEvent create_event() {
+    return CudaEvent(operations_.create_event(), CudaEventDestroy{&operations_});
+  }
 
  private:
   const kernels::CudaOperations& operations_;

@@ -36,18 +36,24 @@ int count_devices(const kernels::CudaOperations& operations) {
 
 std::optional<int> cuda_index(std::string_view device) {
   std::match_results<std::string_view::const_iterator> match;
-  if (!std::regex_match(device.begin(), device.end(), match, std::regex("cuda(?::([0-9]{1,3}))?"))) return std::nullopt;
+  if (!std::regex_match(device.begin(), device.end(), match, std::regex("cuda(?::([0-9]{1,3}))?")))
+    return std::nullopt;
   return match[1].matched ? std::stoi(match[1].str()) : 0;
 }
 
 const kernels::CudaOperations& operations_of_device(int index) {
   const kernels::CudaOperations& operations = load_operations();
   const int count = count_devices(operations);
-  if (count == 0) throw ResourceError("no CUDA device here, or no driver for it: nvidia-smi should list one");
-  if (index >= count) throw ResourceError(fmt::format("no CUDA device {}: there are {}, counted from 0", index, count));
+  if (count == 0)
+    throw ResourceError("no CUDA device here, or no driver for it: nvidia-smi should list one");
+  if (index >= count)
+    throw ResourceError(
+        fmt::format("no CUDA device {}: there are {}, counted from 0", index, count));
   return operations;
 }
 
-std::string cuda_version_text(int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
+std::string cuda_version_text(int number) {
+  return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
+}
 
 }  // namespace deadray

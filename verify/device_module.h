@@ -12,8 +12,10 @@ namespace deadray {
 /// "cuda" is 0, "cuda:3" is 3; empty for any other word.
 std::optional<int> cuda_index(std::string_view device);
 
-/// The operations that serve a device: of libdeadray_cuda.so beside the program, or of the module that DEADRAY_KERNELS names.
-/// @throws ResourceError in one line where the module, any device, or this one is missing, or CUDA does not start
+/// The operations that serve a device: of libdeadray_cuda.so beside the program, or of the module
+/// that DEADRAY_KERNELS names.
+/// @throws ResourceError in one line where the module, any device, or this one is missing, or CUDA
+/// does not start
 const kernels::CudaOperations& operations_of_device(int index);
 
 /// "13.0" of 13000, as CUDA counts.

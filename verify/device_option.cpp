@@ -9,7 +9,8 @@
 namespace deadray {
 
 void check_device_name(const std::string& name) {
-  if (name != "cpu" && !cuda_index(name)) throw UsageError(fmt::format("--device {}: expected cpu, cuda or cuda:N", name));
+  if (name != "cpu" && !cuda_index(name))
+    throw UsageError(fmt::format("--device {}: expected cpu, cuda or cuda:N", name));
 }
 
 std::unique_ptr<Backend> backend_of_device(const std::string& name) {
@@ -18,7 +19,9 @@ std::unique_ptr<Backend> backend_of_device(const std::string& name) {
   try {
     return make_cuda_backend(*cuda_index(name));
   } catch (const ResourceError& error) {
-    throw ResourceError(fmt::format("--device {}: {}; build the target deadray_cuda for a GPU, or give --device cpu", name, error.what()));
+    throw ResourceError(fmt::format(
+        "--device {}: {}; build the target deadray_cuda for a GPU, or give --device cpu", name,
+        error.what()));
   }
 }
 

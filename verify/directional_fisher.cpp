@@ -21,7 +21,8 @@ std::size_t directions_at_once(const FisherPass& pass) {
   if (pass.at_once > 0) return pass.at_once;
   const Backend& backend = pass.model.weights->backend();
   const double each = bytes_of_direction(pass.model, pass.calibration, pass.dtype());
-  require_room(backend, each, fmt::format("{}: a direction takes", pass.model.name), kLessForDirection);
+  require_room(backend, each, fmt::format("{}: a direction takes", pass.model.name),
+               kLessForDirection);
   const auto available = static_cast<double>(available_memory(backend));
   const double budget = available > 0 ? std::min(available / 2, kMostBytes) : kMostBytes;
   return static_cast<std::size_t>(std::clamp(budget / each, 1.0, kMostDirections));
@@ -29,27 +30,32 @@ std::size_t directions_at_once(const FisherPass& pass) {
 
 /// How the consumer itself moves whose row of the table this is.
 const ConsumerMove& own_move(const ParameterDirection& direction) {
-  return *std::find_if(direction.moves.begin(), direction.moves.end(),
-                       [&](const ConsumerMove& move) { return move.consumer == direction.consumer; });
+  return *std::find_if(
+      direction.moves.begin(), direction.moves.end(),
+      [&](const ConsumerMove& move) { return move.consumer == direction.consumer; });
 }
 
 }  // namespace
 
-double bytes_of_direction(const Model& model, const Calibration& calibration, at::ScalarType dtype) {
+double bytes_of_direction(const Model& model, const Calibration& calibration,
+                          at::ScalarType dtype) {
   const Architecture& a = model.architecture;
   const auto length = static_cast<double>(calibration.length());
   double widest = 0;
   for (const BlockSpec& kind : a.block_kinds)
-    widest = std::max(widest, static_cast<double>(kind.mlp.in.outputs + kind.attention.qkv.outputs) +
-                                  length * static_cast<double>(kind.attention.n_heads));
-  const double stream = static_cast<double>(calibration.tokens()) * static_cast<double>(a.hidden_size);
+    widest =
+        std::max(widest, static_cast<double>(kind.mlp.in.outputs + kind.attention.qkv.outputs) +
+                             length * static_cast<double>(kind.attention.n_heads));
+  const double stream =
+      static_cast<double>(calibration.tokens()) * static_cast<double>(a.hidden_size);
   return static_cast<double>(c10::elementSize(dtype)) * (3 * stream + 4 * length * widest);
 }
 
 double bytes_of_decoder(const Model& model, at::ScalarType dtype) {
   if (!model.weights->has_head()) return 0;
   const LinearSpec& decoder = model.architecture.head->decoder;
-  return static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) * static_cast<double>(c10::elementSize(dtype));
+  return static_cast<double>(decoder.inputs) * static_cast<double>(decoder.outputs) *
+         static_cast<double>(c10::elementSize(dtype));
 }
 
 Executor FisherPass::executor(const Weights& weights, std::int64_t directions) const {
@@ -59,7 +65,8 @@ Executor FisherPass::executor(const Weights& weights, std::int64_t directions) c
   return {model.architecture, weights, options};
 }
 
-DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const ParameterDirection> directions) {
+DirectionalFisher hidden_fisher(const FisherPass& pass,
+                                std::span<const ParameterDirection> directions) {
   const std::size_t at_once = directions_at_once(pass);
   DirectionalFisher fisher;
   for (std::size_t first = 0; first < directions.size(); first += at_once) {
@@ -71,8 +78,10 @@ DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const Paramete
     executor.run(pass.calibration, keeper, pass.start());
     fisher.load_seconds += executor.load_seconds();
     const Dual output = keeper.output();
-    const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output, static_cast<std::int64_t>(some.size()));
-    fisher.values.insert(fisher.values.end(), f.const_data_ptr<double>(), f.const_data_ptr<double>() + f.numel());
+    const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output,
+                                       static_cast<std::int64_t>(some.size()));
+    fisher.values.insert(fisher.values.end(), f.const_data_ptr<double>(),
+                         f.const_data_ptr<double>() + f.numel());
     fisher.input = keeper.norm_rows();
     fisher.output_rows = output.value.size(0);
   }
@@ -81,7 +90,8 @@ DirectionalFisher hidden_fisher(const FisherPass& pass, std::span<const Paramete
   return fisher;
 }
 
-DirectionalFisher head_fisher(const FisherPass& pass, std::span<const ParameterDirection> directions) {
+DirectionalFisher head_fisher(const FisherPass& pass,
+                              std::span<const ParameterDirection> directions) {
   require_room(pass.model.weights->backend(), bytes_of_decoder(pass.model, pass.dtype()),
                fmt::format("{}: the head's decoder takes", pass.model.name), kLessForDecoder);
   OutputKeeper keeper;
@@ -95,10 +105,13 @@ DirectionalFisher head_fisher(const FisherPass& pass, std::span<const ParameterD
   std::vector<at::Tensor> u;
   for (const ParameterDirection& direction : directions) {
     const ConsumerMove& move = own_move(direction);
-    u.push_back(move.u.defined() ? move.u.to(fisher.input.device())
-                                 : at::mv(decoder.weight, move.through.to(decoder.weight.options())).to(at::kDouble));
+    u.push_back(
+        move.u.defined()
+            ? move.u.to(fisher.input.device())
+            : at::mv(decoder.weight, move.through.to(decoder.weight.options())).to(at::kDouble));
   }
-  const at::Tensor variance = pass.model.weights->backend().head_fisher(fisher.input, decoder, at::stack(u));  // [n, K]
+  const at::Tensor variance =
+      pass.model.weights->backend().head_fisher(fisher.input, decoder, at::stack(u));  // [n, K]
   const at::Tensor h = fisher.input.to(at::kDouble);
   for (std::size_t k = 0; k < directions.size(); ++k) {
     const ConsumerMove& move = own_move(directions[k]);

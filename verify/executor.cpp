@@ -32,11 +32,13 @@ std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options) 
   constexpr std::int64_t kMost = 8;
   std::int64_t spread = 1;
   for (const BlockSpec& kind : stack.block_kinds)
-    if (const auto& routing = kind.mlp.routing) spread = std::max(spread, std::min(kMost, routing->n_experts / routing->per_token));
+    if (const auto& routing = kind.mlp.routing)
+      spread = std::max(spread, std::min(kMost, routing->n_experts / routing->per_token));
   return options.tile_tokens * spread;
 }
 
-Executor::Executor(const Architecture& architecture, const Weights& weights, ExecutorOptions options)
+Executor::Executor(const Architecture& architecture, const Weights& weights,
+                   ExecutorOptions options)
     : architecture_(architecture), weights_(weights), options_(options) {}
 
 void Executor::run(const Calibration& calibration, Observer& observer, const Start& start) {
@@ -48,7 +50,8 @@ void Executor::run(const Calibration& calibration, Observer& observer, const Sta
   notes_.clear();
   ahead_ = {};
   reads_ahead_ = weights_.backend().loads_ahead();
-  tile_sequences_ = std::max<std::int64_t>(1, tokens_of_tile(architecture_, options_) / (1 + options_.directions) / calibration.length());
+  tile_sequences_ = std::max<std::int64_t>(1, tokens_of_tile(architecture_, options_) /
+                                                  (1 + options_.directions) / calibration.length());
   const at::Tensor positions = token_coordinates(architecture_, calibration.length());
   stack_ = &architecture_;
   set_places(positions, picture_groups(architecture_, calibration));
@@ -67,7 +70,8 @@ void Executor::run(const Calibration& calibration, Observer& observer, const Sta
 void Executor::set_places(const at::Tensor& coordinates, const at::Tensor& groups) {
   places_.clear();
   for (const BlockSpec& kind : stack_->block_kinds)
-    places_.push_back(places_of(kind.attention, coordinates, options_.dtype, weights_.backend().device(), groups));
+    places_.push_back(places_of(kind.attention, coordinates, options_.dtype,
+                                weights_.backend().device(), groups));
 }
 
 void Executor::for_each_tile(const Step& step) {
@@ -109,14 +113,17 @@ void Executor::keep(const Dual& tile, std::int64_t first) {
 Dual Executor::rows(const at::Tensor& x) const {
   const Dual dual = carries_derivatives() ? ForwardMode::current()->lower(x) : Dual{x, {}};
   const ForwardMode::Pause plain;
-  return {dual.value.flatten(0, -2), dual.tangents.defined() ? dual.tangents.flatten(1, -2) : at::Tensor()};
+  return {dual.value.flatten(0, -2),
+          dual.tangents.defined() ? dual.tangents.flatten(1, -2) : at::Tensor()};
 }
 
-/// Runs a step and shows the observer what its norms and its head made. @return false when the device's memory did not suffice
+/// Runs a step and shows the observer what its norms and its head made. @return false when the
+/// device's memory did not suffice
 bool Executor::pass(const std::function<void()>& step) {
   const bool fitted = fits([&] {
     step();
-    for (const PendingNorm& norm : pending_norms_) observer_->prepare(*norm.site, norm.input, norm.output);
+    for (const PendingNorm& norm : pending_norms_)
+      observer_->prepare(*norm.site, norm.input, norm.output);
   });
   const auto norms = std::exchange(pending_norms_, {});
   const at::Tensor logits = std::exchange(pending_logits_, {});
@@ -137,19 +144,25 @@ void Executor::make_room(std::int64_t sequences) {
     ahead_.get();
     reads_ahead_ = false;
     backend.release_unused();
-    notes_.push_back(fmt::format("{}: not enough memory beside two blocks of weights: each is loaded when the one before is done",
-                                 backend.description()));
+    notes_.push_back(
+        fmt::format("{}: not enough memory beside two blocks of weights: each is loaded when the "
+                    "one before is done",
+                    backend.description()));
     return;
   }
   if (sequences == 1)
-    throw ResourceError(
-        fmt::format("{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, {}, and the residual "
-                    "stream, {}; {} are free; give {}",
-                    backend.description(), length, size_text(block_bytes(stack_->block(0), options_.dtype)),
-                    size_text(static_cast<double>(stream_.nbytes())), size_text(static_cast<double>(backend.free_bytes())),
-                    architecture_.patches ? "smaller pictures in a file with --tokens" : "shorter sequences with --sequence-length"));
+    throw ResourceError(fmt::format(
+        "{}: not enough memory for one sequence of {} tokens: beside it stand a block of weights, "
+        "{}, and the residual "
+        "stream, {}; {} are free; give {}",
+        backend.description(), length, size_text(block_bytes(stack_->block(0), options_.dtype)),
+        size_text(static_cast<double>(stream_.nbytes())),
+        size_text(static_cast<double>(backend.free_bytes())),
+        architecture_.patches ? "smaller pictures in a file with --tokens"
+                              : "shorter sequences with --sequence-length"));
   tile_sequences_ = sequences / 2;
-  notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}", backend.description(), sequences * length,
+  notes_.push_back(fmt::format("{}: not enough memory for tiles of {} tokens: went on with {}",
+                               backend.description(), sequences * length,
                                tile_sequences_ * length));
 }
 
@@ -166,7 +179,9 @@ at::Tensor Executor::apply_norm(const Norm& norm, const at::Tensor& x) {
   return h;
 }
 
-void Executor::report_residual(std::int64_t node) { observer_->residual(node, stream_.view({-1, stream_.size(-1)})); }
+void Executor::report_residual(std::int64_t node) {
+  observer_->residual(node, stream_.view({-1, stream_.size(-1)}));
+}
 
 void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
   if (!spec) return;
@@ -182,8 +197,11 @@ void Executor::apply_norm_to_stream(const std::optional<NormSpec>& spec) {
 std::unique_ptr<Block> Executor::try_load(const Stack& stack, std::int64_t block) const {
   const c10::InferenceMode no_derivatives(!carries_derivatives());  // of this thread
   std::unique_ptr<Block> loaded;
-  const bool fitted = fits(
-      [&] { weights_.backend().load([&] { loaded = std::make_unique<Block>(weights_, stack.block(block), block, options_.dtype); }); });
+  const bool fitted = fits([&] {
+    weights_.backend().load([&] {
+      loaded = std::make_unique<Block>(weights_, stack.block(block), block, options_.dtype);
+    });
+  });
   return fitted ? std::move(loaded) : nullptr;
 }
 
@@ -193,15 +211,20 @@ std::unique_ptr<Block> Executor::load_block(const Stack& stack, std::int64_t blo
   backend.release_unused();
   if (auto loaded = try_load(stack, block)) return loaded;
   throw ResourceError(
-      fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free beside the residual stream, {}; "
+      fmt::format("{}: not enough memory for block {} of {}: its weights take {}; {} are free "
+                  "beside the residual stream, {}; "
                   "give fewer tokens, --dtype bfloat16, or --device cpu",
-                  backend.description(), block, stack.n_blocks, size_text(block_bytes(stack.block(block), options_.dtype)),
-                  size_text(static_cast<double>(backend.free_bytes())), size_text(static_cast<double>(stream_.nbytes()))));
+                  backend.description(), block, stack.n_blocks,
+                  size_text(block_bytes(stack.block(block), options_.dtype)),
+                  size_text(static_cast<double>(backend.free_bytes())),
+                  size_text(static_cast<double>(stream_.nbytes()))));
 }
 
 void Executor::run_blocks(std::int64_t first) {
   const std::int64_t n_blocks = stack_->n_blocks;
-  const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
+  const NormCall call = [this](const Norm& norm, const at::Tensor& x) {
+    return apply_norm(norm, x);
+  };
   for (std::int64_t index = first; index < n_blocks; ++index) {
     const Stopwatch watch;
     std::unique_ptr<Block> block;
@@ -209,13 +232,17 @@ void Executor::run_blocks(std::int64_t first) {
       block = ahead_.get();
       reads_ahead_ = block != nullptr;
     }
-    if (!block) block = load_block(*stack_, index);  // without read-ahead, or where two blocks do not fit
+    if (!block)
+      block = load_block(*stack_, index);  // without read-ahead, or where two blocks do not fit
     load_seconds_ += watch.seconds();
     if (index + 1 < n_blocks) weights_.will_need(stack_->block(index + 1), index + 1);
     if (reads_ahead_ && index + 1 < n_blocks)
-      ahead_ = std::async(std::launch::async, [this, index] { return try_load(*stack_, index + 1); });
+      ahead_ =
+          std::async(std::launch::async, [this, index] { return try_load(*stack_, index + 1); });
     const Places& places = places_[stack_->kind(index)];
-    for_each_tile([&](const at::Tensor& x, std::int64_t sequence) { return (*block)(x, places.narrow(sequence, x.size(0)), call); });
+    for_each_tile([&](const at::Tensor& x, std::int64_t sequence) {
+      return (*block)(x, places.narrow(sequence, x.size(0)), call);
+    });
     const std::vector<std::string> norms = block->norms();
     block.reset();  // the spectra that follow want its memory
     if (stack_->block(index).mlp.routing) weights_.backend().mixture_done();
@@ -228,7 +255,8 @@ void Executor::run_blocks(std::int64_t first) {
 void Executor::finish() {
   const Stopwatch watch;
   const auto& head = architecture_.head;
-  const bool has_head = weights_.has_head(), logits = options_.logits && has_head, to_head = logits || observer_->wants_head_input();
+  const bool has_head = weights_.has_head(), logits = options_.logits && has_head,
+             to_head = logits || observer_->wants_head_input();
   std::optional<OutputStage> stage;
   Linear decoder;
   weights_.backend().load([&] {
@@ -236,8 +264,11 @@ void Executor::finish() {
     if (logits) decoder = load_linear(weights_, stored_decoder(architecture_), -1, options_.dtype);
   });
   load_seconds_ += watch.seconds();
-  const NormCall call = [this](const Norm& norm, const at::Tensor& x) { return apply_norm(norm, x); };
-  const bool past_final_norm = to_head || (stage->head_norm() && observer_->wants(stage->head_norm()->name()));
+  const NormCall call = [this](const Norm& norm, const at::Tensor& x) {
+    return apply_norm(norm, x);
+  };
+  const bool past_final_norm =
+      to_head || (stage->head_norm() && observer_->wants(stage->head_norm()->name()));
   for_each_tile([&](const at::Tensor& x, std::int64_t) {
     at::Tensor h = stage->final_norm(x, call);
     if (past_final_norm) h = stage->to_head(h, call);

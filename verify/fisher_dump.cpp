@@ -25,9 +25,12 @@ class Vectors {
   }
   void write(const std::filesystem::path& file, const std::string& cases) const {
     std::vector<TensorDeclaration> declarations;
-    for (std::size_t i = 0; i < all_.size(); ++i) declarations.push_back({name(i), DType::f64, all_[i].sizes().vec()});
+    for (std::size_t i = 0; i < all_.size(); ++i)
+      declarations.push_back({name(i), DType::f64, all_[i].sizes().vec()});
     SafetensorsWriter writer(file, declarations, {{"cases", cases}});
-    for (const at::Tensor& values : all_) writer.append(std::span(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()));
+    for (const at::Tensor& values : all_)
+      writer.append(
+          std::span(static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()));
     writer.finish();
   }
 
@@ -38,7 +41,8 @@ class Vectors {
 
 }  // namespace
 
-void write_directions(const std::filesystem::path& file, std::span<const MeasuredDirection> directions) {
+void write_directions(const std::filesystem::path& file,
+                      std::span<const MeasuredDirection> directions) {
   Vectors vectors;
   Json cases = Json::array();
   for (const auto& [direction, site, fisher] : directions) {

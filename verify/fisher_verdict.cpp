@@ -11,14 +11,21 @@ namespace {
 
 Judgement judge(const DirectionGroup& group, double limit) {
   const double control = group.median_random(), ratio = group.ratio();
-  if (!std::isfinite(group.worst_dead()) || !std::isfinite(control)) return {Verdict::undetermined, "F is not finite"};
-  if (!(control > 0)) return {Verdict::undetermined, "random directions change nothing here either: give longer sequences or other tokens"};
+  if (!std::isfinite(group.worst_dead()) || !std::isfinite(control))
+    return {Verdict::undetermined, "F is not finite"};
+  if (!(control > 0))
+    return {Verdict::undetermined,
+            "random directions change nothing here either: give longer sequences or other tokens"};
   if (!(ratio < limit))
-    return {Verdict::refuted, fmt::format("F dead is {:.1e} of a random direction's, expected below {:g}", ratio, limit)};
+    return {
+        Verdict::refuted,
+        fmt::format("F dead is {:.1e} of a random direction's, expected below {:g}", ratio, limit)};
   return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
 }
 
-int severity(Verdict verdict) { return verdict == Verdict::refuted ? 2 : verdict == Verdict::undetermined ? 1 : 0; }
+int severity(Verdict verdict) {
+  return verdict == Verdict::refuted ? 2 : verdict == Verdict::undetermined ? 1 : 0;
+}
 
 }  // namespace
 
@@ -27,7 +34,8 @@ const DirectionGroup& decisive_group(const ConsumerFisher& consumer, at::ScalarT
   if (shift.empty()) return own;
   if (own.empty()) return shift;
   const double limit = dead_ratio_limit(dtype);
-  const int of_own = severity(judge(own, limit).verdict), of_shift = severity(judge(shift, limit).verdict);
+  const int of_own = severity(judge(own, limit).verdict),
+            of_shift = severity(judge(shift, limit).verdict);
   if (of_own != of_shift) return of_own > of_shift ? own : shift;
   return shift.ratio() > own.ratio() ? shift : own;
 }
@@ -37,9 +45,11 @@ Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
   const DirectionGroup& group = decisive_group(consumer, dtype);
   if (!consumer.claimed() || group.empty()) return {Verdict::absent, consumer.claim.why};
   const Judgement judgement = judge(group, dead_ratio_limit(dtype));
-  if (judgement.verdict == Verdict::confirmed && consumer.movement && !(consumer.movement->dead < kStill))
+  if (judgement.verdict == Verdict::confirmed && consumer.movement &&
+      !(consumer.movement->dead < kStill))
     return {Verdict::refuted,
-            fmt::format("finite steps moved the outputs by {:.1e}, expected below {:g}", consumer.movement->dead, kStill)};
+            fmt::format("finite steps moved the outputs by {:.1e}, expected below {:g}",
+                        consumer.movement->dead, kStill)};
   return judgement;
 }
 

@@ -32,10 +32,12 @@ at::Tensor unbatched(const at::Tensor& x, std::int64_t directions) {
 
 }  // namespace
 
-ForwardMode::ForwardMode(std::int64_t directions) : directions_(directions), dual_level_(ForwardADLevel::get_next_idx()) {
-  vmap_level_ =
-      functorch::initAndPushDynamicLayer(functorch::TransformType::Vmap, c10::SymInt(directions), functorch::RandomnessType::Error);
-  jvp_level_ = functorch::initAndPushDynamicLayer(functorch::TransformType::Jvp, std::nullopt, std::nullopt, std::nullopt,
+ForwardMode::ForwardMode(std::int64_t directions)
+    : directions_(directions), dual_level_(ForwardADLevel::get_next_idx()) {
+  vmap_level_ = functorch::initAndPushDynamicLayer(
+      functorch::TransformType::Vmap, c10::SymInt(directions), functorch::RandomnessType::Error);
+  jvp_level_ = functorch::initAndPushDynamicLayer(functorch::TransformType::Jvp, std::nullopt,
+                                                  std::nullopt, std::nullopt,
                                                   /*prev_fwd_grad_mode=*/true);
   current_mode = this;
 }
@@ -53,7 +55,8 @@ at::Tensor ForwardMode::lift(const Dual& dual) const {
   const at::Tensor value = functorch::makeTensorWrapper(dual.value, jvp_level_);
   if (!dual.tangents.defined()) return value;
   const at::Tensor tangents = functorch::makeBatched(dual.tangents, 0, vmap_level_);
-  return at::_make_dual(value, functorch::makeTensorWrapper(tangents, jvp_level_), static_cast<std::int64_t>(dual_level_));
+  return at::_make_dual(value, functorch::makeTensorWrapper(tangents, jvp_level_),
+                        static_cast<std::int64_t>(dual_level_));
 }
 
 Dual ForwardMode::lower(const at::Tensor& x) const {
@@ -64,6 +67,7 @@ Dual ForwardMode::lower(const at::Tensor& x) const {
 }
 
 ForwardMode::Pause::Pause()
-    : front_(c10::DispatchKey::FuncTorchDynamicLayerFrontMode), back_(c10::DispatchKey::FuncTorchDynamicLayerBackMode) {}
+    : front_(c10::DispatchKey::FuncTorchDynamicLayerFrontMode),
+      back_(c10::DispatchKey::FuncTorchDynamicLayerBackMode) {}
 
 }  // namespace deadray

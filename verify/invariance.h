@@ -9,8 +9,9 @@ class Invariance {
  public:
   /// @param pass  in FP64; outlives this
   explicit Invariance(const FisherPass& pass);
-  /// |z' - z| / |z| over all outputs, the worst over steps of 1, 10 and 100 times |W|, W the weight of the direction's consumer. An output
-  /// that is no number counts as infinitely far. @throws Stopped
+  /// |z' - z| / |z| over all outputs, the worst over steps of 1, 10 and 100 times |W|, W the weight
+  /// of the direction's consumer. An output that is no number counts as infinitely far. @throws
+  /// Stopped
   double movement(const ParameterDirection& direction) const;
 
  private:

@@ -26,7 +26,8 @@ struct Target {
   std::size_t workspace_below = 0;  ///< bytes; 0: any
 };
 
-/// One call, ready to be repeated; holds its memory. The number of the repetition says which of the rotating inputs to take.
+/// One call, ready to be repeated; holds its memory. The number of the repetition says which of the
+/// rotating inputs to take.
 struct PreparedCall {
   std::function<void(std::int64_t repetition)> run;
   std::size_t workspace_bytes = 0;
@@ -50,7 +51,8 @@ struct KernelCase {
   std::string name() const;
 };
 
-/// What bounds the operations on this device: a copy, a product in FP64, one in bfloat16. In this order.
+/// What bounds the operations on this device: a copy, a product in FP64, one in bfloat16. In this
+/// order.
 std::vector<KernelCase> ceiling_cases(bool quick);
 
 /// c [m, n] = a [m, k] b [n, k]^T by cuBLAS alone.

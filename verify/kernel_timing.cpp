@@ -10,8 +10,9 @@ namespace {
 
 constexpr double kSlow = 0.3;      // seconds; what takes longer is run once a repetition
 constexpr double kMinTime = 0.05;  // seconds of measured work a repetition
-constexpr double kBatch = 2e-3;    // seconds of calls between two events: a launch's own delay must not count
-constexpr double kWarmUp = 0.1;    // seconds; a device that idled raises its clock first
+constexpr double kBatch =
+    2e-3;  // seconds of calls between two events: a launch's own delay must not count
+constexpr double kWarmUp = 0.1;  // seconds; a device that idled raises its clock first
 constexpr int kRepetitions = 5, kSlowRepetitions = 3, kMaxBatch = 128;
 
 /// Keeps the median of the repetitions and prints nothing.
@@ -20,7 +21,8 @@ class MedianReporter : public benchmark::BenchmarkReporter {
   bool ReportContext(const Context&) override { return true; }
   void ReportRuns(const std::vector<Run>& runs) override {
     for (const Run& run : runs)
-      if (run.run_type == Run::RT_Aggregate && run.aggregate_name == "median") seconds = run.GetAdjustedRealTime();
+      if (run.run_type == Run::RT_Aggregate && run.aggregate_name == "median")
+        seconds = run.GetAdjustedRealTime();
   }
   double seconds = 0.0;
 };
@@ -28,7 +30,9 @@ class MedianReporter : public benchmark::BenchmarkReporter {
 class EventPair {
  public:
   explicit EventPair(const BenchDevice& device)
-      : device_(device), start_(device.operations().create_event()), end_(device.operations().create_event()) {}
+      : device_(device),
+        start_(device.operations().create_event()),
+        end_(device.operations().create_event()) {}
   ~EventPair() {
     device_.operations().destroy_event(start_);
     device_.operations().destroy_event(end_);
@@ -64,23 +68,29 @@ KernelTiming time_kernel(const BenchDevice& device, const KernelCase& row, bool 
   seconds_per_call(1);  // loads the code, lets the library choose
   const double first = seconds_per_call(1);
   const bool slow = first > kSlow;
-  const int batch = quick ? 1 : static_cast<int>(std::clamp(kBatch / std::max(first, 1e-9), 1.0, double{kMaxBatch}));
-  for (double warm = quick || slow ? kWarmUp : 0.0; warm < kWarmUp;) warm += batch * seconds_per_call(batch);
+  const int batch =
+      quick ? 1
+            : static_cast<int>(std::clamp(kBatch / std::max(first, 1e-9), 1.0, double{kMaxBatch}));
+  for (double warm = quick || slow ? kWarmUp : 0.0; warm < kWarmUp;)
+    warm += batch * seconds_per_call(batch);
 
   std::exception_ptr failure;
   benchmark::ClearRegisteredBenchmarks();
-  auto* const registered = benchmark::RegisterBenchmark(row.name().c_str(), [&](benchmark::State& state) {
-    for (auto _ : state) {
-      try {
-        state.SetIterationTime(seconds_per_call(batch));
-      } catch (...) {
-        failure = std::current_exception();
-        state.SkipWithError("failed");
-        break;
-      }
-    }
-  });
-  registered->UseManualTime()->Unit(benchmark::kSecond)->Repetitions(slow || quick ? kSlowRepetitions : kRepetitions);
+  auto* const registered =
+      benchmark::RegisterBenchmark(row.name().c_str(), [&](benchmark::State& state) {
+        for (auto _ : state) {
+          try {
+            state.SetIterationTime(seconds_per_call(batch));
+          } catch (...) {
+            failure = std::current_exception();
+            state.SkipWithError("failed");
+            break;
+          }
+        }
+      });
+  registered->UseManualTime()
+      ->Unit(benchmark::kSecond)
+      ->Repetitions(slow || quick ? kSlowRepetitions : kRepetitions);
   if (slow || quick) {
     registered->Iterations(1);
   } else {

@@ -24,14 +24,16 @@ std::pair<double, double> top_of_tridiagonal(const at::Tensor& tridiagonal, int 
 
 }  // namespace
 
-RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance,
-                             int max_steps) {
+RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply,
+                             const at::Tensor& basis, double tolerance, int max_steps) {
   const auto d = basis.size(0);
   const int limit = static_cast<int>(std::min<std::int64_t>(max_steps, d - basis.size(1)));
   const auto options = at::TensorOptions().dtype(at::kDouble);
-  const at::Tensor krylov = at::empty({limit, d}, basis.options()), tridiagonal = at::zeros({limit, limit}, options), out = basis.t();
+  const at::Tensor krylov = at::empty({limit, d}, basis.options()),
+                   tridiagonal = at::zeros({limit, limit}, options), out = basis.t();
 
-  at::Tensor w = at::randn({d}, at::make_generator<at::CPUGeneratorImpl>(kSeed), options).to(basis.device());
+  at::Tensor w =
+      at::randn({d}, at::make_generator<at::CPUGeneratorImpl>(kSeed), options).to(basis.device());
   orthogonalise(w, out);
   double beta = w.norm().item<double>();
   RitzValue ritz;

@@ -13,11 +13,13 @@ struct RitzValue {
   int steps = 0;          ///< applications of the operator
 };
 
-/// Lanczos with full reorthogonalisation for the largest eigenvalue on the complement of span(basis).
+/// Lanczos with full reorthogonalisation for the largest eigenvalue on the complement of
+/// span(basis).
 /// @param apply  [d] -> [d] FP64, symmetric
-/// @param basis  [d, k] FP64 orthonormal columns to keep out, k < d; k may be 0; the vectors live on its device
-/// Stops when residual <= tolerance * value, when the complement is exhausted, or after `max_steps`. The start vector is seeded.
-RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply, const at::Tensor& basis, double tolerance,
-                             int max_steps);
+/// @param basis  [d, k] FP64 orthonormal columns to keep out, k < d; k may be 0; the vectors live
+/// on its device Stops when residual <= tolerance * value, when the complement is exhausted, or
+/// after `max_steps`. The start vector is seeded.
+RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply,
+                             const at::Tensor& basis, double tolerance, int max_steps);
 
 }  // namespace deadray

@@ -4,14 +4,16 @@
 
 namespace deadray {
 
-/// Sees the output of one linear map or norm as it is computed, and may put another in its place. Tiles come in order.
+/// Sees the output of one linear map or norm as it is computed, and may put another in its place.
+/// Tiles come in order.
 class LayerHook {
  public:
   virtual ~LayerHook() = default;
   /// @param input   [..., inputs]
   /// @param output  [..., outputs]
   /// @param weight  [outputs, inputs]; undefined for a norm
-  virtual at::Tensor operator()(const at::Tensor& input, const at::Tensor& output, const at::Tensor& weight) = 0;
+  virtual at::Tensor operator()(const at::Tensor& input, const at::Tensor& output,
+                                const at::Tensor& weight) = 0;
 };
 
 }  // namespace deadray

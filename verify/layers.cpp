@@ -5,13 +5,16 @@ namespace deadray {
 namespace {
 
 /// Bloom's own gelu: the tanh form with sqrt(2 / pi) cut to eight digits.
-at::Tensor gelu_bloom(const at::Tensor& x) { return x * 0.5 * (1.0 + at::tanh(0.79788456 * x * (1.0 + 0.044715 * x * x))); }
+at::Tensor gelu_bloom(const at::Tensor& x) {
+  return x * 0.5 * (1.0 + at::tanh(0.79788456 * x * (1.0 + 0.044715 * x * x)));
+}
 
 }  // namespace
 
 Norm::Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at::ScalarType dtype)
     : sites_(site_names(spec, weights.name(spec.name, block))), spec_(spec) {
-  const bool wide = spec.scales_in_fp32 && spec.kind == NormKind::rmsnorm && dtype != at::kDouble;  // layer_norm rounds once anyway
+  const bool wide = spec.scales_in_fp32 && spec.kind == NormKind::rmsnorm &&
+                    dtype != at::kDouble;  // layer_norm rounds once anyway
   if (spec.has_scale) {
     const Init initial{spec.weight_offset == 0.0 ? Init::Kind::ones : Init::Kind::zeros};
     const auto shape = spec.rows > 0 ? std::vector{spec.rows, spec.width} : std::vector{spec.width};
@@ -20,7 +23,8 @@ Norm::Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at:
     if (spec.weight_offset != 0.0) gamma_ += spec.weight_offset;
     if (spec.rows > 0) gamma_ = gamma_.unsqueeze(1);  // beside [sequences, rows, length, width]
   }
-  if (spec.has_bias) beta_ = weights.load({spec.name + ".bias", {spec.width}, {Init::Kind::zeros}}, block, dtype);
+  if (spec.has_bias)
+    beta_ = weights.load({spec.name + ".bias", {spec.width}, {Init::Kind::zeros}}, block, dtype);
   if (sites_.size() == 1) hook_ = weights.hook(name());
 }
 
@@ -38,7 +42,8 @@ at::Tensor Norm::evaluate(const at::Tensor& x) const {
   }
   const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
   const at::Tensor unit = wide * at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + spec_.eps);
-  const at::Tensor h = spec_.scales_in_fp32 ? scaled(unit).to(x.scalar_type()) : scaled(unit.to(x.scalar_type()));
+  const at::Tensor h =
+      spec_.scales_in_fp32 ? scaled(unit).to(x.scalar_type()) : scaled(unit.to(x.scalar_type()));
   return beta_.defined() ? h + beta_ : h;
 }
 
@@ -62,9 +67,12 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
   return x;
 }
 
-at::Tensor soft_cap(const at::Tensor& x, double cap) { return cap == 0.0 ? x : at::tanh(x / cap) * cap; }
+at::Tensor soft_cap(const at::Tensor& x, double cap) {
+  return cap == 0.0 ? x : at::tanh(x / cap) * cap;
+}
 
-DenseMlp::DenseMlp(const Weights& weights, const MlpSpec& spec, std::int64_t block, at::ScalarType dtype)
+DenseMlp::DenseMlp(const Weights& weights, const MlpSpec& spec, std::int64_t block,
+                   at::ScalarType dtype)
     : activation_(spec.activation),
       gated_(spec.gated),
       in_(load_linear(weights, spec.in, block, dtype)),
@@ -74,8 +82,11 @@ at::Tensor DenseMlp::operator()(const at::Tensor& h) const {
   const at::Tensor wide = in_(h);
   if (!gated_) return out_(activate(activation_, wide));
   const std::int64_t width = wide.size(-1) / 2;
-  const at::Tensor gate = activate(activation_, wide.narrow(-1, 0, width)), up = wide.narrow(-1, width, width);
-  return out_(c10::InferenceMode::is_enabled() ? gate.mul_(up) : gate * up);  // a derivative may need the gate as it was
+  const at::Tensor gate = activate(activation_, wide.narrow(-1, 0, width)),
+                   up = wide.narrow(-1, width, width);
+  return out_(c10::InferenceMode::is_enabled()
+                  ? gate.mul_(up)
+                  : gate * up);  // a derivative may need the gate as it was
 }
 
 }  // namespace deadray

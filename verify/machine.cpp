@@ -34,12 +34,16 @@ Machine this_machine() {
   utsname name;
   if (machine.cpu.empty() && uname(&name) == 0) machine.cpu = name.machine;
   cpu_set_t usable;
-  machine.cores = sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  machine.cores = sched_getaffinity(0, sizeof usable, &usable) == 0
+                      ? CPU_COUNT(&usable)
+                      : static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   machine.memory_bytes = std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
   return machine;
 }
 
 // Not getrusage(): its ru_maxrss survives exec, so that a child would report its parent's memory.
-std::int64_t peak_memory_bytes() { return std::strtoll(proc_value("/proc/self/status", "VmHWM").c_str(), nullptr, 10) * 1024; }
+std::int64_t peak_memory_bytes() {
+  return std::strtoll(proc_value("/proc/self/status", "VmHWM").c_str(), nullptr, 10) * 1024;
+}
 
 }  // namespace deadray

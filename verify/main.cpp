@@ -16,7 +16,10 @@ namespace {
 
 int run(int argc, char** argv) {
   Command chosen;
-  CLI::App app("deadray: dead directions of LayerNorm transformers, predicted from gamma and verified by measurement", "deadray");
+  CLI::App app(
+      "deadray: dead directions of LayerNorm transformers, predicted from gamma and verified by "
+      "measurement",
+      "deadray");
   app.require_subcommand(1);
   add_verify_command(app, chosen);
   add_fisher_command(app, chosen);
@@ -34,7 +37,9 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace deadray
 
-/// The heavy program behind `deadray verify`, `fisher`, `suite` and `bench`: the light one replaces itself by this.
+/// The heavy program behind `deadray verify`, `fisher`, `suite` and `bench`: the light one replaces
+/// itself by this.
 int main(int argc, char** argv) {
-  return deadray::run_program([&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });
+  return deadray::run_program(
+      [&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });
 }

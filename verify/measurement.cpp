@@ -28,12 +28,17 @@ std::string_view to_string(Source source) noexcept {
   return "?";
 }
 
-std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options) {
-  if (!options.random) find_weights(path, options.checkpoint.strict);  // an adapter or an empty folder is told before config.json is missed
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path,
+                                     const ModelOptions& options) {
+  if (!options.random)
+    find_weights(
+        path, options.checkpoint
+                  .strict);  // an adapter or an empty folder is told before config.json is missed
   return prepare_model(model_name(path), Config::load(path), path, options);
 }
 
-std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
+std::unique_ptr<Model> prepare_model(std::string name, const Config& config,
+                                     const std::filesystem::path& weights,
                                      const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   model->name = std::move(name);
@@ -42,14 +47,17 @@ std::unique_ptr<Model> prepare_model(std::string name, const Config& config, con
   model->seed = options.seed;
   if (options.random) {
     model->source = Source::random;
-    model->weights = std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
+    model->weights =
+        std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
   } else {
     model->checkpoint.emplace(Checkpoint::open(weights, options.checkpoint));
-    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint, *options.backend);
+    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint,
+                                                         *options.backend);
   }
   model->sites = norm_sites(model->architecture, model->checkpoint ? &*model->checkpoint : nullptr);
   if (model->checkpoint)
-    note_undescribed_norms(*model->checkpoint, model->architecture, model->sites, options.checkpoint.strict, model->architecture.notes);
+    note_undescribed_norms(*model->checkpoint, model->architecture, model->sites,
+                           options.checkpoint.strict, model->architecture.notes);
   return model;
 }
 
@@ -64,36 +72,46 @@ ExitCode exit_code_of(const Measurement& measurement) {
 
 namespace {
 
-/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its first tile to finished(), so that the
-/// covariances of one block, not of the whole model, are in memory.
+/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its
+/// first tile to finished(), so that the covariances of one block, not of the whole model, are in
+/// memory.
 class Measuring final : public Observer {
  public:
-  Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options) : model_(model), options_(options) {
+  Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options)
+      : model_(model), options_(options) {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
     if (options.residual) residual_.emplace(model.weights->backend());
     if (!options.dump.empty())
-      dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype), options.dump_logits);
+      dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype),
+                    options.dump_logits);
   }
 
-  bool wants(const std::string& site) override { return chosen_.contains(site) || (dump_ && site == final_site_); }
+  bool wants(const std::string& site) override {
+    return chosen_.contains(site) || (dump_ && site == final_site_);
+  }
 
   void residual(std::int64_t node, const at::Tensor& x) override {
     const Stopwatch watch;
     if (dump_) dump_->residual(x);
-    if (residual_) residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output : ResidualStream::Node::stream);
+    if (residual_)
+      residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output
+                                             : ResidualStream::Node::stream);
     seconds_.moments += watch.seconds();
   }
 
-  void prepare(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
-    if (const auto site = chosen_.find(name); site != chosen_.end()) probe_of(site->second).reserve(input, output);
+  void prepare(const std::string& name, const at::Tensor& input,
+               const at::Tensor& output) override {
+    if (const auto site = chosen_.find(name); site != chosen_.end())
+      probe_of(site->second).reserve(input, output);
   }
 
   void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
     throw_if_stopped();
     if (dump_ && name == final_site_) dump_->final_norm(output);
-    if (const auto site = chosen_.find(name); site != chosen_.end()) probe_of(site->second).add(input, output);
+    if (const auto site = chosen_.find(name); site != chosen_.end())
+      probe_of(site->second).add(input, output);
   }
 
   void finished(const std::string& name) override {
@@ -129,8 +147,8 @@ class Measuring final : public Observer {
   Measurement take_partial(const Stopped& stopped) {
     if (results_.empty()) throw stopped;
     Measurement measurement;
-    measurement.notes.push_back(
-        fmt::format("stopped by signal {}: {} of {} norms measured", stopped.signal, results_.size(), chosen_.size()));
+    measurement.notes.push_back(fmt::format("stopped by signal {}: {} of {} norms measured",
+                                            stopped.signal, results_.size(), chosen_.size()));
     note_edges_of_range(measurement.notes);
     measurement.sites = std::move(results_);
     measurement.seconds = seconds_;
@@ -142,14 +160,18 @@ class Measuring final : public Observer {
   SiteProbe& probe_of(const NormSite& site) {
     if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
     const Stopwatch watch;
-    NormParameters norm = model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
+    NormParameters norm =
+        model_.checkpoint ? load_norm(*model_.checkpoint, site) : initial_norm(site);
     seconds_.load += watch.seconds();
-    return probes_.try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend()).first->second;
+    return probes_
+        .try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend())
+        .first->second;
   }
   void note_edges_of_range(std::vector<std::string>& notes) const {
     NormsByEdge norms;
     for (const SiteResult& result : results_)
-      for (const std::string_view edge : edges_of_range(result.predicted)) norms[edge].push_back(result.site.name);
+      for (const std::string_view edge : edges_of_range(result.predicted))
+        norms[edge].push_back(result.site.name);
     deadray::note_edges_of_range(norms, notes);
   }
   /// Norms of a tower that saw no picture.
@@ -157,9 +179,14 @@ class Measuring final : public Observer {
     std::map<std::string, NormSite> silent = chosen_;
     for (const SiteResult& result : results_) silent.erase(result.site.name);
     if (silent.empty()) return;
-    const std::string which = silent.size() == 1 ? silent.begin()->first : fmt::format("{} norms of the vision tower", silent.size());
-    const std::string why = fmt::format("{}: not measured, since the tokens hold no pictures", which);
-    if (results_.empty()) throw UsageError(fmt::format("--site {}: {}; give --tokens with pixel_values, or none", options_.site, why));
+    const std::string which = silent.size() == 1
+                                  ? silent.begin()->first
+                                  : fmt::format("{} norms of the vision tower", silent.size());
+    const std::string why =
+        fmt::format("{}: not measured, since the tokens hold no pictures", which);
+    if (results_.empty())
+      throw UsageError(fmt::format("--site {}: {}; give --tokens with pixel_values, or none",
+                                   options_.site, why));
     notes.push_back(why);
   }
   bool is_norm_output(std::int64_t node) const {
@@ -181,10 +208,11 @@ class Measuring final : public Observer {
 
 }  // namespace
 
-Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options) {
+Measurement measure(const Model& model, const Calibration& calibration,
+                    const MeasurementOptions& options) {
   if (options.dump_logits && !model.weights->has_head())
-    throw UnsupportedError(
-        fmt::format("--dump-logits: {}: no head in its {}; leave it out", model.name, model.checkpoint ? "weights" : "configuration"));
+    throw UnsupportedError(fmt::format("--dump-logits: {}: no head in its {}; leave it out",
+                                       model.name, model.checkpoint ? "weights" : "configuration"));
   const Stopwatch watch;
   Measuring measuring(model, calibration, options);
   ExecutorOptions executor_options;
@@ -198,11 +226,13 @@ Measurement measure(const Model& model, const Calibration& calibration, const Me
   } catch (const Stopped& stopped) {
     measurement = measuring.take_partial(stopped);
   }
-  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(), executor.notes().end());
+  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(),
+                           executor.notes().end());
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();
-  seconds.forward = seconds.total - seconds.load - seconds.moments - seconds.spectrum - seconds.predict;
+  seconds.forward =
+      seconds.total - seconds.load - seconds.moments - seconds.spectrum - seconds.predict;
   return measurement;
 }
 

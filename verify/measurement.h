@@ -21,7 +21,8 @@
 
 namespace deadray {
 
-/// Where the time of a measurement went, in seconds; `load` is the wait for weights, `forward` is what the others leave of the total.
+/// Where the time of a measurement went, in seconds; `load` is the wait for weights, `forward` is
+/// what the others leave of the total.
 struct Seconds {
   double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
 };
@@ -46,13 +47,17 @@ struct ModelOptions {
   bool random = false;  ///< draw the weights instead of reading them; config.json is enough then
   std::uint64_t seed = 0;
   CheckpointOptions checkpoint;
-  Backend* backend = &cpu_backend();  ///< where the model is to run and be measured; outlives the model
+  Backend* backend =
+      &cpu_backend();  ///< where the model is to run and be measured; outlives the model
 };
 
 /// @throws MalformedError, UnsupportedError as the readers do
-std::unique_ptr<Model> prepare_model(const std::filesystem::path& path, const ModelOptions& options);
-/// The same with a name and a configuration of its own. @param weights  folder or file; read only when options.random is not set
-std::unique_ptr<Model> prepare_model(std::string name, const Config& config, const std::filesystem::path& weights,
+std::unique_ptr<Model> prepare_model(const std::filesystem::path& path,
+                                     const ModelOptions& options);
+/// The same with a name and a configuration of its own. @param weights  folder or file; read only
+/// when options.random is not set
+std::unique_ptr<Model> prepare_model(std::string name, const Config& config,
+                                     const std::filesystem::path& weights,
                                      const ModelOptions& options);
 
 struct MeasurementOptions {
@@ -76,9 +81,13 @@ struct Measurement {
 /// refuted when any site is, else undetermined when any is, else done.
 ExitCode exit_code_of(const Measurement& measurement);
 
-/// Runs the model once over the tokens, on the backend of its weights, and measures the chosen norms as they pass.
-/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that cannot be written,
-///         Stopped after a stop signal before any norm was measured, once catch_stop_signals() was called
-Measurement measure(const Model& model, const Calibration& calibration, const MeasurementOptions& options);
+/// Runs the model once over the tokens, on the backend of its weights, and measures the chosen
+/// norms as they pass.
+/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that
+/// cannot be written,
+///         Stopped after a stop signal before any norm was measured, once catch_stop_signals() was
+///         called
+Measurement measure(const Model& model, const Calibration& calibration,
+                    const MeasurementOptions& options);
 
 }  // namespace deadray

@@ -28,11 +28,13 @@ std::optional<std::int64_t> number_in(const std::filesystem::path& file) {
 std::int64_t system_available() {
   std::ifstream in("/proc/meminfo");
   for (std::string line; std::getline(in, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoll(line.substr(line.find(':') + 1)) * 1024;
+    if (line.starts_with("MemAvailable:"))
+      return std::stoll(line.substr(line.find(':') + 1)) * 1024;
   return 0;
 }
 
-/// Page cache of a control group: counted as used, yet given back before anyone is refused, as after reading a checkpoint.
+/// Page cache of a control group: counted as used, yet given back before anyone is refused, as
+/// after reading a checkpoint.
 std::int64_t cache_of(const std::filesystem::path& group) {
   std::ifstream in(group / "memory.stat");
   std::int64_t cache = 0, value = 0;
@@ -41,7 +43,8 @@ std::int64_t cache_of(const std::filesystem::path& group) {
   return cache;
 }
 
-/// The control group (version 2) of this process, as a path below the root of groups; none where there are none.
+/// The control group (version 2) of this process, as a path below the root of groups; none where
+/// there are none.
 std::optional<std::filesystem::path> own_group() {
   std::ifstream in("/proc/self/cgroup");
   for (std::string line; std::getline(in, line);)
@@ -51,12 +54,14 @@ std::optional<std::filesystem::path> own_group() {
 
 }  // namespace
 
-std::int64_t group_available(const std::filesystem::path& root, const std::filesystem::path& group) {
+std::int64_t group_available(const std::filesystem::path& root,
+                             const std::filesystem::path& group) {
   std::int64_t least = kNoLimit;
   std::filesystem::path level = root;
   const auto consider = [&] {
     const auto limit = number_in(level / "memory.max"), used = number_in(level / "memory.current");
-    if (limit && used) least = std::min(least, std::max<std::int64_t>(1, *limit - *used + cache_of(level)));
+    if (limit && used)
+      least = std::min(least, std::max<std::int64_t>(1, *limit - *used + cache_of(level)));
   };
   consider();
   for (const std::filesystem::path& name : group) level /= name, consider();
@@ -65,11 +70,13 @@ std::int64_t group_available(const std::filesystem::path& root, const std::files
 
 std::int64_t available_memory() {
   const auto group = own_group();
-  return group ? std::min(system_available(), group_available("/sys/fs/cgroup", *group)) : system_available();
+  return group ? std::min(system_available(), group_available("/sys/fs/cgroup", *group))
+               : system_available();
 }
 
 std::int64_t available_memory(const Backend& backend) {
-  return backend.device().is_cpu() ? available_memory() : static_cast<std::int64_t>(backend.free_bytes());
+  return backend.device().is_cpu() ? available_memory()
+                                   : static_cast<std::int64_t>(backend.free_bytes());
 }
 
 std::string size_text(double bytes) {
@@ -85,8 +92,10 @@ std::string no_room(const Backend& backend, double bytes, std::string_view what)
   return fmt::format("{} {} of {} available", what, size_text(bytes), size_text(available));
 }
 
-void require_room(const Backend& backend, double bytes, std::string_view what, std::string_view way_out) {
-  if (const std::string why = no_room(backend, bytes, what); !why.empty()) throw ResourceError(fmt::format("{}; {}", why, way_out));
+void require_room(const Backend& backend, double bytes, std::string_view what,
+                  std::string_view way_out) {
+  if (const std::string why = no_room(backend, bytes, what); !why.empty())
+    throw ResourceError(fmt::format("{}; {}", why, way_out));
 }
 
 }  // namespace deadray

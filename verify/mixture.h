@@ -8,8 +8,8 @@
 
 namespace deadray {
 
-/// A mixture of experts. An expert's weights are loaded when a token first chooses it, and kept: of a block that no token sends to an
-/// expert, the expert is never read.
+/// A mixture of experts. An expert's weights are loaded when a token first chooses it, and kept: of
+/// a block that no token sends to an expert, the expert is never read.
 class Mixture {
  public:
   Mixture(const Weights& weights, const MlpSpec& spec, std::int64_t block, at::ScalarType dtype);

@@ -7,11 +7,14 @@
 
 namespace deadray {
 
-at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm, const at::Tensor& input) {
-  const at::Tensor rows = (input.scalar_type() == at::kHalf ? input.to(at::kFloat) : input).contiguous();
+at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm,
+                          const at::Tensor& input) {
+  const at::Tensor rows =
+      (input.scalar_type() == at::kHalf ? input.to(at::kFloat) : input).contiguous();
   const std::int64_t n_tokens = rows.size(0), d = rows.size(1);
   kernels::NormArguments arguments;
-  arguments.type = site.kind == NormKind::layernorm ? kernels::NormType::layernorm : kernels::NormType::rmsnorm;
+  arguments.type =
+      site.kind == NormKind::layernorm ? kernels::NormType::layernorm : kernels::NormType::rmsnorm;
   arguments.gamma = norm.gamma.data();
   arguments.eps = site.eps;  // beta and shift stay null: they cancel
   at::Tensor out = at::empty({n_tokens, d}, at::kDouble);
@@ -19,7 +22,8 @@ at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm, cons
   auto* first_out = out.data_ptr<double>();
   at::parallel_for(0, n_tokens, 64, [&](std::int64_t begin, std::int64_t end) {
     const std::byte* data = first_row + static_cast<std::size_t>(begin * d) * rows.element_size();
-    kernels::norm_recompute({data, element_type(rows.scalar_type()), end - begin, d, d}, arguments, first_out + begin * d);
+    kernels::norm_recompute({data, element_type(rows.scalar_type()), end - begin, d, d}, arguments,
+                            first_out + begin * d);
   });
   return out;
 }

@@ -6,8 +6,10 @@
 
 namespace deadray {
 
-/// A norm recomputed in FP64 from its input, minus beta: gamma * z, rows [n, d]. The exact reading starts here.
+/// A norm recomputed in FP64 from its input, minus beta: gamma * z, rows [n, d]. The exact reading
+/// starts here.
 /// @param input [n, d] float32, bfloat16 or float64
-at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm, const at::Tensor& input);
+at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm,
+                          const at::Tensor& input);
 
 }  // namespace deadray

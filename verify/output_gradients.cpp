@@ -32,7 +32,11 @@ class GradientHook final : public LayerHook {
     for (const at::Tensor& leaf : leaves_) {
       const at::Tensor g = leaf.grad();
       if (!g.defined()) continue;
-      sums_ += at::matmul(g.reshape({-1, g.size(-1)}), u_.to(g.options()).t()).to(at::kDouble).square().sum(0).cpu();
+      sums_ += at::matmul(g.reshape({-1, g.size(-1)}), u_.to(g.options()).t())
+                   .to(at::kDouble)
+                   .square()
+                   .sum(0)
+                   .cpu();
     }
     leaves_.clear();
   }
@@ -45,8 +49,8 @@ class GradientHook final : public LayerHook {
 
 class ReversePass {
  public:
-  ReversePass(const Model& model, const Calibration& calibration, const Weights& weights, std::vector<GradientHook*> hooks,
-              std::uint64_t seed)
+  ReversePass(const Model& model, const Calibration& calibration, const Weights& weights,
+              std::vector<GradientHook*> hooks, std::uint64_t seed)
       : architecture_(model.architecture),
         weights_(weights),
         calibration_(calibration),
@@ -60,24 +64,31 @@ class ReversePass {
                      groups = picture_groups(architecture_, calibration_);
     at::Tensor gradient = at::zeros_like(shaped(streams.rbegin()->second));
     const OutputStage stage(architecture_, weights_, dtype);
-    const Decoder decoder = weights_.has_head() ? load_decoder(architecture_, weights_, dtype) : Decoder{};
+    const Decoder decoder =
+        weights_.has_head() ? load_decoder(architecture_, weights_, dtype) : Decoder{};
     const NormCall call = [](const Norm& norm, const at::Tensor& x) { return norm(x); };
-    backward(shaped(streams.rbegin()->second), gradient,
-             [&](const at::Tensor& x, std::int64_t) { return log_likelihood(stage.to_head(stage.final_norm(x, call), call), decoder); });
+    backward(shaped(streams.rbegin()->second), gradient, [&](const at::Tensor& x, std::int64_t) {
+      return log_likelihood(stage.to_head(stage.final_norm(x, call), call), decoder);
+    });
     for (auto node = std::next(streams.rbegin()); node != streams.rend(); ++node) {
       throw_if_stopped();
       const BlockSpec& spec = architecture_.block(node->first);
       const Block block(weights_, spec, node->first, dtype);
-      const Places places = places_of(spec.attention, coordinates, dtype, weights_.backend().device(), groups);
+      const Places places =
+          places_of(spec.attention, coordinates, dtype, weights_.backend().device(), groups);
       const at::Tensor of_output = gradient.clone();
       backward(shaped(node->second), gradient, [&](const at::Tensor& x, std::int64_t first) {
-        return (block(x, places.narrow(first, x.size(0)), call) * of_output.narrow(0, first, x.size(0))).sum();
+        return (block(x, places.narrow(first, x.size(0)), call) *
+                of_output.narrow(0, first, x.size(0)))
+            .sum();
       });
     }
   }
 
  private:
-  at::Tensor shaped(const at::Tensor& stream) const { return stream.view({calibration_.sequences(), calibration_.length(), -1}); }
+  at::Tensor shaped(const at::Tensor& stream) const {
+    return stream.view({calibration_.sequences(), calibration_.length(), -1});
+  }
 
   /// Gradients of the tiles' scalars by the tiles, into `gradient`.
   void backward(const at::Tensor& stream, const at::Tensor& gradient,
@@ -93,10 +104,14 @@ class ReversePass {
   }
 
   at::Tensor log_likelihood(const at::Tensor& h, const Decoder& decoder) {
-    if (!decoder.weight.defined()) return (h * at::randn(h.sizes(), labels_, at::kDouble).to(h.options())).sum();
+    if (!decoder.weight.defined())
+      return (h * at::randn(h.sizes(), labels_, at::kDouble).to(h.options())).sum();
     const at::Tensor bias = decoder.bias.defined() ? decoder.bias.to(h.options()) : at::Tensor();
-    const at::Tensor logits = soft_cap(at::linear(h.flatten(0, 1), decoder.weight, bias) * decoder.scale, decoder.soft_cap);
-    const at::Tensor label = at::multinomial(at::softmax(logits.detach(), -1).cpu(), 1, false, labels_).to(logits.device());
+    const at::Tensor logits = soft_cap(
+        at::linear(h.flatten(0, 1), decoder.weight, bias) * decoder.scale, decoder.soft_cap);
+    const at::Tensor label =
+        at::multinomial(at::softmax(logits.detach(), -1).cpu(), 1, false, labels_)
+            .to(logits.device());
     return at::log_softmax(logits, -1).gather(1, label).sum();
   }
 
@@ -109,9 +124,10 @@ class ReversePass {
 
 }  // namespace
 
-std::map<std::string, at::Tensor> output_gradient_moments(const Model& model, const Calibration& calibration,
-                                                          const std::map<std::int64_t, at::Tensor>& streams,
-                                                          const std::map<std::string, at::Tensor>& u, std::uint64_t seed) {
+std::map<std::string, at::Tensor> output_gradient_moments(
+    const Model& model, const Calibration& calibration,
+    const std::map<std::int64_t, at::Tensor>& streams, const std::map<std::string, at::Tensor>& u,
+    std::uint64_t seed) {
   WatchedWeights weights(*model.weights);
   std::map<std::string, GradientHook*> hooks;
   std::vector<GradientHook*> all;
@@ -122,7 +138,8 @@ std::map<std::string, at::Tensor> output_gradient_moments(const Model& model, co
   }
   ReversePass(model, calibration, weights, all, seed).run(streams);
   std::map<std::string, at::Tensor> moments;
-  for (const auto& [consumer, hook] : hooks) moments[consumer] = hook->sums() / static_cast<double>(calibration.tokens());
+  for (const auto& [consumer, hook] : hooks)
+    moments[consumer] = hook->sums() / static_cast<double>(calibration.tokens());
   return moments;
 }
 

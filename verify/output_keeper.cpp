@@ -21,7 +21,8 @@ class StreamKeeper final : public Observer {
 
 }  // namespace
 
-KeptStreams keep_streams(const Model& model, const Calibration& calibration, at::ScalarType dtype, std::int64_t first) {
+KeptStreams keep_streams(const Model& model, const Calibration& calibration, at::ScalarType dtype,
+                         std::int64_t first) {
   StreamKeeper keeper(first);
   ExecutorOptions options;
   options.dtype = dtype;
@@ -36,7 +37,9 @@ void OutputKeeper::head_input(const Dual& tile) {
   if (tile.tangents.defined()) tangents_.push_back(tile.tangents);
 }
 
-Dual OutputKeeper::output() const { return {at::cat(values_), tangents_.empty() ? at::Tensor() : at::cat(tangents_, 1)}; }
+Dual OutputKeeper::output() const {
+  return {at::cat(values_), tangents_.empty() ? at::Tensor() : at::cat(tangents_, 1)};
+}
 
 at::Tensor OutputKeeper::norm_rows() const { return rows_.empty() ? at::Tensor() : at::cat(rows_); }
 

@@ -13,7 +13,8 @@
 // What is kept of a pass for others to begin from, or to end with.
 namespace deadray {
 
-/// Residual streams [N, d] by the node they enter: block 0 … n_blocks - 1, n_blocks for what follows the last.
+/// Residual streams [N, d] by the node they enter: block 0 … n_blocks - 1, n_blocks for what
+/// follows the last.
 using StreamsByNode = std::map<std::int64_t, at::Tensor>;
 
 /// A pass, and where its time and the user's attention go.
@@ -23,14 +24,18 @@ struct KeptStreams {
   std::vector<std::string> notes;
 };
 /// Runs the model and keeps the streams from node `first` on. @throws Stopped
-KeptStreams keep_streams(const Model& model, const Calibration& calibration, at::ScalarType dtype, std::int64_t first);
+KeptStreams keep_streams(const Model& model, const Calibration& calibration, at::ScalarType dtype,
+                         std::int64_t first);
 
-/// Keeps what the head reads (without a head: what the model ends in), with its derivatives, and what one norm gives.
+/// Keeps what the head reads (without a head: what the model ends in), with its derivatives, and
+/// what one norm gives.
 class OutputKeeper final : public Observer {
  public:
   explicit OutputKeeper(std::string norm = {}) : norm_(std::move(norm)) {}
   bool wants(const std::string& site) override { return site == norm_; }
-  void norm(const std::string&, const at::Tensor&, const at::Tensor& output) override { rows_.push_back(output); }
+  void norm(const std::string&, const at::Tensor&, const at::Tensor& output) override {
+    rows_.push_back(output);
+  }
   bool wants_head_input() override { return true; }
   void head_input(const Dual& tile) override;
 

@@ -2,11 +2,13 @@
 
 namespace deadray {
 
-OutputStage::OutputStage(const Architecture& architecture, const Weights& weights, at::ScalarType dtype)
+OutputStage::OutputStage(const Architecture& architecture, const Weights& weights,
+                         at::ScalarType dtype)
     : architecture_(architecture), has_head_(weights.has_head()) {
   if (architecture.final_norm) final_norm_.emplace(weights, *architecture.final_norm, -1, dtype);
   if (!has_head_) return;
-  if (architecture.output_projection) projection_ = load_linear(weights, *architecture.output_projection, -1, dtype);
+  if (architecture.output_projection)
+    projection_ = load_linear(weights, *architecture.output_projection, -1, dtype);
   if (const auto& transform = architecture.head->transform) {
     dense_ = load_linear(weights, transform->dense, -1, dtype);
     head_norm_.emplace(weights, transform->norm, -1, dtype);
@@ -20,7 +22,10 @@ at::Tensor OutputStage::final_norm(const at::Tensor& x, const NormCall& call) co
 
 at::Tensor OutputStage::to_head(const at::Tensor& h, const NormCall& call) const {
   if (!has_head_) return h;
-  at::Tensor y = head_norm_ ? call(*head_norm_, activate(architecture_.head->transform->activation, (*dense_)(h))) : h;
+  at::Tensor y =
+      head_norm_
+          ? call(*head_norm_, activate(architecture_.head->transform->activation, (*dense_)(h)))
+          : h;
   if (architecture_.head->reads_class_token) y = y.narrow(1, 0, 1);
   return projection_ ? (*projection_)(y) : y;
 }

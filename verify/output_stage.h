@@ -12,14 +12,16 @@
 
 namespace deadray {
 
-/// What lies between the last block and the head's decoder, with its weights loaded: the final norm, the projection, BERT's transform. All
-/// on tiles of whole sequences.
+/// What lies between the last block and the head's decoder, with its weights loaded: the final
+/// norm, the projection, BERT's transform. All on tiles of whole sequences.
 class OutputStage {
  public:
   OutputStage(const Architecture& architecture, const Weights& weights, at::ScalarType dtype);
-  /// @param x  [sequences, length, d], the last block's output   @return  [sequences, length or 1, d]
+  /// @param x  [sequences, length, d], the last block's output   @return  [sequences, length or 1,
+  /// d]
   at::Tensor final_norm(const at::Tensor& x, const NormCall& call) const;
-  /// @param h  what final_norm() gave   @return what the decoder reads [sequences, length or 1, width]; h itself in a model without a head
+  /// @param h  what final_norm() gave   @return what the decoder reads [sequences, length or 1,
+  /// width]; h itself in a model without a head
   at::Tensor to_head(const at::Tensor& h, const NormCall& call) const;
   const std::optional<Norm>& head_norm() const noexcept { return head_norm_; }
   std::vector<std::string> norms() const;  ///< names, in order of evaluation

@@ -14,7 +14,8 @@ namespace {
 using Kind = ParameterDirection::Kind;
 using Family = DeadParameters::Family;
 
-/// <r, h> = constant for every input where the norm fixes a direction, |r| = 1; else what would be if it did.
+/// <r, h> = constant for every input where the norm fixes a direction, |r| = 1; else what would be
+/// if it did.
 struct Functional {
   at::Tensor r;  // [hidden_size]
   double constant = 0.0;
@@ -60,25 +61,31 @@ std::vector<Functional> with_constant(std::vector<Functional> all) {
 
 class Drawing {
  public:
-  Drawing(const NormSite& site, const std::vector<DeadParameters>& claims, const DirectionCounts& counts, std::uint64_t seed)
+  Drawing(const NormSite& site, const std::vector<DeadParameters>& claims,
+          const DirectionCounts& counts, std::uint64_t seed)
       : site_(site), claims_(claims), counts_(counts), seed_(seed) {}
 
   std::vector<ParameterDirection> draw(const NormParameters& norm, const DeadSubspace& subspace) {
-    const std::vector<Functional> all = functionals(norm, subspace), free = without_constant(all), held = with_constant(all);
+    const std::vector<Functional> all = functionals(norm, subspace), free = without_constant(all),
+                                  held = with_constant(all);
     bool shift_drawn = false;
     for (std::size_t i = 0; i < claims_.size() && !all.empty(); ++i) {
       const Family family = claims_[i].family;
-      const bool shifts = family == Family::weight_and_beta && !shift_drawn;  // once for all consumers that it moves
+      const bool shifts = family == Family::weight_and_beta &&
+                          !shift_drawn;  // once for all consumers that it moves
       const bool bare = family == Family::weight || family == Family::weight_and_beta;
       for (std::int64_t k = 0; k < counts_.dead; ++k) {
-        const auto nth = [k](const std::vector<Functional>& of) { return of[static_cast<std::size_t>(k) % of.size()]; };
+        const auto nth = [k](const std::vector<Functional>& of) {
+          return of[static_cast<std::size_t>(k) % of.size()];
+        };
         if (shifts) add_shift(i, nth(held), k);
         if (!bare)
           add(i, nth(all), k);
         else if (!free.empty())
           add(i, nth(free), k);
       }
-      const bool moves_alone = !bare || !free.empty();  // else what the shift showed is all there is
+      const bool moves_alone =
+          !bare || !free.empty();  // else what the shift showed is all there is
       for (std::int64_t k = 0; k < counts_.controls; ++k) {
         if (shifts) add_shifted_control(i, held[0], k);
         if (moves_alone) add_control(i, all[0], k);
@@ -90,7 +97,8 @@ class Drawing {
 
  private:
   at::Tensor unit(std::size_t consumer, const char* what, std::int64_t k, std::int64_t n) const {
-    const std::string stream = fmt::format("fisher/{}/{}/{}/{}", site_.name, claims_[consumer].consumer, what, k);
+    const std::string stream =
+        fmt::format("fisher/{}/{}/{}/{}", site_.name, claims_[consumer].consumer, what, k);
     const at::Tensor drawn = at::empty({n}, at::kFloat);
     kernels::random_normal(seed_, kernels::stream_of(stream), 0, n, 1.0F, drawn.data_ptr<float>());
     const at::Tensor wide = drawn.to(at::kDouble);
@@ -103,7 +111,8 @@ class Drawing {
     return move;
   }
   ParameterDirection& push(std::size_t consumer, Kind kind, std::vector<ConsumerMove> moves) {
-    return directions_.emplace_back(ParameterDirection{kind, claims_[consumer].consumer, std::move(moves), {}, {}});
+    return directions_.emplace_back(
+        ParameterDirection{kind, claims_[consumer].consumer, std::move(moves), {}, {}});
   }
 
   void add(std::size_t consumer, const Functional& functional, std::int64_t k) {
@@ -122,15 +131,17 @@ class Drawing {
     const bool has_bias = site_.consumers[consumer].has_bias;
     ConsumerMove move = move_of(consumer);
     move.u = unit(consumer, "control u", k, site_.consumers[consumer].width);
-    const at::Tensor both =
-        unit(consumer, "control r", k, site_.hidden_size + (has_bias ? 1 : 0)) * std::hypot(1.0, has_bias ? functional.constant : 0.0);
+    const at::Tensor both = unit(consumer, "control r", k, site_.hidden_size + (has_bias ? 1 : 0)) *
+                            std::hypot(1.0, has_bias ? functional.constant : 0.0);
     move.r = both.narrow(0, 0, site_.hidden_size).contiguous();
     move.s = has_bias ? both[site_.hidden_size].item<double>() : 0.0;
     push(consumer, Kind::random, {std::move(move)});
   }
 
-  /// What beta + a leaves to its consumers: W a is to be taken off again, by the bias or, along r, by the weight.
-  std::vector<ConsumerMove> moves_of_shift(const at::Tensor& a, const at::Tensor& r_of_weights) const {
+  /// What beta + a leaves to its consumers: W a is to be taken off again, by the bias or, along r,
+  /// by the weight.
+  std::vector<ConsumerMove> moves_of_shift(const at::Tensor& a,
+                                           const at::Tensor& r_of_weights) const {
     std::vector<ConsumerMove> moves;
     for (std::size_t j = 0; j < site_.consumers.size(); ++j) {
       ConsumerMove move = move_of(j);
@@ -146,7 +157,8 @@ class Drawing {
   void add_shift(std::size_t consumer, const Functional& functional, std::int64_t k) {
     at::Tensor a = unit(consumer, "shift", k, site_.hidden_size);
     double curvature = functional.r.dot(a).item<double>() / functional.constant;
-    if (curvature < 0) a = -a, curvature = -curvature;  // so that no finite step meets 1 + curvature t = 0
+    if (curvature < 0)
+      a = -a, curvature = -curvature;  // so that no finite step meets 1 + curvature t = 0
     const std::vector<ConsumerMove> moves = moves_of_shift(a, functional.r / -functional.constant);
     ParameterDirection& dead = push(consumer, Kind::dead, moves);
     dead.norm = site_.name, dead.shift = a, dead.curvature = curvature;
@@ -181,9 +193,9 @@ std::string_view to_string(Kind kind) noexcept {
   return "?";
 }
 
-std::vector<ParameterDirection> parameter_directions(const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
-                                                     const std::vector<DeadParameters>& claims, const DirectionCounts& counts,
-                                                     std::uint64_t seed) {
+std::vector<ParameterDirection> parameter_directions(
+    const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
+    const std::vector<DeadParameters>& claims, const DirectionCounts& counts, std::uint64_t seed) {
   return Drawing(site, claims, counts, seed).draw(norm, subspace);
 }
 

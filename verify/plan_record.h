@@ -8,7 +8,8 @@ namespace deadray {
 
 /// The record `deadray/plan/1` of docs/records.md.
 /// @param available  bytes; 0: unknown
-nlohmann::ordered_json plan_record(const Plan& plan, const Model& model, const Calibration& calibration, const MeasurementOptions& options,
-                                   std::int64_t available);
+nlohmann::ordered_json plan_record(const Plan& plan, const Model& model,
+                                   const Calibration& calibration,
+                                   const MeasurementOptions& options, std::int64_t available);
 
 }  // namespace deadray

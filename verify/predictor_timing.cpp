@@ -45,11 +45,13 @@ struct Ended {
 /// Starts the program with its standard output thrown away, and waits for its end.
 Ended run(const std::string& program, std::vector<std::string> arguments) {
   int errors[2];
-  if (pipe2(errors, O_CLOEXEC) != 0) throw ResourceError(fmt::format("pipe: {}", std::strerror(errno)));
+  if (pipe2(errors, O_CLOEXEC) != 0)
+    throw ResourceError(fmt::format("pipe: {}", std::strerror(errno)));
   arguments.insert(arguments.begin(), program);
   pid_t process = -1;
   try {
-    process = spawn(program, std::move(arguments), {{{STDOUT_FILENO, Descriptor::kNowhere}, {STDERR_FILENO, errors[1]}}});
+    process = spawn(program, std::move(arguments),
+                    {{{STDOUT_FILENO, Descriptor::kNowhere}, {STDERR_FILENO, errors[1]}}});
   } catch (...) {
     close(errors[0]), close(errors[1]);
     throw;
@@ -57,7 +59,8 @@ Ended run(const std::string& program, std::vector<std::string> arguments) {
   close(errors[1]);
   Ended ended;
   char buffer[4096];
-  for (ssize_t got = 0; (got = read(errors[0], buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR);)
+  for (ssize_t got = 0;
+       (got = read(errors[0], buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR);)
     if (got > 0) ended.errors.append(buffer, static_cast<std::size_t>(got));
   close(errors[0]);
   ended.status = wait_for_end(process);
@@ -68,9 +71,11 @@ Ended run(const std::string& program, std::vector<std::string> arguments) {
 void expect_success(const Ended& ended, const std::string& program) {
   if (ended.status == 0) return;
   throw_if_stopped();  // the terminal's signal is for both of us
-  if (!WIFEXITED(ended.status)) throw InternalError(fmt::format("{}: ended by signal {}", program, WTERMSIG(ended.status)));
+  if (!WIFEXITED(ended.status))
+    throw InternalError(fmt::format("{}: ended by signal {}", program, WTERMSIG(ended.status)));
   std::string line = ended.errors.substr(0, ended.errors.find('\n'));
-  if (constexpr std::string_view kPrefix = "deadray: "; line.starts_with(kPrefix)) line.erase(0, kPrefix.size());
+  if (constexpr std::string_view kPrefix = "deadray: "; line.starts_with(kPrefix))
+    line.erase(0, kPrefix.size());
   throw Error(static_cast<ExitCode>(WEXITSTATUS(ended.status)), line);
 }
 
@@ -88,19 +93,25 @@ PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions) {
   constexpr int kTimes = 1000;  // too short for one reading of the clock
   for (int i = 0; i < repetitions; ++i) {
     best.copy = std::min(best.copy, seconds_of(kTimes, [&] { keep(std::vector<double>(gamma)); }));
-    best.predict = std::min(best.predict, seconds_of(kTimes, [&] { keep(predict(NormKind::layernorm, gamma, beta).inverse); }));
+    best.predict = std::min(best.predict, seconds_of(kTimes, [&] {
+                              keep(predict(NormKind::layernorm, gamma, beta).inverse);
+                            }));
   }
   return best;
 }
 
-ProcessTiming time_process(const std::filesystem::path& program, const std::vector<std::string>& arguments, int repetitions) {
+ProcessTiming time_process(const std::filesystem::path& program,
+                           const std::vector<std::string>& arguments, int repetitions) {
   std::vector<double> seconds;
   for (int i = 0; i < repetitions; ++i)
-    seconds.push_back(seconds_of(1, [&] { expect_success(run(program.string(), arguments), program.string()); }));
+    seconds.push_back(
+        seconds_of(1, [&] { expect_success(run(program.string(), arguments), program.string()); }));
   std::sort(seconds.begin(), seconds.end());
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-std::filesystem::path program_beside_this(const char* name) { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name; }
+std::filesystem::path program_beside_this(const char* name) {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
 
 }  // namespace deadray

@@ -7,13 +7,15 @@
 
 namespace deadray {
 
-/// Seconds of one warm prediction of a LayerNorm site with beta, against the least that any reading of gamma costs.
+/// Seconds of one warm prediction of a LayerNorm site with beta, against the least that any reading
+/// of gamma costs.
 struct PredictorTiming {
   std::int64_t hidden_size = 0;
   double copy = 0.0;     ///< gamma into a fresh std::vector<double>
   double predict = 0.0;  ///< predict(), its own fresh vector included
 };
-/// The best of `repetitions` batches, the two taken in turn: what else runs on the machine only ever adds.
+/// The best of `repetitions` batches, the two taken in turn: what else runs on the machine only
+/// ever adds.
 PredictorTiming time_predictor(std::int64_t hidden_size, int repetitions = 30);
 
 /// Seconds from the start of a program to its end, output thrown away.
@@ -22,7 +24,8 @@ struct ProcessTiming {
 };
 /// Starts it again and again; the files that it reads come from the page cache.
 /// @throws ResourceError when it cannot be started, and its own error when it fails
-ProcessTiming time_process(const std::filesystem::path& program, const std::vector<std::string>& arguments, int repetitions = 100);
+ProcessTiming time_process(const std::filesystem::path& program,
+                           const std::vector<std::string>& arguments, int repetitions = 100);
 
 /// `deadray` as it was installed with this program.
 std::filesystem::path program_beside_this(const char* name);

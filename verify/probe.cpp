@@ -16,12 +16,14 @@ namespace {
 
 at::Tensor random_unit_rows(std::int64_t count, std::int64_t d, std::uint64_t seed) {
   const at::Tensor rows = at::empty({count, d}, at::kFloat);
-  kernels::random_normal(seed, kernels::stream_of("directions"), 0, rows.numel(), 1.0F, rows.data_ptr<float>());
+  kernels::random_normal(seed, kernels::stream_of("directions"), 0, rows.numel(), 1.0F,
+                         rows.data_ptr<float>());
   const at::Tensor wide = rows.to(at::kDouble);
   return wide / wide.norm(2, {1}, /*keepdim=*/true);
 }
 
-/// The rows whose variance decides: the predicted basis, or v* as the control where nothing is predicted.
+/// The rows whose variance decides: the predicted basis, or v* as the control where nothing is
+/// predicted.
 at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
   if (predicted.dimension > 0) return basis_of(predicted, d).t().contiguous();
   if (!predicted.inverse.empty()) return to_tensor(predicted.direction()).unsqueeze(0);
@@ -31,11 +33,13 @@ at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
 }  // namespace
 
 const Reading& SiteResult::decisive() const {
-  if (!exact && !deployed) throw InternalError(fmt::format("norm '{}': no rows were measured", site.name));
+  if (!exact && !deployed)
+    throw InternalError(fmt::format("norm '{}': no rows were measured", site.name));
   return exact ? *exact : *deployed;
 }
 
-SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options, Backend& backend)
+SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options,
+                     Backend& backend)
     : options_(options), norm_(std::move(norm)), backend_(&backend) {
   const c10::InferenceMode no_derivatives;
   const std::int64_t d = site.hidden_size;
@@ -43,27 +47,32 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
   PredictOptions predict_options = options.predict;
   predict_options.deployed_roundoff = unit_roundoff(options.dtype);
   const Stopwatch watch;
-  result_.predicted = predict(result_.site.kind, norm_.gamma, norm_.beta, predict_options, gamma_name(result_.site));
+  result_.predicted = predict(result_.site.kind, norm_.gamma, norm_.beta, predict_options,
+                              gamma_name(result_.site));
   result_.predict_seconds = watch.seconds();
   directions_ = decisive_rows(result_.predicted, d);
   n_predicted_ = directions_.size(0);
   if (options.method == Method::directional)
-    directions_ = at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
+    directions_ =
+        at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
 }
 
 void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
   const std::int64_t d = result_.site.hidden_size;
   // The spec is made for the first tile alone: it copies gamma, beta and the directions.
-  const auto ready = [&](std::unique_ptr<Channel>& channel, const at::Tensor& rows, const auto& spec) {
+  const auto ready = [&](std::unique_ptr<Channel>& channel, const at::Tensor& rows,
+                         const auto& spec) {
     if (!channel) channel = backend_->make_channel(spec());
     channel->reserve(rows);
   };
   const auto exact = [&] {
-    return ChannelSpec{d, RecomputedNorm{result_.site, norm_}, at::zeros({d}, fp64()), directions_, forms_covariance()};
+    return ChannelSpec{d, RecomputedNorm{result_.site, norm_}, at::zeros({d}, fp64()), directions_,
+                       forms_covariance()};
   };
   const auto deployed = [&] {
-    return ChannelSpec{d, std::nullopt, norm_.beta.empty() ? at::zeros({d}, fp64()) : to_tensor(norm_.beta), directions_,
-                       forms_covariance()};
+    return ChannelSpec{d, std::nullopt,
+                       norm_.beta.empty() ? at::zeros({d}, fp64()) : to_tensor(norm_.beta),
+                       directions_, forms_covariance()};
   };
   if (input.defined()) {
     ready(exact_, input, exact);
@@ -100,7 +109,9 @@ Reading SiteProbe::read_moments(const RowMoments& moments, double roundoff) cons
 SiteResult SiteProbe::finish() {
   const Stopwatch watch;
   const std::int64_t d = result_.site.hidden_size;
-  const auto take = [](std::unique_ptr<Channel>& channel) { return std::exchange(channel, nullptr)->finish(); };
+  const auto take = [](std::unique_ptr<Channel>& channel) {
+    return std::exchange(channel, nullptr)->finish();
+  };
   RowMoments exact;
   if (exact_) {
     exact = take(exact_);

@@ -11,12 +11,14 @@ namespace deadray {
 
 Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
   const char* terminal = std::getenv("TERM");
-  enabled_ = !quiet && isatty(STDERR_FILENO) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
+  enabled_ = !quiet && isatty(STDERR_FILENO) == 1 && terminal != nullptr &&
+             std::string_view(terminal) != "dumb";
 }
 
 void Progress::show(std::int64_t done, std::int64_t total) {
   const double each = watch_.seconds() / static_cast<double>(done);
-  show(fmt::format("{} of {}", done, total), done > 0 ? std::optional(each * static_cast<double>(total - done)) : std::nullopt);
+  show(fmt::format("{} of {}", done, total),
+       done > 0 ? std::optional(each * static_cast<double>(total - done)) : std::nullopt);
 }
 
 void Progress::show(std::string_view where, std::optional<double> left) {

@@ -9,7 +9,8 @@
 
 namespace deadray {
 
-/// One line on standard error that is written over and over: what, how far, time left. Silent unless standard error is a terminal.
+/// One line on standard error that is written over and over: what, how far, time left. Silent
+/// unless standard error is a terminal.
 class Progress {
  public:
   Progress(std::string what, bool quiet);

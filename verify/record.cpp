@@ -29,10 +29,12 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
-/// Four significant digits: what a picture needs, in a third of the text. As it is where those are no double, beyond the largest one.
+/// Four significant digits: what a picture needs, in a third of the text. As it is where those are
+/// no double, beyond the largest one.
 double rounded(double value) {
   const std::string digits = fmt::format("{:.3e}", value);
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);  // std::stod throws for subnormal numbers
+  std::from_chars(digits.data(), digits.data() + digits.size(),
+                  value);  // std::stod throws for subnormal numbers
   return value;
 }
 Json rounded(const std::vector<double>& values) {
@@ -47,7 +49,9 @@ Json spectrum_json(const SiteResult& result) {
   };
   const Json exact = of(result.exact), deployed = of(result.deployed);
   if (exact.is_null() && deployed.is_null()) return nullptr;
-  return {{"index", spectrum_indices(result.site.hidden_size)}, {"exact", exact}, {"deployed", deployed}};
+  return {{"index", spectrum_indices(result.site.hidden_size)},
+          {"exact", exact},
+          {"deployed", deployed}};
 }
 
 Json reading_json(const std::optional<Reading>& reading) {
@@ -83,7 +87,10 @@ Json site_json(const SiteResult& result) {
           {"exact", reading_json(result.exact)},
           {"deployed", reading_json(result.deployed)},
           {"spectrum", spectrum_json(result)},
-          {"schur", {{"input", number(result.schur_input)}, {"output", number(result.schur_output)}, {"null", number(result.schur_null)}}},
+          {"schur",
+           {{"input", number(result.schur_input)},
+            {"output", number(result.schur_output)},
+            {"null", number(result.schur_null)}}},
           {"verdict", to_string(result.judgement.verdict)},
           {"reason", result.judgement.reason}};
 }
@@ -102,23 +109,27 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 }  // namespace
 
-RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan) {
-  std::vector<std::string> notes = model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
-  for (const auto& more : {model.architecture.notes, calibration.notes}) notes.insert(notes.end(), more.begin(), more.end());
-  return {model.name,
-          model.architecture.family,
-          model.source,
-          count_parameters(model.architecture),
-          dtype,
-          calibration.kind,
-          calibration.tokens(),
-          calibration.length(),
-          calibration.seed,
-          calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
-          std::move(notes),
-          plan.forward_flops,
-          plan.gemm_rate,
-          model.hub};
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype,
+                           const Plan& plan) {
+  std::vector<std::string> notes =
+      model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  for (const auto& more : {model.architecture.notes, calibration.notes})
+    notes.insert(notes.end(), more.begin(), more.end());
+  return {
+      model.name,
+      model.architecture.family,
+      model.source,
+      count_parameters(model.architecture),
+      dtype,
+      calibration.kind,
+      calibration.tokens(),
+      calibration.length(),
+      calibration.seed,
+      calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
+      std::move(notes),
+      plan.forward_flops,
+      plan.gemm_rate,
+      model.hub};
 }
 
 nlohmann::ordered_json environment_json(const Backend& backend) {
@@ -148,19 +159,23 @@ nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view 
             {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)}}}};
 }
 
-nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend) {
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement,
+                                     const Backend& backend) {
   const Seconds& seconds = measurement.seconds;
   Json record = record_json(header, "deadray/verify/1");
   record["sites"] = Json::array();
   for (const SiteResult& result : measurement.sites) record["sites"].push_back(site_json(result));
   record["residual"] = residual_json(measurement.residual);
   record["notes"] = header.notes;
-  record["seconds"] = {{"predict", seconds.predict}, {"load", seconds.load},         {"forward", seconds.forward},
-                       {"moments", seconds.moments}, {"spectrum", seconds.spectrum}, {"total", seconds.total}};
-  record["forward"] = header.forward_flops > 0 ? Json{{"flops", header.forward_flops}} : Json(nullptr);
+  record["seconds"] = {{"predict", seconds.predict},   {"load", seconds.load},
+                       {"forward", seconds.forward},   {"moments", seconds.moments},
+                       {"spectrum", seconds.spectrum}, {"total", seconds.total}};
+  record["forward"] =
+      header.forward_flops > 0 ? Json{{"flops", header.forward_flops}} : Json(nullptr);
   record["complete"] = !measurement.stopped;
   record["environment"] = environment_json(backend);
-  record["environment"]["gemm_flops_per_second"] = header.gemm_rate > 0 ? number(header.gemm_rate) : Json(nullptr);
+  record["environment"]["gemm_flops_per_second"] =
+      header.gemm_rate > 0 ? number(header.gemm_rate) : Json(nullptr);
   return record;
 }
 

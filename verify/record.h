@@ -19,22 +19,28 @@ struct RecordHeader {
   std::string calibration;  ///< "random", "random pixels" or a file's name
   std::int64_t tokens = 0, sequence_length = 0;
   std::uint64_t seed = 0;
-  std::vector<std::int64_t> pixels;  ///< shape of what a model of pictures or clips was run on; else empty
-  std::vector<std::string> notes;    ///< what the user should know of the files although it is no error
-  double forward_flops = 0;          ///< of the matrix products; 0: no forward pass
-  double gemm_rate = 0;              ///< flops a second of a large product in the same dtype and run; 0: not measured
+  std::vector<std::int64_t>
+      pixels;  ///< shape of what a model of pictures or clips was run on; else empty
+  std::vector<std::string>
+      notes;                 ///< what the user should know of the files although it is no error
+  double forward_flops = 0;  ///< of the matrix products; 0: no forward pass
+  double gemm_rate =
+      0;  ///< flops a second of a large product in the same dtype and run; 0: not measured
   std::optional<HubSnapshot> hub{};  ///< where the model is a snapshot of the hub's cache
 };
 
 /// What a model and its tokens say of themselves.
-RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype, const Plan& plan);
+RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype,
+                           const Plan& plan);
 
 /// What every record of a run begins with: "schema", "model", "calibration".
 nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view schema);
 
-/// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that equal measurements give equal text
-/// but for "seconds" and "environment". What was not measured is null.
-nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement, const Backend& backend = cpu_backend());
+/// The record `deadray/verify/1` of docs/records.md: one object, keys in a fixed order, so that
+/// equal measurements give equal text but for "seconds" and "environment". What was not measured is
+/// null.
+nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement,
+                                     const Backend& backend = cpu_backend());
 
 /// Version, device, threads, libtorch, CUDA: what can change the figures' last digits.
 nlohmann::ordered_json environment_json(const Backend& backend = cpu_backend());

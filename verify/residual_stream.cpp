@@ -14,8 +14,9 @@ namespace deadray {
 void ResidualStream::add(const at::Tensor& x, Node node) {
   const auto index = static_cast<std::int64_t>(spectrum_.uncentred.size());
   if (x.dim() != 2 || (index > 0 && (x.size(0) != tokens_ || x.size(1) != hidden_size_)))
-    throw InternalError(fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index, c10::str(x.sizes()),
-                                    tokens_, hidden_size_));
+    throw InternalError(
+        fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index,
+                    c10::str(x.sizes()), tokens_, hidden_size_));
   tokens_ = x.size(0);
   hidden_size_ = x.size(1);
   if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
@@ -36,7 +37,8 @@ ResidualSpectrum ResidualStream::finish() const {
   ResidualSpectrum result = spectrum_;
   const auto& sigma = result.uncentred;
   const auto is_excluded = [&](std::size_t l) {
-    return std::binary_search(result.excluded.begin(), result.excluded.end(), static_cast<std::int64_t>(l));
+    return std::binary_search(result.excluded.begin(), result.excluded.end(),
+                              static_cast<std::int64_t>(l));
   };
   std::size_t first = 0;
   while (first < sigma.size() && is_excluded(first)) ++first;
@@ -44,8 +46,10 @@ ResidualSpectrum ResidualStream::finish() const {
     result.reason = "every node is a LayerNorm's output";
   } else if (tokens_ <= hidden_size_) {
     result.reason =
-        fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_, hidden_size_, hidden_size_);
-  } else if (const auto bad = std::find_if(sigma.begin(), sigma.end(), [](double value) { return std::isnan(value); });
+        fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}",
+                    tokens_, hidden_size_, hidden_size_);
+  } else if (const auto bad = std::find_if(sigma.begin(), sigma.end(),
+                                           [](double value) { return std::isnan(value); });
              bad != sigma.end()) {
     result.reason = fmt::format("node {} is not finite", bad - sigma.begin());
   } else if (!(sigma[first] > 0)) {
@@ -54,15 +58,18 @@ ResidualSpectrum ResidualStream::finish() const {
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     result.reference = static_cast<std::int64_t>(first);
     for (std::size_t l = 0; l < sigma.size(); ++l) {
-      const bool judged = !is_excluded(l), follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
+      const bool judged = !is_excluded(l),
+                 follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
       result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
       result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
     }
     std::size_t smallest = first;  // of those that follow, whose own ratio is 1
     for (std::size_t l = first + 1; l < sigma.size(); ++l)
-      if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest]))) smallest = l;
+      if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest])))
+        smallest = l;
     result.preserved = result.ratio[smallest] >= 1;
-    result.reason = fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
+    result.reason =
+        fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
   }
   return result;
 }

@@ -15,7 +15,8 @@ extern char** environ;
 
 namespace deadray {
 
-pid_t spawn(const std::string& program, std::vector<std::string> arguments, const SpawnOptions& options) {
+pid_t spawn(const std::string& program, std::vector<std::string> arguments,
+            const SpawnOptions& options) {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -31,13 +32,19 @@ pid_t spawn(const std::string& program, std::vector<std::string> arguments, cons
   }
   sigset_t none;
   sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);  // a blocked signal stays blocked in a new program: nothing would stop it
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | (options.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
+  posix_spawnattr_setsigmask(
+      &attributes,
+      &none);  // a blocked signal stays blocked in a new program: nothing would stop it
+  posix_spawnattr_setflags(
+      &attributes,
+      static_cast<short>(POSIX_SPAWN_SETSIGMASK | (options.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
   pid_t child = -1;
-  const int error = posix_spawn(&child, program.c_str(), &actions, &attributes, argv.data(), environ);
+  const int error =
+      posix_spawn(&child, program.c_str(), &actions, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw ResourceError(fmt::format("{} cannot be started: {}", program, std::strerror(error)));
+  if (error != 0)
+    throw ResourceError(fmt::format("{} cannot be started: {}", program, std::strerror(error)));
   return child;
 }
 

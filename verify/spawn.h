@@ -14,14 +14,16 @@ struct Descriptor {
 };
 
 struct SpawnOptions {
-  std::vector<Descriptor> descriptors;  ///< in this order; all others are ours, but for those that close themselves
-  bool own_group = false;               ///< a terminal's Ctrl-C then comes once, through us
+  std::vector<Descriptor>
+      descriptors;  ///< in this order; all others are ours, but for those that close themselves
+  bool own_group = false;  ///< a terminal's Ctrl-C then comes once, through us
 };
 
 /// Starts a program with our environment and no signal blocked, whatever this thread has blocked.
 /// @param arguments  the first is its own name
 /// @throws ResourceError naming the program and the reason
-pid_t spawn(const std::string& program, std::vector<std::string> arguments, const SpawnOptions& options);
+pid_t spawn(const std::string& program, std::vector<std::string> arguments,
+            const SpawnOptions& options);
 
 /// Waits for its end. @return the status, as waitpid() gives it
 int wait_for_end(pid_t child);

@@ -40,8 +40,9 @@ RowSource locate_weights(const RosterEntry& entry) {
   if (!entry.path.empty()) {
     source.weights = entry.path;
     if (!fs::exists(entry.path, ignored) && !entry.hf_id.empty())
-      source.missing = fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
-                                   download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
+      source.missing =
+          fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
+                      download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
     return source;
   }
   if (entry.hf_id.empty()) {
@@ -50,21 +51,26 @@ RowSource locate_weights(const RosterEntry& entry) {
   }
   const CachedModel cached = find_cached_model(hub_cache(), entry.hf_id, entry.revision);
   if (!cached.missing.empty())
-    source.missing = fmt::format("{}: {}{}", cached.missing, download_command(entry.hf_id, entry.revision), gate);
+    source.missing = fmt::format("{}: {}{}", cached.missing,
+                                 download_command(entry.hf_id, entry.revision), gate);
   source.weights = cached.folder;
   source.commit = cached.commit;
   return source;
 }
 
-Architecture architecture_of(const RowSource& source) { return describe_architecture(Config::parse(source.config, source.config_name)); }
+Architecture architecture_of(const RowSource& source) {
+  return describe_architecture(Config::parse(source.config, source.config_name));
+}
 
 /// The names of the norms that a row measures.
 std::set<std::string> expected_sites(const SuiteOptions& options, const RowSource& source) {
   const Architecture architecture = architecture_of(source);
   std::optional<Checkpoint> checkpoint;
-  if (!source.weights.empty()) checkpoint.emplace(Checkpoint::open(source.weights, options.checkpoint));
+  if (!source.weights.empty())
+    checkpoint.emplace(Checkpoint::open(source.weights, options.checkpoint));
   std::set<std::string> names;
-  for (const NormSite& site : select_sites(norm_sites(architecture, checkpoint ? &*checkpoint : nullptr), options.site))
+  for (const NormSite& site :
+       select_sites(norm_sites(architecture, checkpoint ? &*checkpoint : nullptr), options.site))
     names.insert(site.name);
   return names;
 }
@@ -81,11 +87,14 @@ std::string difference(const nlohmann::json& was, const nlohmann::json& is) {
 std::vector<Row> rows_of(const Roster& roster, const SuiteOptions& options) {
   std::vector<Row> rows;
   for (const RosterEntry& entry : select_models(roster, options.only))
-    for (const std::string& init : options.init) rows.push_back({entry, init == "random" ? Source::random : Source::checkpoint});
+    for (const std::string& init : options.init)
+      rows.push_back({entry, init == "random" ? Source::random : Source::checkpoint});
   return rows;
 }
 
-fs::path record_file(const SuiteOptions& options, const Row& row) { return options.out / (row.name() + ".json"); }
+fs::path record_file(const SuiteOptions& options, const Row& row) {
+  return options.out / (row.name() + ".json");
+}
 
 RowSource locate(const Row& row) {
   const RosterEntry& entry = row.entry;
@@ -111,7 +120,8 @@ fs::path calibration_file(const SuiteOptions& options, const RosterEntry& entry)
   return !options.calibration.empty() && fs::exists(file, ignored) ? file : entry.calibration;
 }
 
-nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, const RowSource& source) {
+nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
+                                  const RowSource& source) {
   Json weights = nullptr;
   if (!source.commit.empty()) {
     weights = source.commit;
@@ -125,7 +135,8 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, c
           {"weights", weights},
           {"calibration", tokens.empty() ? Json(nullptr) : Json(identity(tokens))},
           {"random_tokens", options.random_tokens},
-          {"sequence_length", row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
+          {"sequence_length",
+           row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
           {"seed", options.seed},
           {"device", options.device == "cpu" ? "cpu" : "cuda"},  // which of several does not matter
           {"dtype", options.dtype},
@@ -135,7 +146,8 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row, c
           {"residual", !options.no_residual}};
 }
 
-std::string why_not_whole(const SuiteOptions& options, const Row& row, const RowSource& source, nlohmann::ordered_json& record) {
+std::string why_not_whole(const SuiteOptions& options, const Row& row, const RowSource& source,
+                          nlohmann::ordered_json& record) {
   const fs::path file = record_file(options, row);
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return "no record";
@@ -143,10 +155,15 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
   if (found.is_discarded()) return "not JSON: damaged";
   try {
     if (found.at("schema") != "deadray/verify/1") return "of another kind";
-    if (found.at("model").at("name") != row.entry.name || found.at("model").at("init") != to_string(row.init)) return "of another model";
+    if (found.at("model").at("name") != row.entry.name ||
+        found.at("model").at("init") != to_string(row.init))
+      return "of another model";
     Json made_with = found.at("suite").at("inputs");
-    if (made_with.is_object()) made_with.emplace("device", "cpu");  // records from before there was this key are all of the CPU
-    if (const std::string key = difference(made_with, row_inputs(options, row, source)); !key.empty())
+    if (made_with.is_object())
+      made_with.emplace("device",
+                        "cpu");  // records from before there was this key are all of the CPU
+    if (const std::string key = difference(made_with, row_inputs(options, row, source));
+        !key.empty())
       return fmt::format("made with another {}", key);
     std::set<std::string> sites;
     for (const Json& site : found.at("sites")) {
@@ -155,7 +172,8 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
     }
     if (sites != expected_sites(options, source)) return "lacks norms";
     if (!options.no_residual) found.at("residual").at("uncentred");
-    for (const char* key : {"peak_memory_bytes", "seconds"}) found.at("suite").at(key).get<double>();
+    for (const char* key : {"peak_memory_bytes", "seconds"})
+      found.at("suite").at(key).get<double>();
   } catch (const Json::exception&) {
     return "lacks keys: damaged";
   }
@@ -165,8 +183,15 @@ std::string why_not_whole(const SuiteOptions& options, const Row& row, const Row
 
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row) {
   const SuiteOptions defaults;
-  std::vector<std::string> words = {"deadray",      "suite", options.roster.string(), "--init", std::string(to_string(row.init)), "--only",
-                                    row.entry.name, "--out", options.out.string()};
+  std::vector<std::string> words = {"deadray",
+                                    "suite",
+                                    options.roster.string(),
+                                    "--init",
+                                    std::string(to_string(row.init)),
+                                    "--only",
+                                    row.entry.name,
+                                    "--out",
+                                    options.out.string()};
   const auto add = [&](const char* name, const auto& value, const auto& usual) {
     if (value != usual) words.insert(words.end(), {name, fmt::format("{}", value)});
   };
@@ -191,7 +216,9 @@ std::string command_line(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     const bool plain =
         !word.empty() &&
-        word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%") == std::string::npos;
+        word.find_first_not_of(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%") ==
+            std::string::npos;
     std::string quoted = "'";
     for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
     line += (line.empty() ? "" : " ") + (plain ? word : quoted + "'");

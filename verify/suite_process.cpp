@@ -28,7 +28,8 @@ std::string listen(int pipe, pid_t child) {
   std::string message;
   bool passed_on = false;
   for (;;) {
-    if (const auto signal = stop_asked_for(); signal && !std::exchange(passed_on, true)) kill(child, *signal);
+    if (const auto signal = stop_asked_for(); signal && !std::exchange(passed_on, true))
+      kill(child, *signal);
     pollfd entry{pipe, POLLIN, 0};
     if (poll(&entry, 1, kMilliseconds) <= 0) continue;
     char bytes[4096];
@@ -39,7 +40,8 @@ std::string listen(int pipe, pid_t child) {
 }
 
 int report(ExitCode code, std::string_view message) {
-  if (write(kReport, message.data(), message.size()) < 0) write_message(fmt::format("deadray: {}", message));
+  if (write(kReport, message.data(), message.size()) < 0)
+    write_message(fmt::format("deadray: {}", message));
   return static_cast<int>(code);
 }
 
@@ -56,11 +58,14 @@ std::optional<int> stop_asked_for() {
 
 ChildResult run_child(std::vector<std::string> arguments) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) throw ResourceError(fmt::format("no pipe to a further process: {}", std::strerror(errno)));
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    throw ResourceError(fmt::format("no pipe to a further process: {}", std::strerror(errno)));
   pid_t child = -1;
   try {
-    child = spawn("/proc/self/exe", std::move(arguments),
-                  {{{STDIN_FILENO, Descriptor::kNowhere}, {STDOUT_FILENO, STDERR_FILENO}, {kReport, ends[1]}}, /*own_group=*/true});
+    child = spawn(
+        "/proc/self/exe", std::move(arguments),
+        {{{STDIN_FILENO, Descriptor::kNowhere}, {STDOUT_FILENO, STDERR_FILENO}, {kReport, ends[1]}},
+         /*own_group=*/true});
   } catch (...) {
     close(ends[0]), close(ends[1]);
     throw;

@@ -9,12 +9,20 @@ namespace deadray {
 inline at::TensorOptions fp64() { return at::TensorOptions().dtype(at::kDouble); }
 
 /// [n] FP64 on the CPU, a copy.
-inline at::Tensor to_tensor(const std::vector<double>& values) { return at::tensor(at::ArrayRef<double>(values), fp64()); }
+inline at::Tensor to_tensor(const std::vector<double>& values) {
+  return at::tensor(at::ArrayRef<double>(values), fp64());
+}
 
 /// Of one value at least. NaN where one is: std::max_element passes over it unless it comes first.
-inline double largest(const std::vector<double>& values) { return to_tensor(values).max().item<double>(); }
-inline double least(const std::vector<double>& values) { return to_tensor(values).min().item<double>(); }
+inline double largest(const std::vector<double>& values) {
+  return to_tensor(values).max().item<double>();
+}
+inline double least(const std::vector<double>& values) {
+  return to_tensor(values).min().item<double>();
+}
 /// The lower of the two in the middle where their number is even; NaN where one value is.
-inline double median(const std::vector<double>& values) { return to_tensor(values).median().item<double>(); }
+inline double median(const std::vector<double>& values) {
+  return to_tensor(values).median().item<double>();
+}
 
 }  // namespace deadray

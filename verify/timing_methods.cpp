@@ -23,13 +23,15 @@ double square(std::int64_t d) { return static_cast<double>(d) * static_cast<doub
 
 /// Upper estimates, in the FP64 matrices that a method makes beside the rows and the covariance.
 double bytes_of(const std::string& method, std::int64_t n, std::int64_t d) {
-  const double rows = static_cast<double>(n) * static_cast<double>(d) * 8, tile = std::min(rows, 2048.0 * static_cast<double>(d) * 8);
+  const double rows = static_cast<double>(n) * static_cast<double>(d) * 8,
+               tile = std::min(rows, 2048.0 * static_cast<double>(d) * 8);
   if (method == "directional") return 2 * tile;
   if (method == "moments") return 2 * tile + 3 * square(d);
   if (method == "certificate") return 2 * square(d);
   if (method == "spectrum") return 3 * square(d);
-  if (method == "eigh") return 4 * square(d);            // copy and vectors in one, LAPACK's workspace of two
-  if (method == "svd") return 3 * rows + 6 * square(d);  // centred rows, LAPACK's copy, U; V, workspace
+  if (method == "eigh") return 4 * square(d);  // copy and vectors in one, LAPACK's workspace of two
+  if (method == "svd")
+    return 3 * rows + 6 * square(d);  // centred rows, LAPACK's copy, U; V, workspace
   return 0;
 }
 
@@ -54,37 +56,57 @@ RowMoments moments_of(const PlacedProblem& placed, bool covariance) {
   return channel->finish();
 }
 
-void svd_of_centred_rows(const PlacedProblem& placed) { at::linalg_svd(placed.rows - placed.rows.mean(0), /*full_matrices=*/false); }
+void svd_of_centred_rows(const PlacedProblem& placed) {
+  at::linalg_svd(placed.rows - placed.rows.mean(0), /*full_matrices=*/false);
+}
 
 double seconds_of_prediction(const TimingProblem& problem) {
   const Stopwatch watch;
-  for (int i = 0; i < kPredictions; ++i) predict(problem.site.kind, problem.norm.gamma, problem.norm.beta);
+  for (int i = 0; i < kPredictions; ++i)
+    predict(problem.site.kind, problem.norm.gamma, problem.norm.beta);
   return watch.seconds() / kPredictions;
 }
 
-std::function<double()> work_of(const std::string& method, const PlacedProblem& placed, TimedForward* forward,
+std::function<double()> work_of(const std::string& method, const PlacedProblem& placed,
+                                TimedForward* forward,
                                 const std::vector<std::string>& predict_arguments) {
   Backend& backend = *placed.backend;
   if (method == "predict") return [placed] { return seconds_of_prediction(*placed.problem); };
   if (method == "predict_cold")
-    return [predict_arguments] { return time_process(program_beside_this("deadray"), predict_arguments, 1).median; };
+    return [predict_arguments] {
+      return time_process(program_beside_this("deadray"), predict_arguments, 1).median;
+    };
   if (method == "forward") return [forward] { return forward->run(); };
-  if (method == "directional") return [placed, &backend] { return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/false); }); };
-  if (method == "moments") return [placed, &backend] { return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/true); }); };
+  if (method == "directional")
+    return [placed, &backend] {
+      return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/false); });
+    };
+  if (method == "moments")
+    return [placed, &backend] {
+      return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/true); });
+    };
   if (method == "certificate")
-    return [placed, &backend] { return seconds_on(backend, [&] { certify(placed.covariance, placed.basis, 100, backend); }); };
+    return [placed, &backend] {
+      return seconds_on(backend, [&] { certify(placed.covariance, placed.basis, 100, backend); });
+    };
   if (method == "spectrum") {
     const std::int64_t count = std::max<std::int64_t>(1, placed.basis.size(1));
-    return [placed, count, &backend] { return seconds_on(backend, [&] { backend.bottom_eigh(placed.covariance, count); }); };
+    return [placed, count, &backend] {
+      return seconds_on(backend, [&] { backend.bottom_eigh(placed.covariance, count); });
+    };
   }
-  if (method == "eigh") return [placed, &backend] { return seconds_on(backend, [&] { backend.eigh(placed.covariance); }); };
+  if (method == "eigh")
+    return [placed, &backend] {
+      return seconds_on(backend, [&] { backend.eigh(placed.covariance); });
+    };
   return [placed, &backend] { return seconds_on(backend, [&] { svd_of_centred_rows(placed); }); };
 }
 
 }  // namespace
 
-const std::vector<std::string> kTimingMethods = {"predict",  "predict_cold", "directional", "moments", "certificate",
-                                                 "spectrum", "eigh",         "svd",         "forward"};
+const std::vector<std::string> kTimingMethods = {"predict", "predict_cold", "directional",
+                                                 "moments", "certificate",  "spectrum",
+                                                 "eigh",    "svd",          "forward"};
 
 PlacedProblem place(const TimingProblem& problem, Backend& backend) {
   const at::Device device = backend.device();
@@ -101,7 +123,8 @@ double problem_bytes(std::int64_t rows, std::int64_t d) {
   return static_cast<double>(rows) * static_cast<double>(d) * (4 + 3 * 8) + 2 * square(d);
 }
 
-std::vector<Contender> own_contenders(const std::vector<std::string>& methods, const PlacedProblem& placed, TimedForward* forward,
+std::vector<Contender> own_contenders(const std::vector<std::string>& methods,
+                                      const PlacedProblem& placed, TimedForward* forward,
                                       const std::vector<std::string>& predict_arguments) {
   std::vector<Contender> contenders;
   Backend* const backend = placed.backend;
@@ -125,7 +148,8 @@ std::vector<Contender> own_contenders(const std::vector<std::string>& methods, c
 void write_norm_folder(const std::filesystem::path& folder, const TimingProblem& problem) {
   const NormParameters& norm = problem.norm;
   const std::int64_t d = problem.hidden_size();
-  write_file_atomically(folder / "config.json", nlohmann::json{{"model_type", "one-norm"}, {"hidden_size", d}}.dump());
+  write_file_atomically(folder / "config.json",
+                        nlohmann::json{{"model_type", "one-norm"}, {"hidden_size", d}}.dump());
   std::vector<TensorDeclaration> tensors = {{"norm.weight", DType::f64, {d}}};
   if (!norm.beta.empty()) tensors.push_back({"norm.bias", DType::f64, {d}});
   SafetensorsWriter writer(folder / "model.safetensors", tensors);

@@ -21,9 +21,9 @@ struct Peer {
 /// One way to the answer, ready to be timed on one problem.
 struct Contender {
   std::string method, device = "cpu";
-  std::optional<Peer> peer;           ///< absent: deadray itself
-  int threads = 1;                    ///< that it uses
-  double bytes = 0;                   ///< further memory that a call takes, upper estimate, where it is computed
+  std::optional<Peer> peer;  ///< absent: deadray itself
+  int threads = 1;           ///< that it uses
+  double bytes = 0;  ///< further memory that a call takes, upper estimate, where it is computed
   std::function<double()> run;        ///< one call; its seconds
   std::function<double()> available;  ///< bytes that may be taken there now
 };
@@ -39,10 +39,12 @@ struct PlacedProblem {
 };
 PlacedProblem place(const TimingProblem& problem, Backend& backend);
 
-/// deadray's own contenders for one problem. `predict` and `predict_cold` belong to the host alone and stand with the CPU.
+/// deadray's own contenders for one problem. `predict` and `predict_cold` belong to the host alone
+/// and stand with the CPU.
 /// @param folder   holds what `deadray predict ARGUMENTS` reads, for predict_cold
 /// @param forward  of that backend; null for a synthetic problem
-std::vector<Contender> own_contenders(const std::vector<std::string>& methods, const PlacedProblem& placed, TimedForward* forward,
+std::vector<Contender> own_contenders(const std::vector<std::string>& methods,
+                                      const PlacedProblem& placed, TimedForward* forward,
                                       const std::vector<std::string>& predict_arguments);
 
 /// Bytes that the problem itself takes.

@@ -31,8 +31,8 @@ std::span<const std::byte> bytes_in(const at::Tensor& dense) {
 
 }  // namespace
 
-PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file, const std::vector<std::string>& methods,
-                         int threads) {
+PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file,
+                         const std::vector<std::string>& methods, int threads) {
   int ends[2];  // a socket: writing to a process that has ended is then an error, not a signal
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
     throw ResourceError(fmt::format("no channel to a further process: {}", std::strerror(errno)));
@@ -45,7 +45,8 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
                                         fmt::format("{}", fmt::join(methods, ","))};
   channel_ = ends[0];
   try {
-    process_ = spawn(program.string(), std::move(arguments), {{{STDIN_FILENO, ends[1]}, {STDOUT_FILENO, ends[1]}}, /*own_group=*/true});
+    process_ = spawn(program.string(), std::move(arguments),
+                     {{{STDIN_FILENO, ends[1]}, {STDOUT_FILENO, ends[1]}}, /*own_group=*/true});
   } catch (const ResourceError& error) {
     close(ends[1]);
     end();
@@ -64,10 +65,13 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
       contender.available = [] { return static_cast<double>(available_memory()); };
       contenders_.push_back(std::move(contender));
     }
-    for (const auto& entry : offer.at("missing")) missing_.push_back({entry.at("method"), entry.at("peer"), entry.at("reason")});
+    for (const auto& entry : offer.at("missing"))
+      missing_.push_back({entry.at("method"), entry.at("peer"), entry.at("reason")});
   } catch (const nlohmann::json::exception&) {
     end();
-    throw ResourceError(fmt::format("--peers {}: it ended, or did not say in one line of JSON what it can do", program.string()));
+    throw ResourceError(
+        fmt::format("--peers {}: it ended, or did not say in one line of JSON what it can do",
+                    program.string()));
   } catch (...) {
     end();
     throw;
@@ -79,7 +83,8 @@ PeerProcess::~PeerProcess() { end(); }
 void PeerProcess::end() {
   if (channel_ >= 0) close(std::exchange(channel_, -1));
   if (process_ <= 0) return;
-  kill(process_, SIGTERM);  // in the middle of a long call it would not see that its input has ended
+  kill(process_,
+       SIGTERM);  // in the middle of a long call it would not see that its input has ended
   wait_for_end(std::exchange(process_, -1));
 }
 
@@ -102,24 +107,28 @@ std::string PeerProcess::read_line() {
 
 double PeerProcess::seconds_of(std::size_t index) {
   const std::string request = fmt::format("{}\n", index);
-  const bool sent = channel_ >= 0 && send(channel_, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size());
+  const bool sent = channel_ >= 0 && send(channel_, request.data(), request.size(), MSG_NOSIGNAL) ==
+                                         static_cast<ssize_t>(request.size());
   const std::string reply = sent ? read_line() : std::string();
   const auto json = nlohmann::json::parse(reply, nullptr, /*allow_exceptions=*/false);
   if (json.is_object() && json.contains("seconds")) return json.at("seconds").get<double>();
-  if (json.is_object() && json.contains("error")) throw ResourceError(json.at("error").get<std::string>());
+  if (json.is_object() && json.contains("error"))
+    throw ResourceError(json.at("error").get<std::string>());
   end();
   throw ResourceError("the process of the peers has ended; out of memory?");
 }
 
-void write_problem(const std::filesystem::path& file, const TimingProblem& problem, const TimedForward* forward,
-                   const std::filesystem::path& model) {
+void write_problem(const std::filesystem::path& file, const TimingProblem& problem,
+                   const TimedForward* forward, const std::filesystem::path& model) {
   const std::int64_t d = problem.hidden_size();
   const at::Tensor rows = problem.rows.contiguous(), covariance = problem.covariance.contiguous();
-  std::vector<TensorDeclaration> tensors = {
-      {"rows", DType::f64, {rows.size(0), d}}, {"covariance", DType::f64, {d, d}}, {"weight", DType::f64, {d}}};
+  std::vector<TensorDeclaration> tensors = {{"rows", DType::f64, {rows.size(0), d}},
+                                            {"covariance", DType::f64, {d, d}},
+                                            {"weight", DType::f64, {d}}};
   if (!problem.norm.beta.empty()) tensors.push_back({"bias", DType::f64, {d}});
-  const at::Tensor ids =
-      forward != nullptr && forward->calibration().ids.defined() ? forward->calibration().ids.contiguous() : at::Tensor();
+  const at::Tensor ids = forward != nullptr && forward->calibration().ids.defined()
+                             ? forward->calibration().ids.contiguous()
+                             : at::Tensor();
   std::map<std::string, std::string> metadata{{"norm", std::string(to_string(problem.site.kind))}};
   if (ids.defined()) {
     tensors.push_back({"input_ids", DType::i64, ids.sizes().vec()});

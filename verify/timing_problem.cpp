@@ -41,8 +41,9 @@ TimingProblem problem_of(NormSite site, NormParameters norm, const at::Tensor& i
   problem.covariance = moments.covariance();
   problem.site = std::move(site);
   problem.norm = std::move(norm);
-  problem.directions =
-      problem.predicted.dimension > 0 ? problem.basis().t().contiguous() : to_tensor(problem.predicted.direction()).unsqueeze(0);
+  problem.directions = problem.predicted.dimension > 0
+                           ? problem.basis().t().contiguous()
+                           : to_tensor(problem.predicted.direction()).unsqueeze(0);
   return problem;
 }
 
@@ -78,13 +79,15 @@ TimingProblem synthetic_problem(std::int64_t d) {
   return problem_of(std::move(site), std::move(norm), normals("rows", {synthetic_rows(d), d}));
 }
 
-TimedForward::TimedForward(const std::filesystem::path& path, bool random, Backend& backend) : backend_(backend) {
+TimedForward::TimedForward(const std::filesystem::path& path, bool random, Backend& backend)
+    : backend_(backend) {
   ModelOptions options;
   options.random = random;
   options.backend = &backend;
   model_ = prepare_model(path, options);
   calibration_ = make_calibration(model_->architecture, model_->name, {});
-  require_memory(plan_measurement(*model_, calibration_, {}), *model_, calibration_, {}, available_memory(backend));
+  require_memory(plan_measurement(*model_, calibration_, {}), *model_, calibration_, {},
+                 available_memory(backend));
 }
 
 double TimedForward::run() {
@@ -105,7 +108,9 @@ TimingProblem TimedForward::problem() {
   const NormSite site = select_sites(model_->sites, "final").front();
   FinalInput input(site.name);
   run(input);
-  TimingProblem problem = problem_of(site, model_->checkpoint ? load_norm(*model_->checkpoint, site) : initial_norm(site), input.rows());
+  TimingProblem problem = problem_of(
+      site, model_->checkpoint ? load_norm(*model_->checkpoint, site) : initial_norm(site),
+      input.rows());
   problem.model = model_->name;
   return problem;
 }

@@ -51,15 +51,20 @@ struct Fit {
 std::vector<Fit> fits_of(const TimingRun& run) {
   std::vector<Fit> fits;
   for (const TimingRow& first : run.rows) {
-    const auto key = [](const TimingRow& row) { return std::tuple(row.method, row.device, peer_name(row)); };
-    const bool known =
-        std::any_of(fits.begin(), fits.end(), [&](const Fit& fit) { return std::tuple(fit.method, fit.device, fit.peer) == key(first); });
+    const auto key = [](const TimingRow& row) {
+      return std::tuple(row.method, row.device, peer_name(row));
+    };
+    const bool known = std::any_of(fits.begin(), fits.end(), [&](const Fit& fit) {
+      return std::tuple(fit.method, fit.device, fit.peer) == key(first);
+    });
     if (known) continue;
     std::vector<CostPoint> points;
     for (const TimingRow& row : run.rows)
-      if (key(row) == key(first) && !row.seconds.empty()) points.push_back({static_cast<double>(row.d), row.median()});
+      if (key(row) == key(first) && !row.seconds.empty())
+        points.push_back({static_cast<double>(row.d), row.median()});
     if (points.empty()) continue;
-    if (const auto law = fit_power_law(points)) fits.push_back({first.method, first.device, peer_name(first), *law});
+    if (const auto law = fit_power_law(points))
+      fits.push_back({first.method, first.device, peer_name(first), *law});
   }
   return fits;
 }
@@ -67,7 +72,8 @@ std::vector<Fit> fits_of(const TimingRun& run) {
 /// What the row's eigendecomposition by deadray took; 0: not measured.
 double eigh_seconds(const TimingRun& run, const TimingRow& of) {
   for (const TimingRow& row : run.rows)
-    if (row.method == "eigh" && !row.peer && row.d == of.d && row.device == of.device && row.model == of.model && !row.seconds.empty())
+    if (row.method == "eigh" && !row.peer && row.d == of.d && row.device == of.device &&
+        row.model == of.model && !row.seconds.empty())
       return row.median();
   return 0;
 }
@@ -83,9 +89,11 @@ double TimingRow::median() const {
 
 nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend) {
   const Machine machine = this_machine();
-  Json problems = Json::array(), rows = Json::array(), skipped = Json::array(), fits = Json::array();
+  Json problems = Json::array(), rows = Json::array(), skipped = Json::array(),
+       fits = Json::array();
   for (const TimedProblem& problem : run.problems)
-    problems.push_back({{"d", problem.d}, {"n", problem.n}, {"model", text_or_null(problem.model)}});
+    problems.push_back(
+        {{"d", problem.d}, {"n", problem.n}, {"model", text_or_null(problem.model)}});
   for (const TimingRow& row : run.rows) {
     if (!row.seconds.empty()) {
       rows.push_back(row_json(row));
@@ -101,17 +109,19 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
                     {"exponent", fit.law.exponent},
                     {"coefficient", fit.law.coefficient},
                     {"points", fit.law.points}});
-  return {{"schema", "deadray/timing/1"},
-          {"complete", run.complete},
-          {"date", utc_now()},
-          {"commit", build_commit()},
-          {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
-          {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},
-          {"problems", problems},
-          {"rows", rows},
-          {"skipped", skipped},
-          {"fits", fits},
-          {"environment", environment_json(backend)}};
+  return {
+      {"schema", "deadray/timing/1"},
+      {"complete", run.complete},
+      {"date", utc_now()},
+      {"commit", build_commit()},
+      {"machine",
+       {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
+      {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},
+      {"problems", problems},
+      {"rows", rows},
+      {"skipped", skipped},
+      {"fits", fits},
+      {"environment", environment_json(backend)}};
 }
 
 std::string timing_text(const TimingRun& run, bool coloured) {
@@ -126,22 +136,32 @@ std::string timing_text(const TimingRun& run, bool coloured) {
                {"eigh takes", Align::right}});
   std::string skipped;
   for (const TimingRow& row : run.rows) {
-    const std::string of = row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
+    const std::string of =
+        row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
     if (row.seconds.empty()) {
-      if (!row.skipped.empty()) skipped += fmt::format("not measured: {} of {} at d = {}: {}\n", row.method, of, row.d, row.skipped);
+      if (!row.skipped.empty())
+        skipped += fmt::format("not measured: {} of {} at d = {}: {}\n", row.method, of, row.d,
+                               row.skipped);
       continue;
     }
     const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
     const double eigh = eigh_seconds(run, row);
-    table.add_row({fmt::format("{}", row.d), row.method, of, row.device, duration(row.median()), duration(*least), duration(*most),
-                   fmt::format("{}", row.seconds.size()), eigh > 0 ? fmt::format("{:.3g} x", eigh / row.median()) : ""});
+    table.add_row({fmt::format("{}", row.d), row.method, of, row.device, duration(row.median()),
+                   duration(*least), duration(*most), fmt::format("{}", row.seconds.size()),
+                   eigh > 0 ? fmt::format("{:.3g} x", eigh / row.median()) : ""});
   }
-  Table growth({{"method"}, {"of"}, {"device"}, {"grows as", Align::right}, {"seconds at d = 1024", Align::right}});
+  Table growth({{"method"},
+                {"of"},
+                {"device"},
+                {"grows as", Align::right},
+                {"seconds at d = 1024", Align::right}});
   for (const Fit& fit : fits_of(run))
-    growth.add_row({fit.method, fit.peer.empty() ? "deadray" : fit.peer, fit.device, fmt::format("d^{:.2f}", fit.law.exponent),
+    growth.add_row({fit.method, fit.peer.empty() ? "deadray" : fit.peer, fit.device,
+                    fmt::format("d^{:.2f}", fit.law.exponent),
                     duration(fit.law.coefficient * std::pow(1024.0, fit.law.exponent))});
   std::string text = table.render(coloured);
-  for (const std::string& part : {skipped, growth.empty() ? std::string() : growth.render(coloured)})
+  for (const std::string& part :
+       {skipped, growth.empty() ? std::string() : growth.render(coloured)})
     if (!part.empty()) text.append("\n").append(part);
   return text;
 }

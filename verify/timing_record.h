@@ -37,7 +37,8 @@ struct TimingRun {
 /// The record `deadray/timing/1` of docs/records.md.
 nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend);
 
-/// A table of the rows, each against deadray's eigh of the same problem and device; then how each cost grows with d.
+/// A table of the rows, each against deadray's eigh of the same problem and device; then how each
+/// cost grows with d.
 std::string timing_text(const TimingRun& run, bool coloured);
 
 }  // namespace deadray

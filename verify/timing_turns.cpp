@@ -49,30 +49,37 @@ struct Turn {
   std::optional<double> left(const TimingRow& of, const TurnOptions& options) const {
     if (!open(of, options)) return 0.0;
     if (!expected) return std::nullopt;
-    const double by_count = static_cast<double>(options.repetitions - static_cast<int>(of.seconds.size())) * *expected;
+    const double by_count =
+        static_cast<double>(options.repetitions - static_cast<int>(of.seconds.size())) * *expected;
     return std::min(by_count, std::max(*expected, options.budget - spent));
   }
 };
 
-/// What the same contender took on the largest smaller problem, grown with the cube of d, as all long ones do.
+/// What the same contender took on the largest smaller problem, grown with the cube of d, as all
+/// long ones do.
 std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
   const TimingRow* best = nullptr;
   for (const TimingRow& row : run.rows) {
-    const bool same = row.method == of.method && row.device == of.device && row.model.empty() && of.model.empty() &&
-                      row.peer.has_value() == of.peer.has_value() && (!row.peer || row.peer->name == of.peer->name);
-    if (same && row.d < of.d && !row.seconds.empty() && (best == nullptr || row.d > best->d)) best = &row;
+    const bool same = row.method == of.method && row.device == of.device && row.model.empty() &&
+                      of.model.empty() && row.peer.has_value() == of.peer.has_value() &&
+                      (!row.peer || row.peer->name == of.peer->name);
+    if (same && row.d < of.d && !row.seconds.empty() && (best == nullptr || row.d > best->d))
+      best = &row;
   }
   if (best == nullptr) return std::nullopt;
   return best->median() * std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
 }
 
 /// Why it is not to be tried; "" where it is.
-std::string refusal(const Contender& contender, const std::optional<double>& expected, const TurnOptions& options) {
+std::string refusal(const Contender& contender, const std::optional<double>& expected,
+                    const TurnOptions& options) {
   if (expected && *expected > options.limit)
-    return fmt::format("about {:.0f} s by its time at a smaller d, more than --limit {:g}", *expected, options.limit);
+    return fmt::format("about {:.0f} s by its time at a smaller d, more than --limit {:g}",
+                       *expected, options.limit);
   const double available = contender.available();
   if (available > 0 && contender.bytes > available)
-    return fmt::format("needs {} more memory, and {} is available", size_text(contender.bytes), size_text(available));
+    return fmt::format("needs {} more memory, and {} is available", size_text(contender.bytes),
+                       size_text(available));
   return {};
 }
 
@@ -93,7 +100,8 @@ void take_turn(Turn& turn, TimingRow& row) {
   turn.expected = took;
 }
 
-std::optional<double> seconds_left(const std::vector<Turn>& turns, const TimingRun& run, const TurnOptions& options) {
+std::optional<double> seconds_left(const std::vector<Turn>& turns, const TimingRun& run,
+                                   const TurnOptions& options) {
   double sum = 0;
   for (const Turn& turn : turns) {
     const auto left = turn.left(run.rows[turn.row], options);
@@ -105,11 +113,18 @@ std::optional<double> seconds_left(const std::vector<Turn>& turns, const TimingR
 
 }  // namespace
 
-void take_turns(const std::vector<Contender>& contenders, const TimedProblem& problem, const TurnOptions& options, Progress& progress,
-                TimingRun& run) {
+void take_turns(const std::vector<Contender>& contenders, const TimedProblem& problem,
+                const TurnOptions& options, Progress& progress, TimingRun& run) {
   std::vector<Turn> turns;
   for (const Contender& contender : contenders) {
-    TimingRow row{problem.d, contender.method, contender.device, problem.model, contender.peer, contender.threads, {}, {}};
+    TimingRow row{problem.d,
+                  contender.method,
+                  contender.device,
+                  problem.model,
+                  contender.peer,
+                  contender.threads,
+                  {},
+                  {}};
     const auto expected = expectation(run, row);
     row.skipped = refusal(contender, expected, options);
     turns.push_back({&contender, run.rows.size(), 0, expected});
@@ -120,8 +135,10 @@ void take_turns(const std::vector<Contender>& contenders, const TimedProblem& pr
       TimingRow& row = run.rows[turn.row];
       if (!turn.open(row, options)) continue;
       throw_if_stopped();
-      progress.show(fmt::format("{}{}, run {} of {}", row.method, row.peer ? " of " + row.peer->name : "", round + 1, options.repetitions),
-                    seconds_left(turns, run, options));
+      progress.show(
+          fmt::format("{}{}, run {} of {}", row.method, row.peer ? " of " + row.peer->name : "",
+                      round + 1, options.repetitions),
+          seconds_left(turns, run, options));
       take_turn(turn, row);
     }
   }

@@ -17,8 +17,8 @@ at::Tensor coordinates_of(const Picture& picture) {
 at::ScalarType wide(at::ScalarType dtype) { return dtype == at::kDouble ? dtype : at::kFloat; }
 
 /// [1, patches, width] of each picture.
-std::vector<at::Tensor> embed_patches(const VisionTower& tower, const Weights& weights, const std::vector<Picture>& pictures,
-                                      at::ScalarType dtype) {
+std::vector<at::Tensor> embed_patches(const VisionTower& tower, const Weights& weights,
+                                      const std::vector<Picture>& pictures, at::ScalarType dtype) {
   std::vector<at::Tensor> streams;
   weights.backend().load([&] {
     const Linear patches = load_linear(weights, tower.patches, -1, dtype);
@@ -26,18 +26,22 @@ std::vector<at::Tensor> embed_patches(const VisionTower& tower, const Weights& w
     for (const Picture& picture : pictures) {
       const at::Tensor pixels = (2.0 * (picture.patches - 0.5)).to(dtype).to(positions.device());
       const at::Tensor place = coordinates_of(picture).to(positions.device());
-      const at::Tensor added = positions[0].index_select(0, place.select(1, 0)) + positions[1].index_select(0, place.select(1, 1));
+      const at::Tensor added = positions[0].index_select(0, place.select(1, 0)) +
+                               positions[1].index_select(0, place.select(1, 1));
       streams.push_back((patches(pixels) + added).unsqueeze(0));
     }
   });
   return streams;
 }
 
-/// What brings the blocks' output to the text: pooling and standardisation in FP32 at least, a norm, a linear map.
+/// What brings the blocks' output to the text: pooling and standardisation in FP32 at least, a
+/// norm, a linear map.
 class Projector {
  public:
   Projector(const VisionTower& tower, const Weights& weights, at::ScalarType dtype)
-      : pooling_(tower.pooling), norm_(weights, tower.norm, -1, dtype), projection_(load_linear(weights, tower.projection, -1, dtype)) {
+      : pooling_(tower.pooling),
+        norm_(weights, tower.norm, -1, dtype),
+        projection_(load_linear(weights, tower.projection, -1, dtype)) {
     if (tower.shift) shift_ = weights.load(*tower.shift, -1, dtype).to(wide(dtype));
     if (tower.scale) scale_ = weights.load(*tower.scale, -1, dtype).to(wide(dtype));
   }
@@ -46,7 +50,8 @@ class Projector {
   at::Tensor operator()(const at::Tensor& x, const Picture& picture, const NormCall& call) const {
     const auto dtype = x.scalar_type();
     const std::int64_t width = x.size(2), k = pooling_;
-    const at::Tensor blocks = x.to(wide(dtype)).view({picture.rows / k, k, picture.columns / k, k, width});
+    const at::Tensor blocks =
+        x.to(wide(dtype)).view({picture.rows / k, k, picture.columns / k, k, width});
     at::Tensor z = blocks.mean(at::IntArrayRef{1, 3}).flatten(0, 1).to(dtype);
     z = z.to(wide(dtype)) * std::sqrt(static_cast<double>(width));
     if (shift_.defined()) z = z - shift_;
@@ -64,13 +69,16 @@ class Projector {
 
 }  // namespace
 
-at::Tensor embed_pictures(const VisionTower& tower, const Weights& weights, const std::vector<Picture>& pictures, at::ScalarType dtype,
+at::Tensor embed_pictures(const VisionTower& tower, const Weights& weights,
+                          const std::vector<Picture>& pictures, at::ScalarType dtype,
                           const Passage& passage) {
   std::vector<at::Tensor> streams = embed_patches(tower, weights, pictures, dtype);
   std::map<std::pair<std::int64_t, std::int64_t>, Places> places;  // of each size of picture
   for (const Picture& picture : pictures)
-    places.try_emplace({picture.rows, picture.columns}, places_of(tower.blocks.block(0).attention, coordinates_of(picture).to(at::kFloat),
-                                                                  dtype, weights.backend().device()));
+    places.try_emplace(
+        {picture.rows, picture.columns},
+        places_of(tower.blocks.block(0).attention, coordinates_of(picture).to(at::kFloat), dtype,
+                  weights.backend().device()));
   for (std::int64_t index = 0; index < tower.blocks.n_blocks; ++index) {
     const auto block = passage.load_block(index);
     for (std::size_t i = 0; i < pictures.size(); ++i) {

@@ -6,7 +6,8 @@ namespace deadray {
 
 namespace {
 
-/// `output` with tangents added to those that it carries: fill(tangents [K, ...]) writes them, on plain tensors.
+/// `output` with tangents added to those that it carries: fill(tangents [K, ...]) writes them, on
+/// plain tensors.
 template <typename F>
 at::Tensor add_tangents(const at::Tensor& output, F&& fill) {
   ForwardMode& mode = *ForwardMode::current();
@@ -26,9 +27,12 @@ at::Tensor add_tangents(const at::Tensor& output, F&& fill) {
 /// What directions do to one consumer's output: u (<r, h> + s).
 class ConsumerTangents final : public LayerHook {
  public:
-  void add(std::int64_t direction, const ConsumerMove& move) { moves_.emplace_back(direction, &move); }
+  void add(std::int64_t direction, const ConsumerMove& move) {
+    moves_.emplace_back(direction, &move);
+  }
 
-  at::Tensor operator()(const at::Tensor& input, const at::Tensor& output, const at::Tensor& weight) override {
+  at::Tensor operator()(const at::Tensor& input, const at::Tensor& output,
+                        const at::Tensor& weight) override {
     const ForwardMode& mode = *ForwardMode::current();
     const at::Tensor h = mode.lower(input).value, w = mode.lower(weight).value;
     return add_tangents(output, [&](const at::Tensor& tangents) {
@@ -48,11 +52,14 @@ class ConsumerTangents final : public LayerHook {
 /// What a shift of beta does to the output of its norm.
 class ShiftTangents final : public LayerHook {
  public:
-  void add(std::int64_t direction, at::Tensor shift) { shifts_.emplace_back(direction, std::move(shift)); }
+  void add(std::int64_t direction, at::Tensor shift) {
+    shifts_.emplace_back(direction, std::move(shift));
+  }
 
   at::Tensor operator()(const at::Tensor&, const at::Tensor& output, const at::Tensor&) override {
     return add_tangents(output, [&](const at::Tensor& tangents) {
-      for (const auto& [direction, shift] : shifts_) tangents[direction].copy_(shift.to(tangents.options()).expand_as(tangents[direction]));
+      for (const auto& [direction, shift] : shifts_)
+        tangents[direction].copy_(shift.to(tangents.options()).expand_as(tangents[direction]));
     });
   }
 
@@ -72,8 +79,10 @@ void watch_directions(WatchedWeights& weights, std::span<const ParameterDirectio
   };
   for (std::size_t k = 0; k < directions.size(); ++k) {
     const auto direction = static_cast<std::int64_t>(k);
-    for (const ConsumerMove& move : directions[k].moves) at_name(consumers, move.consumer).add(direction, move);
-    if (!directions[k].norm.empty()) at_name(norms, directions[k].norm).add(direction, directions[k].shift);
+    for (const ConsumerMove& move : directions[k].moves)
+      at_name(consumers, move.consumer).add(direction, move);
+    if (!directions[k].norm.empty())
+      at_name(norms, directions[k].norm).add(direction, directions[k].shift);
   }
   for (auto& [name, hook] : consumers) weights.watch(name, std::move(hook));
   for (auto& [name, hook] : norms) weights.watch(name, std::move(hook));
@@ -83,8 +92,11 @@ MovedWeights::MovedWeights(const Weights& base, const ParameterDirection& direct
                            const std::function<at::Tensor(const std::string&)>& consumer_weights)
     : WeightsView(base) {
   for (const ConsumerMove& move : direction.moves) {
-    const at::Tensor u = move.through.defined() ? at::mv(consumer_weights(move.consumer).cpu(), move.through) : move.u;
-    changes_[move.consumer + ".weight"] = {u, move.r * direction.step_of_weights(t), {}, move.transposed};
+    const at::Tensor u = move.through.defined()
+                             ? at::mv(consumer_weights(move.consumer).cpu(), move.through)
+                             : move.u;
+    changes_[move.consumer + ".weight"] = {
+        u, move.r * direction.step_of_weights(t), {}, move.transposed};
     if (move.s != 0.0) changes_[move.consumer + ".bias"] = {{}, {}, u * (t * move.s)};
   }
   if (!direction.norm.empty()) changes_[direction.norm + ".bias"] = {{}, {}, direction.shift * t};
@@ -92,7 +104,8 @@ MovedWeights::MovedWeights(const Weights& base, const ParameterDirection& direct
 
 const MovedWeights::Change* MovedWeights::find(const TensorSpec& spec, std::int64_t block) const {
   const std::string whole = name(spec.name, block);
-  // Consumers go by the names that are stored, norms by those of the architecture; a checkpoint of other names has both.
+  // Consumers go by the names that are stored, norms by those of the architecture; a checkpoint of
+  // other names has both.
   auto place = changes_.find(base_.stem(spec, block) + whole.substr(whole.rfind('.')));
   if (place == changes_.end()) place = changes_.find(whole);
   return place == changes_.end() ? nullptr : &place->second;
@@ -113,7 +126,8 @@ void MovedWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor o
 
 void MovedWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
   base_.read_rows(spec, ids, out);
-  if (const Change* change = find(spec, -1)) out.addr_(change->u.index_select(0, ids).to(out.options()), change->r.to(out.options()));
+  if (const Change* change = find(spec, -1))
+    out.addr_(change->u.index_select(0, ids).to(out.options()), change->r.to(out.options()));
 }
 
 }  // namespace deadray

@@ -40,11 +40,17 @@ void Weights::load_now(const std::function<void()>& work) const {
   waited_ += watch.seconds();
 }
 
-CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint, Backend& backend)
-    : Weights(checkpoint_prefix(architecture, checkpoint), backend), architecture_(architecture), checkpoint_(checkpoint) {}
+CheckpointWeights::CheckpointWeights(const Architecture& architecture, const Checkpoint& checkpoint,
+                                     Backend& backend)
+    : Weights(checkpoint_prefix(architecture, checkpoint), backend),
+      architecture_(architecture),
+      checkpoint_(checkpoint) {}
 
-CheckpointWeights::Place CheckpointWeights::look_up(const TensorSpec& spec, std::int64_t block) const {
-  if (const TensorInfo* own = checkpoint_.find(stored_name(architecture_, checkpoint_, name(spec.name, block)))) return {own, 0};
+CheckpointWeights::Place CheckpointWeights::look_up(const TensorSpec& spec,
+                                                    std::int64_t block) const {
+  if (const TensorInfo* own =
+          checkpoint_.find(stored_name(architecture_, checkpoint_, name(spec.name, block))))
+    return {own, 0};
   if (!spec.fused) return {nullptr, 0};
   return {checkpoint_.find(name(spec.fused->name, block)), spec.fused->first};
 }
@@ -52,16 +58,19 @@ CheckpointWeights::Place CheckpointWeights::look_up(const TensorSpec& spec, std:
 CheckpointWeights::Place CheckpointWeights::find(const TensorSpec& spec, std::int64_t block) const {
   const Place place = look_up(spec, block);
   const std::string own = stored_name(architecture_, checkpoint_, name(spec.name, block));
-  const TensorInfo& tensor = place.tensor != nullptr ? *place.tensor : checkpoint_.at(own);  // which says what is missing
+  const TensorInfo& tensor =
+      place.tensor != nullptr ? *place.tensor : checkpoint_.at(own);  // which says what is missing
   const auto& shape = spec.fused && tensor.name != own ? spec.fused->shape : spec.shape;
   if (tensor.shape != shape)
-    throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]", checkpoint_.files()[tensor.file].string(),
-                                     tensor.name, fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
+    throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]",
+                                     checkpoint_.files()[tensor.file].string(), tensor.name,
+                                     fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
   checkpoint_.require_plain_float(tensor);
   return place;
 }
 
-std::vector<const TensorInfo*> CheckpointWeights::dense_matrices(const BlockSpec& block, std::int64_t index) const {
+std::vector<const TensorInfo*> CheckpointWeights::dense_matrices(const BlockSpec& block,
+                                                                 std::int64_t index) const {
   std::vector<const TensorInfo*> tensors;
   for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
     if (copies > 1) return;  // experts: which of them, the tokens will say
@@ -94,7 +103,8 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
     first += place.first;
     if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
     // Another dtype: through a buffer, so that loading never takes twice the memory.
-    const at::Tensor target = at::from_blob(to, {count}, wanted), buffer = at::empty({std::min(kChunk, count)}, stored);
+    const at::Tensor target = at::from_blob(to, {count}, wanted),
+                     buffer = at::empty({std::min(kChunk, count)}, stored);
     for (std::int64_t done = 0; done < count; done += kChunk) {
       const std::int64_t n = std::min(kChunk, count - done);
       checkpoint_.read(tensor, first + done, n, buffer.data_ptr());
@@ -103,7 +113,8 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
   });
 }
 
-void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
+void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
+                                  at::Tensor out) const {
   const TensorInfo& tensor = *find(spec, -1).tensor;
   const std::int64_t width = spec.shape[1];
   const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
@@ -115,16 +126,21 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
   out.copy_(rows);
 }
 
-void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const {
+void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first,
+                         at::Tensor out) const {
   if (spec.init.kind != Init::Kind::normal) {
-    out.fill_(spec.init.kind == Init::Kind::constant ? spec.init.deviation : spec.init.kind == Init::Kind::ones ? 1.0 : 0.0);
+    out.fill_(spec.init.kind == Init::Kind::constant ? spec.init.deviation
+              : spec.init.kind == Init::Kind::ones   ? 1.0
+                                                     : 0.0);
     return;
   }
   const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
   const auto deviation = static_cast<float>(spec.init.deviation);
-  if (out.scalar_type() == at::kFloat) return backend_->random_normal(seed_, stream, first, deviation, out);
+  if (out.scalar_type() == at::kFloat)
+    return backend_->random_normal(seed_, stream, first, deviation, out);
   // Another dtype: through a buffer, so that drawing never takes twice the memory.
-  const at::Tensor place = out.view({-1}), buffer = empty({std::min(kChunk, place.numel())}, at::kFloat);
+  const at::Tensor place = out.view({-1}),
+                   buffer = empty({std::min(kChunk, place.numel())}, at::kFloat);
   for (std::int64_t done = 0; done < place.numel(); done += kChunk) {
     const std::int64_t n = std::min(kChunk, place.numel() - done);
     const at::Tensor drawn = buffer.narrow(0, 0, n);
@@ -135,7 +151,8 @@ void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_
 
 void RandomWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
   fill(spec, block, 0, out);
-  if (const std::int64_t row = spec.init.zero_row; row >= 0 && row < spec.shape[0]) out[row].zero_();
+  if (const std::int64_t row = spec.init.zero_row; row >= 0 && row < spec.shape[0])
+    out[row].zero_();
 }
 
 void RandomWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
@@ -150,12 +167,15 @@ void RandomWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
 
 namespace {
 
-using LinearPointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                                   c10::string_view attribute, c10::List<std::optional<at::Scalar>> scalars,
+using LinearPointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
+                                   const std::optional<at::Tensor>& bias,
+                                   c10::string_view attribute,
+                                   c10::List<std::optional<at::Scalar>> scalars,
                                    std::optional<c10::string_view> algorithm);
 
-/// oneDNN's FP32 product on the CPU; at::linear takes MKL's, which is slower where the vendor of the processor is another (1.1 to 1.6
-/// times, measured on an AVX-512 machine). None in a libtorch without oneDNN.
+/// oneDNN's FP32 product on the CPU; at::linear takes MKL's, which is slower where the vendor of
+/// the processor is another (1.1 to 1.6 times, measured on an AVX-512 machine). None in a libtorch
+/// without oneDNN.
 std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
   const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
   return schema ? std::optional(schema->typed<LinearPointwise>()) : std::nullopt;
@@ -165,9 +185,10 @@ std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
 at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   static const auto kOneDnn = find_onednn_linear();
   // It has no derivatives, so only where none are wanted.
-  if (kOneDnn && x.is_cpu() && x.scalar_type() == at::kFloat && c10::InferenceMode::is_enabled() && x.numel() > 0)
-    return kOneDnn->call(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
-                         "");
+  if (kOneDnn && x.is_cpu() && x.scalar_type() == at::kFloat && c10::InferenceMode::is_enabled() &&
+      x.numel() > 0)
+    return kOneDnn->call(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, "none",
+                         c10::List<std::optional<at::Scalar>>(), "");
   return at::linear(x, weight, bias);
 }
 
@@ -178,12 +199,15 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
   for (const auto& [first, count, hook] : watched) {
     const at::Tensor part = (*hook)(x, y.narrow(-1, first, count), weight.narrow(0, first, count));
     const std::int64_t end = first + count;
-    y = count == y.size(-1) ? part : at::cat({y.narrow(-1, 0, first), part, y.narrow(-1, end, y.size(-1) - end)}, -1);
+    y = count == y.size(-1)
+            ? part
+            : at::cat({y.narrow(-1, 0, first), part, y.narrow(-1, end, y.size(-1) - end)}, -1);
   }
   return y;
 }
 
-Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block, at::ScalarType dtype) {
+Linear load_linear(const Weights& weights, const LinearSpec& described, std::int64_t block,
+                   at::ScalarType dtype) {
   const LinearSpec& spec = weights.as_stored(described, block);
   const int along = spec.storage == Storage::out_in ? 0 : 1;
   const auto gather = [&](const std::vector<TensorSpec>& parts, int axis) {
@@ -210,7 +234,8 @@ Linear load_linear(const Weights& weights, const LinearSpec& described, std::int
   std::int64_t first = 0;
   for (const TensorSpec& part : spec.weights) {
     const std::int64_t count = part.shape[static_cast<std::size_t>(along)];
-    if (LayerHook* hook = weights.hook(weights.stem(part, block))) linear.watched.push_back({first, count, hook});
+    if (LayerHook* hook = weights.hook(weights.stem(part, block)))
+      linear.watched.push_back({first, count, hook});
     first += count;
   }
   return linear;

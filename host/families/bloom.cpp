@@ -4,15 +4,22 @@
 
 namespace deadray {
 
-// BLOOM: a LayerNorm on the embeddings, whose output is the stream; ALiBi instead of positions; pre-LN blocks of width 4 d.
+// BLOOM: a LayerNorm on the embeddings, whose output is the stream; ALiBi instead of positions;
+// pre-LN blocks of width 4 d.
 Architecture describe_bloom(const Config& config) {
-  config.require("apply_residual_connection_post_layernorm", false, "residuals taken before the norms");
+  config.require("apply_residual_connection_post_layernorm", false,
+                 "residuals taken before the norms");
   const std::int64_t d = integer_at_any(config, {"n_embed", "hidden_size"}),
-                     n_blocks = config.count(config.has("num_hidden_layers") ? "num_hidden_layers" : "n_layer");
-  const std::int64_t n_heads = integer_at_any(config, {"num_attention_heads", "n_head"}), vocab = config.integer("vocab_size");
+                     n_blocks = config.count(config.has("num_hidden_layers") ? "num_hidden_layers"
+                                                                             : "n_layer");
+  const std::int64_t n_heads = integer_at_any(config, {"num_attention_heads", "n_head"}),
+                     vocab = config.integer("vocab_size");
   const std::int64_t head_dim = divide(config, "hidden_size", d, "n_head", n_heads);
-  const double deviation = config.non_negative("initializer_range", 0.02), eps = config.non_negative("layer_norm_epsilon", 1e-5);
-  const auto norm = [&](std::string name) { return NormSpec{std::move(name), NormKind::layernorm, d, eps, true, 0.0}; };
+  const double deviation = config.non_negative("initializer_range", 0.02),
+               eps = config.non_negative("layer_norm_epsilon", 1e-5);
+  const auto norm = [&](std::string name) {
+    return NormSpec{std::move(name), NormKind::layernorm, d, eps, true, 0.0};
+  };
 
   Architecture a;
   a.family = "bloom";
@@ -40,7 +47,9 @@ Architecture describe_bloom(const Config& config) {
   block.mlp.out = linear({{"h.{}.mlp.dense_4h_to_h", d}}, 4 * d, true, deviation);
   a.final_norm = norm("ln_f");
   if (names_head(config, {"ForCausalLM"}, true))
-    a.head = HeadSpec{{}, linear({{"/lm_head", vocab}}, d, false, deviation), config.flag("tie_word_embeddings", true)};
+    a.head = HeadSpec{{},
+                      linear({{"/lm_head", vocab}}, d, false, deviation),
+                      config.flag("tie_word_embeddings", true)};
   return a;
 }
 

@@ -5,7 +5,8 @@
 
 namespace deadray {
 
-Architecture gemma_like(const Config& config, std::string_view family, std::string_view activation_key, const std::optional<Rope>& rope) {
+Architecture gemma_like(const Config& config, std::string_view family,
+                        std::string_view activation_key, const std::optional<Rope>& rope) {
   const bool bias = config.flag("attention_bias", false);
   Architecture a = llama_like(config, family,
                               {.qkv_bias = bias,
@@ -20,7 +21,9 @@ Architecture gemma_like(const Config& config, std::string_view family, std::stri
 
 void use_sandwich_norms(Architecture& architecture) {
   for (BlockSpec& block : architecture.block_kinds) {
-    const auto norm = [&](const char* name) { return norm_like(architecture, name, architecture.hidden_size); };
+    const auto norm = [&](const char* name) {
+      return norm_like(architecture, name, architecture.hidden_size);
+    };
     block.attention_output_norm = norm("layers.{}.post_attention_layernorm");
     block.mlp_norm = norm("layers.{}.pre_feedforward_layernorm");
     block.mlp_output_norm = norm("layers.{}.post_feedforward_layernorm");
@@ -29,12 +32,15 @@ void use_sandwich_norms(Architecture& architecture) {
 
 // Gemma: Llama with scales stored less 1, an embedding scaled by sqrt(d), a tied head.
 Architecture describe_gemma(const Config& given) {
-  const Config config =
-      given.with_defaults({{"num_key_value_heads", 16}, {"head_dim", 256}, {"pad_token_id", 0}, {"tie_word_embeddings", true}});
+  const Config config = given.with_defaults({{"num_key_value_heads", 16},
+                                             {"head_dim", 256},
+                                             {"pad_token_id", 0},
+                                             {"tie_word_embeddings", true}});
   config.require("use_bidirectional_attention", false, "causal attention");
   Architecture a = gemma_like(config, "gemma", "hidden_act");
   // The first files say "gelu" and mean its tanh form.
-  if (a.block_kinds[0].mlp.activation == Activation::gelu_erf) a.block_kinds[0].mlp.activation = Activation::gelu_tanh;
+  if (a.block_kinds[0].mlp.activation == Activation::gelu_erf)
+    a.block_kinds[0].mlp.activation = Activation::gelu_tanh;
   return a;
 }
 

@@ -5,7 +5,8 @@
 
 namespace deadray {
 
-// Gemma 2: sandwich norms, soft-caps of scores and logits, a sliding window in every other block, the first included.
+// Gemma 2: sandwich norms, soft-caps of scores and logits, a sliding window in every other block,
+// the first included.
 Architecture describe_gemma2(const Config& given) {
   const Config config = given.with_defaults({{"num_key_value_heads", 4},
                                              {"head_dim", 256},
@@ -23,8 +24,11 @@ Architecture describe_gemma2(const Config& given) {
   attention.score_soft_cap = config.positive("attn_logit_softcapping", 0.0);
   const double logit_cap = config.positive("final_logit_softcapping", 0.0);
   if (a.head) a.head->soft_cap = logit_cap;
-  const auto sliding = sliding_blocks(config, a.n_blocks, [](std::int64_t block) { return block % 2 == 0; });
-  change_blocks(a, sliding, [&](BlockSpec& block) { block.attention.window = config.integer("sliding_window"); });
+  const auto sliding =
+      sliding_blocks(config, a.n_blocks, [](std::int64_t block) { return block % 2 == 0; });
+  change_blocks(a, sliding, [&](BlockSpec& block) {
+    block.attention.window = config.integer("sliding_window");
+  });
   return a;
 }
 

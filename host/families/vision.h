@@ -11,12 +11,16 @@ std::int64_t square_side(const Config& config, std::string_view key, std::int64_
 
 /// Channels, picture and patch from `num_channels`, `image_size` and `patch_size`.
 /// @throws MalformedError for a picture smaller than a patch
-PatchInput picture_input(const Config& config, std::int64_t default_image, std::int64_t default_patch);
+PatchInput picture_input(const Config& config, std::int64_t default_image,
+                         std::int64_t default_patch);
 
-/// The convolution "<stem>.weight" [d, channels, (tubelet,) patch, patch] of an input whose sizes are set.
-LinearSpec patch_projection(const PatchInput& input, const std::string& stem, std::int64_t d, bool bias, double deviation);
+/// The convolution "<stem>.weight" [d, channels, (tubelet,) patch, patch] of an input whose sizes
+/// are set.
+LinearSpec patch_projection(const PatchInput& input, const std::string& stem, std::int64_t d,
+                            bool bias, double deviation);
 
 /// int(d * ratio), the width of an MLP. @throws MalformedError when that is no size
-std::int64_t mlp_width(const Config& config, std::int64_t d, std::string_view ratio_key, double default_ratio);
+std::int64_t mlp_width(const Config& config, std::int64_t d, std::string_view ratio_key,
+                       double default_ratio);
 
 }  // namespace deadray

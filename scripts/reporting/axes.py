@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from reporting.palette import FAINT, GRID
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-ROW, NARROW_ROW = 0.42, 0.21  # inches that a row of a dot plot takes, with its name above its line and at its side
+ROW, NARROW_ROW = (
+    0.42,
+    0.21,
+)  # inches that a row of a dot plot takes, with its name above its line and at its side
 
 
 def power_of_ten(value: float, _position: object = None) -> str:
@@ -16,16 +19,24 @@ def power_of_ten(value: float, _position: object = None) -> str:
     return "1" if exponent == 0 else "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
-def log_axis(axes, which: str, values: Sequence[float | None], margin: float = 0.5) -> tuple[float, float]:
+def log_axis(
+    axes, which: str, values: Sequence[float | None], margin: float = 0.5
+) -> tuple[float, float]:
     """Logarithmic, over the positive values with at least `margin` powers of ten on both sides; two to about seven ticks. Returns the limits."""
-    positive = [value for value in values if value is not None and value > 0 and math.isfinite(value)] or [1.0]
+    positive = [
+        value for value in values if value is not None and value > 0 and math.isfinite(value)
+    ] or [1.0]
     low, high = math.log10(min(positive)), math.log10(max(positive))
     margin = max(margin, 0.06 * (high - low))
     low, high = low - margin, high + margin
-    if math.floor(high) <= math.ceil(low) and margin >= 0.5:  # a single power of ten would show no scale
+    if (
+        math.floor(high) <= math.ceil(low) and margin >= 0.5
+    ):  # a single power of ten would show no scale
         low, high = math.floor(low) - 0.1, math.ceil(high) + 0.1
     step = max(1, math.ceil((high - low) / 7))
-    exponents = [e for e in range(math.ceil(low / step) * step, math.floor(high) + 1, step) if abs(e) <= 150]
+    exponents = [
+        e for e in range(math.ceil(low / step) * step, math.floor(high) + 1, step) if abs(e) <= 150
+    ]
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(_fixed([10.0**exponent for exponent in exponents]))
@@ -52,7 +63,15 @@ def named_rows(axes, names: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
     for row, name in enumerate(names):
         axes.axhline(row, color=GRID, linewidth=0.7, zorder=0)
-        axes.annotate(shortened(name, 52), (0, row), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points", fontsize=8, va="bottom")
+        axes.annotate(
+            shortened(name, 52),
+            (0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize=8,
+            va="bottom",
+        )
 
 
 def short_names(names: list[str]) -> list[str]:
@@ -60,8 +79,12 @@ def short_names(names: list[str]) -> list[str]:
     whole names where that would make two of them equal."""
     parts = [name.split(".") for name in names]
     starts = [next((i for i, part in enumerate(name) if part.isdigit()), 0) for name in parts]
-    end = len({name[-1] for name in parts}) == 1 and all(len(name) - start > 1 for name, start in zip(parts, starts, strict=True))
-    short = [".".join(name[start : len(name) - end]) for name, start in zip(parts, starts, strict=True)]
+    end = len({name[-1] for name in parts}) == 1 and all(
+        len(name) - start > 1 for name, start in zip(parts, starts, strict=True)
+    )
+    short = [
+        ".".join(name[start : len(name) - end]) for name, start in zip(parts, starts, strict=True)
+    ]
     return [shortened(name, 27) for name in (short if len(set(short)) == len(short) else names)]
 
 
@@ -93,7 +116,9 @@ def height_of_narrow_rows(count: int) -> float:
 
 def legend_above(axes, columns: int = 2, over_ticks: bool = False) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    first = dict(zip(reversed(labels), reversed(handles), strict=True))  # of equal labels the first one
+    first = dict(
+        zip(reversed(labels), reversed(handles), strict=True)
+    )  # of equal labels the first one
     if first:
         names = list(dict.fromkeys(labels))
         if max(map(len, names)) > 28:  # two of which would be wider than the picture

@@ -48,7 +48,9 @@ def svg(panel: Panel) -> str:
     stream = io.StringIO()
     figure = figure_of(panel)
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": panel.id}):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     ET.register_namespace("", SVG)
     root = ET.fromstring(stream.getvalue())
     for unwanted in root.findall(f"{{{SVG}}}metadata"):
@@ -58,14 +60,18 @@ def svg(panel: Panel) -> str:
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{panel.id}-title {panel.id}-text"}
-    for at, (tag, id_, words) in enumerate((("title", "title", panel.title), ("desc", "text", panel.description))):
+    for at, (tag, id_, words) in enumerate(
+        (("title", "title", panel.title), ("desc", "text", panel.description))
+    ):
         element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{panel.id}-{id_}"})
         element.text = words
         root.insert(at, element)
     return ET.tostring(root, encoding="unicode")
 
 
-ROLES = {colour: "currentColor" if name == "ink" else f"var(--{name})" for name, colour in LIGHT.items()}
+ROLES = {
+    colour: "currentColor" if name == "ink" else f"var(--{name})" for name, colour in LIGHT.items()
+}
 COLOUR = re.compile("|".join(ROLES))
 
 
@@ -80,5 +86,7 @@ def _adapt(element: ET.Element, prefix: str) -> None:
             value = f"#{prefix}-{value[1:]}"
         elif key == "style":
             value = COLOUR.sub(lambda match: ROLES[match[0]], value)
-            value = re.sub(r"font: ([\d.]+)px [^;]*", r"font-size: \1px", value)  # the page has the family
+            value = re.sub(
+                r"font: ([\d.]+)px [^;]*", r"font-size: \1px", value
+            )  # the page has the family
         element.set(key, re.sub(r"url\(#", f"url(#{prefix}-", value))

@@ -16,8 +16,16 @@ HERE = Path(__file__).parent
 
 
 def page(records: Records, sections: list[Section], svg: Callable[[Panel], str]) -> str:
-    style = (HERE / "page.css").read_text().replace("LIGHT", variables(LIGHT)).replace("DARK", variables(DARK))
-    contents = "".join(f'<li><a href="#{escape(section.id)}">{escape(section.title)}</a></li>' for section in sections)
+    style = (
+        (HERE / "page.css")
+        .read_text()
+        .replace("LIGHT", variables(LIGHT))
+        .replace("DARK", variables(DARK))
+    )
+    contents = "".join(
+        f'<li><a href="#{escape(section.id)}">{escape(section.title)}</a></li>'
+        for section in sections
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -58,10 +66,14 @@ def _section(section: Section, svg: Callable[[Panel], str]) -> str:
     panels = "".join(_panel(panel, svg) for panel in section.drawn)
     layout = "panels single" if len(section.drawn) == 1 else "panels"
     figures = (
-        f'<p class="faint">{escape(section.reading)}</p><div class="{layout}">{panels}</div>' if panels else f'<p class="faint">{escape(section.reading)}</p>'
+        f'<p class="faint">{escape(section.reading)}</p><div class="{layout}">{panels}</div>'
+        if panels
+        else f'<p class="faint">{escape(section.reading)}</p>'
     )
     more = f'<p class="faint">{escape(left_out(section))}</p>' if section.left_out else ""
-    tables = "".join(_table(table) if section.opened else _folded(table) for table in section.tables)
+    tables = "".join(
+        _table(table) if section.opened else _folded(table) for table in section.tables
+    )
     id_ = escape(section.id)
     heading = f'<h2 id="{id_}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>'
     return f'<section id="{id_}" aria-labelledby="{id_}-heading">{heading}{figures}{more}{tables}</section>\n'
@@ -78,9 +90,12 @@ def _folded(table: Table, prefix: str = "") -> str:
 
 def _table(table: Table, prefix: str = "") -> str:
     caption = escape(f"{prefix or 'table'}-{table.id}")
-    head = "".join(f'<th scope="col"{_css(column)}>{escape(column.title)}</th>' for column in table.columns)
+    head = "".join(
+        f'<th scope="col"{_css(column)}>{escape(column.title)}</th>' for column in table.columns
+    )
     body = "".join(
-        f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n" for row in table.rows
+        f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n"
+        for row in table.rows
     )
     return (f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{caption}"><table><caption id="{caption}">{escape(table.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>")  # fmt: skip
@@ -95,6 +110,10 @@ def _cell(at: int, column: Column, value: object) -> str:
     shown = escape(column.show(value))
     if at == 0:
         return f'<th scope="row">{shown}</th>'
-    data = f' data-value="{"" if value is None else escape(repr(value))}"' if column.pattern is not None or value is None else ""
+    data = (
+        f' data-value="{"" if value is None else escape(repr(value))}"'
+        if column.pattern is not None or value is None
+        else ""
+    )
     css = _css(column) or (' class="verdict-refuted"' if value == "refuted" else "")
     return f"<td{css}{data}>{shown}</td>"

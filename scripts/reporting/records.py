@@ -34,7 +34,9 @@ class Record:
 class Records:
     """What a folder holds, files in order of their names; problems and notes are lines for people."""
 
-    by_kind: dict[str, list[Record]] = field(default_factory=lambda: {kind_of(schema): [] for schema in SCHEMAS})
+    by_kind: dict[str, list[Record]] = field(
+        default_factory=lambda: {kind_of(schema): [] for schema in SCHEMAS}
+    )
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -49,7 +51,9 @@ class Records:
     def verify(self) -> list[Record]:
         """Models in order of their names, random weights before trained ones."""
         order = list(WEIGHTS.values())
-        return sorted(self.of("verify"), key=lambda r: (r.model.lower(), order.index(r.weights), r.file))
+        return sorted(
+            self.of("verify"), key=lambda r: (r.model.lower(), order.index(r.weights), r.file)
+        )
 
     @cached_property
     def _same(self) -> Counter:
@@ -57,7 +61,11 @@ class Records:
 
     def name(self, record: Record) -> str:
         """The model's name; with the file where several records are of one model and one initialisation."""
-        return f"{record.model} [{record.file.removesuffix('.json')}]" if self._same[record.model, record.weights] > 1 else record.model
+        return (
+            f"{record.model} [{record.file.removesuffix('.json')}]"
+            if self._same[record.model, record.weights] > 1
+            else record.model
+        )
 
 
 def kind_of(schema: str) -> str:
@@ -78,21 +86,29 @@ def _read_file(file: Path, records: Records) -> None:
         text = file.read_bytes().decode()
         data = json.loads(text, parse_constant=_refuse_constant)
     except (OSError, UnicodeDecodeError) as error:
-        records.problems.append(f"{name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or remove it")
+        records.problems.append(
+            f"{name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or remove it"
+        )
         return
     except (ValueError, RecursionError) as error:
-        records.problems.append(f"{name}: {_where_it_breaks(text, error)}; make it again, or remove it")
+        records.problems.append(
+            f"{name}: {_where_it_breaks(text, error)}; make it again, or remove it"
+        )
         return
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, str) or not schema.startswith("deadray/"):
         records.notes.append(f"{name}: no record of deadray's, skipped")
     elif schema in SCHEMAS:
         if problem := check(data, SCHEMAS[schema]) or _contradiction(schema, data):
-            records.problems.append(f"{name}: {problem} ({schema}); make it again with this version of deadray, or remove it")
+            records.problems.append(
+                f"{name}: {problem} ({schema}); make it again with this version of deadray, or remove it"
+            )
         else:
             records.by_kind[kind_of(schema)].append(Record(name, _printable(data)))
             if data.get("complete") is False:
-                records.notes.append(f"{name}: its run was stopped: only what was measured until then is shown")
+                records.notes.append(
+                    f"{name}: its run was stopped: only what was measured until then is shown"
+                )
     elif schema in (f"deadray/{kind}/1" for kind in OTHER_KINDS):
         records.notes.append(f"{name}: {schema} is not shown in a report, skipped")
     elif schema != OWN:
@@ -148,7 +164,9 @@ def _where_it_breaks(text: str, error: Exception) -> str:
         return "empty"
     if not isinstance(error, json.JSONDecodeError):
         return f"not JSON: {' '.join(str(error).split())[:100]}"
-    path: list[str | int] = []  # of the containers that are open: the key or the index that is being read
+    path: list[
+        str | int
+    ] = []  # of the containers that are open: the key or the index that is being read
     for token in TOKEN.findall(text[: error.pos]):
         if token in "{[":
             path.append("" if token == "{" else 0)
@@ -158,6 +176,12 @@ def _where_it_breaks(text: str, error: Exception) -> str:
             path[-1] = path[-1] + 1 if isinstance(path[-1], int) else ""
         elif path and path[-1] == "" and token.startswith('"'):
             path[-1] = token[1:-1]
-    keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path if key != "").lstrip(".")
-    what = "cut off" if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg else f"not JSON ({error.msg.lower()}, line {error.lineno})"
+    keys = "".join(
+        f"[{key}]" if isinstance(key, int) else f".{key}" for key in path if key != ""
+    ).lstrip(".")
+    what = (
+        "cut off"
+        if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg
+        else f"not JSON ({error.msg.lower()}, line {error.lineno})"
+    )
     return f"{what} at {printable(keys) or 'its beginning'}"

@@ -33,7 +33,13 @@ NUMBER, COUNT, TEXT, FLAG = float, int, str, bool
 SIZE, DURATION = Positive(COUNT), Positive(NUMBER)
 VERDICTS = OneOf(("confirmed", "absent", "refuted", "undetermined"))
 INITS = OneOf(("random", "checkpoint", "activations"))
-MODEL = {"name": TEXT, "family": Nullable(TEXT), "parameters": Nullable(COUNT), "init": INITS, "dtype": TEXT}
+MODEL = {
+    "name": TEXT,
+    "family": Nullable(TEXT),
+    "parameters": Nullable(COUNT),
+    "init": INITS,
+    "dtype": TEXT,
+}
 CALIBRATION = {"kind": TEXT, "tokens": COUNT}
 ENVIRONMENT = {"version": TEXT, "commit": later(TEXT), "device": later(TEXT)}
 
@@ -54,7 +60,12 @@ RESIDUAL = {
     "centred": [Nullable(NUMBER)], "uncentred": [Nullable(NUMBER)], "ratio": [Nullable(NUMBER)], "excluded": [COUNT], "preserved": Nullable(FLAG),
     "reference": later(COUNT), "steps": later([Nullable(NUMBER)]),
 }  # fmt: skip
-ORIGIN = {"command": TEXT, "commit": TEXT, "started": TEXT, "machine": {"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER, "device": TEXT}}
+ORIGIN = {
+    "command": TEXT,
+    "commit": TEXT,
+    "started": TEXT,
+    "machine": {"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER, "device": TEXT},
+}
 CONSUMER = {
     "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
     "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
@@ -62,10 +73,35 @@ CONSUMER = {
     "verdict": later(TEXT), "reason": later(TEXT),
 }  # fmt: skip
 
-TIMED = {"d": SIZE, "method": TEXT, "device": later(TEXT), "peer": later(TEXT), "model": later(TEXT)}
+TIMED = {
+    "d": SIZE,
+    "method": TEXT,
+    "device": later(TEXT),
+    "peer": later(TEXT),
+    "model": later(TEXT),
+}
 TIMING = {
-    "rows": [TIMED | {"seconds": DURATION, "repetitions": COUNT, "min": later(NUMBER), "max": later(NUMBER), "version": later(TEXT)}],
-    "fits": later([{"method": TEXT, "device": later(TEXT), "peer": later(TEXT), "exponent": Nullable(NUMBER), "coefficient": Nullable(NUMBER)}]),
+    "rows": [
+        TIMED
+        | {
+            "seconds": DURATION,
+            "repetitions": COUNT,
+            "min": later(NUMBER),
+            "max": later(NUMBER),
+            "version": later(TEXT),
+        }
+    ],
+    "fits": later(
+        [
+            {
+                "method": TEXT,
+                "device": later(TEXT),
+                "peer": later(TEXT),
+                "exponent": Nullable(NUMBER),
+                "coefficient": Nullable(NUMBER),
+            }
+        ]
+    ),
     "skipped": later([TIMED | {"reason": TEXT}]),
     "commit": later(TEXT),
     "date": later(TEXT),
@@ -77,11 +113,21 @@ SUITE_ROW = {"model": TEXT, "init": INITS, "state": TEXT, "reason": later(TEXT)}
 
 MEASURED = {"model": MODEL, "calibration": CALIBRATION, "environment": ENVIRONMENT}
 SCHEMAS = {
-    "deadray/verify/1": MEASURED | {"sites": [SITE], "residual": Nullable(RESIDUAL), "complete": later(FLAG), "suite": later(ORIGIN)},
-    "deadray/fisher/1": MEASURED | {"consumers": [CONSUMER], "totals": TOTALS, "complete": later(FLAG)},
+    "deadray/verify/1": MEASURED
+    | {
+        "sites": [SITE],
+        "residual": Nullable(RESIDUAL),
+        "complete": later(FLAG),
+        "suite": later(ORIGIN),
+    },
+    "deadray/fisher/1": MEASURED
+    | {"consumers": [CONSUMER], "totals": TOTALS, "complete": later(FLAG)},
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
     "deadray/timing/1": TIMING,
-    "deadray/bench-predict/1": {"warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}], "environment": ENVIRONMENT},
+    "deadray/bench-predict/1": {
+        "warm": [{"hidden_size": SIZE, "copy": DURATION, "predict": DURATION}],
+        "environment": ENVIRONMENT,
+    },
 }
 # Kinds that deadray writes and a report does not show.
 OTHER_KINDS = ("predict", "plan", "models", "bench-kernels", "gpu-check", "roster")
@@ -105,7 +151,11 @@ def check(value: object, spec: object, key: str = "") -> str | None:
     if isinstance(spec, Positive):
         if problem := check(value, spec.inner, key):
             return problem
-        return None if value > 0 else f"{key}: {value}, expected {'at least 1' if spec.inner is COUNT else 'a number above 0'}"
+        return (
+            None
+            if value > 0
+            else f"{key}: {value}, expected {'at least 1' if spec.inner is COUNT else 'a number above 0'}"
+        )
     if isinstance(spec, OneOf):
         if isinstance(value, str) and value in spec.values:
             return None
@@ -125,7 +175,14 @@ def check(value: object, spec: object, key: str = "") -> str | None:
     if isinstance(spec, list):
         if not isinstance(value, list):
             return f"{key}: {_found(value)}, expected a list"
-        return next((problem for i, item in enumerate(value) if (problem := check(item, spec[0], f"{key}[{i}]"))), None)
+        return next(
+            (
+                problem
+                for i, item in enumerate(value)
+                if (problem := check(item, spec[0], f"{key}[{i}]"))
+            ),
+            None,
+        )
     return None if _is(value, spec) else f"{key}: {_found(value)}, expected {NAMES[spec]}"
 
 

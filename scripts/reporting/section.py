@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from reporting.table import Table
 
-MOST_PANELS = 40  # of one section: a page of hundreds of pictures helps nobody, and the tables have every row
+MOST_PANELS = (
+    40  # of one section: a page of hundreds of pictures helps nobody, and the tables have every row
+)
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,12 @@ class Panel:
     title: str
     description: str  # what a person who cannot see it should know
     draw: Callable  # of a matplotlib Axes
-    height: float = 2.8  # inches; all are drawing.WIDTH wide, so that they can be read on a telephone
-    data: Table | None = None  # the numbers of this panel, where the section's tables do not have them
+    height: float = (
+        2.8  # inches; all are drawing.WIDTH wide, so that they can be read on a telephone
+    )
+    data: Table | None = (
+        None  # the numbers of this panel, where the section's tables do not have them
+    )
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,17 @@ class Section:
 def in_parts(rows: list, most: int = 30) -> list[tuple[list, str]]:
     """Rows of a dot plot in parts that fit a screen or two, each with what its title says of that."""
     parts = [rows[start : start + most] for start in range(0, len(rows), most)]
-    return [(part, f", part {i} of {len(parts)}" if len(parts) > 1 else "") for i, part in enumerate(parts, 1)]
+    return [
+        (part, f", part {i} of {len(parts)}" if len(parts) > 1 else "")
+        for i, part in enumerate(parts, 1)
+    ]
 
 
 def _merged(tables: list[Table]) -> list[Table]:
     """Panels of one kind have the same columns: one table of all."""
     merged: dict[str, Table] = {}
     for table in tables:
-        merged.setdefault(table.id, Table(table.id, table.title, table.columns, [])).rows.extend(table.rows)
+        merged.setdefault(table.id, Table(table.id, table.title, table.columns, [])).rows.extend(
+            table.rows
+        )
     return list(merged.values())

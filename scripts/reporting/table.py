@@ -36,7 +36,12 @@ class Table:
 
     def without_empty_columns(self) -> Table:
         kept = [i for i in range(len(self.columns)) if any(row[i] is not None for row in self.rows)]
-        return Table(self.id, self.title, [self.columns[i] for i in kept], [[row[i] for i in kept] for row in self.rows])
+        return Table(
+            self.id,
+            self.title,
+            [self.columns[i] for i in kept],
+            [[row[i] for i in kept] for row in self.rows],
+        )
 
 
 def text(key: str, title: str) -> Column:
@@ -61,20 +66,42 @@ def ratio(key: str, title: str) -> Column:
 
 def markdown(table: Table) -> str:
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(cells, widths, is_text, strict=True)) + " |"
+        return (
+            "| "
+            + " | ".join(
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(cells, widths, is_text, strict=True)
+            )
+            + " |"
+        )
 
-    cells = [[escape_markdown(column.show(value)) for column, value in zip(table.columns, row, strict=True)] for row in table.rows]
+    cells = [
+        [
+            escape_markdown(column.show(value))
+            for column, value in zip(table.columns, row, strict=True)
+        ]
+        for row in table.rows
+    ]
     titles = [escape_markdown(column.title) for column in table.columns]
     is_text = [column.pattern is None for column in table.columns]
     widths = [max(3, *(len(row[i]) for row in [titles, *cells])) for i in range(len(titles))]
-    rule = "|" + "|".join("-" * (width + 2) if left else "-" * (width + 1) + ":" for width, left in zip(widths, is_text, strict=True)) + "|"
+    rule = (
+        "|"
+        + "|".join(
+            "-" * (width + 2) if left else "-" * (width + 1) + ":"
+            for width, left in zip(widths, is_text, strict=True)
+        )
+        + "|"
+    )
     return "\n".join([line(titles), rule, *map(line, cells)])
 
 
 def escape_markdown(value: str) -> str:
     for character in ("\\", "|", "`", "*", "<"):
         value = value.replace(character, "\\" + character)
-    return value.replace("](", "]\\(")  # a link or a picture; brackets alone are none, and stand in names
+    return value.replace(
+        "](", "]\\("
+    )  # a link or a picture; brackets alone are none, and stand in names
 
 
 def csv_of(tables: list[Table]) -> str:

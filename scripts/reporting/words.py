@@ -15,7 +15,11 @@ KINDS = {"verify": ("measurement of a model", "measurements of models"), "fisher
 
 
 def count_of_records(records: Records) -> str:
-    parts = [f"{len(found)} {KINDS[kind][len(found) > 1]}" for kind, found in records.by_kind.items() if found]
+    parts = [
+        f"{len(found)} {KINDS[kind][len(found) > 1]}"
+        for kind, found in records.by_kind.items()
+        if found
+    ]
     return f"Records: {', '.join(parts)}."
 
 

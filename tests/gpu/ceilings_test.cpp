@@ -15,10 +15,12 @@ using namespace deadray::testing;
 constexpr std::int64_t kM = 5, kN = 7, kK = 12;
 
 /// Row i of a with row j of b.
-long double dot(const std::vector<double>& a, const std::vector<double>& b, std::int64_t i, std::int64_t j) {
+long double dot(const std::vector<double>& a, const std::vector<double>& b, std::int64_t i,
+                std::int64_t j) {
   long double sum = 0;
   for (std::int64_t l = 0; l < kK; ++l)
-    sum += static_cast<long double>(a[static_cast<std::size_t>(i * kK + l)]) * b[static_cast<std::size_t>(j * kK + l)];
+    sum += static_cast<long double>(a[static_cast<std::size_t>(i * kK + l)]) *
+           b[static_cast<std::size_t>(j * kK + l)];
   return sum;
 }
 
@@ -31,13 +33,16 @@ TEST(CeilingsGpuTest, DgemmIsAProductOfRows) {
   const std::vector<double> c = c_there.download();
   for (std::int64_t i = 0; i < kM; ++i)
     for (std::int64_t j = 0; j < kN; ++j)  // k u of a sum of k products, none beyond 45
-      EXPECT_NEAR(c[static_cast<std::size_t>(i * kN + j)], static_cast<double>(dot(a, b, i, j)), kK * 0x1p-53 * kK * 45) << i << ", " << j;
+      EXPECT_NEAR(c[static_cast<std::size_t>(i * kN + j)], static_cast<double>(dot(a, b, i, j)),
+                  kK * 0x1p-53 * kK * 45)
+          << i << ", " << j;
 }
 
 TEST(CeilingsGpuTest, Bf16GemmIsAProductOfRows) {
   std::vector<BFloat16> x(kM * kK), y(kN * kK);
   std::vector<double> a, b;
-  const auto cut = [](const std::vector<float>& from, std::vector<BFloat16>& to, std::vector<double>& exact) {
+  const auto cut = [](const std::vector<float>& from, std::vector<BFloat16>& to,
+                      std::vector<double>& exact) {
     for (std::size_t i = 0; i < to.size(); ++i) {
       std::uint32_t bits;
       std::memcpy(&bits, &from[i], sizeof bits);
@@ -49,12 +54,16 @@ TEST(CeilingsGpuTest, Bf16GemmIsAProductOfRows) {
   cut(normals(2, kN * kK), y, b);
   DeviceContext context;
   DeviceArray<BFloat16> a_there(x), b_there(y), c_there(kM * kN);
-  operations().bf16_gemm(context, kM, kN, kK, a_there.data(), b_there.data(), c_there.data(), nullptr);
+  operations().bf16_gemm(context, kM, kN, kK, a_there.data(), b_there.data(), c_there.data(),
+                         nullptr);
   const std::vector<BFloat16> c = c_there.download();
   for (std::int64_t i = 0; i < kM; ++i) {
     for (std::int64_t j = 0; j < kN; ++j) {
-      const auto want = static_cast<double>(dot(a, b, i, j));  // the result's rounding, 2^-9 relative, and FP32's of the sum
-      EXPECT_NEAR(widen(c[static_cast<std::size_t>(i * kN + j)]), want, std::abs(want) * 0x1p-8 + kK * 0x1p-24 * kK * 45) << i << ", " << j;
+      const auto want = static_cast<double>(
+          dot(a, b, i, j));  // the result's rounding, 2^-9 relative, and FP32's of the sum
+      EXPECT_NEAR(widen(c[static_cast<std::size_t>(i * kN + j)]), want,
+                  std::abs(want) * 0x1p-8 + kK * 0x1p-24 * kK * 45)
+          << i << ", " << j;
     }
   }
 }

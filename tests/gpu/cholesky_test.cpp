@@ -16,7 +16,8 @@ std::optional<Matrix> factor(const Matrix& a) {
   const std::size_t bytes = operations().cholesky_workspace(context, a.n);
   DeviceArray<double> matrix(a.values);
   DeviceArray<unsigned char> workspace(bytes);
-  if (!operations().cholesky(context, matrix.data(), a.n, workspace.data(), bytes, nullptr)) return std::nullopt;
+  if (!operations().cholesky(context, matrix.data(), a.n, workspace.data(), bytes, nullptr))
+    return std::nullopt;
   return Matrix(a.n, matrix.download());
 }
 
@@ -25,14 +26,16 @@ Matrix invert(const Matrix& lower) {
   const std::size_t bytes = operations().cholesky_workspace(context, lower.n);
   DeviceArray<double> matrix(lower.values);
   DeviceArray<unsigned char> workspace(bytes);
-  operations().triangular_inverse(context, matrix.data(), lower.n, workspace.data(), bytes, nullptr);
+  operations().triangular_inverse(context, matrix.data(), lower.n, workspace.data(), bytes,
+                                  nullptr);
   return Matrix(lower.n, matrix.download());
 }
 
 std::vector<double> product(const Matrix& inverse, const std::vector<double>& x) {
   DeviceContext context;
   DeviceArray<double> matrix(inverse.values), from(x), to(x.size()), scratch(x.size());
-  operations().inverse_product(context, matrix.data(), inverse.n, from.data(), to.data(), scratch.data(), nullptr);
+  operations().inverse_product(context, matrix.data(), inverse.n, from.data(), to.data(),
+                               scratch.data(), nullptr);
   return to.download();
 }
 
@@ -42,11 +45,13 @@ std::vector<Real> substitute(const Matrix& lower, const std::vector<double>& x) 
   std::vector<Real> y(x.begin(), x.end());
   for (std::int64_t j = 0; j < lower.n; ++j) {
     const Real value = y[static_cast<std::size_t>(j)] /= lower(j, j);
-    for (std::int64_t i = j + 1; i < lower.n; ++i) y[static_cast<std::size_t>(i)] -= static_cast<Real>(lower(i, j)) * value;
+    for (std::int64_t i = j + 1; i < lower.n; ++i)
+      y[static_cast<std::size_t>(i)] -= static_cast<Real>(lower(i, j)) * value;
   }
   for (std::int64_t j = lower.n - 1; j >= 0; --j) {
     Real sum = y[static_cast<std::size_t>(j)];
-    for (std::int64_t i = j + 1; i < lower.n; ++i) sum -= static_cast<Real>(lower(i, j)) * y[static_cast<std::size_t>(i)];
+    for (std::int64_t i = j + 1; i < lower.n; ++i)
+      sum -= static_cast<Real>(lower(i, j)) * y[static_cast<std::size_t>(i)];
     y[static_cast<std::size_t>(j)] = sum / lower(j, j);
   }
   return y;
@@ -54,7 +59,8 @@ std::vector<Real> substitute(const Matrix& lower, const std::vector<double>& x) 
 
 double relative_error(const std::vector<double>& got, const std::vector<long double>& want) {
   long double error = 0, size = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) error += std::pow(got[i] - want[i], 2), size += want[i] * want[i];
+  for (std::size_t i = 0; i < want.size(); ++i)
+    error += std::pow(got[i] - want[i], 2), size += want[i] * want[i];
   return static_cast<double>(std::sqrt(error / size));
 }
 
@@ -63,14 +69,16 @@ void expect_lower(const Matrix& a) {
     for (std::int64_t i = 0; i < j; ++i) ASSERT_EQ(a(i, j), 0.0) << i << ", " << j;
 }
 
-// Higham, Accuracy and Stability, theorem 10.3: |A - L L^T| <= (n + 1) u |L| |L^T|, element by element.
+// Higham, Accuracy and Stability, theorem 10.3: |A - L L^T| <= (n + 1) u |L| |L^T|, element by
+// element.
 TEST(CholeskyGpuTest, FactorReproducesTheMatrix) {
   for (const std::int64_t n : sizes()) {
     for (const double smallest : {1.0, 1e-6, 1e-12}) {
       Matrix a = with_spectrum(geometric(n, smallest, 1.0));
       const Matrix whole = a;
       for (std::int64_t j = 1; j < n; ++j)
-        for (std::int64_t i = 0; i < j; ++i) a(i, j) = std::numeric_limits<double>::quiet_NaN();  // not to be read
+        for (std::int64_t i = 0; i < j; ++i)
+          a(i, j) = std::numeric_limits<double>::quiet_NaN();  // not to be read
       const std::optional<Matrix> lower = factor(a);
       ASSERT_TRUE(lower) << n << ", " << smallest;
       expect_lower(*lower);
@@ -81,7 +89,8 @@ TEST(CholeskyGpuTest, FactorReproducesTheMatrix) {
             const long double term = static_cast<long double>((*lower)(i, l)) * (*lower)(j, l);
             sum -= term, size += std::fabs(term);
           }
-          ASSERT_LE(std::fabs(sum), static_cast<double>(n + 1) * kRoundoff * size) << i << ", " << j << " of " << n;
+          ASSERT_LE(std::fabs(sum), static_cast<double>(n + 1) * kRoundoff * size)
+              << i << ", " << j << " of " << n;
         }
       }
     }
@@ -101,7 +110,8 @@ TEST(CholeskyGpuTest, SaysWhatIsNotPositiveDefinite) {
 
 // cuSOLVER's documentation says nothing of NaN.
 TEST(CholeskyGpuTest, SaysWhatIsNotFinite) {
-  for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double value :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     for (const auto& [i, j] : {std::pair<int, int>{0, 0}, {63, 63}, {63, 0}, {40, 17}}) {
       Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
       a(i, j) = value;
@@ -110,7 +120,8 @@ TEST(CholeskyGpuTest, SaysWhatIsNotFinite) {
   }
 }
 
-// Each column of X is a triangular solve; the library may invert small blocks of the diagonal for it: a few n u |L| |X| in all.
+// Each column of X is a triangular solve; the library may invert small blocks of the diagonal for
+// it: a few n u |L| |X| in all.
 TEST(CholeskyGpuTest, InverseIsARightInverse) {
   for (const std::int64_t n : sizes()) {
     for (const double smallest : {1.0, 1e-6, 1e-12}) {
@@ -125,15 +136,16 @@ TEST(CholeskyGpuTest, InverseIsARightInverse) {
             const long double term = static_cast<long double>((*lower)(i, l)) * inverse(l, j);
             sum += term, size += std::fabs(term);
           }
-          ASSERT_LE(std::fabs(sum), 4 * static_cast<double>(n) * kRoundoff * size) << i << ", " << j << " of " << n;
+          ASSERT_LE(std::fabs(sum), 4 * static_cast<double>(n) * kRoundoff * size)
+              << i << ", " << j << " of " << n;
         }
       }
     }
   }
 }
 
-// Against the same solves in long double, on condition numbers up to 1e12: the bound of the header, and no more than ten times what
-// substitution in double loses.
+// Against the same solves in long double, on condition numbers up to 1e12: the bound of the header,
+// and no more than ten times what substitution in double loses.
 TEST(CholeskyGpuTest, ProductsAreAsGoodAsSolves) {
   for (const std::int64_t n : sizes()) {
     const std::vector<double> x = unit_vector(9, n);
@@ -141,15 +153,18 @@ TEST(CholeskyGpuTest, ProductsAreAsGoodAsSolves) {
       const std::optional<Matrix> lower = factor(with_spectrum(geometric(n, 1 / condition, 1.0)));
       ASSERT_TRUE(lower) << n << ", " << condition;
       const std::vector<long double> want = substitute<long double>(*lower, x);
-      const double error = relative_error(product(invert(*lower), x), want), solved = relative_error(substitute<double>(*lower, x), want);
-      EXPECT_LE(error, 4 * static_cast<double>(n) * kRoundoff * condition) << n << ", " << condition;
+      const double error = relative_error(product(invert(*lower), x), want),
+                   solved = relative_error(substitute<double>(*lower, x), want);
+      EXPECT_LE(error, 4 * static_cast<double>(n) * kRoundoff * condition)
+          << n << ", " << condition;
       EXPECT_LE(error, 10 * (solved + kRoundoff)) << n << ", " << condition;
     }
   }
 }
 
-// What the certificate rests on: power steps with the inverse find the smallest eigenvalue. The matrix as made is off by up to 20 u; the
-// factor by (n + 1) u trace at worst, but its roundings, as they are independent, do not add up along one vector: sqrt(n) u.
+// What the certificate rests on: power steps with the inverse find the smallest eigenvalue. The
+// matrix as made is off by up to 20 u; the factor by (n + 1) u trace at worst, but its roundings,
+// as they are independent, do not add up along one vector: sqrt(n) u.
 TEST(CholeskyGpuTest, ProductsFindTheSmallestEigenvalue) {
   for (const std::int64_t n : sizes()) {
     for (const double condition : {1e4, 1e8, 1e12}) {
@@ -158,13 +173,15 @@ TEST(CholeskyGpuTest, ProductsFindTheSmallestEigenvalue) {
       const Matrix a = with_spectrum(eigenvalues), inverse = invert(factor(a).value());
       std::vector<double> x = unit_vector(9, n);
       double largest = 0.0;
-      for (int step = 0; step < 12; ++step) {  // 100 to the -24th of the square of what is not yet there
+      for (int step = 0; step < 12;
+           ++step) {  // 100 to the -24th of the square of what is not yet there
         x = product(inverse, x);
         largest = norm(x);
         for (double& value : x) value /= largest;
       }
       const double off = (20 + std::sqrt(static_cast<double>(n))) * kRoundoff;
-      EXPECT_NEAR(1 / largest, eigenvalues[0], off + 1e-12 * eigenvalues[0]) << n << ", " << condition;
+      EXPECT_NEAR(1 / largest, eigenvalues[0], off + 1e-12 * eigenvalues[0])
+          << n << ", " << condition;
     }
   }
 }
@@ -180,8 +197,11 @@ TEST(CholeskyGpuTest, RefusesASmallWorkspace) {
   const Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
   DeviceArray<double> matrix(a.values);
   DeviceArray<unsigned char> workspace(operations().cholesky_workspace(context, 64));
-  EXPECT_THROW(operations().cholesky(context, matrix.data(), 64, workspace.data(), 256, nullptr), CudaError);
-  EXPECT_THROW(operations().triangular_inverse(context, matrix.data(), 64, workspace.data(), 256, nullptr), CudaError);
+  EXPECT_THROW(operations().cholesky(context, matrix.data(), 64, workspace.data(), 256, nullptr),
+               CudaError);
+  EXPECT_THROW(
+      operations().triangular_inverse(context, matrix.data(), 64, workspace.data(), 256, nullptr),
+      CudaError);
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ std::optional<CudaError> failure(F&& f) {
   return std::nullopt;
 }
 
-/// What only the emulation can play: a system on which CUDA does not start, by cudaError_t's numbers; memory that runs out.
+/// What only the emulation can play: a system on which CUDA does not start, by cudaError_t's
+/// numbers; memory that runs out.
 class CudaFaultTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -51,7 +52,10 @@ TEST_F(CudaFaultTest, ADeviceThatCannotBeUsedIsAFailureInCudasOwnWords) {
   ASSERT_TRUE(error);
   EXPECT_EQ(error->kind(), CudaError::Kind::no_device);
   const std::string what = error->what();
-  EXPECT_NE(what.find("cudaGetDeviceCount gave cudaErrorSystemNotReady: system not yet initialized"), std::string::npos) << what;
+  EXPECT_NE(
+      what.find("cudaGetDeviceCount gave cudaErrorSystemNotReady: system not yet initialized"),
+      std::string::npos)
+      << what;
   EXPECT_EQ(what.find('\n'), std::string::npos);
 
   const Variable driver("DEADRAY_SIMT_DRIVER", "12020");
@@ -80,7 +84,8 @@ TEST_F(CudaFaultTest, TheHostsMemoryIsNotTheDevices) {
   const auto host_error = want_of(1001, true), device_error = want_of(2001, false);
   ASSERT_TRUE(host_error && device_error);
   EXPECT_EQ(host_error->kind(), CudaError::Kind::out_of_host_memory);
-  EXPECT_NE(std::string(host_error->what()).find("allocate[bytes=1001]"), std::string::npos) << host_error->what();
+  EXPECT_NE(std::string(host_error->what()).find("allocate[bytes=1001]"), std::string::npos)
+      << host_error->what();
   EXPECT_EQ(device_error->kind(), CudaError::Kind::out_of_memory);
 }
 

@@ -9,20 +9,24 @@
 
 namespace deadray::testing {
 
-/// Where the operations come from: libdeadray_cuda.so, as main.cpp has it, or the emulation of tests/simt.
+/// Where the operations come from: libdeadray_cuda.so, as main.cpp has it, or the emulation of
+/// tests/simt.
 inline std::string module_path() { return std::getenv("DEADRAY_KERNELS"); }
 
 inline bool emulated() { return module_path().find("simt") != std::string::npos; }
 /// In the emulation, and under compute-sanitizer, as slow, where DEADRAY_SMALL_SHAPES is set.
 inline bool small_shapes() { return emulated() || std::getenv("DEADRAY_SMALL_SHAPES"); }
 
-inline const kernels::CudaOperations& operations() { return kernels::load_cuda_operations(module_path().c_str()); }
+inline const kernels::CudaOperations& operations() {
+  return kernels::load_cuda_operations(module_path().c_str());
+}
 
 /// An array of the device's memory; freed with it.
 template <class T>
 class DeviceArray {
  public:
-  explicit DeviceArray(std::size_t size) : size_(size), data_(static_cast<T*>(operations().allocate(size * sizeof(T), false))) {}
+  explicit DeviceArray(std::size_t size)
+      : size_(size), data_(static_cast<T*>(operations().allocate(size * sizeof(T), false))) {}
   explicit DeviceArray(std::span<const T> values) : DeviceArray(values.size()) { upload(values); }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(std::span<const T>(values)) {}
   ~DeviceArray() { operations().release(data_, false); }

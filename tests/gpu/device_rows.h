@@ -11,13 +11,18 @@ namespace deadray::testing {
 /// Test rows and a test norm in the device's memory.
 class DeviceRows {
  public:
-  explicit DeviceRows(const kernels::TestRows& rows) : view_(rows.view()), bytes_(bytes_of(rows)) { view_.data = bytes_.data(); }
+  explicit DeviceRows(const kernels::TestRows& rows) : view_(rows.view()), bytes_(bytes_of(rows)) {
+    view_.data = bytes_.data();
+  }
   const kernels::Rows& view() const { return view_; }
 
  private:
   static std::vector<unsigned char> bytes_of(const kernels::TestRows& rows) {
-    const std::size_t element = rows.type == kernels::ElementType::float64 ? 8 : rows.type == kernels::ElementType::float32 ? 4 : 2;
-    std::vector<unsigned char> bytes(static_cast<std::size_t>(rows.n_tokens * rows.row_stride) * element);
+    const std::size_t element = rows.type == kernels::ElementType::float64   ? 8
+                                : rows.type == kernels::ElementType::float32 ? 4
+                                                                             : 2;
+    std::vector<unsigned char> bytes(static_cast<std::size_t>(rows.n_tokens * rows.row_stride) *
+                                     element);
     if (!bytes.empty()) std::memcpy(bytes.data(), rows.view().data, bytes.size());
     return bytes;
   }
@@ -28,8 +33,14 @@ class DeviceRows {
 class DeviceNorm {
  public:
   explicit DeviceNorm(const kernels::TestNorm& norm)
-      : type_(norm.type), eps_(norm.eps), gamma_(norm.gamma), beta_(norm.beta), shift_(norm.shift) {}
-  kernels::NormArguments arguments() { return {type_, gamma_.data(), beta_.data(), shift_.data(), eps_}; }
+      : type_(norm.type),
+        eps_(norm.eps),
+        gamma_(norm.gamma),
+        beta_(norm.beta),
+        shift_(norm.shift) {}
+  kernels::NormArguments arguments() {
+    return {type_, gamma_.data(), beta_.data(), shift_.data(), eps_};
+  }
 
  private:
   kernels::NormType type_;
@@ -48,7 +59,9 @@ inline std::vector<Shape> shapes() {
 }
 
 inline std::string name_of(kernels::ElementType type) {
-  return type == kernels::ElementType::float32 ? "float32" : type == kernels::ElementType::float64 ? "float64" : "bfloat16";
+  return type == kernels::ElementType::float32   ? "float32"
+         : type == kernels::ElementType::float64 ? "float64"
+                                                 : "bfloat16";
 }
 
 }  // namespace deadray::testing

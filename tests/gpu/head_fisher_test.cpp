@@ -18,19 +18,22 @@ class HeadFisherGpuTest : public ::testing::TestWithParam<std::tuple<ElementType
 class HeadFisherExtremesGpuTest : public ::testing::TestWithParam<ElementType> {};
 
 std::size_t workspace_for(const TestHead& head) {
-  return operations().head_fisher_workspace(head.n_tokens(), head.hidden.hidden_size, head.vocab(), head.n_directions());
+  return operations().head_fisher_workspace(head.n_tokens(), head.hidden.hidden_size, head.vocab(),
+                                            head.n_directions());
 }
 
 std::vector<double> on_device(const TestHead& head, std::size_t workspace_bytes) {
   DeviceContext context;
   DeviceRows hidden(head.hidden), weight(head.weight);
   DeviceArray<double> bias(head.bias), directions(head.directions),
-      out(std::vector<double>(static_cast<std::size_t>(head.n_tokens() * head.n_directions()), NAN));
+      out(std::vector<double>(static_cast<std::size_t>(head.n_tokens() * head.n_directions()),
+                              NAN));
   DeviceArray<unsigned char> workspace(workspace_bytes);
   LogitArguments logits = head.arguments();
   logits.bias = head.bias.empty() ? nullptr : bias.data();
-  operations().head_fisher(context, hidden.view(), weight.view(), logits, directions.data(), head.n_directions(), out.data(),
-                           workspace.data(), workspace_bytes, nullptr);
+  operations().head_fisher(context, hidden.view(), weight.view(), logits, directions.data(),
+                           head.n_directions(), out.data(), workspace.data(), workspace_bytes,
+                           nullptr);
   return out.download();
 }
 std::vector<double> on_device(const TestHead& head) { return on_device(head, workspace_for(head)); }
@@ -39,18 +42,22 @@ std::vector<double> on_device(const TestHead& head) { return on_device(head, wor
 std::size_t least_workspace(const TestHead& head) {
   const std::size_t element = head.weight.type == ElementType::float64 ? 8 : 4,
                     tile = 256 * element * static_cast<std::size_t>(head.n_tokens());
-  return operations().logit_fisher_workspace(head.vocab(), head.n_directions()) + 2 * (tile + 255) / 256 * 256;
+  return operations().logit_fisher_workspace(head.vocab(), head.n_directions()) +
+         2 * (tile + 255) / 256 * 256;
 }
 
 std::vector<double> on_cpu(const TestHead& head) {
   std::vector<double> out(static_cast<std::size_t>(head.n_tokens() * head.n_directions()));
-  head_fisher(head.hidden.view(), head.weight.view(), head.arguments(), head.directions.data(), head.n_directions(), out.data());
+  head_fisher(head.hidden.view(), head.weight.view(), head.arguments(), head.directions.data(),
+              head.n_directions(), out.data());
   return out;
 }
 
-/// Logits err by the rounding of their products, at worst d u of their magnitude, and that of what follows; sums over runs of 16 entries
-/// and over a warp by 21 u, and the terms of them by 3 u. u = 2^-24 for bf16 and FP32, twice that where tensor cores cut off.
-void expect_agreement(const TestHead& head, const std::vector<double>& got, const std::string& what) {
+/// Logits err by the rounding of their products, at worst d u of their magnitude, and that of what
+/// follows; sums over runs of 16 entries and over a warp by 21 u, and the terms of them by 3 u. u =
+/// 2^-24 for bf16 and FP32, twice that where tensor cores cut off.
+void expect_agreement(const TestHead& head, const std::vector<double>& got,
+                      const std::string& what) {
   const std::vector<double> cpu = on_cpu(head);
   const bool exact = head.weight.type == ElementType::float64;
   const double unit = exact ? 0x1p-53 : 0x1p-23, rounding = (exact ? 1024 + 64 : 32) * unit;
@@ -58,26 +65,34 @@ void expect_agreement(const TestHead& head, const std::vector<double>& got, cons
   for (std::size_t t = 0; t < wants.size(); ++t) {
     const std::vector<ReferenceFisher>& want = wants[t];
     for (std::size_t k = 0; k < want.size(); ++k) {
-      const double logit_error = (static_cast<double>(head.hidden.hidden_size) + 16) * unit * (want[k].size + 1);
+      const double logit_error =
+          (static_cast<double>(head.hidden.hidden_size) + 16) * unit * (want[k].size + 1);
       const std::size_t at = t * want.size() + k;
       const double bound = fisher_bound(head, want[k], logit_error, rounding);
-      EXPECT_NEAR(got[at], want[k].variance, bound) << what << ": token " << t << " direction " << k;
+      EXPECT_NEAR(got[at], want[k].variance, bound)
+          << what << ": token " << t << " direction " << k;
       EXPECT_NEAR(got[at], cpu[at], 2 * bound) << what << ": token " << t << " direction " << k;
     }
   }
 }
 
 std::string name_of(const TestHead& head) {
-  return std::to_string(head.n_tokens()) + " x " + std::to_string(head.hidden.hidden_size) + " x " + std::to_string(head.vocab());
+  return std::to_string(head.n_tokens()) + " x " + std::to_string(head.hidden.hidden_size) + " x " +
+         std::to_string(head.vocab());
 }
 
 TEST_P(HeadFisherGpuTest, AgreesWithTheCpuAndLongDouble) {
   const auto [type, rule] = GetParam();
   using Sizes = std::tuple<int, int, int, int>;
-  std::vector<Sizes> sizes = {{1, 1, 1, 1}, {3, 7, 7, 3}, {5, 33, 257, 8}, {2, 64, 1000, 1}, {1, 3, 5000, 2}, {1, 5, 300, 33}};
+  std::vector<Sizes> sizes = {{1, 1, 1, 1},     {3, 7, 7, 3},    {5, 33, 257, 8},
+                              {2, 64, 1000, 1}, {1, 3, 5000, 2}, {1, 5, 300, 33}};
   if (!small_shapes()) {
-    for (const Sizes& more :
-         {Sizes{17, 768, 8191, 3}, {5, 64, 50257, 8}, {3, 33, 262144, 8}, {2049, 64, 1000, 1}, {3, 4096, 1000, 8}, {2, 8192, 1000, 32}})
+    for (const Sizes& more : {Sizes{17, 768, 8191, 3},
+                              {5, 64, 50257, 8},
+                              {3, 33, 262144, 8},
+                              {2049, 64, 1000, 1},
+                              {3, 4096, 1000, 8},
+                              {2, 8192, 1000, 32}})
       sizes.push_back(more);
   }
   for (const auto& [n_tokens, hidden_size, vocab, n_directions] : sizes) {
@@ -87,10 +102,12 @@ TEST_P(HeadFisherGpuTest, AgreesWithTheCpuAndLongDouble) {
   }
 }
 
-// The two tiles in turn, each written again while the other is folded; in more than one group of directions.
+// The two tiles in turn, each written again while the other is folded; in more than one group of
+// directions.
 TEST_P(HeadFisherGpuTest, ManySmallTilesGiveTheSame) {
   const auto [type, rule] = GetParam();
-  TestHead head = small_shapes() ? random_head(3, 16, 1100, 2, type) : random_head(150, 64, 20000, 35, type);
+  TestHead head =
+      small_shapes() ? random_head(3, 16, 1100, 2, type) : random_head(150, 64, 20000, 35, type);
   apply(rule, head);
   expect_agreement(head, on_device(head, least_workspace(head)), "small tiles");
 }
@@ -106,36 +123,48 @@ TEST_P(HeadFisherGpuTest, RowsApartInMemory) {
 
 TEST_P(HeadFisherGpuTest, RepeatsBitForBit) {
   const auto [type, rule] = GetParam();
-  TestHead head = small_shapes() ? random_head(5, 16, 600, 3, type) : random_head(700, 512, 50257, 8, type);
+  TestHead head =
+      small_shapes() ? random_head(5, 16, 600, 3, type) : random_head(700, 512, 50257, 8, type);
   apply(rule, head);
   const std::vector<double> once = on_device(head);
-  for (int repetition = 0; repetition < (small_shapes() ? 1 : 5); ++repetition) EXPECT_EQ(on_device(head), once);
+  for (int repetition = 0; repetition < (small_shapes() ? 1 : 5); ++repetition)
+    EXPECT_EQ(on_device(head), once);
 }
 
 TEST_P(HeadFisherGpuTest, LogitsInMemoryGiveTheSame) {
   const auto [type, rule] = GetParam();
   const std::int64_t n_tokens = small_shapes() ? 5 : 300, vocab = small_shapes() ? 2500 : 50257;
-  TestHead head = random_head(n_tokens, 1, vocab, 3, type);  // one weight a token: what the type holds is the product
-  for (std::int64_t t = 0; t < n_tokens; ++t) head.hidden.set(t, 0, std::ldexp(1.0, static_cast<int>(t % 5) - 2));
+  TestHead head = random_head(n_tokens, 1, vocab, 3,
+                              type);  // one weight a token: what the type holds is the product
+  for (std::int64_t t = 0; t < n_tokens; ++t)
+    head.hidden.set(t, 0, std::ldexp(1.0, static_cast<int>(t % 5) - 2));
   apply(rule, head);
   TestRows products(type, n_tokens, vocab, vocab + 3);
   for (std::int64_t t = 0; t < n_tokens; ++t)
-    for (std::int64_t i = 0; i < vocab; ++i) products.set(t, i, head.hidden.value(t, 0) * head.weight.value(i, 0));
+    for (std::int64_t i = 0; i < vocab; ++i)
+      products.set(t, i, head.hidden.value(t, 0) * head.weight.value(i, 0));
   DeviceRows rows(products);
-  DeviceArray<double> bias(head.bias), directions(head.directions), out(static_cast<std::size_t>(3 * n_tokens));
+  DeviceArray<double> bias(head.bias), directions(head.directions),
+      out(static_cast<std::size_t>(3 * n_tokens));
   DeviceArray<unsigned char> workspace(operations().logit_fisher_workspace(vocab, 3));
   LogitArguments logits = head.arguments();
   logits.bias = head.bias.empty() ? nullptr : bias.data();
-  operations().logit_fisher(rows.view(), logits, directions.data(), 3, out.data(), workspace.data(), nullptr);
+  operations().logit_fisher(rows.view(), logits, directions.data(), 3, out.data(), workspace.data(),
+                            nullptr);
   const std::vector<double> got = out.download(), cpu = on_cpu(head);
-  // Exact products on both sides; logits of at most 4 * 7.2 + 7, each 3 roundings, in the type's arithmetic; sums as in expect_agreement.
+  // Exact products on both sides; logits of at most 4 * 7.2 + 7, each 3 roundings, in the type's
+  // arithmetic; sums as in expect_agreement.
   const double unit = type == ElementType::float64 ? 0x1p-53 : 0x1p-24;
-  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], cpu[i], 2000 * unit * (cpu[i] + 1)) << i;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    EXPECT_NEAR(got[i], cpu[i], 2000 * unit * (cpu[i] + 1)) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HeadFisherGpuTest,
-                         ::testing::Combine(::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16),
-                                            ::testing::Values(Rule::plain, Rule::bias, Rule::scale, Rule::soft_cap, Rule::all)));
+                         ::testing::Combine(::testing::Values(ElementType::float32,
+                                                              ElementType::float64,
+                                                              ElementType::bfloat16),
+                                            ::testing::Values(Rule::plain, Rule::bias, Rule::scale,
+                                                              Rule::soft_cap, Rule::all)));
 
 TEST_P(HeadFisherExtremesGpuTest, ConstantDirectionIsDeadUnlessLogitsAreCapped) {
   TestHead head = random_head(5, 16, 600, 2, GetParam());
@@ -147,7 +176,8 @@ TEST_P(HeadFisherExtremesGpuTest, ConstantDirectionIsDeadUnlessLogitsAreCapped) 
   for (const double value : on_device(head)) EXPECT_GT(value, 1e-5);
 }
 
-// Where FP32 sums of u itself would keep nothing (1e-3^2 against 2^-24) the frame keeps all digits: the bound knows no reference value.
+// Where FP32 sums of u itself would keep nothing (1e-3^2 against 2^-24) the frame keeps all digits:
+// the bound knows no reference value.
 TEST_P(HeadFisherExtremesGpuTest, ResolvesNoiseOnAConstant) {
   for (const double noise : {1e-3, 1e-6}) {
     TestHead head = random_head(4, 16, 600, 2, GetParam());
@@ -173,7 +203,8 @@ TestHead head_of_logits(const std::vector<double>& logits, ElementType type) {
   const auto vocab = static_cast<std::int64_t>(logits.size());
   TestHead head = random_head(1, 1, vocab, 2, type);
   head.hidden.set(0, 0, 1.0);
-  for (std::int64_t i = 0; i < vocab; ++i) head.weight.set(i, 0, logits[static_cast<std::size_t>(i)]);
+  for (std::int64_t i = 0; i < vocab; ++i)
+    head.weight.set(i, 0, logits[static_cast<std::size_t>(i)]);
   return head;
 }
 
@@ -185,20 +216,23 @@ TEST_P(HeadFisherExtremesGpuTest, LogitsOfTenThousandAreOneHot) {
   const TestHead two = head_of_logits(logits, GetParam());
   const std::vector<double> got = on_device(two), want = on_cpu(two);
   const double unit = GetParam() == ElementType::float64 ? 0x1p-53 : 0x1p-24;
-  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], want[k], 16 * unit * (want[k] + 9));  // u rounded: of 3 deviations
+  for (std::size_t k = 0; k < got.size(); ++k)
+    EXPECT_NEAR(got[k], want[k], 16 * unit * (want[k] + 9));  // u rounded: of 3 deviations
 }
 
 // 1 - p = 1e-6 … 1e-15, below what FP32 sums over all entries resolve.
 TEST_P(HeadFisherExtremesGpuTest, NearlyOneHotSoftmaxKeepsItsRelativeAccuracy) {
   for (const double gap : {20.0, 40.0}) {
     std::vector<double> logits(600);
-    for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = 0.25 * static_cast<double>(i % 5);  // exact in bf16
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      logits[i] = 0.25 * static_cast<double>(i % 5);  // exact in bf16
     logits[300] = gap;
     const TestHead head = head_of_logits(logits, GetParam());
     const std::vector<double> got = on_device(head), want = on_cpu(head);
     const double unit = GetParam() == ElementType::float64 ? 0x1p-53 : 0x1p-24;
     // exp of -40 errs by 50 units in the last place, sums by their number of terms
-    for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], want[k], 1000 * unit * want[k]) << gap;
+    for (std::size_t k = 0; k < got.size(); ++k)
+      EXPECT_NEAR(got[k], want[k], 1000 * unit * want[k]) << gap;
   }
 }
 
@@ -222,10 +256,12 @@ TEST_P(HeadFisherExtremesGpuTest, MaskedEntriesDoNotCount) {
 
 TEST_P(HeadFisherExtremesGpuTest, OneHugeRowOfTheWeight) {
   TestHead head = random_head(4, 8, 600, 2, GetParam());
-  for (std::int64_t j = 0; j < 8; ++j) head.weight.set(300, j, 0x1p90);  // one-hot, for or against that entry
+  for (std::int64_t j = 0; j < 8; ++j)
+    head.weight.set(300, j, 0x1p90);  // one-hot, for or against that entry
   const std::vector<double> got = on_device(head), want = on_cpu(head);
   const double unit = GetParam() == ElementType::float64 ? 0x1p-53 : 0x1p-24;
-  for (std::size_t k = 0; k < got.size(); ++k) EXPECT_NEAR(got[k], want[k], 1000 * unit * want[k]);  // as LogitsInMemoryGiveTheSame
+  for (std::size_t k = 0; k < got.size(); ++k)
+    EXPECT_NEAR(got[k], want[k], 1000 * unit * want[k]);  // as LogitsInMemoryGiveTheSame
 }
 
 TEST_P(HeadFisherExtremesGpuTest, NanStaysNan) {
@@ -249,20 +285,23 @@ TEST_P(HeadFisherExtremesGpuTest, TooSmallAWorkspaceIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HeadFisherExtremesGpuTest,
-                         ::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16));
+                         ::testing::Values(ElementType::float32, ElementType::float64,
+                                           ElementType::bfloat16));
 
 TEST(HeadFisherWorkspaceGpuTest, StaysWithinItsBoundWhateverTheTokensAndDirections) {
   for (const std::int64_t n_tokens : {1, 1500, 8192, 1'000'000})
     for (const std::int64_t vocab : {1, 50257, 131072, 262144})
       for (const std::int64_t n_directions : {1, 8, 32, 1000})
-        EXPECT_LE(operations().head_fisher_workspace(n_tokens, 4096, vocab, n_directions), std::size_t{192} << 20);
+        EXPECT_LE(operations().head_fisher_workspace(n_tokens, 4096, vocab, n_directions),
+                  std::size_t{192} << 20);
 }
 
 // More tokens than a tile holds; small in all else, for the emulation's sake.
 TEST(HeadFisherWorkspaceGpuTest, ManyTokens) {
   TestHead head = random_head(2051, 2, 9, 1, ElementType::float32);
   const std::vector<double> got = on_device(head), want = on_cpu(head);
-  for (std::size_t t = 0; t < got.size(); ++t) EXPECT_NEAR(got[t], want[t], 500 * 0x1p-24 * (want[t] + 1)) << t;  // logits of up to 30
+  for (std::size_t t = 0; t < got.size(); ++t)
+    EXPECT_NEAR(got[t], want[t], 500 * 0x1p-24 * (want[t] + 1)) << t;  // logits of up to 30
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 #include "tests/gpu/device.h"
 
-// Without a device nothing can be said: 77, which ctest shows as skipped. A device, a driver or a module that cannot be used is a failure.
+// Without a device nothing can be said: 77, which ctest shows as skipped. A device, a driver or a
+// module that cannot be used is a failure.
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   ::setenv("DEADRAY_KERNELS", DEADRAY_CUDA_MODULE, /*overwrite=*/0);

@@ -9,10 +9,13 @@ namespace {
 
 using namespace deadray::testing;
 
-// Only additions, products and table-free polynomials in a fixed order, none fused: the same bits, whatever the piece that is asked for.
+// Only additions, products and table-free polynomials in a fixed order, none fused: the same bits,
+// whatever the piece that is asked for.
 TEST(RandomNormalGpuTest, GivesTheBitsOfTheCpu) {
-  for (const auto& [first, count] :
-       {std::pair<std::int64_t, std::int64_t>{0, 1}, {0, 4096}, {63, 130}, {1'000'003, small_shapes() ? 777 : 1'000'000}}) {
+  for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 1},
+                                     {0, 4096},
+                                     {63, 130},
+                                     {1'000'003, small_shapes() ? 777 : 1'000'000}}) {
     std::vector<float> want(static_cast<std::size_t>(count));
     random_normal(5, stream_of("weight"), first, count, 0.02f, want.data());
     DeviceArray<float> got(want.size());

@@ -15,7 +15,9 @@ using cuda::EighDriver, cuda::EighResult;
 /// Makes an eigensolver of the emulation go wrong for as long as it lives.
 class Fault {
  public:
-  Fault(const char* solver, const char* what) : variable_(std::string("DEADRAY_SIMT_") + solver) { setenv(variable_.c_str(), what, 1); }
+  Fault(const char* solver, const char* what) : variable_(std::string("DEADRAY_SIMT_") + solver) {
+    setenv(variable_.c_str(), what, 1);
+  }
   ~Fault() { unsetenv(variable_.c_str()); }
   Fault(const Fault&) = delete;
   Fault& operator=(const Fault&) = delete;
@@ -38,16 +40,19 @@ class EighGpuTest : public ::testing::Test {
     DeviceArray<double> matrix(a.values), values(static_cast<std::size_t>(k > 0 ? k : a.n));
     const std::size_t bytes = operations().eigh_workspace(context, a.n);
     DeviceArray<unsigned char> workspace(bytes);
-    const EighResult check = k > 0
-                                 ? operations().eigh_bottom(context, matrix.data(), a.n, k, values.data(), workspace.data(), bytes, nullptr)
-                                 : operations().eigh(context, matrix.data(), a.n, values.data(), workspace.data(), bytes, nullptr);
+    const EighResult check =
+        k > 0 ? operations().eigh_bottom(context, matrix.data(), a.n, k, values.data(),
+                                         workspace.data(), bytes, nullptr)
+              : operations().eigh(context, matrix.data(), a.n, values.data(), workspace.data(),
+                                  bytes, nullptr);
     return {check, values.download(), Matrix(a.n, matrix.download())};
   }
 
   static std::string failure(const Matrix& a, std::int64_t k = 0) {
     try {
       const Eigenpairs pairs = solve(a, k);
-      ADD_FAILURE() << "accepted with residual " << pairs.check.residual << ", orthogonality " << pairs.check.orthogonality;
+      ADD_FAILURE() << "accepted with residual " << pairs.check.residual << ", orthogonality "
+                    << pairs.check.orthogonality;
       return "";
     } catch (const CudaError& error) {
       return error.what();
@@ -67,12 +72,14 @@ void expect_eigenpairs(const Matrix& a, const Eigenpairs& pairs) {
     const long double lambda = pairs.values[static_cast<std::size_t>(j)];
     for (std::int64_t i = 0; i < a.n; ++i) {
       long double r = -lambda * pairs.vectors(i, j);
-      for (std::int64_t l = 0; l < a.n; ++l) r += static_cast<long double>(a(l, i)) * pairs.vectors(l, j);
+      for (std::int64_t l = 0; l < a.n; ++l)
+        r += static_cast<long double>(a(l, i)) * pairs.vectors(l, j);
       square += r * r;
     }
     for (const std::int64_t other : sample(k)) {
       long double product = other == j ? -1 : 0;
-      for (std::int64_t i = 0; i < a.n; ++i) product += static_cast<long double>(pairs.vectors(i, j)) * pairs.vectors(i, other);
+      for (std::int64_t i = 0; i < a.n; ++i)
+        product += static_cast<long double>(pairs.vectors(i, j)) * pairs.vectors(i, other);
       leak += product * product;
     }
     EXPECT_LE(std::sqrt(square), 30 * unit * size) << "column " << j << " of " << a.n;
@@ -80,11 +87,14 @@ void expect_eigenpairs(const Matrix& a, const Eigenpairs& pairs) {
   }
 }
 
-/// Weyl: an eigenvalue is off by no more than the residual, what the vectors lack of orthogonality, and how the matrix was made.
+/// Weyl: an eigenvalue is off by no more than the residual, what the vectors lack of orthogonality,
+/// and how the matrix was made.
 void expect_eigenvalues(const Matrix& a, const Eigenpairs& pairs, const std::vector<double>& want) {
   const double unit = static_cast<double>(a.n) * kRoundoff * norm(a.values);
   for (std::size_t i = 0; i < pairs.values.size(); ++i)
-    EXPECT_NEAR(pairs.values[i], want[i], (pairs.check.residual + pairs.check.orthogonality + 20) * unit) << i << " of " << a.n;
+    EXPECT_NEAR(pairs.values[i], want[i],
+                (pairs.check.residual + pairs.check.orthogonality + 20) * unit)
+        << i << " of " << a.n;
 }
 
 TEST_F(EighGpuTest, FindsEverySpectrum) {
@@ -119,7 +129,8 @@ TEST_F(EighGpuTest, FindsDiagonalMatrices) {
   for (const std::int64_t n : sizes()) {
     const std::vector<double> want = geometric(n, 1e-3, 1e3);
     Matrix a(n);
-    for (std::int64_t i = 0; i < n; ++i) a(i, i) = want[static_cast<std::size_t>(i * 5 % n)];  // 5 divides no size: a permutation
+    for (std::int64_t i = 0; i < n; ++i)
+      a(i, i) = want[static_cast<std::size_t>(i * 5 % n)];  // 5 divides no size: a permutation
     const Eigenpairs pairs = solve(a);
     expect_eigenpairs(a, pairs);
     expect_eigenvalues(a, pairs, want);
@@ -132,11 +143,13 @@ TEST_F(EighGpuTest, PassesOnGradedMatrices) {
   const std::vector<double> grades = geometric(n, 1e-15, 1e15);
   Matrix a = with_spectrum(geometric(n, 0.1, 3.0));
   for (std::int64_t j = 0; j < n; ++j)
-    for (std::int64_t i = 0; i < n; ++i) a(i, j) *= grades[static_cast<std::size_t>(i)] * grades[static_cast<std::size_t>(j)];
+    for (std::int64_t i = 0; i < n; ++i)
+      a(i, j) *= grades[static_cast<std::size_t>(i)] * grades[static_cast<std::size_t>(j)];
   expect_eigenpairs(a, solve(a));
 }
 
-// A power of two changes no bit of the problem that a driver sees; the squares of these elements are no numbers.
+// A power of two changes no bit of the problem that a driver sees; the squares of these elements
+// are no numbers.
 TEST_F(EighGpuTest, SizeDoesNotMatter) {
   const std::vector<double> want = geometric(64, 0.1, 3.0);
   for (const int exponent : {-1000, -100, 100, 1000}) {
@@ -145,33 +158,40 @@ TEST_F(EighGpuTest, SizeDoesNotMatter) {
     for (double& value : a.values) value = std::ldexp(value, exponent);
     const Eigenpairs pairs = solve(a);
     EXPECT_LE(pairs.check.residual, 30);
-    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(std::ldexp(pairs.values[i], -exponent), want[i], 80 * unit) << exponent;
+    for (std::size_t i = 0; i < want.size(); ++i)
+      EXPECT_NEAR(std::ldexp(pairs.values[i], -exponent), want[i], 80 * unit) << exponent;
   }
 }
 
-// A solver reads the lower triangle, the check both: with one element above the diagonal off by e, the residual is e/(n u |A|_F), and the
-// solver's own on top. So the measure is what it says, and a wrong result is caught, on any device.
+// A solver reads the lower triangle, the check both: with one element above the diagonal off by e,
+// the residual is e/(n u |A|_F), and the solver's own on top. So the measure is what it says, and a
+// wrong result is caught, on any device.
 TEST_F(EighGpuTest, MeasuresWhatASolverGotWrong) {
   Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
-  const double unit = 64 * kRoundoff * norm(a.values), before = a(3, 40), own = solve(a).check.residual;
+  const double unit = 64 * kRoundoff * norm(a.values), before = a(3, 40),
+               own = solve(a).check.residual;
   a(3, 40) = before + 20 * unit;
   EXPECT_NEAR(solve(a).check.residual, 20, own + 0.1);
   a(3, 40) = before + 50 * unit;
   const std::string what = failure(a);
-  for (const char* part : {"eigh[n=64]", "cusolverDnXsyevd gave residual", "; ", "cusolverDnDsyevj gave residual", "at most 30"})
+  for (const char* part : {"eigh[n=64]", "cusolverDnXsyevd gave residual", "; ",
+                           "cusolverDnDsyevj gave residual", "at most 30"})
     EXPECT_NE(what.find(part), std::string::npos) << what;
   EXPECT_EQ(what.find('\n'), std::string::npos);
 }
 
 TEST_F(EighGpuTest, NamesWhatIsNotFinite) {
   for (const double value :
-       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+        -std::numeric_limits<double>::infinity()}) {
     for (const std::int64_t n : {1, 7, 257}) {
       Matrix a = with_spectrum(geometric(n, 0.1, 3.0));
       a(n - 1, n / 2) = value;
-      const std::string what = failure(a), place = "[" + std::to_string(n - 1) + ", " + std::to_string(n / 2) + "]";
+      const std::string what = failure(a),
+                        place = "[" + std::to_string(n - 1) + ", " + std::to_string(n / 2) + "]";
       EXPECT_NE(what.find("eigh[n=" + std::to_string(n) + "]"), std::string::npos) << what;
-      EXPECT_NE(what.find("element " + place + " is " + std::to_string(value)), std::string::npos) << what;
+      EXPECT_NE(what.find("element " + place + " is " + std::to_string(value)), std::string::npos)
+          << what;
       EXPECT_EQ(what.find("cusolver"), std::string::npos) << "a solver saw it: " << what;
     }
   }
@@ -183,9 +203,13 @@ TEST_F(EighGpuTest, RefusesASmallWorkspaceAndABadCount) {
   DeviceArray<double> matrix(a.values), values(7);
   const std::size_t bytes = operations().eigh_workspace(context, 7);
   DeviceArray<unsigned char> workspace(bytes);
-  EXPECT_THROW(operations().eigh(context, matrix.data(), 7, values.data(), workspace.data(), bytes - 1, nullptr), CudaError);
+  EXPECT_THROW(operations().eigh(context, matrix.data(), 7, values.data(), workspace.data(),
+                                 bytes - 1, nullptr),
+               CudaError);
   for (const std::int64_t k : {0, 8})
-    EXPECT_THROW(operations().eigh_bottom(context, matrix.data(), 7, k, values.data(), workspace.data(), bytes, nullptr), CudaError);
+    EXPECT_THROW(operations().eigh_bottom(context, matrix.data(), 7, k, values.data(),
+                                          workspace.data(), bytes, nullptr),
+                 CudaError);
   EXPECT_EQ(matrix.download(), a.values);
 }
 
@@ -197,21 +221,25 @@ TEST_F(EighGpuTest, OneWorkspaceServesManyCalls) {
   for (const std::int64_t n : {64, 7, 64, 1}) {
     const Matrix a = with_spectrum(geometric(n, 0.1, 3.0));
     DeviceArray<double> matrix(a.values), values(static_cast<std::size_t>(n));
-    const EighResult check = operations().eigh(context, matrix.data(), n, values.data(), workspace.data(), bytes, nullptr);
+    const EighResult check = operations().eigh(context, matrix.data(), n, values.data(),
+                                               workspace.data(), bytes, nullptr);
     expect_eigenpairs(a, {check, values.download(), Matrix(n, matrix.download())});
   }
 }
 
-// cuSOLVER counted its workspace in an int: near n = 23000 the query itself began to fail. Where it does not, the bytes must be right.
+// cuSOLVER counted its workspace in an int: near n = 23000 the query itself began to fail. Where it
+// does not, the bytes must be right.
 TEST_F(EighGpuTest, SaysWhenTheMatrixIsTooLarge) {
   DeviceContext context;
   for (const std::int64_t n : {25000, 60000}) {
     try {
-      EXPECT_GT(operations().eigh_workspace(context, n), static_cast<std::size_t>(2 * n * n) * sizeof(double));
+      EXPECT_GT(operations().eigh_workspace(context, n),
+                static_cast<std::size_t>(2 * n * n) * sizeof(double));
       EXPECT_FALSE(emulated());
     } catch (const CudaError& error) {
       const std::string what = error.what();
-      EXPECT_NE(what.find("eigh_workspace[n=" + std::to_string(n) + "]"), std::string::npos) << what;
+      EXPECT_NE(what.find("eigh_workspace[n=" + std::to_string(n) + "]"), std::string::npos)
+          << what;
       EXPECT_NE(what.find("n near 23000"), std::string::npos) << what;
       EXPECT_EQ(error.kind(), CudaError::Kind::too_large) << what;
     }
@@ -261,9 +289,11 @@ TEST_F(EighFaultTest, MeasuresHowFarVectorsAreFromOrthogonal) {
 
 TEST_F(EighFaultTest, NamesBothFailures) {
   const Fault first("XSYEVD", "info");
-  for (const auto& [fault, part] : {std::pair<const char*, const char*>{"status", "cusolverDnDsyevj gave CUSOLVER_STATUS_EXECUTION_FAILED"},
-                                    {"nan", "cusolverDnDsyevj gave residual nan"},
-                                    {"order", "cusolverDnDsyevj gave eigenvalues that do not ascend"}}) {
+  for (const auto& [fault, part] :
+       {std::pair<const char*, const char*>{
+            "status", "cusolverDnDsyevj gave CUSOLVER_STATUS_EXECUTION_FAILED"},
+        {"nan", "cusolverDnDsyevj gave residual nan"},
+        {"order", "cusolverDnDsyevj gave eigenvalues that do not ascend"}}) {
     const Fault second("DSYEVJ", fault);
     const std::string what = failure(a_);
     EXPECT_NE(what.find("cusolverDnXsyevd gave info 1; "), std::string::npos) << what;

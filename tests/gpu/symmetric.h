@@ -18,8 +18,12 @@ struct Matrix {
   std::vector<double> values;
   explicit Matrix(std::int64_t size) : n(size), values(static_cast<std::size_t>(size * size)) {}
   Matrix(std::int64_t size, std::vector<double> elements) : n(size), values(std::move(elements)) {}
-  double& operator()(std::int64_t i, std::int64_t j) { return values[static_cast<std::size_t>(i + j * n)]; }
-  double operator()(std::int64_t i, std::int64_t j) const { return values[static_cast<std::size_t>(i + j * n)]; }
+  double& operator()(std::int64_t i, std::int64_t j) {
+    return values[static_cast<std::size_t>(i + j * n)];
+  }
+  double operator()(std::int64_t i, std::int64_t j) const {
+    return values[static_cast<std::size_t>(i + j * n)];
+  }
 };
 
 inline double norm(const std::vector<double>& x) {
@@ -36,7 +40,8 @@ inline std::vector<double> unit_vector(std::uint64_t stream, std::int64_t n) {
   return x;
 }
 
-/// Symmetric, with these eigenvalues up to about 20 u of the largest: three reflections of the diagonal matrix.
+/// Symmetric, with these eigenvalues up to about 20 u of the largest: three reflections of the
+/// diagonal matrix.
 inline Matrix with_spectrum(const std::vector<double>& eigenvalues) {
   Matrix a(static_cast<std::int64_t>(eigenvalues.size()));
   for (std::int64_t i = 0; i < a.n; ++i) a(i, i) = eigenvalues[static_cast<std::size_t>(i)];
@@ -45,14 +50,16 @@ inline Matrix with_spectrum(const std::vector<double>& eigenvalues) {
     std::vector<double> image(u.size());
     double product = 0.0;
     for (std::int64_t j = 0; j < a.n; ++j) {
-      for (std::int64_t i = 0; i < a.n; ++i) image[static_cast<std::size_t>(i)] += a(i, j) * u[static_cast<std::size_t>(j)];
+      for (std::int64_t i = 0; i < a.n; ++i)
+        image[static_cast<std::size_t>(i)] += a(i, j) * u[static_cast<std::size_t>(j)];
     }
     for (std::size_t i = 0; i < u.size(); ++i) product += u[i] * image[i];
     for (std::size_t i = 0; i < u.size(); ++i) image[i] -= product * u[i];
     for (std::int64_t j = 0; j < a.n; ++j) {
       for (std::int64_t i = 0; i < a.n; ++i) {
         const auto row = static_cast<std::size_t>(i), column = static_cast<std::size_t>(j);
-        a(i, j) -= 2 * (u[row] * image[column] + image[row] * u[column]);  // the same bits in both triangles
+        a(i, j) -= 2 * (u[row] * image[column] +
+                        image[row] * u[column]);  // the same bits in both triangles
       }
     }
   }
@@ -75,11 +82,13 @@ struct Spectrum {
 /// What covariances look like, and what solvers stumble over.
 inline std::vector<Spectrum> spectra(std::int64_t n) {
   const auto size = static_cast<std::size_t>(n);
-  std::vector<Spectrum> all{{"one zero", geometric(n, 0.1, 3.0)},         {"cluster", std::vector<double>(size, 1.0)},
-                            {"steep decay", geometric(n, 1e-18, 1.0)},    {"both signs", geometric(n, 0.5, 2.0)},
-                            {"rank one", std::vector<double>(size, 0.0)}, {"zero", std::vector<double>(size, 0.0)}};
+  std::vector<Spectrum> all{
+      {"one zero", geometric(n, 0.1, 3.0)},         {"cluster", std::vector<double>(size, 1.0)},
+      {"steep decay", geometric(n, 1e-18, 1.0)},    {"both signs", geometric(n, 0.5, 2.0)},
+      {"rank one", std::vector<double>(size, 0.0)}, {"zero", std::vector<double>(size, 0.0)}};
   all[0].eigenvalues.front() = 0.0;
-  for (std::size_t i = 0; i < size; ++i) all[1].eigenvalues[i] += 1e-14 * static_cast<double>(i) + (i > size / 2 ? 1.0 : 0.0);
+  for (std::size_t i = 0; i < size; ++i)
+    all[1].eigenvalues[i] += 1e-14 * static_cast<double>(i) + (i > size / 2 ? 1.0 : 0.0);
   for (std::size_t i = 0; i < size / 2; ++i) all[3].eigenvalues[i] *= -1;
   std::sort(all[3].eigenvalues.begin(), all[3].eigenvalues.end());
   all[4].eigenvalues.back() = 5.0;
@@ -94,7 +103,7 @@ inline std::vector<std::int64_t> sizes() {
 /// All indices below n, or 64 of them.
 inline std::vector<std::int64_t> sample(std::int64_t n) {
   std::vector<std::int64_t> indices;
-  for (std::int64_t i = 0; i<n; i += n> 300 ? n / 64 : 1) indices.push_back(i);
+  for (std::int64_t i = 0; i < n; i += n > 300 ? n / 64 : 1) indices.push_back(i);
   if (indices.back() != n - 1) indices.push_back(n - 1);
   return indices;
 }

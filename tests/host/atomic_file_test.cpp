@@ -39,7 +39,8 @@ TEST(AtomicFileTest, LeavesNoHalfFileWhenTheDiskIsFull) {
   std::string message;
   {
     const FileSizeLimit limit(4096);
-    message = message_of(ExitCode::resources, [&] { write_file_atomically(file, std::string(10'000, 'x')); });
+    message = message_of(ExitCode::resources,
+                         [&] { write_file_atomically(file, std::string(10'000, 'x')); });
   }
   EXPECT_TRUE(contains(message, "record.json: cannot be written"));
   EXPECT_TRUE(contains(message, "needs 10000 bytes"));
@@ -54,15 +55,18 @@ TEST(AtomicFileTest, LeavesNoHalfFileWhenTheDiskFillsUnderway) {
     AtomicFile out(folder / "dump");  // size not known beforehand, so nothing is reserved
     const std::string piece(3000, 'x');
     out.write(std::as_bytes(std::span(piece)));
-    EXPECT_TRUE(contains(message_of(ExitCode::resources, [&] { out.write(std::as_bytes(std::span(piece))); }), "at byte 3000, needs "));
+    EXPECT_TRUE(contains(
+        message_of(ExitCode::resources, [&] { out.write(std::as_bytes(std::span(piece))); }),
+        "at byte 3000, needs "));
   }
   EXPECT_EQ(folder.n_entries(), 0u);
 }
 
 TEST(AtomicFileTest, WritesIntoADeviceInsteadOfReplacingIt) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [] { write_file_atomically("/dev/full", "x"); }),
-                       "/dev/full: cannot be written (at byte 0, needs 1 bytes): no room"));
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::resources, [] { write_file_atomically("/dev/full", "x"); }),
+               "/dev/full: cannot be written (at byte 0, needs 1 bytes): no room"));
   EXPECT_NO_THROW(write_file_atomically("/dev/null", "x"));
   EXPECT_NO_THROW(check_writable("/dev/null"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
@@ -84,32 +88,38 @@ TEST(CheckWritableTest, AcceptsAWritablePlaceWithoutATrace) {
   const fs::path old = folder.write("old.json", "old");
   EXPECT_NO_THROW(check_writable(old));
   EXPECT_EQ(read_text(old), "old");
-  EXPECT_NO_THROW(check_writable(folder / (std::string(250, 'n') + ".json"))) << "255 bytes, as long as names may be";
+  EXPECT_NO_THROW(check_writable(folder / (std::string(250, 'n') + ".json")))
+      << "255 bytes, as long as names may be";
 }
 
 TEST(CheckWritableTest, NamesAMissingFolder) {
   const TemporaryFolder folder;
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [&] { check_writable(folder / "no/such/out.json"); }),
-                       "folder " + (folder / "no/such").string() + " does not exist: create it first"));
+  EXPECT_TRUE(contains(
+      message_of(ExitCode::resources, [&] { check_writable(folder / "no/such/out.json"); }),
+      "folder " + (folder / "no/such").string() + " does not exist: create it first"));
 }
 
 TEST(CheckWritableTest, RefusesAFolderInPlaceOfAFile) {
   const TemporaryFolder folder;
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [&] { check_writable(folder.path()); }), "is a folder, expected a file to write"));
+  EXPECT_TRUE(contains(message_of(ExitCode::resources, [&] { check_writable(folder.path()); }),
+                       "is a folder, expected a file to write"));
 }
 
 TEST(CheckWritableTest, RefusesAReadOnlyFolder) {
   const TemporaryFolder folder;
   if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [&] { check_writable(folder / "out.json"); }), "not allowed to write into"));
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::resources, [&] { check_writable(folder / "out.json"); }),
+               "not allowed to write into"));
   fs::permissions(folder.path(), fs::perms::owner_all);
 }
 
 TEST(CheckWritableTest, RefusesAFileSystemThatTakesNoFiles) {
   if (!fs::is_directory("/proc/self")) GTEST_SKIP() << "no /proc here";
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [] { check_writable("/proc/self/out.json"); }),
-                       "/proc/self/out.json: cannot be written (creating it): "));
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::resources, [] { check_writable("/proc/self/out.json"); }),
+               "/proc/self/out.json: cannot be written (creating it): "));
 }
 
 }  // namespace

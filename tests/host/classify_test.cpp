@@ -19,14 +19,17 @@ class ClassifyTest : public ::testing::Test {
     return classify_norm(checkpoint, site_, load_norm(checkpoint, site_), seed);
   }
 
-  /// Gaussian W whose component along `share` D_gamma^-1 1 is multiplied: W D_gamma 1 grows or shrinks with it.
+  /// Gaussian W whose component along `share` D_gamma^-1 1 is multiplied: W D_gamma 1 grows or
+  /// shrinks with it.
   SmallTensor weight(float factor) const {
     SmallTensor w = random_tensor({kOutputs, kWidth}, 7);
     for (std::int64_t j = 0; j < kOutputs; ++j) {
       float* row = &w.values[static_cast<std::size_t>(j * kWidth)];
       float mean = 0;
-      for (std::int64_t i = 0; i < kWidth; ++i) mean += row[i] * gamma_.values[static_cast<std::size_t>(i)] / kWidth;
-      for (std::int64_t i = 0; i < kWidth; ++i) row[i] += (factor - 1) * mean / gamma_.values[static_cast<std::size_t>(i)];
+      for (std::int64_t i = 0; i < kWidth; ++i)
+        mean += row[i] * gamma_.values[static_cast<std::size_t>(i)] / kWidth;
+      for (std::int64_t i = 0; i < kWidth; ++i)
+        row[i] += (factor - 1) * mean / gamma_.values[static_cast<std::size_t>(i)];
     }
     return w;
   }
@@ -35,7 +38,8 @@ class ClassifyTest : public ::testing::Test {
     SmallTensor t{{kWidth, kOutputs}, std::vector<float>(w.values.size())};
     for (std::int64_t j = 0; j < kOutputs; ++j)
       for (std::int64_t i = 0; i < kWidth; ++i)
-        t.values[static_cast<std::size_t>(i * kOutputs + j)] = w.values[static_cast<std::size_t>(j * kWidth + i)];
+        t.values[static_cast<std::size_t>(i * kOutputs + j)] =
+            w.values[static_cast<std::size_t>(j * kWidth + i)];
     return t;
   }
 
@@ -70,9 +74,11 @@ TEST_F(ClassifyTest, RandomWeightsSuggestNothing) {
 
 TEST_F(ClassifyTest, MissingComponentAlongOnesSuggestsLayerNorm) {
   const NormEvidence evidence = classify(weight(0.0F));
-  EXPECT_LT(evidence.rho, 1e-10);  // zero but for the rounding of FP32 weights, (2^-24)^2 times a small factor
+  EXPECT_LT(evidence.rho,
+            1e-10);  // zero but for the rounding of FP32 weights, (2^-24)^2 times a small factor
   EXPECT_EQ(evidence.suggested, NormKind::layernorm);
-  EXPECT_EQ(classify(weight(4.0F)).suggested, NormKind::layernorm) << "so does a component that is too large";
+  EXPECT_EQ(classify(weight(4.0F)).suggested, NormKind::layernorm)
+      << "so does a component that is too large";
 }
 
 TEST_F(ClassifyTest, StorageOfTheWeightDoesNotMatter) {

@@ -72,7 +72,8 @@ TEST_F(PredictCommandTest, KeepsDataOnStandardOutputAndMessagesOnStandardError) 
   Spawned table({"predict", model()});
   EXPECT_EQ(table.wait(), 0);
   EXPECT_EQ(table.errors(), "");
-  for (const char* name : {"h.0.ln_1", "h.0.ln_2", "ln_f"}) EXPECT_NE(table.output().find(name), std::string::npos) << table.output();
+  for (const char* name : {"h.0.ln_1", "h.0.ln_2", "ln_f"})
+    EXPECT_NE(table.output().find(name), std::string::npos) << table.output();
   EXPECT_EQ(table.output().find('\033'), std::string::npos) << "no colour into a file";
   Spawned quiet({"predict", model(), "--quiet"});
   EXPECT_EQ(quiet.output() + quiet.errors(), "");
@@ -96,11 +97,13 @@ TEST_F(PredictCommandTest, RecordHoldsEverySiteAndTheTotals) {
   const SmallTensors tensors = small_gpt2();
   double constant = 0, magnitude = 0;
   for (std::size_t i = 0; i < 8; ++i) {
-    const double quotient = static_cast<double>(tensors.at("h.0.ln_1.bias").values[i]) / tensors.at("h.0.ln_1.weight").values[i];
+    const double quotient = static_cast<double>(tensors.at("h.0.ln_1.bias").values[i]) /
+                            tensors.at("h.0.ln_1.weight").values[i];
     constant += quotient;
     magnitude += std::abs(quotient);
   }
-  EXPECT_NEAR(site["predicted"]["constant"].get<double>(), constant, 16 * 0x1p-53 * magnitude);  // a sum of 8 quotients, twice
+  EXPECT_NEAR(site["predicted"]["constant"].get<double>(), constant,
+              16 * 0x1p-53 * magnitude);  // a sum of 8 quotients, twice
   EXPECT_EQ(r["sites"][2]["consumers"][0]["family"], "none");
   EXPECT_GT(r["bytes_read"], 0);
 }
@@ -116,8 +119,10 @@ TEST_F(PredictCommandTest, NamesTheFolderWhateverPathLeadsThere) {
 
 TEST_F(PredictCommandTest, CountsParametersAsTheConfigurationDescribesThem) {
   write_small_gpt2(model());
-  // 11 tokens and 16 positions of width 8; two norms, q|k|v, out and an MLP of width 32, all with biases; the final norm.
-  EXPECT_EQ(record()["model"]["parameters"], 27 * 8 + 2 * 16 + (8 * 24 + 24) + (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8) + 16);
+  // 11 tokens and 16 positions of width 8; two norms, q|k|v, out and an MLP of width 32, all with
+  // biases; the final norm.
+  EXPECT_EQ(record()["model"]["parameters"],
+            27 * 8 + 2 * 16 + (8 * 24 + 24) + (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8) + 16);
   write_text(folder_ / "config.json", "{\"model_type\": \"something_new\"}");
   EXPECT_TRUE(record({"--norm", "layernorm"})["model"]["parameters"].is_null());
 }
@@ -140,23 +145,26 @@ TEST_F(PredictCommandTest, WritesTheDirections) {
   double square = 0;
   for (std::size_t i = 0; i < v.size(); ++i) {
     square += v[i] * v[i];
-    // 1/gamma takes 4 roundings, its scaling one, the product with gamma one; twice these and the quotient: 13.
+    // 1/gamma takes 4 roundings, its scaling one, the product with gamma one; twice these and the
+    // quotient: 13.
     EXPECT_NEAR(v[i] * gamma[i] / (v[0] * gamma[0]), 1.0, 13 * 0x1p-53);
   }
-  // The norm's square takes 8 roundings, its root and reciprocal and the scaling 3, which squaring doubles; the squares and their sum
-  // 8: 22.
+  // The norm's square takes 8 roundings, its root and reciprocal and the scaling 3, which squaring
+  // doubles; the squares and their sum 8: 22.
   EXPECT_NEAR(square, 1.0, 22 * 0x1p-53);
 }
 
 TEST_F(PredictCommandTest, WritesNoDirectionWhereThereIsNone) {
-  write_tensors(folder_ / "model.safetensors", {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
+  write_tensors(folder_ / "model.safetensors",
+                {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
   const auto file = folder_ / "directions.safetensors";
   record({"--norm", "rmsnorm", "--directions", file.string()});
   EXPECT_TRUE(Checkpoint::open(file).tensors().empty());
 }
 
 TEST_F(PredictCommandTest, SaysPlainlyThatAnRmsNormHasNone) {
-  write_tensors(folder_ / "model.safetensors", {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
+  write_tensors(folder_ / "model.safetensors",
+                {{"model.norm.weight", random_tensor({8}, 1, 1.0F)}});
   Spawned run({"predict", model(), "--norm", "rmsnorm"});
   EXPECT_EQ(run.wait(), 0) << run.errors();
   EXPECT_NE(run.output().find("no dead direction predicted"), std::string::npos) << run.output();
@@ -188,7 +196,10 @@ TEST_F(PredictCommandTest, TellsOfWhichNormsTheNumbersComeToAnEdge) {
   write_small_gpt2(model(), tensors);
   const auto notes = record()["notes"];
   ASSERT_EQ(notes.size(), 1U);
-  EXPECT_EQ(notes[0].get<std::string>().find("h.0.ln_1, ln_f: gamma holds numbers that are subnormal"), 0U) << notes;
+  EXPECT_EQ(
+      notes[0].get<std::string>().find("h.0.ln_1, ln_f: gamma holds numbers that are subnormal"),
+      0U)
+      << notes;
 }
 
 TEST_F(PredictCommandTest, SaysWhereAModelOfTheHubCameFrom) {
@@ -209,7 +220,8 @@ TEST_F(PredictCommandTest, NamesScalesThatAreNotFinite) {
   tensors["h.0.ln_2.weight"].values[3] = std::nanf("");
   tensors["h.0.ln_2.weight"].values[7] = INFINITY;
   write_small_gpt2(model(), tensors);
-  expect_failure(ExitCode::malformed, {"predict", model()}, {"model.safetensors: tensor 'h.0.ln_2.weight'", "2 of 8", "index 3", "nan"});
+  expect_failure(ExitCode::malformed, {"predict", model()},
+                 {"model.safetensors: tensor 'h.0.ln_2.weight'", "2 of 8", "index 3", "nan"});
 }
 
 TEST_F(PredictCommandTest, NamesNormsOfAnotherShape) {
@@ -244,26 +256,32 @@ TEST_F(PredictCommandTest, TakesTheUsersWordForAnUnknownFamily) {
   const auto shifted = record({"--norm", "layernorm1p"})["sites"][0]["gamma"];
   EXPECT_EQ(shifted["min"].get<double>(), plain + 1.0);
   EXPECT_EQ(shifted["offset"], 1);
-  expect_failure(ExitCode::usage, {"predict", model(), "--norm", "batchnorm"}, {"--norm", "batchnorm"});
+  expect_failure(ExitCode::usage, {"predict", model(), "--norm", "batchnorm"},
+                 {"--norm", "batchnorm"});
 }
 
 TEST_F(PredictCommandTest, TakesTheUsersWordOnlyWhereTheFamilyIsUnknown) {
   std::string config = kSmallConfig;
   config.insert(1, "\"scale_attn_by_inverse_layer_idx\": true, ");
   write_small_gpt2(model(), small_gpt2(), config);
-  expect_failure(ExitCode::unsupported, {"predict", model(), "--norm", "rmsnorm"}, {"scale_attn_by_inverse_layer_idx"});
+  expect_failure(ExitCode::unsupported, {"predict", model(), "--norm", "rmsnorm"},
+                 {"scale_attn_by_inverse_layer_idx"});
   write_small_gpt2(model(), small_gpt2(), "{\"hidden_size\": 8}");
   expect_failure(ExitCode::malformed, {"predict", model()}, {"model_type", "missing"});
   const auto r = record({"--norm", "layernorm", "--site", "final"});
   EXPECT_EQ(r["sites"][0]["name"], "ln_f");
-  EXPECT_NE(r["notes"][0].get<std::string>().find("config.json has no model_type"), std::string::npos) << r["notes"];
+  EXPECT_NE(r["notes"][0].get<std::string>().find("config.json has no model_type"),
+            std::string::npos)
+      << r["notes"];
   write_text(folder_ / "config.json", "{\"model_type\": 5}");
-  expect_failure(ExitCode::malformed, {"predict", model(), "--norm", "layernorm"}, {"model_type", "expected a string"});
+  expect_failure(ExitCode::malformed, {"predict", model(), "--norm", "layernorm"},
+                 {"model_type", "expected a string"});
 }
 
 TEST_F(PredictCommandTest, AsksForANameWhereNamesDoNotTellTheFinalNorm) {
   write_tensors(folder_ / "model.safetensors",
-                {{"layers.0.norm.weight", random_tensor({8}, 1, 1.0F)}, {"layers.1.norm.weight", random_tensor({8}, 2, 1.0F)}});
+                {{"layers.0.norm.weight", random_tensor({8}, 1, 1.0F)},
+                 {"layers.1.norm.weight", random_tensor({8}, 2, 1.0F)}});
   expect_failure(ExitCode::usage, {"predict", model(), "--norm", "layernorm", "--site", "final"},
                  {"--site NAME", "2 names", "layers.0.norm", "layers.1.norm"});
 }
@@ -274,7 +292,8 @@ TEST_F(PredictCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
   write_small_gpt2(model(), tensors);
   Spawned run({"predict", model(), "--json", (folder_ / "record.json").string()});
   EXPECT_EQ(run.wait(), 0) << run.errors();
-  EXPECT_NE(run.errors().find("one norm is left out, of which config.json says nothing: h.1.ln_1; the weights have more blocks"),
+  EXPECT_NE(run.errors().find("one norm is left out, of which config.json says nothing: h.1.ln_1; "
+                              "the weights have more blocks"),
             std::string::npos)
       << run.errors();
   const auto r = nlohmann::json::parse(read_text(folder_ / "record.json"));
@@ -286,7 +305,8 @@ TEST_F(PredictCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
 TEST_F(PredictCommandTest, NamesWhatIsWrongWithAFolder) {
   expect_failure(ExitCode::unsupported, {"predict", model()}, {model()});
   write_text(folder_ / "adapter_config.json", "{}");
-  write_tensors(folder_ / "adapter_model.safetensors", {{"base.lora_A.weight", random_tensor({2, 2}, 1)}});
+  write_tensors(folder_ / "adapter_model.safetensors",
+                {{"base.lora_A.weight", random_tensor({2, 2}, 1)}});
   expect_failure(ExitCode::unsupported, {"predict", model()}, {"base model"});
 }
 
@@ -295,8 +315,10 @@ TEST_F(PredictCommandTest, NamesWhatIsWrongWithAnIndex) {
   write_text(folder_ / "config.json", kSmallConfig);
   write_text(index, R"({"weight_map": {"ln_f.weight": "model-00001-of-00002.safetensors"}})");
   expect_failure(ExitCode::malformed, {"predict", model()}, {"model-00001-of-00002.safetensors"});
-  write_tensors(folder_ / "model-00001-of-00002.safetensors", {{"wte.weight", random_tensor({11, 8}, 1)}});
-  expect_failure(ExitCode::malformed, {"predict", model()}, {"ln_f.weight", "model-00001-of-00002.safetensors"});
+  write_tensors(folder_ / "model-00001-of-00002.safetensors",
+                {{"wte.weight", random_tensor({11, 8}, 1)}});
+  expect_failure(ExitCode::malformed, {"predict", model()},
+                 {"ln_f.weight", "model-00001-of-00002.safetensors"});
   write_text(index, R"({"weight_map": {"ln_f.weight": "../secret.safetensors"}})");
   expect_failure(ExitCode::malformed, {"predict", model()}, {"../secret.safetensors", "unsafe"});
   write_text(index, R"({"metadata": {}})");
@@ -312,24 +334,30 @@ TEST_F(PredictCommandTest, NamesTheNearestOptionOrSubcommand) {
   expect_failure(ExitCode::usage, {"predict", model(), "another"}, {"another"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "much"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "-1"}, {"--tau"});
-  expect_failure(ExitCode::usage, {"predict", model(), "--max-header", "-1"}, {"--max-header", "-1"});
+  expect_failure(ExitCode::usage, {"predict", model(), "--max-header", "-1"},
+                 {"--max-header", "-1"});
 }
 
 TEST_F(PredictCommandTest, ChecksThePlaceOfTheRecordBeforeTheWork) {
   // The model does not exist either: what is said is what was looked at first.
-  expect_failure(ExitCode::resources, {"predict", "/nowhere", "--json", "/no/such/folder/record.json"}, {"/no/such/folder"});
+  expect_failure(ExitCode::resources,
+                 {"predict", "/nowhere", "--json", "/no/such/folder/record.json"},
+                 {"/no/such/folder"});
   write_small_gpt2(model());
-  expect_failure(ExitCode::resources, {"predict", model(), "--json", "/proc/record.json"}, {"/proc/record.json"});
+  expect_failure(ExitCode::resources, {"predict", model(), "--json", "/proc/record.json"},
+                 {"/proc/record.json"});
   EXPECT_EQ(Spawned({"predict", model(), "--json", (folder_ / "record.json").string()}).wait(), 0);
-  EXPECT_EQ(nlohmann::json::parse(read_text(folder_ / "record.json"))["schema"], "deadray/predict/1");
+  EXPECT_EQ(nlohmann::json::parse(read_text(folder_ / "record.json"))["schema"],
+            "deadray/predict/1");
 }
 
 TEST_F(PredictCommandTest, SaysThatTheDiskIsFull) {
   write_small_gpt2(model());
   const int full = open("/dev/full", O_WRONLY);
   ASSERT_GE(full, 0);
-  for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"predict", model()}, {"predict", model(), "--json", "-"}, {"--help"}}) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"predict", model()},
+                                                    {"predict", model(), "--json", "-"},
+                                                    {"--help"}}) {
     Spawned run(arguments, full);
     EXPECT_EQ(run.wait(), 6);
     EXPECT_EQ(run.errors(), "deadray: standard output: No space left on device\n");
@@ -342,7 +370,9 @@ TEST_F(PredictCommandTest, KeepsItsExitCodeWhenStandardErrorCannotBeWritten) {
   ASSERT_GE(full, 0);
   EXPECT_EQ(Spawned({"predict", "/nowhere"}, -1, DEADRAY_BIN "/deadray", full).wait(), 2);
   write_small_gpt2(model());
-  EXPECT_EQ(Spawned({"predict", model(), "--norm", "layernorm"}, -1, DEADRAY_BIN "/deadray", full).wait(), 0);  // has a note to tell
+  EXPECT_EQ(
+      Spawned({"predict", model(), "--norm", "layernorm"}, -1, DEADRAY_BIN "/deadray", full).wait(),
+      0);  // has a note to tell
   close(full);
 }
 
@@ -373,8 +403,10 @@ TEST(ParseCommandLineTest, TakesNoSignForAnUnsignedNumber) {
   };
   EXPECT_EQ(parsed({}), 7U);
   EXPECT_EQ(parsed({"--seed", "18446744073709551615"}), ~std::uint64_t{0});
-  for (const std::vector<const char*>& arguments : {std::vector<const char*>{"--seed", "-1"}, {"--seed=-1"}})
-    EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { parsed(arguments); }), "--seed: -1 is not an integer of at least 0"));
+  for (const std::vector<const char*>& arguments :
+       {std::vector<const char*>{"--seed", "-1"}, {"--seed=-1"}})
+    EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { parsed(arguments); }),
+                         "--seed: -1 is not an integer of at least 0"));
 }
 
 TEST(ParseCommandLineTest, NamesTheSubcommandsOfASubcommand) {
@@ -384,7 +416,9 @@ TEST(ParseCommandLineTest, NamesTheSubcommandsOfASubcommand) {
     bench.require_subcommand(1);
     for (const char* name : {"timing", "kernels"}) bench.add_subcommand(name, "");
     const std::vector<const char*> arguments{"deadray", "bench", word};
-    return message_of(ExitCode::usage, [&] { parse_command_line(app, static_cast<int>(arguments.size()), arguments.data()); });
+    return message_of(ExitCode::usage, [&] {
+      parse_command_line(app, static_cast<int>(arguments.size()), arguments.data());
+    });
   };
   EXPECT_EQ(complaint("nope"), "unknown subcommand nope; deadray bench has timing, kernels");
   EXPECT_EQ(complaint("timming"), "unknown subcommand timming; did you mean 'timing'?");
@@ -435,7 +469,8 @@ TEST_F(DeadrayTest, HelpNamesEverySubcommandAndTheVersionIsOneLine) {
   Spawned help({"--help"});
   EXPECT_EQ(help.wait(), 0);
   for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models"})
-    EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos) << help.output();
+    EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos)
+        << help.output();
   Spawned version_run({"--version"});
   EXPECT_EQ(version_run.output(), "deadray " + std::string(version()) + "\n");
   EXPECT_EQ(version_run.wait(), 0);
@@ -460,11 +495,15 @@ TEST_F(DeadrayTest, ModelsShowsOfTheRosterWhatTheCommittedRecordsSay) {
   const auto r = nlohmann::json::parse(run.output());
   ASSERT_EQ(r["roster"]["models"].size(), 14U);
   for (const auto& model : r["roster"]["models"]) {
-    EXPECT_EQ(model["dead_directions"] > 0, model["norm"] == "layernorm") << model;  // an RMSNorm fixes no direction
+    EXPECT_EQ(model["dead_directions"] > 0, model["norm"] == "layernorm")
+        << model;  // an RMSNorm fixes no direction
     for (const char* init : {"random", "checkpoint"})
-      EXPECT_EQ(model[init].is_null(), !fs::exists(results / (model["name"].get<std::string>() + "." + init + ".json"))) << model;
+      EXPECT_EQ(model[init].is_null(),
+                !fs::exists(results / (model["name"].get<std::string>() + "." + init + ".json")))
+          << model;
   }
-  EXPECT_NE(table.output().find("the paper's own list is not public"), std::string::npos) << table.output();
+  EXPECT_NE(table.output().find("the paper's own list is not public"), std::string::npos)
+      << table.output();
 }
 
 }  // namespace

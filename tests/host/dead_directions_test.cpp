@@ -16,7 +16,8 @@ TEST(DeadDirectionsTest, AreCountedFromTheConfigurationAlone) {
     return count_dead_directions(test::describe(config, changes));
   };
   EXPECT_EQ(count(), 3 * (3 * 8 + 4 * 8));
-  EXPECT_EQ(count({{"tie_word_embeddings", false}}), 3 * (3 * 8 + 4 * 8) + 8);  // a head without bias: beta's shift, hidden_size
+  EXPECT_EQ(count({{"tie_word_embeddings", false}}),
+            3 * (3 * 8 + 4 * 8) + 8);  // a head without bias: beta's shift, hidden_size
 }
 
 }  // namespace

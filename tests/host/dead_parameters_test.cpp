@@ -36,7 +36,8 @@ struct Layer {
     for (const double v : x) squares += (v - mean) * (v - mean) / d;
     Vector y = bias.empty() ? Vector(static_cast<std::size_t>(width), 0.0) : bias;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double h = gamma[i] * (x[i] - mean) / std::sqrt(squares + 1e-5) + (beta.empty() ? 0.0 : beta[i]);
+      const double h =
+          gamma[i] * (x[i] - mean) / std::sqrt(squares + 1e-5) + (beta.empty() ? 0.0 : beta[i]);
       for (std::size_t j = 0; j < y.size(); ++j) y[j] += weight[j * x.size() + i] * h;
     }
     return y;
@@ -57,7 +58,8 @@ double movement(const Layer& before, const Layer& after, std::uint64_t seed = 1)
   std::mt19937_64 generator(seed);
   double moved = 0, size = 0;
   for (int t = 0; t < 50; ++t) {
-    const Vector x = normals(static_cast<std::size_t>(before.hidden_size), generator), a = before(x), b = after(x);
+    const Vector x = normals(static_cast<std::size_t>(before.hidden_size), generator),
+                 a = before(x), b = after(x);
     for (std::size_t j = 0; j < a.size(); ++j) {
       moved = std::max(moved, std::fabs(a[j] - b[j]));
       size = std::max(size, std::fabs(a[j]));
@@ -81,9 +83,12 @@ NormSite site_of(const Layer& layer, std::vector<Consumer> consumers) {
   return site;
 }
 
-Consumer consumer(const std::string& name, std::int64_t width, bool has_bias, bool tied = false) { return {name, width, has_bias, tied}; }
+Consumer consumer(const std::string& name, std::int64_t width, bool has_bias, bool tied = false) {
+  return {name, width, has_bias, tied};
+}
 
-// A step of size s adds terms of size s |v| |h| that cancel: their rounding, some 20 u each for 12 terms and the norm's own arithmetic.
+// A step of size s adds terms of size s |v| |h| that cancel: their rounding, some 20 u each for 12
+// terms and the norm's own arithmetic.
 double rounding(double step) { return 1e-13 * (1 + step); }
 
 class DeadParametersStepTest : public ::testing::TestWithParam<double> {};
@@ -96,8 +101,10 @@ TEST_P(DeadParametersStepTest, BiasTakesUpTheConstant) {
   const Vector u = normals(5, generator);
   Layer moved = layer;
   add_outer(moved, u, subspace.direction(), GetParam());
-  EXPECT_GT(movement(layer, moved), 1e-3 * GetParam()) << "negative control: without the bias's share the outputs move";
-  for (std::size_t j = 0; j < u.size(); ++j) moved.bias[j] -= GetParam() * u[j] * *subspace.constant / subspace.inverse_norm;
+  EXPECT_GT(movement(layer, moved), 1e-3 * GetParam())
+      << "negative control: without the bias's share the outputs move";
+  for (std::size_t j = 0; j < u.size(); ++j)
+    moved.bias[j] -= GetParam() * u[j] * *subspace.constant / subspace.inverse_norm;
   EXPECT_LE(movement(layer, moved), rounding(GetParam()));
 }
 
@@ -130,7 +137,8 @@ TEST_P(DeadParametersStepTest, ShiftOfBetaIsCompensatedByAllConsumersAtOnce) {
   for (std::size_t i = 0; i < a.size(); ++i) denominator += a[i] / bare.gamma[i];
   Layer bare_moved = bare, bias_moved = with_bias;
   for (std::size_t i = 0; i < a.size(); ++i) bare_moved.beta[i] = bias_moved.beta[i] += a[i];
-  EXPECT_GT(movement(bare, bare_moved), 1e-3 * GetParam()) << "negative control: beta alone moves the outputs";
+  EXPECT_GT(movement(bare, bare_moved), 1e-3 * GetParam())
+      << "negative control: beta alone moves the outputs";
   Vector u(5, 0.0);
   for (std::size_t j = 0; j < 5; ++j)
     for (std::size_t i = 0; i < 12; ++i) {
@@ -139,7 +147,9 @@ TEST_P(DeadParametersStepTest, ShiftOfBetaIsCompensatedByAllConsumersAtOnce) {
     }
   add_outer(bare_moved, u, subspace.direction(), 1.0);
   // The compensation divides by c + <1/gamma, a>, which amplifies rounding by the step over it.
-  EXPECT_LE(movement(bare, bare_moved), rounding(GetParam()) * (1 + GetParam() * subspace.inverse_norm / std::fabs(denominator)) * 10);
+  EXPECT_LE(movement(bare, bare_moved),
+            rounding(GetParam()) *
+                (1 + GetParam() * subspace.inverse_norm / std::fabs(denominator)) * 10);
   EXPECT_LE(movement(with_bias, bias_moved), rounding(GetParam()));
 }
 
@@ -157,12 +167,14 @@ TEST_P(DeadParametersStepTest, EachExactZeroOfGammaIsDead) {
     e[static_cast<std::size_t>(subspace.coordinates[k])] = 1.0;
     Layer moved = layer;
     add_outer(moved, u, e, GetParam());
-    for (std::size_t j = 0; j < 5; ++j) moved.bias[j] -= GetParam() * u[j] * subspace.zero_shifts[k];
+    for (std::size_t j = 0; j < 5; ++j)
+      moved.bias[j] -= GetParam() * u[j] * subspace.zero_shifts[k];
     EXPECT_LE(movement(layer, moved), rounding(GetParam()));
   }
 }
 
-// Negative control: the same construction on an RMSNorm moves the outputs, so nothing may be claimed there.
+// Negative control: the same construction on an RMSNorm moves the outputs, so nothing may be
+// claimed there.
 TEST_P(DeadParametersStepTest, RmsNormHasNone) {
   Layer layer = random_layer(false, false, 10);
   layer.centred = false;
@@ -171,7 +183,8 @@ TEST_P(DeadParametersStepTest, RmsNormHasNone) {
   Layer moved = layer;
   add_outer(moved, normals(5, generator), subspace.direction(), GetParam());
   EXPECT_GT(movement(layer, moved), 1e-3 * GetParam());
-  const auto counts = dead_parameters(site_of(layer, {consumer("q", 5, false), consumer("k", 2, true)}), subspace);
+  const auto counts =
+      dead_parameters(site_of(layer, {consumer("q", 5, false), consumer("k", 2, true)}), subspace);
   for (const auto& c : counts) {
     EXPECT_EQ(c.family, Family::none);
     EXPECT_EQ(c.count, 0);
@@ -179,14 +192,16 @@ TEST_P(DeadParametersStepTest, RmsNormHasNone) {
   }
 }
 
-std::vector<DeadParameters> counts_for(const Layer& layer, std::vector<Consumer> consumers, void (*change)(NormSite&) = nullptr) {
+std::vector<DeadParameters> counts_for(const Layer& layer, std::vector<Consumer> consumers,
+                                       void (*change)(NormSite&) = nullptr) {
   NormSite site = site_of(layer, std::move(consumers));
   if (change != nullptr) change(site);
   return dead_parameters(site, predict(site.kind, layer.gamma, layer.beta));
 }
 
 TEST(DeadParametersTest, CountsOnePerOutputWhereThereIsABias) {
-  const auto counts = counts_for(random_layer(true, true, 20), {consumer("q", 12, true), consumer("up", 48, true)});
+  const auto counts =
+      counts_for(random_layer(true, true, 20), {consumer("q", 12, true), consumer("up", 48, true)});
   EXPECT_EQ(counts[0].count, 12);
   EXPECT_EQ(counts[1].count, 48);
   EXPECT_EQ(counts[1].family, Family::weight_and_bias);
@@ -203,7 +218,8 @@ TEST(DeadParametersTest, CountsWeightAloneWhereTheConstantIsZero) {
 
 TEST(DeadParametersTest, CountsTheShiftOfBetaOnceForAllBareConsumers) {
   const auto counts =
-      counts_for(random_layer(true, false, 23), {consumer("q", 12, false), consumer("k", 4, false), consumer("up", 48, true)});
+      counts_for(random_layer(true, false, 23),
+                 {consumer("q", 12, false), consumer("k", 4, false), consumer("up", 48, true)});
   EXPECT_EQ(counts[0].family, Family::weight_and_beta);
   EXPECT_EQ(counts[0].count, 12);  // hidden_size
   EXPECT_EQ(counts[1].family, Family::weight_and_beta);
@@ -212,18 +228,23 @@ TEST(DeadParametersTest, CountsTheShiftOfBetaOnceForAllBareConsumers) {
 }
 
 TEST(DeadParametersTest, ClaimsNothingOfTiedWeights) {
-  const auto tied = counts_for(random_layer(true, false, 24), {consumer("lm_head", 50, false, true)});
+  const auto tied =
+      counts_for(random_layer(true, false, 24), {consumer("lm_head", 50, false, true)});
   EXPECT_EQ(tied[0].family, Family::none);
   EXPECT_EQ(tied[0].count, 0);
   // A shift of beta would reach the tied weight as well, so the other bare consumers cannot use it.
-  const auto beside = counts_for(random_layer(true, false, 25), {consumer("pooler", 12, false), consumer("lm_head", 50, false, true)});
+  const auto beside =
+      counts_for(random_layer(true, false, 25),
+                 {consumer("pooler", 12, false), consumer("lm_head", 50, false, true)});
   EXPECT_EQ(beside[0].count, 0);
 }
 
 TEST(DeadParametersTest, ClaimsNoShiftOfBetaThatTheResidualStreamWouldSee) {
   const auto feeds = [](NormSite& site) { site.feeds_residual = true; };
-  EXPECT_EQ(counts_for(random_layer(true, false, 26), {consumer("q", 12, false)}, feeds)[0].family, Family::none);
-  EXPECT_EQ(counts_for(random_layer(true, true, 27), {consumer("q", 12, true)}, feeds)[0].count, 12);
+  EXPECT_EQ(counts_for(random_layer(true, false, 26), {consumer("q", 12, false)}, feeds)[0].family,
+            Family::none);
+  EXPECT_EQ(counts_for(random_layer(true, true, 27), {consumer("q", 12, true)}, feeds)[0].count,
+            12);
 }
 
 TEST(DeadParametersTest, MerelyTinyScalesDoNotMultiplyTheCount) {

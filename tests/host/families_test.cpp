@@ -5,11 +5,13 @@ namespace {
 
 using Json = nlohmann::json;
 
-const Json kGpt2 = {{"model_type", "gpt2"}, {"n_embd", 8}, {"n_layer", 2}, {"n_head", 2}, {"n_positions", 16}, {"vocab_size", 11}};
+const Json kGpt2 = {{"model_type", "gpt2"}, {"n_embd", 8},       {"n_layer", 2},
+                    {"n_head", 2},          {"n_positions", 16}, {"vocab_size", 11}};
 const Json kBert = {{"model_type", "bert"},     {"hidden_size", 8},        {"num_hidden_layers", 2},
                     {"num_attention_heads", 2}, {"intermediate_size", 12}, {"vocab_size", 11}};
-const Json kLlama = {{"model_type", "llama"},    {"hidden_size", 8},        {"num_hidden_layers", 2},
-                     {"num_attention_heads", 4}, {"intermediate_size", 12}, {"vocab_size", 11}};
+const Json kLlama = {{"model_type", "llama"},   {"hidden_size", 8},
+                     {"num_hidden_layers", 2},  {"num_attention_heads", 4},
+                     {"intermediate_size", 12}, {"vocab_size", 11}};
 const Json kGemma4Text = {{"model_type", "gemma4_text"},
                           {"hidden_size", 8},
                           {"num_hidden_layers", 2},
@@ -21,10 +23,13 @@ const Json kGemma4Text = {{"model_type", "gemma4_text"},
                           {"vocab_size", 11},
                           {"layer_types", {"sliding_attention", "full_attention"}},
                           {"hidden_size_per_layer_input", 0}};
-const Json kGemma4Tower = {{"model_type", "gemma4_vision"}, {"hidden_size", 10},       {"num_hidden_layers", 3}, {"num_attention_heads", 2},
-                           {"num_key_value_heads", 1},      {"head_dim", 8},           {"intermediate_size", 9}, {"patch_size", 2},
+const Json kGemma4Tower = {{"model_type", "gemma4_vision"}, {"hidden_size", 10},
+                           {"num_hidden_layers", 3},        {"num_attention_heads", 2},
+                           {"num_key_value_heads", 1},      {"head_dim", 8},
+                           {"intermediate_size", 9},        {"patch_size", 2},
                            {"position_embedding_size", 7},  {"pooling_kernel_size", 2}};
-const Json kGemma4 = {{"model_type", "gemma4"}, {"text_config", kGemma4Text}, {"vision_config", kGemma4Tower}};
+const Json kGemma4 = {
+    {"model_type", "gemma4"}, {"text_config", kGemma4Text}, {"vision_config", kGemma4Tower}};
 
 /// kGemma4 with some keys of its text or its tower changed.
 Json gemma4(const Json& text, const Json& tower = Json::object()) {
@@ -34,14 +39,20 @@ Json gemma4(const Json& text, const Json& tower = Json::object()) {
   return config;
 }
 
-const Json kDinov2 = {
-    {"model_type", "dinov2"}, {"hidden_size", 8}, {"num_hidden_layers", 2}, {"num_attention_heads", 2}, {"image_size", 28}};
+const Json kDinov2 = {{"model_type", "dinov2"},
+                      {"hidden_size", 8},
+                      {"num_hidden_layers", 2},
+                      {"num_attention_heads", 2},
+                      {"image_size", 28}};
 const Json kVit = {{"model_type", "vit"},      {"hidden_size", 8},        {"num_hidden_layers", 2},
                    {"num_attention_heads", 2}, {"intermediate_size", 12}, {"image_size", 32}};
-const Json kClip = {{"model_type", "clip_vision_model"}, {"hidden_size", 8},        {"num_hidden_layers", 2},
-                    {"num_attention_heads", 2},          {"intermediate_size", 12}, {"image_size", 64}};
-const Json kVjepa2 = {{"model_type", "vjepa2"}, {"hidden_size", 8}, {"num_hidden_layers", 2},        {"num_attention_heads", 2},
-                      {"pred_hidden_size", 6},  {"crop_size", 32},  {"pred_num_attention_heads", 1}, {"pred_num_hidden_layers", 3}};
+const Json kClip = {
+    {"model_type", "clip_vision_model"}, {"hidden_size", 8},        {"num_hidden_layers", 2},
+    {"num_attention_heads", 2},          {"intermediate_size", 12}, {"image_size", 64}};
+const Json kVjepa2 = {{"model_type", "vjepa2"},        {"hidden_size", 8},
+                      {"num_hidden_layers", 2},        {"num_attention_heads", 2},
+                      {"pred_hidden_size", 6},         {"crop_size", 32},
+                      {"pred_num_attention_heads", 1}, {"pred_num_hidden_layers", 3}};
 
 TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
   Json registers = kDinov2;
@@ -94,28 +105,46 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {kBert, {{"position_embedding_type", "relative_key"}}, "position_embedding_type"},
       {kBert, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
       {kLlama, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
-      {kLlama, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"yarn\""},
-      {kLlama, {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}}, "rope_scaling.rope_type is \"dynamic\""},
-      {kLlama, {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}}, "rope_parameters.partial_rotary_factor"},
+      {kLlama,
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}},
+       "rope_scaling.rope_type is \"yarn\""},
+      {kLlama,
+       {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}},
+       "rope_scaling.rope_type is \"dynamic\""},
+      {kLlama,
+       {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}},
+       "rope_parameters.partial_rotary_factor"},
       {kLlama, {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is 0.5"},
       {kDinov2, {{"image_size", {28, 42}}}, "image_size is [28,42]"},
       {kVit, {{"patch_size", {16, 8}}}, "patch_size is [16,8]"},
       {kClip, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
-      {kVjepa2, {{"architectures", {"VJEPA2ForVideoClassification"}}}, "VJEPA2ForVideoClassification"},
+      {kVjepa2,
+       {{"architectures", {"VJEPA2ForVideoClassification"}}},
+       "VJEPA2ForVideoClassification"},
       {kGemma4, {{"audio_config", {{"hidden_size", 8}}}}, "audio_config"},
-      {kGemma4, gemma4({{"hidden_size_per_layer_input", 256}}), "text_config.hidden_size_per_layer_input is 256"},
-      {kGemma4, gemma4({{"hidden_size_per_layer_input", nullptr}}), "hidden_size_per_layer_input is missing, which means 256"},
-      {kGemma4, gemma4(Json::object(), {{"use_clipped_linears", true}}), "vision_config.use_clipped_linears"},
+      {kGemma4, gemma4({{"hidden_size_per_layer_input", 256}}),
+       "text_config.hidden_size_per_layer_input is 256"},
+      {kGemma4, gemma4({{"hidden_size_per_layer_input", nullptr}}),
+       "hidden_size_per_layer_input is missing, which means 256"},
+      {kGemma4, gemma4(Json::object(), {{"use_clipped_linears", true}}),
+       "vision_config.use_clipped_linears"},
       {kGemma4, gemma4(Json::object(), {{"rope_parameters", {{"rope_type", "linear"}}}}),
        "vision_config.rope_parameters.rope_type is \"linear\""},
       {kGemma4, gemma4({{"model_type", "llama"}}), "text_config.model_type"},
       {kGemma4Text, {{"num_kv_shared_layers", 1}}, "num_kv_shared_layers is 1"},
       {kGemma4Text, {{"enable_moe_block", true}}, "enable_moe_block"},
-      {kGemma4Text, {{"use_bidirectional_attention", "all"}}, "use_bidirectional_attention is \"all\""},
-      {kGemma4Text, {{"layer_types", {"full_attention", "linear_attention"}}}, "layer_types holds \"linear_attention\""},
-      {kGemma4Text, {{"per_layer_config", {{"1", {{"num_attention_heads", 2}}}}}}, "per_layer_config.1 sets num_attention_heads"},
       {kGemma4Text,
-       {{"rope_parameters", {{"sliding_attention", {{"rope_type", "yarn"}}}, {"full_attention", Json::object()}}}},
+       {{"use_bidirectional_attention", "all"}},
+       "use_bidirectional_attention is \"all\""},
+      {kGemma4Text,
+       {{"layer_types", {"full_attention", "linear_attention"}}},
+       "layer_types holds \"linear_attention\""},
+      {kGemma4Text,
+       {{"per_layer_config", {{"1", {{"num_attention_heads", 2}}}}}},
+       "per_layer_config.1 sets num_attention_heads"},
+      {kGemma4Text,
+       {{"rope_parameters",
+         {{"sliding_attention", {{"rope_type", "yarn"}}}, {"full_attention", Json::object()}}}},
        "rope_parameters.sliding_attention.rope_type is \"yarn\""},
   };
   for (const auto& c : kCases) {
@@ -137,45 +166,68 @@ TEST(FamiliesTest, RefuseSizesThatContradictEachOther) {
     EXPECT_TRUE(contains(message, " 8 is not a multiple of "));
     EXPECT_TRUE(contains(message, std::string(key) + " 3"));
   }
-  EXPECT_TRUE(contains(refusal(kLlama, {{"num_key_value_heads", 3}}, ExitCode::malformed), "num_key_value_heads 3"));
+  EXPECT_TRUE(contains(refusal(kLlama, {{"num_key_value_heads", 3}}, ExitCode::malformed),
+                       "num_key_value_heads 3"));
   EXPECT_TRUE(contains(refusal(kLlama, {{"head_dim", 7}}, ExitCode::malformed), "head_dim 7"));
-  EXPECT_TRUE(contains(refusal(kVjepa2, {{"pred_num_attention_heads", 4}}, ExitCode::malformed), "pred_num_attention_heads 4"));
-  EXPECT_TRUE(contains(refusal(kVit, {{"image_size", 15}}, ExitCode::malformed), "image_size 15 is below patch_size 16"));
-  EXPECT_TRUE(contains(refusal(kVjepa2, {{"crop_size", 15}}, ExitCode::malformed), "crop_size 15 is below patch_size 16"));
+  EXPECT_TRUE(contains(refusal(kVjepa2, {{"pred_num_attention_heads", 4}}, ExitCode::malformed),
+                       "pred_num_attention_heads 4"));
+  EXPECT_TRUE(contains(refusal(kVit, {{"image_size", 15}}, ExitCode::malformed),
+                       "image_size 15 is below patch_size 16"));
+  EXPECT_TRUE(contains(refusal(kVjepa2, {{"crop_size", 15}}, ExitCode::malformed),
+                       "crop_size 15 is below patch_size 16"));
 }
 
 TEST(FamiliesTest, RefuseNumbersThatNoModelHas) {
-  EXPECT_TRUE(contains(refusal(kGpt2, {{"layer_norm_epsilon", -1e-5}}, ExitCode::malformed), "layer_norm_epsilon"));
-  EXPECT_TRUE(contains(refusal(kBert, {{"layer_norm_eps", -1e-12}}, ExitCode::malformed), "layer_norm_eps"));
-  EXPECT_TRUE(contains(refusal(kLlama, {{"rms_norm_eps", -1e-6}}, ExitCode::malformed), "rms_norm_eps"));
-  EXPECT_TRUE(contains(refusal(kLlama, {{"initializer_range", -0.02}}, ExitCode::malformed), "initializer_range"));
+  EXPECT_TRUE(contains(refusal(kGpt2, {{"layer_norm_epsilon", -1e-5}}, ExitCode::malformed),
+                       "layer_norm_epsilon"));
+  EXPECT_TRUE(contains(refusal(kBert, {{"layer_norm_eps", -1e-12}}, ExitCode::malformed),
+                       "layer_norm_eps"));
+  EXPECT_TRUE(
+      contains(refusal(kLlama, {{"rms_norm_eps", -1e-6}}, ExitCode::malformed), "rms_norm_eps"));
+  EXPECT_TRUE(contains(refusal(kLlama, {{"initializer_range", -0.02}}, ExitCode::malformed),
+                       "initializer_range"));
   EXPECT_TRUE(contains(refusal(kLlama, {{"rope_theta", 0}}, ExitCode::malformed), "rope_theta"));
-  EXPECT_TRUE(contains(refusal(kLlama, {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 0.0}}}}, ExitCode::malformed),
-                       "rope_scaling.factor"));
+  EXPECT_TRUE(
+      contains(refusal(kLlama, {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 0.0}}}},
+                       ExitCode::malformed),
+               "rope_scaling.factor"));
   const Json llama3 = {{"rope_type", "llama3"},
                        {"factor", 8.0},
                        {"low_freq_factor", 4.0},
                        {"high_freq_factor", 4.0},
                        {"original_max_position_embeddings", 8192}};
-  EXPECT_TRUE(contains(refusal(kLlama, {{"rope_scaling", llama3}}, ExitCode::malformed), "low_freq_factor 4 must be below"));
+  EXPECT_TRUE(contains(refusal(kLlama, {{"rope_scaling", llama3}}, ExitCode::malformed),
+                       "low_freq_factor 4 must be below"));
 }
 
 TEST(FamiliesTest, RefuseSizesWhoseProductsOverflow) {
-  EXPECT_TRUE(contains(refusal(kGpt2, {{"n_embd", 9'000'000'000'000'000'000}}, ExitCode::malformed), "n_embd"));
-  EXPECT_TRUE(contains(refusal(kBert, {{"vocab_size", std::int64_t{1} << 33}}, ExitCode::malformed), "vocab_size"));
-  EXPECT_TRUE(contains(refusal(kDinov2, {{"mlp_ratio", 1e9}}, ExitCode::malformed), "mlp_ratio 1000000000 times the width 8"));
+  EXPECT_TRUE(contains(refusal(kGpt2, {{"n_embd", 9'000'000'000'000'000'000}}, ExitCode::malformed),
+                       "n_embd"));
+  EXPECT_TRUE(contains(refusal(kBert, {{"vocab_size", std::int64_t{1} << 33}}, ExitCode::malformed),
+                       "vocab_size"));
+  EXPECT_TRUE(contains(refusal(kDinov2, {{"mlp_ratio", 1e9}}, ExitCode::malformed),
+                       "mlp_ratio 1000000000 times the width 8"));
   // Each in its bounds, together beyond any count.
-  const Json huge = {{"hidden_size", kLargestSize}, {"num_attention_heads", kLargestSize}, {"head_dim", kLargestSize}};
-  EXPECT_TRUE(contains(refusal(kLlama, huge, ExitCode::malformed), "more than 2^63 - 1 parameters"));
-  EXPECT_TRUE(contains(refusal(kGpt2, {{"n_embd", kLargestSize}, {"n_layer", kLargestSize}}, ExitCode::malformed), "model/config.json"));
+  const Json huge = {{"hidden_size", kLargestSize},
+                     {"num_attention_heads", kLargestSize},
+                     {"head_dim", kLargestSize}};
+  EXPECT_TRUE(
+      contains(refusal(kLlama, huge, ExitCode::malformed), "more than 2^63 - 1 parameters"));
+  EXPECT_TRUE(contains(
+      refusal(kGpt2, {{"n_embd", kLargestSize}, {"n_layer", kLargestSize}}, ExitCode::malformed),
+      "model/config.json"));
 }
 
-// Blocks and experts are described one by one: a damaged count must end in a message, not in the machine's memory.
+// Blocks and experts are described one by one: a damaged count must end in a message, not in the
+// machine's memory.
 TEST(FamiliesTest, RefuseCountsThatWouldFillTheMemory) {
   constexpr int kAbsurd = 100'000'000;
   Json bloom = kLlama, mixtral = kLlama, qwen3_moe = kLlama, cohere = kLlama;
   bloom["model_type"] = "bloom";
-  mixtral.update({{"model_type", "mixtral"}, {"num_key_value_heads", 2}, {"num_local_experts", 4}, {"num_experts_per_tok", 2}});
+  mixtral.update({{"model_type", "mixtral"},
+                  {"num_key_value_heads", 2},
+                  {"num_local_experts", 4},
+                  {"num_experts_per_tok", 2}});
   qwen3_moe.update({{"model_type", "qwen3_moe"}, {"num_key_value_heads", 2}, {"head_dim", 2}});
   cohere.update({{"model_type", "cohere"}, {"use_qk_norm", true}, {"head_dim", 2}});
   for (const auto& [config, key] : {std::pair{kGpt2, "n_layer"},
@@ -191,29 +243,42 @@ TEST(FamiliesTest, RefuseCountsThatWouldFillTheMemory) {
     EXPECT_TRUE(contains(message, std::string("'") + key + "' is 100000000"));
     EXPECT_TRUE(contains(message, "from 1 to 10000"));
   }
-  EXPECT_TRUE(contains(refusal(gemma4(Json::object(), {{"num_hidden_layers", kAbsurd}}), Json::object(), ExitCode::malformed),
+  EXPECT_TRUE(contains(refusal(gemma4(Json::object(), {{"num_hidden_layers", kAbsurd}}),
+                               Json::object(), ExitCode::malformed),
                        "'vision_config.num_hidden_layers' is 100000000"));
   // Each in its bounds, together beyond any model.
-  EXPECT_TRUE(contains(refusal(mixtral, {{"num_hidden_layers", 10000}, {"num_local_experts", 10000}}, ExitCode::malformed),
-                       "10000 blocks make 100020000 norms and experts"));
-  EXPECT_TRUE(contains(refusal(cohere, {{"num_attention_heads", 1 << 20}, {"num_key_value_heads", 1 << 20}}, ExitCode::malformed),
-                       "norms and experts, expected at most 500000"));
+  EXPECT_TRUE(
+      contains(refusal(mixtral, {{"num_hidden_layers", 10000}, {"num_local_experts", 10000}},
+                       ExitCode::malformed),
+               "10000 blocks make 100020000 norms and experts"));
+  EXPECT_TRUE(
+      contains(refusal(cohere, {{"num_attention_heads", 1 << 20}, {"num_key_value_heads", 1 << 20}},
+                       ExitCode::malformed),
+               "norms and experts, expected at most 500000"));
 }
 
 TEST(FamiliesTest, ReadTheRopeSettingsOfOldAndNewConfigurations) {
   const Json linear = {{"rope_type", "linear"}, {"factor", 2.5}};
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const Rope rope = *describe(kLlama, {{key, linear}, {"rope_theta", 5e5}}).block(0).attention.rope;
+    const Rope rope =
+        *describe(kLlama, {{key, linear}, {"rope_theta", 5e5}}).block(0).attention.rope;
     EXPECT_EQ(rope.scaling, Rope::Scaling::linear);
     EXPECT_EQ(rope.factor, 2.5);
     EXPECT_EQ(rope.theta, 5e5);
     EXPECT_EQ(rope.rotated_dims, 2);
   }
-  EXPECT_EQ(describe(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}}}}).block(0).attention.rope->theta, 7e4);
+  EXPECT_EQ(
+      describe(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}}}}).block(0).attention.rope->theta,
+      7e4);
   EXPECT_EQ(describe(kLlama).block(0).attention.rope->theta, 1e4);
-  // As transformers: the old key wins where a file has both, and the table's length is the original one where none is given.
-  const Json llama3 = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
-  const Json both = {{"rope_scaling", llama3}, {"rope_parameters", linear}, {"max_position_embeddings", 48}};
+  // As transformers: the old key wins where a file has both, and the table's length is the original
+  // one where none is given.
+  const Json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0}};
+  const Json both = {
+      {"rope_scaling", llama3}, {"rope_parameters", linear}, {"max_position_embeddings", 48}};
   const Rope rope = *describe(kLlama, both).block(0).attention.rope;
   EXPECT_EQ(rope.scaling, Rope::Scaling::llama3);
   EXPECT_EQ(rope.original_max_positions, 48);
@@ -231,7 +296,8 @@ TEST(FamiliesTest, TakeTheHeadThatTheClassNames) {
   EXPECT_TRUE(describe(kBert).pooler);
   EXPECT_TRUE(describe(kVit).pooler);
   const Architecture classifier =
-      describe(kVit, {{"architectures", {"ViTForImageClassification"}}, {"id2label", {{"0", "a"}, {"1", "b"}, {"2", "c"}}}});
+      describe(kVit, {{"architectures", {"ViTForImageClassification"}},
+                      {"id2label", {{"0", "a"}, {"1", "b"}, {"2", "c"}}}});
   EXPECT_FALSE(classifier.pooler);
   EXPECT_EQ(classifier.head->decoder.outputs, 3);
   EXPECT_FALSE(describe(kClip).pooler);
@@ -239,8 +305,10 @@ TEST(FamiliesTest, TakeTheHeadThatTheClassNames) {
 }
 
 TEST(FamiliesTest, GiveGemma4sFullBlocksHeadsOfTheirOwn) {
-  const Json keys_as_values = {
-      {"attention_k_eq_v", true}, {"num_global_key_value_heads", 1}, {"num_hidden_layers", 12}, {"layer_types", nullptr}};
+  const Json keys_as_values = {{"attention_k_eq_v", true},
+                               {"num_global_key_value_heads", 1},
+                               {"num_hidden_layers", 12},
+                               {"layer_types", nullptr}};
   const Architecture a = describe(kGemma4Text, keys_as_values);
   ASSERT_EQ(a.block_kinds.size(), 2u);
   for (std::int64_t i = 0; i < a.n_blocks; ++i) {
@@ -254,32 +322,45 @@ TEST(FamiliesTest, GiveGemma4sFullBlocksHeadsOfTheirOwn) {
     EXPECT_EQ(attention.rope->theta, full ? 1e6 : 1e4) << i;
   }
   EXPECT_EQ(a.block(5).attention.rope->scaling, Rope::Scaling::proportional);
-  EXPECT_EQ(a.block(5).attention.rope->turning_pairs, 0) << "a quarter of 6 dimensions is no whole pair";
-  // Keys that serve as values are what num_global_key_value_heads counts; without them it says nothing.
-  EXPECT_EQ(describe(kGemma4Text, {{"num_global_key_value_heads", 1}}).block(1).attention.n_kv_heads, 2);
+  EXPECT_EQ(a.block(5).attention.rope->turning_pairs, 0)
+      << "a quarter of 6 dimensions is no whole pair";
+  // Keys that serve as values are what num_global_key_value_heads counts; without them it says
+  // nothing.
+  EXPECT_EQ(
+      describe(kGemma4Text, {{"num_global_key_value_heads", 1}}).block(1).attention.n_kv_heads, 2);
   // The newer way to write the same.
-  const Json per_layer = {
-      {"per_layer_config", {{"05", {{"head_dim", 6}, {"num_key_value_heads", 1}}}, {"11", {{"head_dim", 6}, {"num_key_value_heads", 1}}}}}};
+  const Json per_layer = {{"per_layer_config",
+                           {{"05", {{"head_dim", 6}, {"num_key_value_heads", 1}}},
+                            {"11", {{"head_dim", 6}, {"num_key_value_heads", 1}}}}}};
   Json newer = keys_as_values;
   newer.update(per_layer);
   newer["global_head_dim"] = 99;
   EXPECT_EQ(count_parameters(describe(kGemma4Text, newer)), count_parameters(a));
   EXPECT_EQ(describe(kGemma4Text, newer).kind_of, a.kind_of);
-  EXPECT_EQ(describe(kGemma4Text, {{"layer_types", {"full_attention", "sliding_attention"}}}).block_kinds.size(), 1u)
+  EXPECT_EQ(describe(kGemma4Text, {{"layer_types", {"full_attention", "sliding_attention"}}})
+                .block_kinds.size(),
+            1u)
       << "the last block is full, whatever is written";
 }
 
 TEST(FamiliesTest, RefuseAGemma4ThatContradictsItself) {
-  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"layer_types", {"full_attention"}}}, ExitCode::malformed), "lists 1 blocks"));
-  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"num_key_value_heads", 3}}, ExitCode::malformed), "num_key_value_heads 3"));
-  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"head_dim", 5}}, ExitCode::malformed), "head_dim 5"));
   EXPECT_TRUE(
-      contains(refusal(kGemma4Text, {{"per_layer_config", {{"2", Json::object()}}}}, ExitCode::malformed), "expected a block from 0 to 1"));
-  EXPECT_TRUE(contains(refusal(kGemma4, gemma4(Json::object(), {{"head_dim", 6}}), ExitCode::malformed), "head_dim 6"));
+      contains(refusal(kGemma4Text, {{"layer_types", {"full_attention"}}}, ExitCode::malformed),
+               "lists 1 blocks"));
+  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"num_key_value_heads", 3}}, ExitCode::malformed),
+                       "num_key_value_heads 3"));
+  EXPECT_TRUE(contains(refusal(kGemma4Text, {{"head_dim", 5}}, ExitCode::malformed), "head_dim 5"));
+  EXPECT_TRUE(contains(
+      refusal(kGemma4Text, {{"per_layer_config", {{"2", Json::object()}}}}, ExitCode::malformed),
+      "expected a block from 0 to 1"));
+  EXPECT_TRUE(
+      contains(refusal(kGemma4, gemma4(Json::object(), {{"head_dim", 6}}), ExitCode::malformed),
+               "head_dim 6"));
 }
 
 TEST(FamiliesTest, CountTheParametersOfGemma4) {
-  // The released 31 billion parameters; layer scalars and the tower's standardisation are no parameters.
+  // The released 31 billion parameters; layer scalars and the tower's standardisation are no
+  // parameters.
   const Json text = {{"model_type", "gemma4_text"},
                      {"attention_k_eq_v", true},
                      {"final_logit_softcapping", 30.0},
@@ -296,15 +377,22 @@ TEST(FamiliesTest, CountTheParametersOfGemma4) {
                      {"sliding_window", 1024},
                      {"use_bidirectional_attention", "vision"},
                      {"vocab_size", 262144}};
-  const Json tower = {{"model_type", "gemma4_vision"}, {"head_dim", 72},
-                      {"hidden_size", 1152},           {"intermediate_size", 4304},
-                      {"num_attention_heads", 16},     {"num_hidden_layers", 27},
-                      {"num_key_value_heads", 16},     {"patch_size", 16},
-                      {"pooling_kernel_size", 3},      {"position_embedding_size", 10240},
-                      {"standardize", true},           {"rope_parameters", {{"rope_theta", 100.0}, {"rope_type", "default"}}}};
-  const Json whole = {{"model_type", "gemma4"},      {"architectures", {"Gemma4ForConditionalGeneration"}},
-                      {"tie_word_embeddings", true}, {"audio_config", nullptr},
-                      {"text_config", text},         {"vision_config", tower}};
+  const Json tower = {{"model_type", "gemma4_vision"},
+                      {"head_dim", 72},
+                      {"hidden_size", 1152},
+                      {"intermediate_size", 4304},
+                      {"num_attention_heads", 16},
+                      {"num_hidden_layers", 27},
+                      {"num_key_value_heads", 16},
+                      {"patch_size", 16},
+                      {"pooling_kernel_size", 3},
+                      {"position_embedding_size", 10240},
+                      {"standardize", true},
+                      {"rope_parameters", {{"rope_theta", 100.0}, {"rope_type", "default"}}}};
+  const Json whole = {
+      {"model_type", "gemma4"},      {"architectures", {"Gemma4ForConditionalGeneration"}},
+      {"tie_word_embeddings", true}, {"audio_config", nullptr},
+      {"text_config", text},         {"vision_config", tower}};
   EXPECT_EQ(count_parameters(describe(whole)), 31'273'086'512);
   EXPECT_EQ(count_parameters(describe(whole, {{"vision_config", nullptr}})), 30'697'345'280);
   EXPECT_EQ(count_parameters(describe(text)), 30'697'345'280);
@@ -316,18 +404,25 @@ TEST(FamiliesTest, CountTheParametersOfGemma4) {
 TEST(FamiliesTest, CountTiedWeightsOnce) {
   const std::int64_t tied = count_parameters(describe(kGpt2));
   EXPECT_EQ(count_parameters(describe(kGpt2, {{"tie_word_embeddings", false}})) - tied, 11 * 8);
-  // Embeddings, then per block two norms, q|k|v and out, the MLP of width 4 d, all with biases, then the final norm.
-  EXPECT_EQ(tied, 11 * 8 + 16 * 8 + 2 * (2 * 16 + (8 * 24 + 24) + (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8)) + 16);
+  // Embeddings, then per block two norms, q|k|v and out, the MLP of width 4 d, all with biases,
+  // then the final norm.
+  EXPECT_EQ(tied, 11 * 8 + 16 * 8 +
+                      2 * (2 * 16 + (8 * 24 + 24) + (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8)) +
+                      16);
 }
 
 // The roster's counts, and those of transformers' classes.
 TEST(FamiliesTest, CountTheParametersOfModelsThatReadPixels) {
-  const Json giant = {{"model_type", "dinov2"}, {"hidden_size", 1536}, {"num_hidden_layers", 40}, {"num_attention_heads", 24},
-                      {"use_swiglu_ffn", true}, {"image_size", 518},   {"patch_size", 14},        {"mlp_ratio", 4}};
+  const Json giant = {{"model_type", "dinov2"},  {"hidden_size", 1536},
+                      {"num_hidden_layers", 40}, {"num_attention_heads", 24},
+                      {"use_swiglu_ffn", true},  {"image_size", 518},
+                      {"patch_size", 14},        {"mlp_ratio", 4}};
   EXPECT_EQ(count_parameters(describe(giant)), 1'136'480'768);
   EXPECT_EQ(count_parameters(describe({{"model_type", "vjepa2"}})), 325'971'328);
   EXPECT_EQ(count_parameters(describe({{"model_type", "vit"}})), 86'389'248);
-  EXPECT_EQ(count_parameters(describe({{"model_type", "vit"}, {"architectures", {"ViTForImageClassification"}}, {"num_labels", 1000}})),
+  EXPECT_EQ(count_parameters(describe({{"model_type", "vit"},
+                                       {"architectures", {"ViTForImageClassification"}},
+                                       {"num_labels", 1000}})),
             86'567'656);
   EXPECT_EQ(count_parameters(describe({{"model_type", "clip_vision_model"}})), 87'456'000);
   EXPECT_EQ(count_parameters(describe({{"model_type", "dinov2_with_registers"}})), 85'820'928);
@@ -341,7 +436,8 @@ TEST(FamiliesTest, DescribeThePixelsThatAModelReads) {
   EXPECT_EQ(dinov2.projection.weights[0].shape, (std::vector<std::int64_t>{8, 3, 14, 14}));
   EXPECT_EQ(dinov2.positions->shape, (std::vector<std::int64_t>{1, 5, 8}));
   const Architecture vjepa2 = describe(kVjepa2);
-  EXPECT_EQ(vjepa2.patches->projection.weights[0].shape, (std::vector<std::int64_t>{8, 3, 2, 16, 16}));
+  EXPECT_EQ(vjepa2.patches->projection.weights[0].shape,
+            (std::vector<std::int64_t>{8, 3, 2, 16, 16}));
   EXPECT_EQ(vjepa2.patches->projection.inputs, 3 * 2 * 16 * 16);
   EXPECT_EQ(vjepa2.predictor->stack.n_blocks, 3);
   EXPECT_EQ(vjepa2.predictor->stack.block(0).attention.rope->axes, 3);

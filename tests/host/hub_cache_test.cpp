@@ -21,14 +21,17 @@ using Variables = std::map<std::string, std::string>;
 class Environment {
  public:
   explicit Environment(const Variables& values) {
-    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) {
+    for (const char* name :
+         {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) {
       if (const char* value = std::getenv(name)) before_[name] = value;
       unsetenv(name);
     }
     for (const auto& [name, value] : values) setenv(name.c_str(), value.c_str(), 1);
   }
   ~Environment() {
-    for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"}) unsetenv(name);
+    for (const char* name :
+         {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"})
+      unsetenv(name);
     for (const auto& [name, value] : before_) setenv(name.c_str(), value.c_str(), 1);
   }
 
@@ -46,16 +49,23 @@ class HubCacheTest : public testing::Test {
     fs::create_directories(model() / "snapshots" / commit);
     fs::create_symlink("../../blobs/" + blob, model() / "snapshots" / commit / name);
   }
-  void add_model(const std::string& commit) { add(commit, "config.json"), add(commit, "model.safetensors"); }
-  void refer(const std::string& revision, const std::string& text) { folder_.write("models--org--name/refs/" + revision, text); }
-  CachedModel find(const std::string& revision = {}) const { return find_cached_model(folder_.path(), "org/name", revision); }
+  void add_model(const std::string& commit) {
+    add(commit, "config.json"), add(commit, "model.safetensors");
+  }
+  void refer(const std::string& revision, const std::string& text) {
+    folder_.write("models--org--name/refs/" + revision, text);
+  }
+  CachedModel find(const std::string& revision = {}) const {
+    return find_cached_model(folder_.path(), "org/name", revision);
+  }
 
   TemporaryFolder folder_;
 };
 
 TEST_F(HubCacheTest, IsWhereTheEnvironmentSays) {
   {
-    const Environment environment(Variables{{"HF_HUB_CACHE", "/a"}, {"HF_HOME", "/b"}, {"HOME", "/home/x"}});
+    const Environment environment(
+        Variables{{"HF_HUB_CACHE", "/a"}, {"HF_HOME", "/b"}, {"HOME", "/home/x"}});
     EXPECT_EQ(hub_cache(), "/a");
   }
   {
@@ -85,7 +95,8 @@ TEST_F(HubCacheTest, ReadsACacheWithoutReferences) {
   add_model(kCommit);
   EXPECT_EQ(find().commit, kCommit);
   add_model(kOther);
-  fs::last_write_time(model() / "snapshots" / kCommit, fs::file_time_type::clock::now() + std::chrono::hours(1));
+  fs::last_write_time(model() / "snapshots" / kCommit,
+                      fs::file_time_type::clock::now() + std::chrono::hours(1));
   EXPECT_EQ(find().commit, kCommit) << "the newest";
   EXPECT_EQ(find(kOther).commit, kOther);
   EXPECT_TRUE(contains(find("v2").missing, "no snapshot of revision v2"));
@@ -95,7 +106,8 @@ TEST_F(HubCacheTest, TellsRepositoryAndCommitFromASnapshotsPlace) {
   add_model(kCommit);
   const fs::path snapshot = model() / "snapshots" / kCommit;
   fs::create_directory_symlink(snapshot, folder_ / "link");
-  for (const fs::path& path : {snapshot, snapshot / "", folder_ / "link", snapshot / "model.safetensors"}) {
+  for (const fs::path& path :
+       {snapshot, snapshot / "", folder_ / "link", snapshot / "model.safetensors"}) {
     const auto found = hub_snapshot(path);
     ASSERT_TRUE(found.has_value()) << path;
     EXPECT_EQ(found->repository, "org/name") << path;
@@ -107,15 +119,18 @@ TEST_F(HubCacheTest, TellsRepositoryAndCommitFromASnapshotsPlace) {
   folder_.write("models--gpt2/snapshots/" + kOther + "/config.json", "{}");
   EXPECT_EQ(hub_snapshot(folder_ / ("models--gpt2/snapshots/" + kOther))->repository, "gpt2");
   for (const char* elsewhere :
-       {"mine/snapshots/abc/config.json", "models--a--b/snapshots/not a commit/config.json", "models--/snapshots/abc/config.json"})
-    EXPECT_FALSE(hub_snapshot(folder_.write(elsewhere, "{}").parent_path()).has_value()) << elsewhere;
+       {"mine/snapshots/abc/config.json", "models--a--b/snapshots/not a commit/config.json",
+        "models--/snapshots/abc/config.json"})
+    EXPECT_FALSE(hub_snapshot(folder_.write(elsewhere, "{}").parent_path()).has_value())
+        << elsewhere;
   EXPECT_FALSE(hub_snapshot(model()).has_value());
   EXPECT_FALSE(hub_snapshot("/nowhere/at/all").has_value());
 }
 
 TEST_F(HubCacheTest, ReadsADegradedCacheOfCopies) {
   refer("main", kCommit);
-  for (const char* name : {"config.json", "model.safetensors"}) folder_.write("models--org--name/snapshots/" + kCommit + "/" + name, "{}");
+  for (const char* name : {"config.json", "model.safetensors"})
+    folder_.write("models--org--name/snapshots/" + kCommit + "/" + name, "{}");
   EXPECT_EQ(find().commit, kCommit);
   EXPECT_EQ(find().missing, "");
 }

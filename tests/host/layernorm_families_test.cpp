@@ -11,17 +11,20 @@ namespace {
 
 using Json = nlohmann::json;
 
-const Json kSizes = {{"hidden_size", 8}, {"num_hidden_layers", 2}, {"num_attention_heads", 2}, {"vocab_size", 11}};
+const Json kSizes = {
+    {"hidden_size", 8}, {"num_hidden_layers", 2}, {"num_attention_heads", 2}, {"vocab_size", 11}};
 
 /// The architecture of a least configuration of `family` with some keys changed.
 Architecture describe(const char* family, const Json& changes = Json::object()) {
   Json config = kSizes;
-  config.update({{"model_type", family}, {"intermediate_size", 12}, {"ffn_dim", 12}, {"rotary_pct", 0.5}});
+  config.update(
+      {{"model_type", family}, {"intermediate_size", 12}, {"ffn_dim", 12}, {"rotary_pct", 0.5}});
   config.update(changes);
   return describe_architecture(Config::parse(config.dump(), "model/config.json"));
 }
 
-std::string refusal(const char* family, const Json& changes, ExitCode code = ExitCode::unsupported) {
+std::string refusal(const char* family, const Json& changes,
+                    ExitCode code = ExitCode::unsupported) {
   return message_of(code, [&] { describe(family, changes); });
 }
 
@@ -34,15 +37,23 @@ TEST(LayerNormFamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
     const char* named;
   } kCases[] = {
       {"gpt_neox", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
-      {"gpt_neox", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}}, "rope_scaling.rope_type is \"dynamic\""},
-      {"bloom", {{"apply_residual_connection_post_layernorm", true}}, "apply_residual_connection_post_layernorm"},
+      {"gpt_neox",
+       {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}},
+       "rope_scaling.rope_type is \"dynamic\""},
+      {"bloom",
+       {{"apply_residual_connection_post_layernorm", true}},
+       "apply_residual_connection_post_layernorm"},
       {"opt", {{"activation_function", "mish"}}, "activation_function is \"mish\""},
       {"falcon", {{"activation", "mish"}}, "activation is \"mish\""},
       {"falcon", {{"new_decoder_architecture", true}, {"parallel_attn", false}}, "parallel_attn"},
       {"falcon", {{"num_ln_in_parallel_attn", 2}}, "num_ln_in_parallel_attn is 2"},
-      {"falcon", {{"new_decoder_architecture", true}, {"num_ln_in_parallel_attn", 3}}, "num_ln_in_parallel_attn is 3"},
+      {"falcon",
+       {{"new_decoder_architecture", true}, {"num_ln_in_parallel_attn", 3}},
+       "num_ln_in_parallel_attn is 3"},
       {"falcon", {{"multi_query", false}, {"num_kv_heads", 1}}, "num_kv_heads is 1"},
-      {"falcon", {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}}, "rope_parameters.partial_rotary_factor"},
+      {"falcon",
+       {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}},
+       "rope_parameters.partial_rotary_factor"},
       {"phi", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
       {"phi", {{"head_dim", 6}}, "head_dim is 6"},
       {"cohere", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
@@ -57,15 +68,25 @@ TEST(LayerNormFamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
 
 TEST(LayerNormFamiliesTest, RefuseSizesThatContradictEachOther) {
   for (const char* family : {"gpt_neox", "opt", "bloom", "falcon", "phi", "cohere", "olmo"}) {
-    EXPECT_TRUE(contains(refusal(family, {{"num_attention_heads", 3}}, ExitCode::malformed), " 8 is not a multiple of ")) << family;
-    EXPECT_TRUE(contains(refusal(family, {{"hidden_size", nullptr}}, ExitCode::malformed), "'hidden_size' is missing")) << family;
+    EXPECT_TRUE(contains(refusal(family, {{"num_attention_heads", 3}}, ExitCode::malformed),
+                         " 8 is not a multiple of "))
+        << family;
+    EXPECT_TRUE(contains(refusal(family, {{"hidden_size", nullptr}}, ExitCode::malformed),
+                         "'hidden_size' is missing"))
+        << family;
   }
   for (const char* family : {"phi", "cohere", "olmo"})
-    EXPECT_TRUE(contains(refusal(family, {{"num_key_value_heads", 3}}, ExitCode::malformed), "num_key_value_heads 3")) << family;
-  EXPECT_TRUE(contains(refusal("gpt_neox", {{"rotary_pct", 0.25}}, ExitCode::malformed), "rotary_pct 0.25 of 4 dimensions"));
-  EXPECT_TRUE(contains(refusal("gpt_neox", {{"rotary_pct", 1.5}}, ExitCode::malformed), "an even number from 2 to 4"));
-  EXPECT_TRUE(contains(refusal("phi", {{"partial_rotary_factor", 0.75}}, ExitCode::malformed), "partial_rotary_factor 0.75"));
-  EXPECT_TRUE(contains(refusal("falcon", {{"hidden_size", 10}}, ExitCode::malformed), "head_dim 5"));
+    EXPECT_TRUE(contains(refusal(family, {{"num_key_value_heads", 3}}, ExitCode::malformed),
+                         "num_key_value_heads 3"))
+        << family;
+  EXPECT_TRUE(contains(refusal("gpt_neox", {{"rotary_pct", 0.25}}, ExitCode::malformed),
+                       "rotary_pct 0.25 of 4 dimensions"));
+  EXPECT_TRUE(contains(refusal("gpt_neox", {{"rotary_pct", 1.5}}, ExitCode::malformed),
+                       "an even number from 2 to 4"));
+  EXPECT_TRUE(contains(refusal("phi", {{"partial_rotary_factor", 0.75}}, ExitCode::malformed),
+                       "partial_rotary_factor 0.75"));
+  EXPECT_TRUE(
+      contains(refusal("falcon", {{"hidden_size", 10}}, ExitCode::malformed), "head_dim 5"));
 }
 
 TEST(LayerNormFamiliesTest, ReadRotaryFractionsUnderOldAndNewKeys) {
@@ -74,13 +95,20 @@ TEST(LayerNormFamiliesTest, ReadRotaryFractionsUnderOldAndNewKeys) {
     changes.update(wide);
     return *attention_of(describe(family, changes)).rope;
   };
-  EXPECT_EQ(rope("gpt_neox", {{"rotary_pct", nullptr}}).rotated_dims, 8) << "a quarter where nothing is said";
+  EXPECT_EQ(rope("gpt_neox", {{"rotary_pct", nullptr}}).rotated_dims, 8)
+      << "a quarter where nothing is said";
   EXPECT_EQ(rope("gpt_neox", {{"rotary_pct", 1.0}, {"rotary_emb_base", 500}}).rotated_dims, 32);
   EXPECT_EQ(rope("gpt_neox", {{"rotary_emb_base", 500}}).theta, 500.0);
-  EXPECT_EQ(rope("gpt_neox", {{"rope_parameters", {{"rope_theta", 70.0}, {"partial_rotary_factor", 0.5}}}}).rotated_dims, 16);
+  EXPECT_EQ(rope("gpt_neox",
+                 {{"rope_parameters", {{"rope_theta", 70.0}, {"partial_rotary_factor", 0.5}}}})
+                .rotated_dims,
+            16);
   EXPECT_EQ(rope("phi", {}).rotated_dims, 16) << "half where nothing is said";
   EXPECT_EQ(rope("phi", {{"partial_rotary_factor", 0.4}}).rotated_dims, 12) << "int(12.8)";
-  EXPECT_EQ(rope("phi", {{"partial_rotary_factor", 0.4}, {"rope_parameters", {{"partial_rotary_factor", 0.25}}}}).rotated_dims, 8);
+  EXPECT_EQ(rope("phi", {{"partial_rotary_factor", 0.4},
+                         {"rope_parameters", {{"partial_rotary_factor", 0.25}}}})
+                .rotated_dims,
+            8);
   EXPECT_EQ(rope("cohere", {}).theta, 500000.0);
   EXPECT_EQ(rope("cohere", {}).pairing, Rope::Pairing::interleaved);
 }
@@ -92,12 +120,14 @@ TEST(LayerNormFamiliesTest, WireTheBlocksAsTheKeysSay) {
   EXPECT_FALSE(describe("opt", {{"do_layer_norm_before", false}}).final_norm);
   EXPECT_FALSE(describe("opt", {{"_remove_final_layer_norm", true}}).ends_in_norm());
   EXPECT_FALSE(describe("falcon").block(0).mlp_norm) << "7b: one norm for both";
-  EXPECT_EQ(attention_of(describe("falcon", {{"num_kv_heads", 2}})).n_kv_heads, 1) << "multi_query decides, whatever a re-save says";
+  EXPECT_EQ(attention_of(describe("falcon", {{"num_kv_heads", 2}})).n_kv_heads, 1)
+      << "multi_query decides, whatever a re-save says";
   const Architecture falcon40b = describe("falcon", {{"new_decoder_architecture", true}});
   EXPECT_EQ(falcon40b.block(0).attention_norm.name, "h.{}.ln_attn");
   EXPECT_EQ(falcon40b.block(0).mlp_norm->name, "h.{}.ln_mlp");
   EXPECT_EQ(attention_of(falcon40b).n_kv_heads, 2);
-  EXPECT_EQ(describe("falcon", {{"parallel_attn", false}, {"alibi", true}}).block(0).wiring, Wiring::pre);
+  EXPECT_EQ(describe("falcon", {{"parallel_attn", false}, {"alibi", true}}).block(0).wiring,
+            Wiring::pre);
   EXPECT_TRUE(attention_of(describe("falcon", {{"alibi", true}})).alibi->scaled);
   EXPECT_FALSE(attention_of(describe("bloom")).alibi->scaled);
   EXPECT_EQ(attention_of(describe("cohere", {{"use_qk_norm", true}})).query_norm->rows, 2);
@@ -105,13 +135,17 @@ TEST(LayerNormFamiliesTest, WireTheBlocksAsTheKeysSay) {
 }
 
 TEST(LayerNormFamiliesTest, ReadSizesUnderBothOfTheirNames) {
-  const Architecture bloom =
-      describe("bloom", {{"n_embed", 24}, {"num_hidden_layers", nullptr}, {"n_layer", 3}, {"num_attention_heads", nullptr}, {"n_head", 6}});
+  const Architecture bloom = describe("bloom", {{"n_embed", 24},
+                                                {"num_hidden_layers", nullptr},
+                                                {"n_layer", 3},
+                                                {"num_attention_heads", nullptr},
+                                                {"n_head", 6}});
   EXPECT_EQ(bloom.hidden_size, 24);
   EXPECT_EQ(bloom.n_blocks, 3);
   EXPECT_EQ(attention_of(bloom).n_heads, 6);
   EXPECT_EQ(describe("falcon", {{"n_embed", 24}}).hidden_size, 24);
-  EXPECT_TRUE(contains(refusal("bloom", {{"num_attention_heads", nullptr}}, ExitCode::malformed), "n_head"));
+  EXPECT_TRUE(contains(refusal("bloom", {{"num_attention_heads", nullptr}}, ExitCode::malformed),
+                       "n_head"));
 }
 
 TEST(LayerNormFamiliesTest, DrawWeightsAsTheLibraryDoes) {
@@ -144,11 +178,13 @@ TEST(LayerNormFamiliesTest, DrawWeightsAsTheLibraryDoes) {
         EXPECT_EQ(weight.init.kind, Init::Kind::normal) << weight.name;
         EXPECT_EQ(weight.init.deviation, 0.03) << weight.name;
       }
-      for (const TensorSpec& bias : map.biases) EXPECT_EQ(bias.init.kind, Init::Kind::zeros) << bias.name;
+      for (const TensorSpec& bias : map.biases)
+        EXPECT_EQ(bias.init.kind, Init::Kind::zeros) << bias.name;
     });
     EXPECT_EQ(a.head->decoder.weights[0].init.deviation, 0.03) << c.family;
   }
-  EXPECT_EQ(describe("opt").tokens->positions->shape, (std::vector<std::int64_t>{2050, 8})) << "two rows that no position uses";
+  EXPECT_EQ(describe("opt").tokens->positions->shape, (std::vector<std::int64_t>{2050, 8}))
+      << "two rows that no position uses";
   EXPECT_EQ(describe("opt").tokens->position_offset, 2);
 }
 
@@ -191,7 +227,8 @@ const Published kPublished[] = {
      6'658'473'984,
      65,
      "model.decoder.layers.0.self_attn_layer_norm",
-     {"model.decoder.layers.0.self_attn.q_proj", "model.decoder.layers.0.self_attn.k_proj", "model.decoder.layers.0.self_attn.v_proj"},
+     {"model.decoder.layers.0.self_attn.q_proj", "model.decoder.layers.0.self_attn.k_proj",
+      "model.decoder.layers.0.self_attn.v_proj"},
      "model.decoder.final_layer_norm",
      {"lm_head"},
      true},
@@ -219,7 +256,8 @@ const Published kPublished[] = {
      2'779'683'840,
      33,
      "model.layers.0.input_layernorm",
-     {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj", "model.layers.0.self_attn.v_proj", "model.layers.0.mlp.fc1"},
+     {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
+      "model.layers.0.self_attn.v_proj", "model.layers.0.mlp.fc1"},
      "model.final_layernorm",
      {"lm_head"},
      false},
@@ -229,8 +267,9 @@ const Published kPublished[] = {
      34'980'831'232,
      41,
      "model.layers.0.input_layernorm",
-     {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj", "model.layers.0.self_attn.v_proj",
-      "model.layers.0.mlp.gate_proj", "model.layers.0.mlp.up_proj"},
+     {"model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
+      "model.layers.0.self_attn.v_proj", "model.layers.0.mlp.gate_proj",
+      "model.layers.0.mlp.up_proj"},
      "model.norm",
      {"lm_head"},
      true},
@@ -251,7 +290,8 @@ TEST(LayerNormFamiliesTest, ListWhatReadsTheNormsOfPublishedModels) {
     return names;
   };
   for (const Published& model : kPublished) {
-    const auto sites = norm_sites(describe_architecture(Config::parse(model.config, "config.json")), nullptr);
+    const auto sites =
+        norm_sites(describe_architecture(Config::parse(model.config, "config.json")), nullptr);
     EXPECT_EQ(static_cast<std::int64_t>(sites.size()), model.n_sites) << model.final_site;
     EXPECT_EQ(sites.front().name, model.first_site);
     EXPECT_EQ(readers(sites.front()), model.first_readers) << model.first_site;
@@ -259,7 +299,8 @@ TEST(LayerNormFamiliesTest, ListWhatReadsTheNormsOfPublishedModels) {
     EXPECT_TRUE(sites.back().is_final) << model.final_site;
     EXPECT_EQ(readers(sites.back()), model.final_readers) << model.final_site;
     EXPECT_EQ(sites.back().consumers.front().tied, model.tied) << model.final_site;
-    for (const NormSite& site : sites) EXPECT_EQ(site.feeds_residual, site.name.ends_with("word_embeddings_layernorm")) << site.name;
+    for (const NormSite& site : sites)
+      EXPECT_EQ(site.feeds_residual, site.name.ends_with("word_embeddings_layernorm")) << site.name;
   }
 }
 

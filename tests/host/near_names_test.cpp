@@ -27,7 +27,8 @@ TEST(NearNamesTest, SuggestsNothingThatIsFar) {
 
 TEST(NearNamesTest, AsksInOneClause) {
   EXPECT_EQ(did_you_mean("predct", Names{"predict"}), "; did you mean 'predict'?");
-  EXPECT_EQ(did_you_mean("gpt", Names{"gpt1", "gpt2", "gpt3"}), "; did you mean 'gpt1', 'gpt2' or 'gpt3'?");
+  EXPECT_EQ(did_you_mean("gpt", Names{"gpt1", "gpt2", "gpt3"}),
+            "; did you mean 'gpt1', 'gpt2' or 'gpt3'?");
 }
 
 }  // namespace

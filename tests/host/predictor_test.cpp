@@ -33,14 +33,17 @@ Vector scales(std::size_t n, std::uint64_t seed) {
   std::mt19937_64 generator(seed);
   std::uniform_real_distribution<double> log_magnitude(-3.0, 1.0);
   Vector values(n);
-  for (double& x : values) x = std::exp(log_magnitude(generator)) * (generator() % 4 == 0 ? -1.0 : 1.0);
+  for (double& x : values)
+    x = std::exp(log_magnitude(generator)) * (generator() % 4 == 0 ? -1.0 : 1.0);
   return values;
 }
 
 enum class Normaliser { deviation, deviation_with_eps, rms, one, taxicab };
 
-/// gamma (x - mean)/s(x) + beta in extended precision, so that the test sees the prediction's rounding and not its own.
-std::vector<long double> layernorm(const Vector& x, const Vector& gamma, const Vector& beta, Normaliser normaliser) {
+/// gamma (x - mean)/s(x) + beta in extended precision, so that the test sees the prediction's
+/// rounding and not its own.
+std::vector<long double> layernorm(const Vector& x, const Vector& gamma, const Vector& beta,
+                                   Normaliser normaliser) {
   const auto d = static_cast<long double>(x.size());
   long double mean = 0, squares = 0, variance = 0, absolute = 0;
   for (const double v : x) mean += v / d;
@@ -55,7 +58,8 @@ std::vector<long double> layernorm(const Vector& x, const Vector& gamma, const V
                         : normaliser == Normaliser::taxicab            ? absolute
                                                                        : 1.0L;
   std::vector<long double> h(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) h[i] = gamma[i] * ((x[i] - mean) / s) + (beta.empty() ? 0.0L : beta[i]);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    h[i] = gamma[i] * ((x[i] - mean) / s) + (beta.empty() ? 0.0L : beta[i]);
   return h;
 }
 
@@ -72,10 +76,12 @@ Projection project(const Vector& v, const std::vector<long double>& h) {
   return p;
 }
 
-/// Largest relative distance of the direction from (1/gamma)/|1/gamma| evaluated in extended precision.
+/// Largest relative distance of the direction from (1/gamma)/|1/gamma| evaluated in extended
+/// precision.
 double direction_error(const DeadSubspace& subspace, const Vector& gamma) {
   long double squares = 0, lowest = kInfinity;
-  for (const double g : gamma) lowest = std::min<long double>(lowest, std::fabs(static_cast<long double>(g)));
+  for (const double g : gamma)
+    lowest = std::min<long double>(lowest, std::fabs(static_cast<long double>(g)));
   for (const double g : gamma) squares += (lowest / g) * (lowest / g);
   double worst = 0;
   const Vector direction = subspace.direction();
@@ -86,12 +92,14 @@ double direction_error(const DeadSubspace& subspace, const Vector& gamma) {
   return worst;
 }
 
-// Three roundings of 1/gamma (two values share a division) and two of the scaling by 1/norm are 5 u; the norm itself adds at most (log-ish,
-// at worst d/16 sequential) roundings of a sum of positive terms, halved by the square root.
+// Three roundings of 1/gamma (two values share a division) and two of the scaling by 1/norm are 5
+// u; the norm itself adds at most (log-ish, at worst d/16 sequential) roundings of a sum of
+// positive terms, halved by the square root.
 double direction_bound(std::size_t d) { return (8.0 + static_cast<double>(d) / 2) * kRoundoff; }
 
 class PredictorSizeTest : public ::testing::TestWithParam<std::size_t> {};
-INSTANTIATE_TEST_SUITE_P(Sizes, PredictorSizeTest, ::testing::Values(1, 2, 3, 7, 17, 384, 768, 4096, 8192));
+INSTANTIATE_TEST_SUITE_P(Sizes, PredictorSizeTest,
+                         ::testing::Values(1, 2, 3, 7, 17, 384, 768, 4096, 8192));
 
 TEST_P(PredictorSizeTest, ProjectionIsTheConstantForAnyInputAndAnyNormaliser) {
   const std::size_t d = GetParam();
@@ -102,15 +110,20 @@ TEST_P(PredictorSizeTest, ProjectionIsTheConstantForAnyInputAndAnyNormaliser) {
     ASSERT_EQ(subspace.dimension, 1);
     const Vector direction = subspace.direction();
     long double shift_magnitude = 0;
-    for (std::size_t i = 0; i < shift.size(); ++i) shift_magnitude += std::fabs(direction[i] * shift[i]);
-    for (const auto normaliser :
-         {Normaliser::deviation, Normaliser::deviation_with_eps, Normaliser::rms, Normaliser::one, Normaliser::taxicab}) {
+    for (std::size_t i = 0; i < shift.size(); ++i)
+      shift_magnitude += std::fabs(direction[i] * shift[i]);
+    for (const auto normaliser : {Normaliser::deviation, Normaliser::deviation_with_eps,
+                                  Normaliser::rms, Normaliser::one, Normaliser::taxicab}) {
       if (d == 1 && normaliser == Normaliser::deviation) continue;  // 0/0
       for (std::uint64_t seed = 0; seed < 4; ++seed) {
-        const Projection p = project(direction, layernorm(normals(d, 100 + seed, 3.0), gamma, shift, normaliser));
-        // Each v_i carries a few roundings, and c is a sum of d terms: (d + 8) u of what is added up, once for each side.
-        const double bound = static_cast<double>((8.0L + d) * kRoundoff * (p.magnitude + shift_magnitude));
-        EXPECT_NEAR(static_cast<double>(p.value), *subspace.constant / subspace.inverse_norm, bound) << "seed " << seed;
+        const Projection p =
+            project(direction, layernorm(normals(d, 100 + seed, 3.0), gamma, shift, normaliser));
+        // Each v_i carries a few roundings, and c is a sum of d terms: (d + 8) u of what is added
+        // up, once for each side.
+        const double bound =
+            static_cast<double>((8.0L + d) * kRoundoff * (p.magnitude + shift_magnitude));
+        EXPECT_NEAR(static_cast<double>(p.value), *subspace.constant / subspace.inverse_norm, bound)
+            << "seed " << seed;
       }
     }
   }
@@ -122,8 +135,11 @@ TEST_P(PredictorSizeTest, DirectionIsTheUnitReciprocal) {
   const DeadSubspace subspace = predict(NormKind::layernorm, gamma, {});
   EXPECT_LE(direction_error(subspace, gamma), direction_bound(d));
   const Vector direction = subspace.direction();
-  const double square = std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0);
-  EXPECT_NEAR(square, 1.0, 4 * direction_bound(d));  // twice the direction's own error, and the sum's d/2 roundings here
+  const double square =
+      std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0);
+  EXPECT_NEAR(
+      square, 1.0,
+      4 * direction_bound(d));  // twice the direction's own error, and the sum's d/2 roundings here
   EXPECT_EQ(subspace.exponent, 0);
 }
 
@@ -131,8 +147,10 @@ TEST_P(PredictorSizeTest, ReciprocalsAreWithinTwoEpsilonOfDivision) {
   const Vector gamma = scales(GetParam(), 3);
   const DeadSubspace subspace = predict(NormKind::layernorm, gamma, {});
   ASSERT_EQ(subspace.inverse.size(), gamma.size());
-  // Three roundings, of which a division that two values share takes one, and a rounding of the product here.
-  for (std::size_t i = 0; i < gamma.size(); ++i) EXPECT_NEAR(subspace.inverse[i] * gamma[i], 1.0, 4 * kRoundoff) << i;
+  // Three roundings, of which a division that two values share takes one, and a rounding of the
+  // product here.
+  for (std::size_t i = 0; i < gamma.size(); ++i)
+    EXPECT_NEAR(subspace.inverse[i] * gamma[i], 1.0, 4 * kRoundoff) << i;
 }
 
 TEST_P(PredictorSizeTest, ReportsRangeAndTolerance) {
@@ -154,8 +172,10 @@ TEST_P(PredictorSizeTest, FlippedSignsFlipTheDirectionAndNothingElse) {
     flipped[i] = -flipped[i];
     flipped_beta[i] = -flipped_beta[i];
   }
-  const DeadSubspace a = predict(NormKind::layernorm, gamma, beta), b = predict(NormKind::layernorm, flipped, flipped_beta);
-  for (std::size_t i = 0; i < d; ++i) EXPECT_EQ(b.inverse[i], i % 3 == 0 ? -a.inverse[i] : a.inverse[i]);
+  const DeadSubspace a = predict(NormKind::layernorm, gamma, beta),
+                     b = predict(NormKind::layernorm, flipped, flipped_beta);
+  for (std::size_t i = 0; i < d; ++i)
+    EXPECT_EQ(b.inverse[i], i % 3 == 0 ? -a.inverse[i] : a.inverse[i]);
   EXPECT_EQ(a.inverse_norm, b.inverse_norm);
   EXPECT_EQ(*a.constant, *b.constant);  // beta_i/gamma_i keeps its sign where both flip
 }
@@ -171,11 +191,13 @@ TEST_P(PredictorSizeTest, PermutedGammaPermutesTheDirection) {
     gamma_permuted[i] = gamma[order[i]];
     beta_permuted[i] = beta[order[i]];
   }
-  const DeadSubspace a = predict(NormKind::layernorm, gamma, beta), b = predict(NormKind::layernorm, gamma_permuted, beta_permuted);
+  const DeadSubspace a = predict(NormKind::layernorm, gamma, beta),
+                     b = predict(NormKind::layernorm, gamma_permuted, beta_permuted);
   const Vector a_direction = a.direction(), b_direction = b.direction();
   double quotients = 0;
   for (std::size_t i = 0; i < d; ++i) {
-    // The order of a sum and the partner in a division change: rounding, twice the bound of one evaluation.
+    // The order of a sum and the partner in a division change: rounding, twice the bound of one
+    // evaluation.
     EXPECT_NEAR(b_direction[i] / a_direction[order[i]], 1.0, 2 * direction_bound(d));
     quotients += std::fabs(beta[i] / gamma[i]);
   }
@@ -198,19 +220,22 @@ TEST_P(PredictorSizeTest, PowersOfTwoLeaveTheDirectionBitForBit) {
 }
 
 TEST(PredictorTest, MixedExtremeScalesAreEvaluatedRight) {
-  for (const Vector& gamma : {Vector{1e-320, 1.0, 1e300}, Vector{1e-200, -1e200, 1e-199, 3e-200}, Vector{1e300, 1.5e308, -2e305},
-                              Vector{5e-324, 1e-323, 5e-324}, Vector{1e-70, 1e70, 1e-69, 1.0}, Vector{2.0, 1e-61}}) {
+  for (const Vector& gamma : {Vector{1e-320, 1.0, 1e300}, Vector{1e-200, -1e200, 1e-199, 3e-200},
+                              Vector{1e300, 1.5e308, -2e305}, Vector{5e-324, 1e-323, 5e-324},
+                              Vector{1e-70, 1e70, 1e-69, 1.0}, Vector{2.0, 1e-61}}) {
     const DeadSubspace subspace = predict(NormKind::layernorm, gamma, {});
     const Vector direction = subspace.direction();
     ASSERT_EQ(direction.size(), gamma.size());
     long double squares = 0, lowest = kInfinity;
-    for (const double g : gamma) lowest = std::min<long double>(lowest, std::fabs(static_cast<long double>(g)));
+    for (const double g : gamma)
+      lowest = std::min<long double>(lowest, std::fabs(static_cast<long double>(g)));
     for (const double g : gamma) squares += (lowest / g) * (lowest / g);
     for (std::size_t i = 0; i < gamma.size(); ++i) {
       const long double want = lowest / gamma[i] / std::sqrt(squares);
       // The bound of the direction; entries below the smallest normal number may vanish.
       EXPECT_NEAR(direction[i], static_cast<double>(want),
-                  std::max<double>(direction_bound(4) * std::fabs(static_cast<double>(want)), std::numeric_limits<double>::min()));
+                  std::max<double>(direction_bound(4) * std::fabs(static_cast<double>(want)),
+                                   std::numeric_limits<double>::min()));
     }
   }
 }
@@ -219,7 +244,9 @@ TEST(PredictorTest, HugeShiftsDoNotOverflowTheConstant) {
   const Vector gamma{1e-50, 2e-50, 4e-50}, beta{1e250, 1e200, -1e250};
   const DeadSubspace subspace = predict(NormKind::layernorm, gamma, beta);
   const double want = 1e300 + 0.5e250 - 0.25e300;
-  EXPECT_NEAR(*subspace.constant / want, 1.0, 8 * kRoundoff);  // three quotients of three roundings each, no cancellation to speak of
+  EXPECT_NEAR(
+      *subspace.constant / want, 1.0,
+      8 * kRoundoff);  // three quotients of three roundings each, no cancellation to speak of
   EXPECT_TRUE(std::isfinite(subspace.deployed_floor) || subspace.deployed_floor == kInfinity);
 }
 
@@ -268,13 +295,15 @@ TEST(PredictorTest, VarianceInTheSubspaceStaysBelowTheBound) {
   ASSERT_EQ(subspace.dimension, 3);
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     Vector weights = normals(3, seed);
-    const double norm = std::sqrt(std::inner_product(weights.begin(), weights.end(), weights.begin(), 0.0));
+    const double norm =
+        std::sqrt(std::inner_product(weights.begin(), weights.end(), weights.begin(), 0.0));
     double sum = 0, squares = 0;
     for (std::size_t t = 0; t < kTokens; ++t) {
       const auto h = layernorm(normals(kWidth, 1000 * seed + t), gamma, {}, Normaliser::deviation);
       double p = 0;
       for (std::size_t j = 0; j < 3; ++j)
-        p += weights[j] / norm * static_cast<double>(h[static_cast<std::size_t>(subspace.coordinates[j])]);
+        p += weights[j] / norm *
+             static_cast<double>(h[static_cast<std::size_t>(subspace.coordinates[j])]);
       sum += p;
       squares += p * p;
     }
@@ -282,7 +311,8 @@ TEST(PredictorTest, VarianceInTheSubspaceStaysBelowTheBound) {
   }
 }
 
-// Negative control: without the subtraction of the mean the same projection moves at the order of any other direction.
+// Negative control: without the subtraction of the mean the same projection moves at the order of
+// any other direction.
 TEST(PredictorTest, RmsNormHasNoFixedProjection) {
   constexpr std::size_t kWidth = 64;
   const Vector gamma = scales(kWidth, 81);
@@ -302,7 +332,8 @@ TEST(PredictorTest, RmsNormHasNoFixedProjection) {
     sum += p;
     squares += p * p;
   }
-  // <v*, h> = <1, z>/|1/gamma|, and <1, z> of isotropic inputs has variance d: within a factor of 2 at 400 tokens (20 deviations).
+  // <v*, h> = <1, z>/|1/gamma|, and <1, z> of isotropic inputs has variance d: within a factor of 2
+  // at 400 tokens (20 deviations).
   const double want = kWidth / (subspace.inverse_norm * subspace.inverse_norm);
   const double variance = squares / kTokens - sum / kTokens * (sum / kTokens);
   EXPECT_GT(variance, want / 2);
@@ -326,11 +357,14 @@ TEST(PredictorTest, DeployedFloorFollowsItsFormula) {
     inverse += 1 / (gamma[i] * gamma[i]);
   }
   const double u = 0x1p-24;
-  EXPECT_NEAR(subspace.deployed_floor / (u * u * numerator / inverse / 3), 1.0, 64 * kRoundoff);  // sums of 48 positive terms
+  EXPECT_NEAR(subspace.deployed_floor / (u * u * numerator / inverse / 3), 1.0,
+              64 * kRoundoff);  // sums of 48 positive terms
 }
 
 TEST(PredictorTest, TellsWhereItsNumbersComeToAnEdge) {
-  const auto edges = [](const Vector& gamma, const Vector& beta = {}) { return edges_of_range(predict(NormKind::layernorm, gamma, beta)); };
+  const auto edges = [](const Vector& gamma, const Vector& beta = {}) {
+    return edges_of_range(predict(NormKind::layernorm, gamma, beta));
+  };
   EXPECT_TRUE(edges({1.0, 1e-37, 1e37, -0.5}, {1.0, 0.0, 1.0, 1.0}).empty());
   EXPECT_TRUE(edges({1.0, 0.0, 2.0}).empty()) << "a zero is no rounding";
   const auto wide = edges({1.0, 1e-310, 1e200, 1.0});
@@ -357,11 +391,13 @@ TEST(PredictorTest, NamesTensorCountAndFirstIndexOfValuesThatAreNotFinite) {
   gamma[17] = std::nan("");
   gamma[400] = kInfinity;
   gamma[767] = -kInfinity;
-  EXPECT_EQ(message_of(gamma, {}), "tensor 'ln_f.weight': 3 of 768 values are not finite, the first at index 17 (nan)");
+  EXPECT_EQ(message_of(gamma, {}),
+            "tensor 'ln_f.weight': 3 of 768 values are not finite, the first at index 17 (nan)");
   Vector beta(768, 0.0);
   beta[2] = -kInfinity;
   EXPECT_EQ(message_of(Vector(768, 1.0), beta),
-            "beta beside tensor 'ln_f.weight': 1 of 768 values are not finite, the first at index 2 (-inf)");
+            "beta beside tensor 'ln_f.weight': 1 of 768 values are not finite, the first at index "
+            "2 (-inf)");
 }
 
 class PredictorIndexTest : public ::testing::TestWithParam<std::size_t> {};
@@ -379,7 +415,9 @@ TEST_P(PredictorIndexTest, OneBadValueIsFoundWhereverItStands) {
 }
 
 TEST(PredictorTest, RejectsAllZeroEmptyAndUnequalLengths) {
-  EXPECT_EQ(message_of(Vector(4, 0.0), {}), "tensor 'ln_f.weight': all 4 values are zero: the norm's output does not depend on its input");
+  EXPECT_EQ(message_of(Vector(4, 0.0), {}),
+            "tensor 'ln_f.weight': all 4 values are zero: the norm's output does not depend on its "
+            "input");
   EXPECT_NE(message_of({}, {}).find("no values"), std::string::npos);
   EXPECT_NE(message_of({1.0, 2.0}, {1.0}).find("1 values, expected 2"), std::string::npos);
 }

@@ -8,7 +8,9 @@
 namespace deadray::test {
 namespace {
 
-std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
 
 /// Bytes that no two tensors and no two places share for long.
 std::string pattern(std::size_t n) {
@@ -21,7 +23,8 @@ TEST(SafetensorsWriterTest, RoundTripsEveryDtypeBitForBit) {
   const TemporaryFolder folder;
   std::vector<TensorDeclaration> tensors;
   for (int i = 0; i < static_cast<int>(DType::unknown); ++i)
-    tensors.push_back({"t." + std::to_string(i), static_cast<DType>(i), {3, static_cast<std::int64_t>(i % 4)}});
+    tensors.push_back(
+        {"t." + std::to_string(i), static_cast<DType>(i), {3, static_cast<std::int64_t>(i % 4)}});
   tensors.push_back({"scalar", DType::f64, {}});
   tensors.push_back({"größe \"quoted\"\n", DType::f32, {2}});
   std::size_t bytes = 0;
@@ -31,7 +34,8 @@ TEST(SafetensorsWriterTest, RoundTripsEveryDtypeBitForBit) {
     bytes += elements * size_of(t.dtype);
   }
   const std::string data = pattern(bytes);
-  SafetensorsWriter writer(folder / "out.safetensors", tensors, {{"format", "pt"}, {"note", "ü\n"}});
+  SafetensorsWriter writer(folder / "out.safetensors", tensors,
+                           {{"format", "pt"}, {"note", "ü\n"}});
   for (std::size_t at = 0; at < data.size(); at += 7)
     writer.append(as_bytes(std::string_view(data).substr(at, 7)));  // across the tensors' borders
   EXPECT_FALSE(fs::exists(folder / "out.safetensors")) << "not before finish()";
@@ -53,7 +57,8 @@ TEST(SafetensorsWriterTest, RoundTripsEveryDtypeBitForBit) {
   }
   const SafetensorsHeader header = read_safetensors_header(InputFile(folder / "out.safetensors"));
   EXPECT_EQ(header.bytes % 8, 0u);
-  EXPECT_EQ(header.metadata, (std::map<std::string, std::string>{{"format", "pt"}, {"note", "ü\n"}}));
+  EXPECT_EQ(header.metadata,
+            (std::map<std::string, std::string>{{"format", "pt"}, {"note", "ü\n"}}));
 }
 
 TEST(SafetensorsWriterTest, WritesAnEmptyFileOfTensors) {
@@ -75,7 +80,9 @@ TEST(SafetensorsWriterTest, InsistsOnExactlyTheDeclaredBytes) {
 
 TEST(SafetensorsWriterTest, RefusesImpossibleDeclarations) {
   const TemporaryFolder folder;
-  const auto declare = [&](std::vector<TensorDeclaration> tensors) { SafetensorsWriter(folder / "a.safetensors", tensors); };
+  const auto declare = [&](std::vector<TensorDeclaration> tensors) {
+    SafetensorsWriter(folder / "a.safetensors", tensors);
+  };
   EXPECT_THROW(declare({{"a", DType::f32, {1}}, {"a", DType::f32, {1}}}), std::invalid_argument);
   EXPECT_THROW(declare({{"__metadata__", DType::f32, {1}}}), std::invalid_argument);
   EXPECT_THROW(declare({{"a", DType::unknown, {1}}}), std::invalid_argument);
@@ -90,7 +97,8 @@ TEST(SafetensorsWriterTest, NamesTheBytesNeededWhenTheDiskIsFull) {
   {
     const FileSizeLimit limit(65536);
     message = message_of(ExitCode::resources, [&] {
-      SafetensorsWriter writer(folder / "dump.safetensors", {{"residual.0", DType::f64, {1000, 100}}});
+      SafetensorsWriter writer(folder / "dump.safetensors",
+                               {{"residual.0", DType::f64, {1000, 100}}});
       const std::string row(800, 'r');
       for (int i = 0; i < 1000; ++i) writer.append(as_bytes(row));
       writer.finish();
@@ -102,8 +110,9 @@ TEST(SafetensorsWriterTest, NamesTheBytesNeededWhenTheDiskIsFull) {
 }
 
 TEST(SafetensorsWriterTest, NamesAMissingFolder) {
-  EXPECT_TRUE(contains(message_of(ExitCode::resources, [] { SafetensorsWriter("/nowhere/out.safetensors", {}); }),
-                       "folder /nowhere does not exist"));
+  EXPECT_TRUE(contains(
+      message_of(ExitCode::resources, [] { SafetensorsWriter("/nowhere/out.safetensors", {}); }),
+      "folder /nowhere does not exist"));
 }
 
 }  // namespace

@@ -20,7 +20,9 @@ class ScopedVariable {
   ~ScopedVariable() { set(old_); }
 
  private:
-  void set(const std::optional<std::string>& value) { value ? setenv(name_, value->c_str(), 1) : unsetenv(name_); }
+  void set(const std::optional<std::string>& value) {
+    value ? setenv(name_, value->c_str(), 1) : unsetenv(name_);
+  }
   const char* name_;
   std::optional<std::string> old_;
 };
@@ -31,7 +33,7 @@ TEST(DisplayWidthTest, CountsWhatATerminalShows) {
   EXPECT_EQ(display_width("|γ| ≤ τ…"), 8U);
   EXPECT_EQ(display_width("層"), 2U);
   EXPECT_EQ(display_width("e\u0301"), 1U);  // a combining accent
-  EXPECT_EQ(display_width("a\xC3"), 2U);    // cut in the middle of a character: no read past the end
+  EXPECT_EQ(display_width("a\xC3"), 2U);  // cut in the middle of a character: no read past the end
 }
 
 TEST(TableTest, AlignsColumnsWhateverTheBytes) {
@@ -51,7 +53,9 @@ TEST(TableTest, ColourAddsNothingButTheTitlesWeight) {
   EXPECT_EQ(table.render(false).find('\033'), std::string::npos);
 }
 
-TEST(TableTest, RejectsRowsOfAnotherLength) { EXPECT_THROW(Table({{"a"}, {"b"}}).add_row({"1"}), std::invalid_argument); }
+TEST(TableTest, RejectsRowsOfAnotherLength) {
+  EXPECT_THROW(Table({{"a"}, {"b"}}).add_row({"1"}), std::invalid_argument);
+}
 
 TEST(ColourTest, NeedsATerminalAndNoRefusal) {
   int ends[2];

@@ -13,21 +13,25 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::vector<double> fisher(const TestHead& head) {
   std::vector<double> out(static_cast<std::size_t>(head.n_tokens() * head.n_directions()), NAN);
-  head_fisher(head.hidden.view(), head.weight.view(), head.arguments(), head.directions.data(), head.n_directions(), out.data());
+  head_fisher(head.hidden.view(), head.weight.view(), head.arguments(), head.directions.data(),
+              head.n_directions(), out.data());
   return out;
 }
 
-/// A dot product in eight lanes errs by (d/8 + 8) u of its magnitude, the rest of a logit and its exponential by 8 u more; sums over a
-/// piece of 1024 and its merge by as many u.
+/// A dot product in eight lanes errs by (d/8 + 8) u of its magnitude, the rest of a logit and its
+/// exponential by 8 u more; sums over a piece of 1024 and its merge by as many u.
 void expect_agreement(const TestHead& head, const std::string& what) {
   const std::vector<double> got = fisher(head);
   const std::vector<std::vector<ReferenceFisher>> wants = reference_fisher(head);
   for (std::size_t t = 0; t < wants.size(); ++t) {
     const std::vector<ReferenceFisher>& want = wants[t];
     for (std::size_t k = 0; k < want.size(); ++k) {
-      const double logit_error = (static_cast<double>(head.hidden.hidden_size) / 8 + 16) * kUnit * want[k].size;
-      const double rounding = (std::min<double>(1024, static_cast<double>(head.vocab())) + 64) * kUnit;
-      EXPECT_NEAR(got[t * want.size() + k], want[k].variance, fisher_bound(head, want[k], logit_error, rounding))
+      const double logit_error =
+          (static_cast<double>(head.hidden.hidden_size) / 8 + 16) * kUnit * want[k].size;
+      const double rounding =
+          (std::min<double>(1024, static_cast<double>(head.vocab())) + 64) * kUnit;
+      EXPECT_NEAR(got[t * want.size() + k], want[k].variance,
+                  fisher_bound(head, want[k], logit_error, rounding))
           << what << ": token " << t << " direction " << k;
     }
   }
@@ -37,12 +41,13 @@ class HeadFisherTest : public ::testing::TestWithParam<std::tuple<ElementType, R
 
 TEST_P(HeadFisherTest, AgreesWithLongDoubleWithinTheBound) {
   const auto [type, rule] = GetParam();
-  for (const auto& [n_tokens, hidden_size, vocab, n_directions] : {std::tuple<int, int, int, int>{1, 1, 1, 1},
-                                                                   {3, 7, 7, 3},
-                                                                   {5, 64, 257, 8},
-                                                                   {67, 33, 1000, 2},
-                                                                   {2, 768, 2049, 3},
-                                                                   {1, 16, 5000, 32}}) {
+  for (const auto& [n_tokens, hidden_size, vocab, n_directions] :
+       {std::tuple<int, int, int, int>{1, 1, 1, 1},
+        {3, 7, 7, 3},
+        {5, 64, 257, 8},
+        {67, 33, 1000, 2},
+        {2, 768, 2049, 3},
+        {1, 16, 5000, 32}}) {
     TestHead head = random_head(n_tokens, hidden_size, vocab, n_directions, type);
     apply(rule, head);
     expect_agreement(head, std::to_string(hidden_size) + " x " + std::to_string(vocab));
@@ -51,21 +56,27 @@ TEST_P(HeadFisherTest, AgreesWithLongDoubleWithinTheBound) {
 
 TEST_P(HeadFisherTest, LogitsInMemoryGiveTheSame) {
   const auto [type, rule] = GetParam();
-  TestHead head = random_head(5, 1, 1500, 4, type);  // one weight a token: what the type holds is the product
+  TestHead head =
+      random_head(5, 1, 1500, 4, type);  // one weight a token: what the type holds is the product
   head.hidden = TestRows(type, 5, 1, 1);
-  for (std::int64_t t = 0; t < 5; ++t) head.hidden.set(t, 0, std::ldexp(1.0, static_cast<int>(t) - 2));
+  for (std::int64_t t = 0; t < 5; ++t)
+    head.hidden.set(t, 0, std::ldexp(1.0, static_cast<int>(t) - 2));
   apply(rule, head);
   TestRows products(type, 5, 1500, 1503);
   for (std::int64_t t = 0; t < 5; ++t)
-    for (std::int64_t i = 0; i < 1500; ++i) products.set(t, i, head.hidden.value(t, 0) * head.weight.value(i, 0));
+    for (std::int64_t i = 0; i < 1500; ++i)
+      products.set(t, i, head.hidden.value(t, 0) * head.weight.value(i, 0));
   std::vector<double> got(5 * 4);
   logit_fisher(products.view(), head.arguments(), head.directions.data(), 4, got.data());
   EXPECT_EQ(got, fisher(head));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HeadFisherTest,
-                         ::testing::Combine(::testing::Values(ElementType::float32, ElementType::float64, ElementType::bfloat16),
-                                            ::testing::Values(Rule::plain, Rule::bias, Rule::scale, Rule::soft_cap, Rule::all)));
+                         ::testing::Combine(::testing::Values(ElementType::float32,
+                                                              ElementType::float64,
+                                                              ElementType::bfloat16),
+                                            ::testing::Values(Rule::plain, Rule::bias, Rule::scale,
+                                                              Rule::soft_cap, Rule::all)));
 
 // The softmax is blind to a constant: dead in every model. With a cap it is not constant any more.
 TEST(HeadFisherExtremesTest, ConstantDirectionIsDeadUnlessLogitsAreCapped) {
@@ -102,7 +113,8 @@ TestHead head_of_logits(const std::vector<double>& logits, std::int64_t n_direct
   const auto vocab = static_cast<std::int64_t>(logits.size());
   TestHead head = random_head(1, 1, vocab, n_directions, ElementType::float64);
   head.hidden.set(0, 0, 1.0);
-  for (std::int64_t i = 0; i < vocab; ++i) head.weight.set(i, 0, logits[static_cast<std::size_t>(i)]);
+  for (std::int64_t i = 0; i < vocab; ++i)
+    head.weight.set(i, 0, logits[static_cast<std::size_t>(i)]);
   return head;
 }
 
@@ -119,7 +131,8 @@ TEST(HeadFisherExtremesTest, LogitsOfTenThousandAreOneHot) {
   }
 }
 
-// 1 - p = 1e-5 … 1e-43: the sums over all entries would round it away; those without the champion keep every digit.
+// 1 - p = 1e-5 … 1e-43: the sums over all entries would round it away; those without the champion
+// keep every digit.
 TEST(HeadFisherExtremesTest, NearlyOneHotSoftmaxKeepsItsRelativeAccuracy) {
   for (const double gap : {20.0, 40.0, 100.0}) {
     std::vector<double> logits(1500);
@@ -154,7 +167,8 @@ TEST(HeadFisherExtremesTest, MaskedEntriesDoNotCount) {
 
 TEST(HeadFisherExtremesTest, OneHugeRowOfTheWeight) {
   TestHead head = random_head(4, 32, 1500, 2, ElementType::float32);
-  for (std::int64_t j = 0; j < 32; ++j) head.weight.set(600, j, 1e30);  // one-hot, for or against that entry
+  for (std::int64_t j = 0; j < 32; ++j)
+    head.weight.set(600, j, 1e30);  // one-hot, for or against that entry
   expect_agreement(head, "huge row");
 }
 
@@ -169,7 +183,8 @@ TEST(HeadFisherExtremesTest, NanStaysNan) {
 TEST(HeadFisherExtremesTest, NothingToDo) {
   TestHead head = random_head(2, 3, 5, 1, ElementType::float32);
   double untouched = 42.0;
-  head_fisher(head.hidden.view().slice(0, 0), head.weight.view(), {}, head.directions.data(), 1, &untouched);
+  head_fisher(head.hidden.view().slice(0, 0), head.weight.view(), {}, head.directions.data(), 1,
+              &untouched);
   head_fisher(head.hidden.view(), head.weight.view(), {}, nullptr, 0, &untouched);
   EXPECT_EQ(untouched, 42.0);
   std::vector<double> none(2, NAN);  // an empty vocabulary
@@ -188,9 +203,11 @@ TYPED_TEST(CappedLogitTest, ValueAndSlopeKeepTheirDigitsIntoSaturation) {
   for (const double z : {0.0, 1e-6, 0.5, -29.0, 100.0, -300.0, 600.0}) {
     const Logit<TypeParam> got = capped_logit(static_cast<TypeParam>(z), rule);
     const long double x = static_cast<long double>(static_cast<TypeParam>(z)) / 30;
-    const auto value = static_cast<double>(30 * std::tanh(x)), slope = static_cast<double>(1 / (std::cosh(x) * std::cosh(x)));
+    const auto value = static_cast<double>(30 * std::tanh(x)),
+               slope = static_cast<double>(1 / (std::cosh(x) * std::cosh(x)));
     EXPECT_NEAR(got.value, value, 4 * unit * std::fabs(value)) << z;
-    EXPECT_NEAR(got.slope, slope, (8 + 4 * std::fabs(z) / 30) * unit * slope) << z;  // x errs by u x, exp(-2 x) by 2 u x of itself
+    EXPECT_NEAR(got.slope, slope, (8 + 4 * std::fabs(z) / 30) * unit * slope)
+        << z;  // x errs by u x, exp(-2 x) by 2 u x of itself
   }
   const auto infinity = std::numeric_limits<TypeParam>::infinity();
   EXPECT_EQ(capped_logit(-infinity, rule).value, -infinity);  // masked

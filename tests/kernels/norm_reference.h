@@ -7,10 +7,12 @@
 #include "kernels/norm_recompute.h"
 #include "kernels/random_normal.h"
 
-/// Rows, norms and a plain long double norm for the tests; shares no arithmetic with what it judges.
+/// Rows, norms and a plain long double norm for the tests; shares no arithmetic with what it
+/// judges.
 namespace deadray::kernels {
 
-/// Rows that own their elements, in any of the types; value() is what the type keeps of what was set.
+/// Rows that own their elements, in any of the types; value() is what the type keeps of what was
+/// set.
 struct TestRows {
   ElementType type;
   std::int64_t n_tokens, hidden_size, row_stride;
@@ -21,7 +23,8 @@ struct TestRows {
   TestRows(ElementType element_type, std::int64_t rows, std::int64_t columns, std::int64_t stride)
       : type(element_type), n_tokens(rows), hidden_size(columns), row_stride(stride) {
     const auto size = static_cast<std::size_t>(n_tokens * row_stride);
-    if (type == ElementType::float64) float64.assign(size, 1e300);  // the gap between rows must not be read
+    if (type == ElementType::float64)
+      float64.assign(size, 1e300);  // the gap between rows must not be read
     if (type == ElementType::float32) float32.assign(size, 1e38f);
     if (type == ElementType::bfloat16) bfloat16.assign(size, 0x7f00);
   }
@@ -44,7 +47,8 @@ struct TestRows {
     if (type == ElementType::float32) return float32[at];
     const double sign = bfloat16[at] & 0x8000 ? -1.0 : 1.0;
     const int exponent = bfloat16[at] >> 7 & 0xff, mantissa = bfloat16[at] & 0x7f;
-    return sign * (exponent == 0 ? std::ldexp(mantissa, -133) : std::ldexp(128 + mantissa, exponent - 134));
+    return sign * (exponent == 0 ? std::ldexp(mantissa, -133)
+                                 : std::ldexp(128 + mantissa, exponent - 134));
   }
 
   TestRows with_stride(std::int64_t stride) const {
@@ -70,11 +74,13 @@ inline std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
 }
 
 /// Independent normals, scale * N(mean, 1).
-inline TestRows gaussian_rows(std::int64_t n_tokens, std::int64_t hidden_size, ElementType type, double scale, double mean) {
+inline TestRows gaussian_rows(std::int64_t n_tokens, std::int64_t hidden_size, ElementType type,
+                              double scale, double mean) {
   TestRows rows(type, n_tokens, hidden_size, hidden_size);
   const std::vector<float> values = normals(1, n_tokens * hidden_size);
   for (std::int64_t t = 0; t < n_tokens; ++t) {
-    for (std::int64_t i = 0; i < hidden_size; ++i) rows.set(t, i, scale * (values[static_cast<std::size_t>(t * hidden_size + i)] + mean));
+    for (std::int64_t i = 0; i < hidden_size; ++i)
+      rows.set(t, i, scale * (values[static_cast<std::size_t>(t * hidden_size + i)] + mean));
   }
   return rows;
 }
@@ -85,7 +91,9 @@ struct TestNorm {
   std::vector<double> gamma, beta, shift;
 
   NormArguments arguments() const { return {type, gamma.data(), beta.data(), shift.data(), eps}; }
-  double offset(std::int64_t i) const { return beta[static_cast<std::size_t>(i)] - shift[static_cast<std::size_t>(i)]; }
+  double offset(std::int64_t i) const {
+    return beta[static_cast<std::size_t>(i)] - shift[static_cast<std::size_t>(i)];
+  }
   TestNorm without_offset() const {
     TestNorm norm = *this;
     norm.beta.assign(gamma.size(), 0.0), norm.shift = norm.beta;
@@ -109,20 +117,24 @@ inline std::vector<double> recompute(const TestRows& x, const TestNorm& norm) {
   return out;
 }
 
-/// One row's norm by the definition, in long double: 64 bits of significand, an exponent that squares of 1e±140 do not leave.
-inline std::vector<long double> reference_norm(const TestRows& x, const TestNorm& norm, std::int64_t t) {
+/// One row's norm by the definition, in long double: 64 bits of significand, an exponent that
+/// squares of 1e±140 do not leave.
+inline std::vector<long double> reference_norm(const TestRows& x, const TestNorm& norm,
+                                               std::int64_t t) {
   const auto n = static_cast<long double>(x.hidden_size);
   long double mean = 0.0L, square = 0.0L;
   if (norm.type == NormType::layernorm) {
     for (std::int64_t i = 0; i < x.hidden_size; ++i) mean += x.value(t, i) / n;
   }
-  for (std::int64_t i = 0; i < x.hidden_size; ++i) square += (x.value(t, i) - mean) * (x.value(t, i) - mean) / n;
+  for (std::int64_t i = 0; i < x.hidden_size; ++i)
+    square += (x.value(t, i) - mean) * (x.value(t, i) - mean) / n;
   const long double root = std::sqrt(square + norm.eps);
   std::vector<long double> out;
   for (std::int64_t i = 0; i < x.hidden_size; ++i) {
     const long double z = root > 0.0L ? (x.value(t, i) - mean) / root : 0.0L;
     out.push_back(norm.gamma[static_cast<std::size_t>(i)] * z +
-                  (static_cast<long double>(norm.beta[static_cast<std::size_t>(i)]) - norm.shift[static_cast<std::size_t>(i)]));
+                  (static_cast<long double>(norm.beta[static_cast<std::size_t>(i)]) -
+                   norm.shift[static_cast<std::size_t>(i)]));
   }
   return out;
 }

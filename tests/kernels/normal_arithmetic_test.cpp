@@ -11,11 +11,13 @@ namespace {
 
 constexpr double kUlp = 0x1p-23;  // of FP32, relative
 
-// 2 units in the last place: six roundings of the last sums, of which cancellation (x in [sqrt(1/2), 1) at most doubles one) leaves this.
+// 2 units in the last place: six roundings of the last sums, of which cancellation (x in
+// [sqrt(1/2), 1) at most doubles one) leaves this.
 TEST(NormalArithmeticTest, LogarithmIsWithinTwoUlpOfLibm) {
   double worst = 0.0;
   // every 61st FP32 number of [2^-32, 2): all binades, mantissas of every residue
-  for (auto bits = bits_as<std::uint32_t>(0x1p-32f); bits < bits_as<std::uint32_t>(2.0f); bits += 61) {
+  for (auto bits = bits_as<std::uint32_t>(0x1p-32f); bits < bits_as<std::uint32_t>(2.0f);
+       bits += 61) {
     const auto x = bits_as<float>(bits);
     const double want = std::log(static_cast<double>(x));
     if (want != 0.0) worst = std::max(worst, std::abs(log_polynomial(x) - want) / std::abs(want));
@@ -26,14 +28,17 @@ TEST(NormalArithmeticTest, LogarithmIsWithinTwoUlpOfLibm) {
 
 TEST(NormalArithmeticTest, LogarithmOfOneIsZero) { EXPECT_EQ(log_polynomial(1.0f), 0.0f); }
 
-// An angle is exact to 24 bits of at most 1/8 turn (2^-27 turns, 5e-8 rad); three roundings of values below 1 add 3 * 2^-25.
+// An angle is exact to 24 bits of at most 1/8 turn (2^-27 turns, 5e-8 rad); three roundings of
+// values below 1 add 3 * 2^-25.
 TEST(NormalArithmeticTest, SineAndCosineAreWithinOneUlpOfOne) {
   double worst = 0.0, off_circle = 0.0;
   for (std::uint64_t word = 0; word < 0x100000000u; word += 977) {
     const SinCos got = sincos_turn(static_cast<std::uint32_t>(word));
     const double angle = 2.0 * M_PI * static_cast<double>(word) * 0x1p-32;
-    worst = std::max({worst, std::abs(got.sin - std::sin(angle)), std::abs(got.cos - std::cos(angle))});
-    off_circle = std::max(off_circle, std::abs(double{got.sin} * got.sin + double{got.cos} * got.cos - 1.0));
+    worst =
+        std::max({worst, std::abs(got.sin - std::sin(angle)), std::abs(got.cos - std::cos(angle))});
+    off_circle =
+        std::max(off_circle, std::abs(double{got.sin} * got.sin + double{got.cos} * got.cos - 1.0));
   }
   EXPECT_LE(worst, kUlp);
   EXPECT_LE(off_circle, 4 * kUlp);

@@ -14,7 +14,8 @@ void expect_words(const PhiloxWords& got, const PhiloxWords& want) {
   EXPECT_EQ(got.w3, want.w3);
 }
 
-// Known answers that the authors publish with their library Random123 (kat_vectors, "philox4x32 10"): counter, key, result.
+// Known answers that the authors publish with their library Random123 (kat_vectors, "philox4x32
+// 10"): counter, key, result.
 TEST(PhiloxTest, GivesThePublishedAnswers) {
   expect_words(philox4x32({0, 0, 0, 0}, 0), {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   expect_words(philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffffffffffff),
@@ -23,7 +24,8 @@ TEST(PhiloxTest, GivesThePublishedAnswers) {
                {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-// Flipping one of the 192 input bits flips each output bit with probability 1/2: 64 ± 5.66 of 128, 192 means within 6 deviations.
+// Flipping one of the 192 input bits flips each output bit with probability 1/2: 64 ± 5.66 of 128,
+// 192 means within 6 deviations.
 TEST(PhiloxTest, EveryInputBitMovesHalfOfTheOutput) {
   constexpr int kTrials = 64;
   for (int bit = 0; bit < 192; ++bit) {
@@ -33,12 +35,16 @@ TEST(PhiloxTest, EveryInputBitMovesHalfOfTheOutput) {
       std::uint64_t key = 0x1234567 + trial;
       const PhiloxWords before = philox4x32(counter, key);
       if (bit < 128) {
-        (bit < 32 ? counter.w0 : bit < 64 ? counter.w1 : bit < 96 ? counter.w2 : counter.w3) ^= 1u << (bit % 32);
+        (bit < 32   ? counter.w0
+         : bit < 64 ? counter.w1
+         : bit < 96 ? counter.w2
+                    : counter.w3) ^= 1u << (bit % 32);
       } else {
         key ^= std::uint64_t{1} << (bit - 128);
       }
       const PhiloxWords after = philox4x32(counter, key);
-      for (const std::uint32_t difference : {before.w0 ^ after.w0, before.w1 ^ after.w1, before.w2 ^ after.w2, before.w3 ^ after.w3}) {
+      for (const std::uint32_t difference : {before.w0 ^ after.w0, before.w1 ^ after.w1,
+                                             before.w2 ^ after.w2, before.w3 ^ after.w3}) {
         flipped += static_cast<double>(std::bitset<32>(difference).count());
       }
     }

@@ -17,17 +17,27 @@ import tempfile
 import time
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome-headless-shell")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome-headless-shell",
+)
 PATIENCE = 60.0  # seconds for one answer: a busy machine is slow
 
 
 def find() -> str | None:
-    return os.environ.get("DEADRAY_CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+    return os.environ.get("DEADRAY_CHROMIUM") or next(
+        (path for name in NAMES if (path := shutil.which(name))), None
+    )
 
 
 class Chromium:
     def __init__(self) -> None:
-        self._profile = tempfile.TemporaryDirectory(prefix="deadray-chromium-", ignore_cleanup_errors=True)
+        self._profile = tempfile.TemporaryDirectory(
+            prefix="deadray-chromium-", ignore_cleanup_errors=True
+        )
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         # The protocol wants descriptors 3 and 4; the shell puts them there whatever numbers the pipes have here.
@@ -37,7 +47,11 @@ class Chromium:
             command.append("--no-sandbox")  # which Chromium refuses to root
         shell = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command]
         self._process = subprocess.Popen(
-            shell, pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            shell,
+            pass_fds=(to_browser, from_browser),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(to_browser)
         os.close(from_browser)
@@ -56,7 +70,9 @@ class Chromium:
 
     def call(self, method: str, session: str | None = None, **parameters: object) -> dict:
         self._last += 1
-        message = {"id": self._last, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
+        message = {"id": self._last, "method": method, "params": parameters} | (
+            {"sessionId": session} if session else {}
+        )
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while (answer := self._receive()).get("id") != self._last:
             self.events.append(answer)
@@ -65,7 +81,10 @@ class Chromium:
         return answer["result"]
 
     def wait_for(self, method: str, session: str) -> None:
-        while not any(event.get("method") == method and event.get("sessionId") == session for event in self.events):
+        while not any(
+            event.get("method") == method and event.get("sessionId") == session
+            for event in self.events
+        ):
             self.events.append(self._receive())
 
     def _receive(self) -> dict:
@@ -85,14 +104,27 @@ class Chromium:
 
 
 class Page:
-    def __init__(self, browser: Chromium, file: Path, width: int, dark: bool, scripts: bool) -> None:
+    def __init__(
+        self, browser: Chromium, file: Path, width: int, dark: bool, scripts: bool
+    ) -> None:
         self._browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=file.resolve().as_uri())
         browser.wait_for("Page.loadEventFired", self.session)
@@ -101,7 +133,9 @@ class Page:
         return self._browser.call(method, self.session, **parameters)
 
     def value(self, expression: str) -> object:
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
@@ -109,17 +143,32 @@ class Page:
     def press(self, key: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):
             self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **({"text": text} if kind == "keyDown" and text else {})
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                **({"text": text} if kind == "keyDown" and text else {}),
             )
 
     def _events(self, *methods: str) -> list[dict]:
-        return [event["params"] for event in self._browser.events if event.get("sessionId") == self.session and event.get("method") in methods]
+        return [
+            event["params"]
+            for event in self._browser.events
+            if event.get("sessionId") == self.session and event.get("method") in methods
+        ]
 
     @property
     def errors(self) -> list[dict]:
         """What stood in red on the console, uncaught exceptions, refused resources."""
-        logged = [e for e in self._events("Log.entryAdded") if e["entry"]["level"] in ("error", "warning")]
-        called = [e for e in self._events("Runtime.consoleAPICalled") if e["type"] in ("error", "warning", "assert")]
+        logged = [
+            e for e in self._events("Log.entryAdded") if e["entry"]["level"] in ("error", "warning")
+        ]
+        called = [
+            e
+            for e in self._events("Runtime.consoleAPICalled")
+            if e["type"] in ("error", "warning", "assert")
+        ]
         return logged + called + self._events("Runtime.exceptionThrown", "Network.loadingFailed")
 
     @property
@@ -129,5 +178,13 @@ class Page:
     def screenshot(self, height: int | None = None) -> bytes:
         """PNG of the whole page, or of its upper part."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], height or size["height"]), "scale": 1}
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
+        clip = {
+            "x": 0,
+            "y": 0,
+            "width": size["width"],
+            "height": min(size["height"], height or size["height"]),
+            "scale": 1,
+        }
+        return base64.b64decode(
+            self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        )

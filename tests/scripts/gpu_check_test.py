@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/gpu_check and scripts/gpu_table.py without a device and without a build: what is recorded as passed, failed, skipped, and when.
 
-    python3 tests/scripts/gpu_check_test.py
+python3 tests/scripts/gpu_check_test.py
 """
 
 from __future__ import annotations
@@ -50,16 +50,23 @@ class StepTest(CheckCase):
             raise gpu_check.Skipped("no CUDA device")
 
         self.assertTrue(self.check.step("a", lambda: {"rows": 3}))
-        self.assertEqual([(s["name"], s["status"], s["rows"]) for s in self.recorded()["steps"]], [("a", "passed", 3)])
+        self.assertEqual(
+            [(s["name"], s["status"], s["rows"]) for s in self.recorded()["steps"]],
+            [("a", "passed", 3)],
+        )
         self.assertFalse(self.check.step("b", skip))
         self.assertFalse(self.check.step("c", lambda: {}["missing"]))
-        self.assertEqual([s["status"] for s in self.recorded()["steps"]], ["passed", "skipped", "failed"])
+        self.assertEqual(
+            [s["status"] for s in self.recorded()["steps"]], ["passed", "skipped", "failed"]
+        )
         self.assertEqual(self.recorded()["steps"][1]["reason"], "no CUDA device")
 
     def test_failing_command_is_named_with_its_last_line(self):
         with self.assertRaisesRegex(gpu_check.Failed, "exit 3 of sh -c .*: what went wrong"):
             self.check.must(["sh", "-c", "echo first; echo what went wrong; exit 3"], 10)
-        self.assertIn("first\nwhat went wrong\n[exit 3]", (self.folder / "gpu_check.log").read_text())
+        self.assertIn(
+            "first\nwhat went wrong\n[exit 3]", (self.folder / "gpu_check.log").read_text()
+        )
 
     def test_command_beyond_its_limit_is_ended_with_its_children(self):
         mark = self.folder / "alive"
@@ -91,7 +98,10 @@ class TestsTest(CheckCase):
 
     def test_skipped_is_not_passed(self):
         self.results('<testcase name="a" status="run"/><testcase name="gpu.b" status="notrun"/>')
-        self.assertEqual({k: self.check.record["tests"][k] for k in ("passed", "failed", "skipped")}, {"passed": 1, "failed": 0, "skipped": 1})
+        self.assertEqual(
+            {k: self.check.record["tests"][k] for k in ("passed", "failed", "skipped")},
+            {"passed": 1, "failed": 0, "skipped": 1},
+        )
         self.assertEqual(self.check.record["tests"]["skipped_names"], ["gpu.b"])
 
     def test_one_failure_fails_the_step_and_is_named(self):
@@ -112,7 +122,10 @@ class SanitizersTest(CheckCase):
 
     def test_every_tool_runs_on_every_program_with_small_shapes(self):
         self.sanitize('test "$DEADRAY_SMALL_SHAPES" = 1')
-        self.assertEqual(self.check.record["sanitizers"], {kind: {"x_gpu_test": "passed"} for kind in gpu_check.SANITIZERS})
+        self.assertEqual(
+            self.check.record["sanitizers"],
+            {kind: {"x_gpu_test": "passed"} for kind in gpu_check.SANITIZERS},
+        )
 
     def test_finding_fails(self):
         with self.assertRaisesRegex(gpu_check.Failed, "racecheck x_gpu_test: failed"):
@@ -132,25 +145,42 @@ class SanitizersTest(CheckCase):
 class BenchTest(CheckCase):
     def test_rows_measured_before_a_failure_are_kept(self):
         record = {"rows": [{"operation": "copy", "shape": {}, "met": None}]}
-        self.program(gpu_check.BUILD / "bin" / "deadray", f"echo '{json.dumps(record)}' > $4; echo device lost; exit 7")
+        self.program(
+            gpu_check.BUILD / "bin" / "deadray",
+            f"echo '{json.dumps(record)}' > $4; echo device lost; exit 7",
+        )
         with self.assertRaisesRegex(gpu_check.Failed, "device lost"):
             gpu_check.bench(self.check)
         self.assertEqual(self.check.record["bench"], record)
 
     def test_missed_target_is_told_and_no_failure(self):
-        record = {"rows": [{"operation": "copy", "shape": {}, "met": False}, {"operation": "dgemm", "shape": {}, "met": True}]}
+        record = {
+            "rows": [
+                {"operation": "copy", "shape": {}, "met": False},
+                {"operation": "dgemm", "shape": {}, "met": True},
+            ]
+        }
         self.program(gpu_check.BUILD / "bin" / "deadray", f"echo '{json.dumps(record)}' > $4")
         self.assertEqual(gpu_check.bench(self.check), {"rows": 2, "targets_missed": ["copy {}"]})
 
 
 class EnvironmentTest(unittest.TestCase):
     def test_architecture_is_the_devices_own(self):
-        for capability, expected in (("8.0", "80-real"), ("9.0", "90a-real"), ("10.0", "100a-real")):
-            self.assertEqual(gpu_check.architecture([{**DEVICE, "compute_cap": capability}]), expected)
+        for capability, expected in (
+            ("8.0", "80-real"),
+            ("9.0", "90a-real"),
+            ("10.0", "100a-real"),
+        ):
+            self.assertEqual(
+                gpu_check.architecture([{**DEVICE, "compute_cap": capability}]), expected
+            )
         self.assertEqual(gpu_check.architecture([]), "90a-real")
 
     def test_commit_of_a_tree_without_git_is_the_bundles(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(gpu_check, "ROOT", Path(folder)):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mock.patch.object(gpu_check, "ROOT", Path(folder)),
+        ):
             self.assertEqual(gpu_check.commit(), "unknown")
             (Path(folder) / ".bundle").mkdir()
             (Path(folder) / ".bundle" / "commit").write_text("abc\n")

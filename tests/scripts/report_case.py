@@ -16,15 +16,26 @@ import report_records as made
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.dont_write_bytecode = True
-needs_matplotlib = unittest.skipUnless(importlib.util.find_spec("matplotlib"), "matplotlib is missing: scripts/setup --report")
+needs_matplotlib = unittest.skipUnless(
+    importlib.util.find_spec("matplotlib"), "matplotlib is missing: scripts/setup --report"
+)
 
 
 class ReportTest(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def report(self, *more: str, python: tuple[str, ...] = (), folder: Path | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, *python, "-B", ROOT / "scripts/report.py", folder or self.folder, *more]
+    def report(
+        self, *more: str, python: tuple[str, ...] = (), folder: Path | None = None
+    ) -> subprocess.CompletedProcess:
+        command = [
+            sys.executable,
+            *python,
+            "-B",
+            ROOT / "scripts/report.py",
+            folder or self.folder,
+            *more,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def markdown(self, code: int = 0) -> str:

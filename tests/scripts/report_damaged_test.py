@@ -23,10 +23,14 @@ class WhatItRefuses(ReportTest):
     def expect_problem(self, content: str | bytes, *parts: str) -> None:
         """One line naming the file and each part; the good record is still reported, the exit code says that not all is."""
         self.write("good.json", made.verify("good"))
-        (self.folder / "bad.json").write_bytes(content.encode() if isinstance(content, str) else content)
+        (self.folder / "bad.json").write_bytes(
+            content.encode() if isinstance(content, str) else content
+        )
         run = self.report("--format", "md", "--out", "-")
         self.assertEqual((run.returncode, run.stderr.count("\n")), (3, 1), run.stderr)
-        self.assertTrue(run.stderr.startswith(f"deadray report: {self.folder}/bad.json: "), run.stderr)
+        self.assertTrue(
+            run.stderr.startswith(f"deadray report: {self.folder}/bad.json: "), run.stderr
+        )
         for part in parts:
             self.assertIn(part, run.stderr)
             self.assertIn(part, run.stdout.replace("\\", ""))
@@ -45,20 +49,54 @@ class WhatItRefuses(ReportTest):
             return json.dumps(record)
 
         self.expect_problem(changed(lambda r: r.pop("model")), "model: missing")
-        self.expect_problem(changed(lambda r: r["sites"][1]["deployed"].pop("floor")), "sites[1].deployed.floor: missing")
-        self.expect_problem(changed(lambda r: r["sites"][0]["exact"].update(lambda_v="small")), "sites[0].exact.lambda_v: 'small', expected a finite number")
-        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=True)), "sites[0].hidden_size: True, expected a whole number")
-        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=-1)), "sites[0].hidden_size: -1, expected a whole number from 0")
-        self.expect_problem(changed(lambda r: r["sites"][0].update(hidden_size=0)), "sites[0].hidden_size: 0, expected at least 1")
         self.expect_problem(
-            changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace('"gap": 1', '"gap": 1e999'), "sites[0].exact.gap: inf, expected a finite number"
+            changed(lambda r: r["sites"][1]["deployed"].pop("floor")),
+            "sites[1].deployed.floor: missing",
         )
-        self.expect_problem(changed(lambda r: r["sites"][0].update(verdict="maybe")), "sites[0].verdict", "confirmed or absent")
+        self.expect_problem(
+            changed(lambda r: r["sites"][0]["exact"].update(lambda_v="small")),
+            "sites[0].exact.lambda_v: 'small', expected a finite number",
+        )
+        self.expect_problem(
+            changed(lambda r: r["sites"][0].update(hidden_size=True)),
+            "sites[0].hidden_size: True, expected a whole number",
+        )
+        self.expect_problem(
+            changed(lambda r: r["sites"][0].update(hidden_size=-1)),
+            "sites[0].hidden_size: -1, expected a whole number from 0",
+        )
+        self.expect_problem(
+            changed(lambda r: r["sites"][0].update(hidden_size=0)),
+            "sites[0].hidden_size: 0, expected at least 1",
+        )
+        self.expect_problem(
+            changed(lambda r: r["sites"][0]["exact"].update(gap=1)).replace(
+                '"gap": 1', '"gap": 1e999'
+            ),
+            "sites[0].exact.gap: inf, expected a finite number",
+        )
+        self.expect_problem(
+            changed(lambda r: r["sites"][0].update(verdict="maybe")),
+            "sites[0].verdict",
+            "confirmed or absent",
+        )
         self.expect_problem(changed(lambda r: r.update(sites=[])), "sites: empty")
-        self.expect_problem(changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])), "sites[0].spectrum.exact: 1 values, expected 3")
-        self.expect_problem(changed(lambda r: r["residual"].update(ratio=[1.0])), "residual.ratio: 1 values, expected 3")
-        self.expect_problem(changed(lambda r: r["residual"].update(steps=[1.0])), "residual.steps: 1 values, expected 3")
-        self.expect_problem(changed(lambda r: r["residual"].update(reference=-1)), "residual.reference: -1, expected a whole number from 0")
+        self.expect_problem(
+            changed(lambda r: r["sites"][0]["spectrum"].update(exact=[1.0])),
+            "sites[0].spectrum.exact: 1 values, expected 3",
+        )
+        self.expect_problem(
+            changed(lambda r: r["residual"].update(ratio=[1.0])),
+            "residual.ratio: 1 values, expected 3",
+        )
+        self.expect_problem(
+            changed(lambda r: r["residual"].update(steps=[1.0])),
+            "residual.steps: 1 values, expected 3",
+        )
+        self.expect_problem(
+            changed(lambda r: r["residual"].update(reference=-1)),
+            "residual.reference: -1, expected a whole number from 0",
+        )
 
     def test_names_what_must_be_above_zero(self):
         for record, kind, key, expected in ((made.timing(), "rows", "seconds", "a number above 0"), (made.timing(), "rows", "d", "at least 1"),
@@ -72,7 +110,12 @@ class WhatItRefuses(ReportTest):
 
     def test_names_another_version_and_another_kind(self):
         for schema in ("deadray/verify/2", "deadray/verify", "deadray/unheard/1"):
-            self.expect_problem(json.dumps(made.verify("a") | {"schema": schema}), "schema", schema, "deadray/verify/1")
+            self.expect_problem(
+                json.dumps(made.verify("a") | {"schema": schema}),
+                "schema",
+                schema,
+                "deadray/verify/1",
+            )
 
     def test_refuses_what_is_no_json(self):
         self.expect_problem(b"\xff\xfe{", "not UTF-8")
@@ -86,12 +129,20 @@ class WhatItRefuses(ReportTest):
         self.write("good.json", made.verify("good"))
         (self.folder / hostile_name).write_text("{")
         run = self.report("--format", "md", "--out", "-")
-        self.assertEqual((run.returncode, run.stderr), (3, f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it again, or remove it\n"))
+        self.assertEqual(
+            (run.returncode, run.stderr),
+            (
+                3,
+                f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it again, or remove it\n",
+            ),
+        )
         self.assertIn(printed.replace("`", "\\`").replace("<", "\\<"), run.stdout)
         self.write(hostile_name, made.verify("good"))
         folder = self.folder / os.fsdecode(b"out\xff\n")
         folder.mkdir()
-        run = self.report("--format", "md,csv", "--out", str(folder), "--json", str(folder / "about.json"))
+        run = self.report(
+            "--format", "md,csv", "--out", str(folder), "--json", str(folder / "about.json")
+        )
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertIn("out\ufffd\ufffd/report.md", run.stdout)
         about = json.loads((folder / "about.json").read_text())
@@ -178,16 +229,29 @@ class WhatItEndures(ReportTest):
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         tags = Tags((self.folder / "report.html").read_text())
         self.assertEqual((tags.counts["script"], tags.counts["b"], tags.counts["img"]), (1, 0, 0))
-        self.assertEqual((tags.counts.keys(), tags.attributes), (harmless.counts.keys(), harmless.attributes))
+        self.assertEqual(
+            (tags.counts.keys(), tags.attributes), (harmless.counts.keys(), harmless.attributes)
+        )
         figures = [file.name for file in (self.folder / "report-figures").iterdir()]
         self.assertIn("timing-peers-0.png", figures)
         for name in figures:
             self.assertRegex(name, r"^[a-z0-9-]+\.png$")
 
     def test_escapes_every_attribute_of_the_page(self):
-        table = Table(HOSTILE, HOSTILE, [text(HOSTILE, HOSTILE), count(HOSTILE, HOSTILE)], [[HOSTILE, 1], [None, None]])
+        table = Table(
+            HOSTILE,
+            HOSTILE,
+            [text(HOSTILE, HOSTILE), count(HOSTILE, HOSTILE)],
+            [[HOSTILE, 1], [None, None]],
+        )
         panel = Panel(HOSTILE, HOSTILE, HOSTILE, draw=print, data=table)
-        tags = Tags(page(Records(), [Section(HOSTILE, HOSTILE, HOSTILE, HOSTILE, [table], [panel])], svg=lambda panel: ""))
+        tags = Tags(
+            page(
+                Records(),
+                [Section(HOSTILE, HOSTILE, HOSTILE, HOSTILE, [table], [panel])],
+                svg=lambda panel: "",
+            )
+        )
         self.assertEqual((tags.counts["script"], tags.counts["section"]), (1, 1))
         self.assertLessEqual({name for name in tags.attributes if not name.startswith("aria-")},
                              {"lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "id", "role", "tabindex", "scope", "data-value"})  # fmt: skip
@@ -208,13 +272,21 @@ class WhatItEndures(ReportTest):
         post["residual"] |= {"ratio": [], "excluded": [0, 1, 2], "preserved": None}
         self.write("c.json", post)
         later = made.verify("embedding-LN")
-        later["residual"] |= {"ratio": [None, 1.0, 2.0], "steps": [None, None, 2.0], "excluded": [0], "reference": 1}
+        later["residual"] |= {
+            "ratio": [None, 1.0, 2.0],
+            "steps": [None, None, 2.0],
+            "excluded": [0],
+            "reference": 1,
+        }
         self.write("d.json", later)
         dead = made.fisher("a")
         dead["consumers"][0]["random"] = {"median": 0.0, "min": 0.0, "max": 0.0}
         self.write("f.json", dead)
         timing = made.timing()
-        timing["rows"] = [row | {"method": "W" * 300, "device": row.get("peer") and "W" * 300} for row in timing["rows"]]
+        timing["rows"] = [
+            row | {"method": "W" * 300, "device": row.get("peer") and "W" * 300}
+            for row in timing["rows"]
+        ]
         timing["fits"][0] |= {"method": "W" * 300, "exponent": -16}
         self.write("t.json", timing)
         run = self.report()

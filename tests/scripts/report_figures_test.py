@@ -20,7 +20,13 @@ class WhatItDraws(ReportTest):
         for _ in range(2):
             run = self.report("--json", str(self.folder / "about.json"), "--figures", "png,pdf")
             self.assertEqual(run.returncode, 0, run.stderr)
-            contents.append({file.relative_to(self.folder): file.read_bytes() for file in sorted(self.folder.rglob("*")) if file.is_file()})
+            contents.append(
+                {
+                    file.relative_to(self.folder): file.read_bytes()
+                    for file in sorted(self.folder.rglob("*"))
+                    if file.is_file()
+                }
+            )
             self.assertIn("report.html", run.stdout)
         self.assertEqual(contents[0].keys(), contents[1].keys())
         for file, content in contents[0].items():
@@ -55,12 +61,16 @@ class ItsColours(unittest.TestCase):
     def test_stand_out_from_the_paper(self):
         """4.5:1 is WCAG's AA for text; the grid is decoration."""
         self.assertAlmostEqual(contrast("#000000", "#ffffff"), 21)
-        self.assertAlmostEqual(contrast("#767676", "#ffffff"), 4.54, places=2)  # the well-known lightest grey
+        self.assertAlmostEqual(
+            contrast("#767676", "#ffffff"), 4.54, places=2
+        )  # the well-known lightest grey
         for colours in (LIGHT, DARK):
             self.assertEqual(colours.keys(), LIGHT.keys())
             for name, colour in colours.items():
                 if name not in ("paper", "grid"):
-                    self.assertGreaterEqual(contrast(colour, colours["paper"]), 4.5, f"{name} {colour}")
+                    self.assertGreaterEqual(
+                        contrast(colour, colours["paper"]), 4.5, f"{name} {colour}"
+                    )
 
     def test_numbers_stand_out_from_any_fill(self):
         for grey in range(256):

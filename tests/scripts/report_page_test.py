@@ -70,10 +70,24 @@ class ReportPageTest(unittest.TestCase):
         cls.figures = {}
         for folder, code in ((cls.samples, 0), (cls.kinds, 3)):
             run = subprocess.run(
-                [sys.executable, "-B", ROOT / "scripts/report.py", folder, "--json", folder / "about.json"], capture_output=True, text=True, check=False
+                [
+                    sys.executable,
+                    "-B",
+                    ROOT / "scripts/report.py",
+                    folder,
+                    "--json",
+                    folder / "about.json",
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert run.returncode == code, run.stderr
-            cls.figures[folder] = [panel for panels in json.loads((folder / "about.json").read_text())["sections"].values() for panel in panels]
+            cls.figures[folder] = [
+                panel
+                for panels in json.loads((folder / "about.json").read_text())["sections"].values()
+                for panel in panels
+            ]
         cls.browser = cls.enterClassContext(chromium.Chromium())
 
     def page(self, folder: Path, width: int = 1280, dark: bool = False) -> chromium.Page:
@@ -84,10 +98,19 @@ class ReportPageTest(unittest.TestCase):
             for width, dark in VIEWS:
                 page = self.page(folder, width, dark)
                 self.assertEqual(page.errors, [])
-                self.assertEqual([url for url in page.requests if not url.startswith("data:")], [(folder / "report.html").resolve().as_uri()])
-                self.assertEqual(page.value("document.documentElement.scrollWidth"), width, "the page is as wide as the window: only tables scroll sideways")
+                self.assertEqual(
+                    [url for url in page.requests if not url.startswith("data:")],
+                    [(folder / "report.html").resolve().as_uri()],
+                )
+                self.assertEqual(
+                    page.value("document.documentElement.scrollWidth"),
+                    width,
+                    "the page is as wide as the window: only tables scroll sideways",
+                )
                 if SHOTS:
-                    (SHOTS / f"{folder.name}-{width}-{'dark' if dark else 'light'}.png").write_bytes(page.screenshot())
+                    (
+                        SHOTS / f"{folder.name}-{width}-{'dark' if dark else 'light'}.png"
+                    ).write_bytes(page.screenshot())
 
     def test_would_see_errors(self):
         """The negative control of the test above."""
@@ -105,13 +128,22 @@ class ReportPageTest(unittest.TestCase):
     def test_every_figure_is_there_and_says_what_it_shows(self):
         for folder in (self.samples, self.kinds):
             page = self.page(folder)
-            self.assertEqual(page.value("[...document.querySelectorAll('figure')].map((f) => f.id)"), self.figures[folder])
             self.assertEqual(
-                page.value("[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"),
+                page.value("[...document.querySelectorAll('figure')].map((f) => f.id)"),
+                self.figures[folder],
+            )
+            self.assertEqual(
+                page.value(
+                    "[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"
+                ),
                 len(self.figures[folder]),
             )
             nodes = page.call("Accessibility.getFullAXTree")["nodes"]
-            images = [node for node in nodes if node.get("role", {}).get("value") in ("image", "img") and not node["ignored"]]
+            images = [
+                node
+                for node in nodes
+                if node.get("role", {}).get("value") in ("image", "img") and not node["ignored"]
+            ]
             self.assertEqual(len(images), len(self.figures[folder]))
             for image in images:
                 self.assertGreater(len(image["name"]["value"]), 40, image)
@@ -148,9 +180,16 @@ class ReportPageTest(unittest.TestCase):
 
     def test_tables_sort_by_numbers_and_by_text_and_keep_what_is_missing_below(self):
         page = self.page(self.kinds)
-        for order, is_reversed in (("ascending", False), ("descending", True), ("ascending", False)):
+        for order, is_reversed in (
+            ("ascending", False),
+            ("descending", True),
+            ("ascending", False),
+        ):
             sorted_as, values = self.sort(page, "timing", "seconds (median)")
-            self.assertEqual((sorted_as, list(map(float, values))), (order, sorted(map(float, values), reverse=is_reversed)))
+            self.assertEqual(
+                (sorted_as, list(map(float, values))),
+                (order, sorted(map(float, values), reverse=is_reversed)),
+            )
             self.assertIn(order, page.value("document.getElementById('live').textContent"))
         _, names = self.sort(page, "agreement", "model")
         self.assertEqual(names, ["a", "a", "r"])
@@ -172,7 +211,9 @@ class ReportPageTest(unittest.TestCase):
         self.assertEqual(page.value("location.hash"), "#content")
         page.value("document.querySelector('#agreement thead button').focus()")
         page.press("Enter", 13, "\r")
-        self.assertEqual(page.value("document.querySelector('#agreement thead th').ariaSort"), "ascending")
+        self.assertEqual(
+            page.value("document.querySelector('#agreement thead th').ariaSort"), "ascending"
+        )
         for _ in range(40):
             page.press("Tab", 9)
             if page.value("document.activeElement.tagName") == "SUMMARY":
@@ -182,7 +223,10 @@ class ReportPageTest(unittest.TestCase):
 
     def test_copies_numbers_in_full_precision(self):
         page = self.page(self.kinds)
-        self.browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+        self.browser.call(
+            "Browser.grantPermissions",
+            permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+        )
         page.value("document.querySelector('#agreement .copy').click()")
         page.value("new Promise((done) => setTimeout(done, 200))")
         copied = page.value("navigator.clipboard.readText()")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-ENVIRONMENT = {"version": "0.1.0", "device": "cpu", "threads": 2, "libtorch": "2.11.0", "cuda": None}
+ENVIRONMENT = {
+    "version": "0.1.0",
+    "device": "cpu",
+    "threads": 2,
+    "libtorch": "2.11.0",
+    "cuda": None,
+}
 
 
 def reading(cosine: float | None, dimension: int, floor: float, along: float) -> dict:
@@ -23,7 +29,13 @@ def site(name: str, norm: str = "layernorm", final: bool = False, along: float =
             "schur": {"input": 0.75, "output": None, "null": 0.0625}, "verdict": "confirmed" if dimension else "absent", "reason": "as predicted"}  # fmt: skip
 
 
-def verify(name: str, init: str = "checkpoint", norm: str = "layernorm", sites: int = 1, along: float = 1e-14) -> dict:
+def verify(
+    name: str,
+    init: str = "checkpoint",
+    norm: str = "layernorm",
+    sites: int = 1,
+    along: float = 1e-14,
+) -> dict:
     return {"schema": "deadray/verify/1", "model": {"name": name, "family": "gpt2", "parameters": 100, "init": init, "dtype": "float32"},
             "calibration": {"kind": "random", "tokens": 64, "sequence_length": 8, "seed": 0, "pixels": None},
             "sites": [site(f"h.{i}.ln", norm, i == sites - 1, along) for i in range(sites)],
@@ -36,9 +48,31 @@ def fisher(name: str) -> dict:
     measured = {"name": "h.0.attn.c_attn", "site": "h.0.ln", "width": 24, "claimed": True, "family": "weight_and_bias", "count": 24, "why": "its bias takes up the constant",
                 "dead": 1e-33, "weight_only": 1e-6, "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3}, "ratio": 1e-29, "kfac": 1e-30, "kfac_random": 1e-4,
                 "invariance": 1e-14, "invariance_random": 1.5, "verdict": "confirmed", "reason": "as predicted"}  # fmt: skip
-    zero = measured | {"name": "h.0.mlp.c_fc", "dead": 0.0, "ratio": 0.0, "kfac": None, "kfac_random": None, "invariance": None, "invariance_random": None}
-    tied = measured | {"name": "lm_head", "claimed": False, "count": 0, "why": "tied", "dead": 1e-5, "weight_only": None, "ratio": 0.1, "verdict": None, "reason": ""}
-    return verify(name) | {"schema": "deadray/fisher/1", "consumers": [measured, zero, tied], "totals": {"dead_directions": 48, "llc_lowering": 24.0}}
+    zero = measured | {
+        "name": "h.0.mlp.c_fc",
+        "dead": 0.0,
+        "ratio": 0.0,
+        "kfac": None,
+        "kfac_random": None,
+        "invariance": None,
+        "invariance_random": None,
+    }
+    tied = measured | {
+        "name": "lm_head",
+        "claimed": False,
+        "count": 0,
+        "why": "tied",
+        "dead": 1e-5,
+        "weight_only": None,
+        "ratio": 0.1,
+        "verdict": None,
+        "reason": "",
+    }
+    return verify(name) | {
+        "schema": "deadray/fisher/1",
+        "consumers": [measured, zero, tied],
+        "totals": {"dead_directions": 48, "llc_lowering": 24.0},
+    }
 
 
 def timing() -> dict:
@@ -58,10 +92,35 @@ def timing() -> dict:
             "model": None,
         }
     )
-    rows.append({"d": 512, "method": "forward", "seconds": 2.0, "repetitions": 3, "device": "cpu", "model": "a", "peer": None})
+    rows.append(
+        {
+            "d": 512,
+            "method": "forward",
+            "seconds": 2.0,
+            "repetitions": 3,
+            "device": "cpu",
+            "model": "a",
+            "peer": None,
+        }
+    )
     fits = [{"method": "eigh", "device": "cpu", "peer": None, "exponent": 3.0, "coefficient": 1e-9}]
-    skipped = [{"d": 8192, "method": "eigh", "device": "cpu", "model": None, "peer": "scipy evr", "reason": "about 300 s"}]
-    return {"schema": "deadray/timing/1", "rows": rows, "fits": fits, "skipped": skipped, "environment": ENVIRONMENT}
+    skipped = [
+        {
+            "d": 8192,
+            "method": "eigh",
+            "device": "cpu",
+            "model": None,
+            "peer": "scipy evr",
+            "reason": "about 300 s",
+        }
+    ]
+    return {
+        "schema": "deadray/timing/1",
+        "rows": rows,
+        "fits": fits,
+        "skipped": skipped,
+        "environment": ENVIRONMENT,
+    }
 
 
 def predictor() -> dict:
@@ -75,7 +134,13 @@ def predictor() -> dict:
 def suite() -> dict:
     rows = [{"model": "a", "init": "random", "state": "measured", "record": "a.random.json"},
             {"model": "far", "init": "checkpoint", "state": "not downloaded", "code": 5, "reason": "hf download some/far"}]  # fmt: skip
-    return {"schema": "deadray/suite/1", "roster": {"file": "mine.json", "note": "two of mine"}, "rows": rows, "code": 5, "environment": ENVIRONMENT}
+    return {
+        "schema": "deadray/suite/1",
+        "roster": {"file": "mine.json", "note": "two of mine"},
+        "rows": rows,
+        "code": 5,
+        "environment": ENVIRONMENT,
+    }
 
 
 def write_all(folder: Path) -> None:

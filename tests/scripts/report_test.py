@@ -42,18 +42,31 @@ class WhatItShows(ReportTest):
         run = self.report("--format", "csv", "--out", "-")
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         seen = dict.fromkeys(row["table"] for row in csv.DictReader(io.StringIO(run.stdout)))
-        self.assertEqual([table for table in seen if table not in ("spectrum_points", "residual_nodes")], TABLES)
+        self.assertEqual(
+            [table for table in seen if table not in ("spectrum_points", "residual_nodes")], TABLES
+        )
         self.assertEqual(self.markdown().count("\n## "), 9)
 
     def test_gives_the_records_numbers(self):
         self.write("a.json", made.verify("a", sites=2))
         row = self.rows("models")[0]
         self.assertEqual(
-            (row["model"], row["weights"], row["norm"], row["hidden_size"], row["norms"], row["verdict"]), ("a", "trained", "LayerNorm", "8", "2", "confirmed")
+            (
+                row["model"],
+                row["weights"],
+                row["norm"],
+                row["hidden_size"],
+                row["norms"],
+                row["verdict"],
+            ),
+            ("a", "trained", "LayerNorm", "8", "2", "confirmed"),
         )
         self.assertEqual(float(row["abs_cos_exact"]), 1.0)
         points = self.rows("spectrum_points")
-        self.assertEqual([(row["index"], float(row["exact"])) for row in points], [("0", -1e-18), ("1", 0.25), ("7", 2.0)])
+        self.assertEqual(
+            [(row["index"], float(row["exact"])) for row in points],
+            [("0", -1e-18), ("1", 0.25), ("7", 2.0)],
+        )
         self.assertIn("| a ", self.markdown())
 
     def test_pairs_random_and_trained_weights_of_one_model_and_norm(self):
@@ -67,7 +80,9 @@ class WhatItShows(ReportTest):
     def test_takes_an_rms_norm_as_a_control(self):
         self.write("r.json", made.verify("r", norm="rmsnorm"))
         row = self.rows("models")[0]
-        self.assertEqual((row["predicted_dimension"], row["chance_p"], row["verdict"]), ("0", "0.5", "absent"))
+        self.assertEqual(
+            (row["predicted_dimension"], row["chance_p"], row["verdict"]), ("0", "0.5", "absent")
+        )
         self.assertEqual(self.rows("depth"), [])
 
     def test_says_what_is_reconstructed_and_whose_the_roster_is(self):
@@ -93,9 +108,15 @@ class WhatItShows(ReportTest):
     def test_gives_the_verdict_on_each_consumer_of_a_norm(self):
         record = made.fisher("a")
         record["consumers"][0] |= {"verdict": "refuted", "reason": "dead/random above its limit"}
-        del record["consumers"][1]["verdict"], record["consumers"][1]["reason"]  # as of records from before them
+        del (
+            record["consumers"][1]["verdict"],
+            record["consumers"][1]["reason"],
+        )  # as of records from before them
         self.write("a.json", record)
-        self.assertEqual([(row["verdict"], row["reason"]) for row in self.rows("fisher")], [("refuted", "dead/random above its limit"), ("", ""), ("", "")])
+        self.assertEqual(
+            [(row["verdict"], row["reason"]) for row in self.rows("fisher")],
+            [("refuted", "dead/random above its limit"), ("", ""), ("", "")],
+        )
 
     def test_leaves_empty_what_was_not_measured(self):
         record = made.verify("a")
@@ -146,7 +167,13 @@ class ItsInterpreter(ReportTest):
     def test_must_be_new_enough(self):
         """Of the version alone; files that an older interpreter reads before it is told so are kept to what that one understands."""
         code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts')!r}); runpy.run_path('scripts/report.py')"
-        run = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
         self.assertIn("Python 3.9, expected 3.10 or later; set DEADRAY_PYTHON", run.stderr)
         for file in ("report.py", "reporting/__init__.py"):
@@ -162,19 +189,32 @@ class ItsInterpreter(ReportTest):
         self.assertIn("γ".encode(), run.stdout)
 
 
-@unittest.skipUnless(os.environ.get("DEADRAY"), "the program is not known: DEADRAY=build/release/bin/deadray")
+@unittest.skipUnless(
+    os.environ.get("DEADRAY"), "the program is not known: DEADRAY=build/release/bin/deadray"
+)
 class ItsProgram(ReportTest):
     def deadray(self, *more: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run([os.environ["DEADRAY"], "report", *more], capture_output=True, text=True, check=False, env=os.environ | environment)
+        return subprocess.run(
+            [os.environ["DEADRAY"], "report", *more],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | environment,
+        )
 
     def test_becomes_the_script(self):
         self.write("a.json", made.verify("a"))
-        run = self.deadray(str(self.folder), "--format", "md", "--out", "-", DEADRAY_PYTHON=sys.executable)
+        run = self.deadray(
+            str(self.folder), "--format", "md", "--out", "-", DEADRAY_PYTHON=sys.executable
+        )
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(run.stdout, self.markdown())
 
     def test_says_in_one_line_what_is_missing(self):
-        for environment, part in (({"DEADRAY_PYTHON": "/nowhere/python"}, "scripts/setup --report"), ({"DEADRAY_SCRIPTS": "/nowhere"}, "DEADRAY_SCRIPTS")):
+        for environment, part in (
+            ({"DEADRAY_PYTHON": "/nowhere/python"}, "scripts/setup --report"),
+            ({"DEADRAY_SCRIPTS": "/nowhere"}, "DEADRAY_SCRIPTS"),
+        ):
             run = self.deadray(str(self.folder), **environment)
             self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
             self.assertIn(part, run.stderr)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/timing_peers.py: what it offers, and how it answers. Needs none of the libraries that it times.
 
-    python3 tests/scripts/timing_peers_test.py
+python3 tests/scripts/timing_peers_test.py
 """
 
 from __future__ import annotations
@@ -34,12 +34,25 @@ def fails(problem: Problem):
 
 
 def offered(ways: list[Way], methods: str, metadata: dict | None = None):
-    return offer(Problem({"rows": Matrix()}, metadata or {}), methods.split(","), 2, ways, limit=lambda threads: [])
+    return offer(
+        Problem({"rows": Matrix()}, metadata or {}),
+        methods.split(","),
+        2,
+        ways,
+        limit=lambda threads: [],
+    )
 
 
 class OfferTest(unittest.TestCase):
     def test_numbers_what_was_asked_for(self) -> None:
-        first, runs = offered([way("eigh", lambda problem: lambda: "first"), way("svd"), way("eigh", lambda problem: lambda: "second")], "eigh")
+        first, runs = offered(
+            [
+                way("eigh", lambda problem: lambda: "first"),
+                way("svd"),
+                way("eigh", lambda problem: lambda: "second"),
+            ],
+            "eigh",
+        )
         self.assertEqual([peer["method"] for peer in first["peers"]], ["eigh", "eigh"])
         self.assertEqual([run() for run in runs], ["first", "second"])
         self.assertEqual(first["peers"][0]["threads"], 2)
@@ -47,7 +60,14 @@ class OfferTest(unittest.TestCase):
         self.assertEqual(first["missing"], [])
 
     def test_goes_on_without_what_is_missing_or_broken(self) -> None:
-        first, runs = offered([way("eigh", package="no-such-library"), way("eigh", fails), way("eigh", lambda problem: lambda: 7)], "eigh")
+        first, runs = offered(
+            [
+                way("eigh", package="no-such-library"),
+                way("eigh", fails),
+                way("eigh", lambda problem: lambda: 7),
+            ],
+            "eigh",
+        )
         self.assertEqual([run() for run in runs], [7])
         self.assertEqual(len(first["peers"]), 1)
         self.assertIn("no-such-library is not installed", first["missing"][0]["reason"])
@@ -70,7 +90,9 @@ class OfferTest(unittest.TestCase):
 class ServeTest(unittest.TestCase):
     def test_answers_each_number_in_turn(self) -> None:
         calls, answers = [], io.StringIO()
-        serve([lambda: calls.append("a"), lambda: 1 / 0], ["0\n", "1\n", "5\n", "x\n", "0\n"], answers)
+        serve(
+            [lambda: calls.append("a"), lambda: 1 / 0], ["0\n", "1\n", "5\n", "x\n", "0\n"], answers
+        )
         lines = [json.loads(line) for line in answers.getvalue().splitlines()]
         self.assertEqual(calls, ["a", "a"])
         self.assertEqual(["seconds" in line for line in lines], [True, False, False, False, True])

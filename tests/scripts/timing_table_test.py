@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/timing_table.py on records that the test writes, and the table that is committed.
 
-    python3 tests/scripts/timing_table_test.py
+python3 tests/scripts/timing_table_test.py
 """
 
 from __future__ import annotations
@@ -28,25 +28,44 @@ class TimingTableTest(unittest.TestCase):
         self.document.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
 
     def run_script(self, *arguments) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, ROOT / "scripts/timing_table.py", *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, ROOT / "scripts/timing_table.py", *arguments],
+            capture_output=True,
+            text=True,
+        )
 
     def write(self, name: str, text: str) -> Path:
         (self.folder / name).write_text(text)
         return self.folder / name
 
     def test_has_a_line_for_each_method_and_library(self) -> None:
-        old = self.write("a.json", record("2026-01-01", (256, "predict", None, 2e-7), (256, "eigh", None, 0.01), (256, "eigh", "scipy evr", 0.02)))
-        new = self.write("b.json", record("2026-01-02", (512, "eigh", None, 0.08), (256, "eigh", "scipy evr", 0.03)))
+        old = self.write(
+            "a.json",
+            record(
+                "2026-01-01",
+                (256, "predict", None, 2e-7),
+                (256, "eigh", None, 0.01),
+                (256, "eigh", "scipy evr", 0.02),
+            ),
+        )
+        new = self.write(
+            "b.json",
+            record("2026-01-02", (512, "eigh", None, 0.08), (256, "eigh", "scipy evr", 0.03)),
+        )
         done = self.run_script("--document", self.document, new, old)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(self.document.read_text().splitlines(), [
             "before", "<!-- table -->", "| method | of | 256 | 512 | grows as |", "|---|---|---|---|---|", "| `predict` | deadray | 200 ns |  |  |",
             "| `eigh` | deadray | 10 ms | 80 ms | d^3.00 |", "| `eigh` | scipy evr | 30 ms |  |  |", "<!-- /table -->", "after"])  # fmt: skip
-        self.assertEqual(self.run_script("--check", "--document", self.document, old, new).returncode, 0)
+        self.assertEqual(
+            self.run_script("--check", "--document", self.document, old, new).returncode, 0
+        )
         self.assertEqual(self.run_script("--check", "--document", self.document, old).returncode, 1)
 
     def test_refuses_another_record(self) -> None:
-        done = self.run_script("--document", self.document, self.write("c.json", '{"schema": "deadray/verify/1"}'))
+        done = self.run_script(
+            "--document", self.document, self.write("c.json", '{"schema": "deadray/verify/1"}')
+        )
         self.assertEqual(done.returncode, 3)
         self.assertIn("deadray/verify/1", done.stderr)
 

@@ -14,13 +14,19 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 def run(body: str) -> tuple[int, str]:
     """Exit code and standard error of a script whose main() is `body`."""
     code = f"import sys\nsys.path.insert(0, {str(SCRIPTS)!r})\nsys.argv[0] = 'script'\nfrom tool import *\ndef main():\n    {body}\nrun_tool(main)"
-    ended = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False
+    )
     return ended.returncode, ended.stderr
 
 
 class RunToolTest(unittest.TestCase):
     def test_takes_no_unforeseen_exception_for_a_refuted_prediction(self):
-        for body, what in (("{}['key']", "KeyError: 'key' (<string>, line 6)"), ("1 / 0", "ZeroDivisionError: division by zero"), ("main()", "RecursionError")):
+        for body, what in (
+            ("{}['key']", "KeyError: 'key' (<string>, line 6)"),
+            ("1 / 0", "ZeroDivisionError: division by zero"),
+            ("main()", "RecursionError"),
+        ):
             code, line = run(body)
             self.assertEqual((code, line.count("\n")), (7, 1), line)
             self.assertTrue(line.startswith(f"script: internal error: {what}"), line)
@@ -37,7 +43,10 @@ class RunToolTest(unittest.TestCase):
         self.assertEqual(run("import signal; os.kill(os.getpid(), signal.SIGTERM)"), (143, ""))
 
     def test_prints_one_line_whatever_names_hold(self):
-        for body in (r"raise ToolError(3, 'a\n\x1b[2J\udcff')", r"raise ValueError('a\n\x1b[2J\udcff')"):
+        for body in (
+            r"raise ToolError(3, 'a\n\x1b[2J\udcff')",
+            r"raise ValueError('a\n\x1b[2J\udcff')",
+        ):
             _, line = run(body)
             self.assertEqual(line.count("\n"), 1, line)
             self.assertNotIn("\x1b", line)

@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
-/// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and one cyclic Jacobi method behind all
-/// three eigensolvers. They read the triangle that is named, and spoil the whole workspace that they asked for. DEADRAY_SIMT_XSYEVD,
-/// …_XSYEVDX and …_DSYEVJ make that solver go wrong: "status", "memory", "info", "nan", "value" (one eigenvalue off by 1e-9 of the
-/// largest), "vector" (one eigenvector turned by 1e-9), "order", "skew" (the orthogonality is 20 n u).
+/// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and
+/// one cyclic Jacobi method behind all three eigensolvers. They read the triangle that is named,
+/// and spoil the whole workspace that they asked for. DEADRAY_SIMT_XSYEVD, …_XSYEVDX and …_DSYEVJ
+/// make that solver go wrong: "status", "memory", "info", "nan", "value" (one eigenvalue off by
+/// 1e-9 of the largest), "vector" (one eigenvector turned by 1e-9), "order", "skew" (the
+/// orthogonality is 20 n u).
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -23,7 +25,8 @@ void spoil(void* memory, std::size_t bytes) {
 }
 
 /// The symmetric matrix that the named triangle stands for.
-std::vector<double> symmetric(cublasFillMode_t fill, const double* a, std::int64_t n, std::int64_t lda) {
+std::vector<double> symmetric(cublasFillMode_t fill, const double* a, std::int64_t n,
+                              std::int64_t lda) {
   std::vector<double> full(static_cast<std::size_t>(n * n));
   for (std::int64_t j = 0; j < n; ++j) {
     for (std::int64_t i = j; i < n; ++i)
@@ -45,19 +48,24 @@ void turn(double* x, double* y, std::int64_t n, std::int64_t stride, double c, d
 /// Makes a[p, q] zero. Source: Golub and Van Loan, Matrix Computations, section 8.5.
 void rotate(double* a, double* v, std::int64_t n, std::int64_t p, std::int64_t q) {
   const double tau = (a[q + q * n] - a[p + p * n]) / (2 * a[p + q * n]);
-  const double t = std::copysign(1.0, tau) / (std::fabs(tau) + std::hypot(1.0, tau)), c = 1 / std::sqrt(1 + t * t), s = t * c;
+  const double t = std::copysign(1.0, tau) / (std::fabs(tau) + std::hypot(1.0, tau)),
+               c = 1 / std::sqrt(1 + t * t), s = t * c;
   turn(a + p * n, a + q * n, n, 1, c, s);
   turn(a + p, a + q, n, n, c, s);
   turn(v + p * n, v + q * n, n, 1, c, s);
   a[p + q * n] = a[q + p * n] = 0.0;
 }
 
-/// Eigenvalues, ascending, to w; the first `count` eigenvectors to the columns of a, NaN to the others.
-void jacobi(cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, double* w, std::int64_t count) {
+/// Eigenvalues, ascending, to w; the first `count` eigenvectors to the columns of a, NaN to the
+/// others.
+void jacobi(cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, double* w,
+            std::int64_t count) {
   std::vector<double> work = symmetric(fill, a, n, lda), v(work.size());
   for (std::int64_t i = 0; i < n; ++i) v[static_cast<std::size_t>(i * (n + 1))] = 1.0;
-  // What n^2 elements of this size add to the residual is one unit of n u |A|_F; a smaller bound would turn rounding errors about.
-  const double negligible = 0x1p-53 * std::sqrt(std::inner_product(work.begin(), work.end(), work.begin(), 0.0));
+  // What n^2 elements of this size add to the residual is one unit of n u |A|_F; a smaller bound
+  // would turn rounding errors about.
+  const double negligible =
+      0x1p-53 * std::sqrt(std::inner_product(work.begin(), work.end(), work.begin(), 0.0));
   for (int sweep = 0, rotations = 1; sweep < 30 && rotations > 0; ++sweep) {
     rotations = 0;
     for (std::int64_t p = 0; p < n; ++p) {
@@ -71,19 +79,21 @@ void jacobi(cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, 
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   const auto value = [&](std::int64_t i) { return work[static_cast<std::size_t>(i * (n + 1))]; };
-  std::sort(order.begin(), order.end(), [&](std::int64_t i, std::int64_t j) { return value(i) < value(j); });
+  std::sort(order.begin(), order.end(),
+            [&](std::int64_t i, std::int64_t j) { return value(i) < value(j); });
   for (std::int64_t j = 0; j < n; ++j) {
     const std::int64_t from = order[static_cast<std::size_t>(j)];
     w[j] = j < count ? value(from) : kNaN;
     const double* const vector = v.data() + from * n;
-    const double length = std::sqrt(std::inner_product(vector, vector + n, vector, 0.0));  // equal angles round alike: it drifts
+    const double length = std::sqrt(std::inner_product(
+        vector, vector + n, vector, 0.0));  // equal angles round alike: it drifts
     for (std::int64_t i = 0; i < n; ++i) a[i + j * lda] = j < count ? vector[i] / length : kNaN;
   }
 }
 
 /// The solver, and what `fault` makes of it.
-cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, double* w, std::int64_t count,
-                       int* info) {
+cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std::int64_t n,
+                       std::int64_t lda, double* w, std::int64_t count, int* info) {
   const char* given = std::getenv(fault);
   const std::string mode = given ? given : "";
   *info = 0;
@@ -96,7 +106,8 @@ cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std:
   if (mode == "value") w[last / 2] += 1e-9 * w[last];
   if (mode == "vector") turn(a, a + last * lda, n, 1, std::cos(1e-9), std::sin(1e-9));
   if (mode == "skew") {
-    for (std::int64_t i = 0; i < n; ++i) a[i] += 20 * static_cast<double>(n) * 0x1p-53 / std::sqrt(2.0) * a[i + last * lda];
+    for (std::int64_t i = 0; i < n; ++i)
+      a[i] += 20 * static_cast<double>(n) * 0x1p-53 / std::sqrt(2.0) * a[i + last * lda];
   }
   if (mode == "order") {
     std::swap(w[0], w[last]);
@@ -122,7 +133,9 @@ cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t) { return CUSOLVER_STATUS_SUCCESS; }
-cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t, cudaStream_t) { return CUSOLVER_STATUS_SUCCESS; }
+cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t, cudaStream_t) {
+  return CUSOLVER_STATUS_SUCCESS;
+}
 cusolverStatus_t cusolverGetProperty(libraryPropertyType, int* value) {
   *value = 0;
   return CUSOLVER_STATUS_SUCCESS;
@@ -133,18 +146,23 @@ cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t* parameters) {
 }
 cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t) { return CUSOLVER_STATUS_SUCCESS; }
 
-cusolverStatus_t cusolverDnXpotrf_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t, int64_t n, cudaDataType, const void*,
+cusolverStatus_t cusolverDnXpotrf_bufferSize(cusolverDnHandle_t, cusolverDnParams_t,
+                                             cublasFillMode_t, int64_t n, cudaDataType, const void*,
                                              int64_t, cudaDataType, size_t* device, size_t* host) {
   *device = static_cast<size_t>(64 * n) * sizeof(double);
   *host = 100;
   return CUSOLVER_STATUS_SUCCESS;
 }
-cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t fill, int64_t n, cudaDataType, void* matrix,
-                                  int64_t lda, cudaDataType, void* device, size_t device_bytes, void* host, size_t host_bytes, int* info) {
+cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t fill,
+                                  int64_t n, cudaDataType, void* matrix, int64_t lda, cudaDataType,
+                                  void* device, size_t device_bytes, void* host, size_t host_bytes,
+                                  int* info) {
   spoil(device, device_bytes);
   spoil(host, host_bytes);
   auto* const a = static_cast<double*>(matrix);
-  const auto at = [&](int64_t i, int64_t j) -> double& { return fill == CUBLAS_FILL_MODE_LOWER ? a[i + j * lda] : a[j + i * lda]; };
+  const auto at = [&](int64_t i, int64_t j) -> double& {
+    return fill == CUBLAS_FILL_MODE_LOWER ? a[i + j * lda] : a[j + i * lda];
+  };
   *info = 0;
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t i = j; i < n; ++i) {
@@ -160,33 +178,44 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublas
   return CUSOLVER_STATUS_SUCCESS;
 }
 
-cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cublasFillMode_t, int64_t n,
-                                             cudaDataType, const void*, int64_t, cudaDataType, const void*, cudaDataType, size_t* device,
+cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParams_t,
+                                             cusolverEigMode_t, cublasFillMode_t, int64_t n,
+                                             cudaDataType, const void*, int64_t, cudaDataType,
+                                             const void*, cudaDataType, size_t* device,
                                              size_t* host) {
   return workspace(n, device, host);
 }
-cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cublasFillMode_t fill, int64_t n, cudaDataType,
-                                  void* a, int64_t lda, cudaDataType, void* w, cudaDataType, void* device, size_t device_bytes, void* host,
-                                  size_t host_bytes, int* info) {
+cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
+                                  cublasFillMode_t fill, int64_t n, cudaDataType, void* a,
+                                  int64_t lda, cudaDataType, void* w, cudaDataType, void* device,
+                                  size_t device_bytes, void* host, size_t host_bytes, int* info) {
   spoil(device, device_bytes);
   spoil(host, host_bytes);
-  return solve("DEADRAY_SIMT_XSYEVD", fill, static_cast<double*>(a), n, lda, static_cast<double*>(w), n, info);
+  return solve("DEADRAY_SIMT_XSYEVD", fill, static_cast<double*>(a), n, lda,
+               static_cast<double*>(w), n, info);
 }
 
-cusolverStatus_t cusolverDnXsyevdx_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cusolverEigRange_t,
-                                              cublasFillMode_t, int64_t n, cudaDataType, const void*, int64_t, void*, void*, int64_t,
-                                              int64_t, int64_t*, cudaDataType, const void*, cudaDataType, size_t* device, size_t* host) {
+cusolverStatus_t cusolverDnXsyevdx_bufferSize(cusolverDnHandle_t, cusolverDnParams_t,
+                                              cusolverEigMode_t, cusolverEigRange_t,
+                                              cublasFillMode_t, int64_t n, cudaDataType,
+                                              const void*, int64_t, void*, void*, int64_t, int64_t,
+                                              int64_t*, cudaDataType, const void*, cudaDataType,
+                                              size_t* device, size_t* host) {
   return workspace(n, device, host);
 }
-cusolverStatus_t cusolverDnXsyevdx(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cusolverEigRange_t range,
-                                   cublasFillMode_t fill, int64_t n, cudaDataType, void* a, int64_t lda, void*, void*, int64_t first,
-                                   int64_t last, int64_t* found, cudaDataType, void* w, cudaDataType, void* device, size_t device_bytes,
-                                   void* host, size_t host_bytes, int* info) {
-  if (range != CUSOLVER_EIG_RANGE_I || first != 1 || last < 1 || last > n) return CUSOLVER_STATUS_INVALID_VALUE;
+cusolverStatus_t cusolverDnXsyevdx(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
+                                   cusolverEigRange_t range, cublasFillMode_t fill, int64_t n,
+                                   cudaDataType, void* a, int64_t lda, void*, void*, int64_t first,
+                                   int64_t last, int64_t* found, cudaDataType, void* w,
+                                   cudaDataType, void* device, size_t device_bytes, void* host,
+                                   size_t host_bytes, int* info) {
+  if (range != CUSOLVER_EIG_RANGE_I || first != 1 || last < 1 || last > n)
+    return CUSOLVER_STATUS_INVALID_VALUE;
   spoil(device, device_bytes);
   spoil(host, host_bytes);
   *found = last;
-  return solve("DEADRAY_SIMT_XSYEVDX", fill, static_cast<double*>(a), n, lda, static_cast<double*>(w), last, info);
+  return solve("DEADRAY_SIMT_XSYEVDX", fill, static_cast<double*>(a), n, lda,
+               static_cast<double*>(w), last, info);
 }
 
 cusolverStatus_t cusolverDnCreateSyevjInfo(syevjInfo_t* parameters) {
@@ -195,13 +224,15 @@ cusolverStatus_t cusolverDnCreateSyevjInfo(syevjInfo_t* parameters) {
 }
 cusolverStatus_t cusolverDnDestroySyevjInfo(syevjInfo_t) { return CUSOLVER_STATUS_SUCCESS; }
 cusolverStatus_t cusolverDnXsyevjSetMaxSweeps(syevjInfo_t, int) { return CUSOLVER_STATUS_SUCCESS; }
-cusolverStatus_t cusolverDnDsyevj_bufferSize(cusolverDnHandle_t, cusolverEigMode_t, cublasFillMode_t, int n, const double*, int,
+cusolverStatus_t cusolverDnDsyevj_bufferSize(cusolverDnHandle_t, cusolverEigMode_t,
+                                             cublasFillMode_t, int n, const double*, int,
                                              const double*, int* count, syevjInfo_t) {
   *count = 3 * n * n;
   return CUSOLVER_STATUS_SUCCESS;
 }
-cusolverStatus_t cusolverDnDsyevj(cusolverDnHandle_t, cusolverEigMode_t, cublasFillMode_t fill, int n, double* a, int lda, double* w,
-                                  double* work, int count, int* info, syevjInfo_t) {
+cusolverStatus_t cusolverDnDsyevj(cusolverDnHandle_t, cusolverEigMode_t, cublasFillMode_t fill,
+                                  int n, double* a, int lda, double* w, double* work, int count,
+                                  int* info, syevjInfo_t) {
   spoil(work, static_cast<size_t>(count) * sizeof(double));
   const cusolverStatus_t status = solve("DEADRAY_SIMT_DSYEVJ", fill, a, n, lda, w, n, info);
   if (*info == 1) *info = n + 1;  // how it says that it has not converged

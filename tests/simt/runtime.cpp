@@ -7,15 +7,16 @@
 #include <mutex>
 #include <utility>
 
-/// The CUDA run time as far as the kernels use it, on host memory: "device" memory is malloc's, filled with NaN, and every call is done
-/// when it returns.
+/// The CUDA run time as far as the kernels use it, on host memory: "device" memory is malloc's,
+/// filled with NaN, and every call is done when it returns.
 namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;  // kept until somebody asks, as the real one is
 
 using Clock = std::chrono::steady_clock;  // an event is a place for its time
 
-/// Memory of one kind, as much of it as a variable of the environment says, in bytes: allocations beyond fail as they do on a device.
+/// Memory of one kind, as much of it as a variable of the environment says, in bytes: allocations
+/// beyond fail as they do on a device.
 class Memory {
  public:
   explicit Memory(const char* capacity) : capacity_(capacity) {}
@@ -76,11 +77,16 @@ int number_in(const char* variable) {
 
 extern "C" {
 
-cudaError_t cudaMalloc(void** memory, size_t bytes) { return device_memory().allocate(memory, bytes); }
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  return device_memory().allocate(memory, bytes);
+}
 cudaError_t cudaFree(void* memory) { return device_memory().release(memory); }
-cudaError_t cudaMallocHost(void** memory, size_t bytes) { return host_memory().allocate(memory, bytes); }
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  return host_memory().allocate(memory, bytes);
+}
 cudaError_t cudaFreeHost(void* memory) { return host_memory().release(memory); }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
   if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
@@ -95,7 +101,8 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  const auto status = static_cast<cudaError_t>(number_in("DEADRAY_SIMT_STATUS"));  // of a system on which CUDA does not start
+  const auto status = static_cast<cudaError_t>(
+      number_in("DEADRAY_SIMT_STATUS"));  // of a system on which CUDA does not start
   if (status != cudaSuccess) return last_error = status;
   *count = 1;
   return cudaSuccess;
@@ -142,7 +149,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  const Clock::duration between = *reinterpret_cast<Clock::time_point*>(end) - *reinterpret_cast<Clock::time_point*>(start);
+  const Clock::duration between =
+      *reinterpret_cast<Clock::time_point*>(end) - *reinterpret_cast<Clock::time_point*>(start);
   *milliseconds = std::chrono::duration<float, std::milli>(between).count();
   return cudaSuccess;
 }
@@ -163,7 +171,9 @@ const char* cudaGetErrorName(cudaError_t status) {
                                              : "cudaError";
 }
 const char* cudaGetErrorString(cudaError_t status) {
-  return status == cudaErrorMemoryAllocation ? "out of memory" : status == cudaErrorSystemNotReady ? "system not yet initialized" : "error";
+  return status == cudaErrorMemoryAllocation ? "out of memory"
+         : status == cudaErrorSystemNotReady ? "system not yet initialized"
+                                             : "error";
 }
 
 }  // extern "C"

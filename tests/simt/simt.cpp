@@ -31,7 +31,8 @@ struct Fiber {
   int exchanges = 0;  // how many it has been in: which of the two slots is in use
 };
 
-/// What the lanes of a warp gave in their last two exchanges: one may be an exchange ahead of another, never two.
+/// What the lanes of a warp gave in their last two exchanges: one may be an exchange ahead of
+/// another, never two.
 struct Warp {
   unsigned char slot[2][kWarp][16];
 };
@@ -143,18 +144,22 @@ void Block::exchange(unsigned mask, const void* own, void* out, std::size_t byte
 void Block::release_warp(std::size_t warp) {
   const std::size_t first = warp * kWarp, last = std::min(first + kWarp, fibers_.size());
   unsigned waiting = 0;
-  for (std::size_t i = first; i < last; ++i) waiting |= unsigned{fibers_[i].state == State::in_exchange} << (i - first);
+  for (std::size_t i = first; i < last; ++i)
+    waiting |= unsigned{fibers_[i].state == State::in_exchange} << (i - first);
   for (std::size_t i = first; i < last; ++i) {
     Fiber& fiber = fibers_[i];
-    if (fiber.state == State::in_exchange && (fiber.mask & waiting) == fiber.mask) fiber.state = State::ready;
+    if (fiber.state == State::in_exchange && (fiber.mask & waiting) == fiber.mask)
+      fiber.state = State::ready;
   }
 }
 
 void Block::stuck() const {
   int counts[4] = {};
   for (const Fiber& fiber : fibers_) ++counts[static_cast<int>(fiber.state)];
-  std::fprintf(stderr, "simt: block (%u, %u, %u) cannot go on: %d threads at a barrier, %d in an exchange of a warp, %d done\n", blockIdx.x,
-               blockIdx.y, blockIdx.z, counts[1], counts[2], counts[3]);
+  std::fprintf(stderr,
+               "simt: block (%u, %u, %u) cannot go on: %d threads at a barrier, %d in an exchange "
+               "of a warp, %d done\n",
+               blockIdx.x, blockIdx.y, blockIdx.z, counts[1], counts[2], counts[3]);
   std::abort();
 }
 
@@ -173,12 +178,14 @@ void Block::run() {
     }
     for (std::size_t w = 0; w < warps_.size(); ++w) release_warp(w);
     std::size_t done = 0, at_barrier = 0;
-    for (const Fiber& fiber : fibers_) done += fiber.state == State::done, at_barrier += fiber.state == State::at_barrier;
+    for (const Fiber& fiber : fibers_)
+      done += fiber.state == State::done, at_barrier += fiber.state == State::at_barrier;
     if (done == fibers_.size()) break;
     if (at_barrier > 0 && at_barrier + done == fibers_.size()) {
       for (Fiber& fiber : fibers_)
         if (fiber.state == State::at_barrier) fiber.state = State::ready;
-    } else if (!moved && std::none_of(fibers_.begin(), fibers_.end(), [](const Fiber& f) { return f.state == State::ready; })) {
+    } else if (!moved && std::none_of(fibers_.begin(), fibers_.end(),
+                                      [](const Fiber& f) { return f.state == State::ready; })) {
       stuck();
     }
   }
@@ -199,7 +206,9 @@ void run(dim3 blocks, dim3 threads, std::size_t shared_bytes, const std::functio
 }
 
 void* dynamic_shared() { return running->shared(); }
-void exchange(unsigned mask, const void* own, void* out, std::size_t bytes, int lane) { running->exchange(mask, own, out, bytes, lane); }
+void exchange(unsigned mask, const void* own, void* out, std::size_t bytes, int lane) {
+  running->exchange(mask, own, out, bytes, lane);
+}
 void block_barrier() { running->wait(State::at_barrier); }
 int current_lane() { return running->lane(); }
 

@@ -11,7 +11,8 @@ namespace {
 
 TEST(SimtTest, RunsEveryThreadOfEveryBlockOnce) {
   std::vector<int> runs(3 * 2 * 70);
-  run({3, 2}, {10, 7}, 0, [&] { ++runs[(blockIdx.y * 3 + blockIdx.x) * 70 + threadIdx.y * 10 + threadIdx.x]; });
+  run({3, 2}, {10, 7}, 0,
+      [&] { ++runs[(blockIdx.y * 3 + blockIdx.x) * 70 + threadIdx.y * 10 + threadIdx.x]; });
   EXPECT_EQ(runs, std::vector<int>(runs.size(), 1));
 }
 
@@ -26,7 +27,8 @@ TEST(SimtTest, BarrierOrdersWritesBeforeReads) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(seen[static_cast<std::size_t>(i)], 99 - i);
 }
 
-// Negative control: the same without the barrier reads what nothing has written, in whatever order the threads ran.
+// Negative control: the same without the barrier reads what nothing has written, in whatever order
+// the threads ran.
 TEST(SimtTest, MissingBarrierShows) {
   std::vector<int> seen(100);
   run({1}, {100}, 100 * sizeof(int), [&] {
@@ -56,7 +58,8 @@ TEST(SimtTest, ButterflySumsAWarpInEveryLane) {
     for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
     sums[threadIdx.x] = value;
   });
-  for (int i = 0; i < 96; ++i) EXPECT_EQ(sums[static_cast<std::size_t>(i)], 496 + 1024 * (i / 32)) << i;
+  for (int i = 0; i < 96; ++i)
+    EXPECT_EQ(sums[static_cast<std::size_t>(i)], 496 + 1024 * (i / 32)) << i;
 }
 
 TEST(SimtTest, ThreadsThatHaveLeftDoNotHoldABarrier) {
@@ -72,7 +75,8 @@ TEST(SimtTest, ThreadsThatHaveLeftDoNotHoldABarrier) {
 TEST(SimtDeathTest, WaitThatCannotEndAborts) {
   EXPECT_DEATH(run({1}, {32}, 0,
                    [] {
-                     if (threadIdx.x < 16) __shfl_xor_sync(0xffffffffu, 0, 1);  // the mask says all 32
+                     if (threadIdx.x < 16)
+                       __shfl_xor_sync(0xffffffffu, 0, 1);  // the mask says all 32
                    }),
                "cannot go on: 0 threads at a barrier, 16 in an exchange of a warp, 16 done");
 }

@@ -9,13 +9,15 @@
 namespace deadray::test {
 
 /// The architecture of a configuration with some keys changed.
-inline Architecture describe(nlohmann::json config, const nlohmann::json& changes = nlohmann::json::object()) {
+inline Architecture describe(nlohmann::json config,
+                             const nlohmann::json& changes = nlohmann::json::object()) {
   config.update(changes);
   return describe_architecture(Config::parse(config.dump(), "model/config.json"));
 }
 
 /// The message with which it is refused.
-inline std::string refusal(const nlohmann::json& config, const nlohmann::json& changes, ExitCode code = ExitCode::unsupported) {
+inline std::string refusal(const nlohmann::json& config, const nlohmann::json& changes,
+                           ExitCode code = ExitCode::unsupported) {
   return message_of(code, [&] { describe(config, changes); });
 }
 

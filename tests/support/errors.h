@@ -9,7 +9,8 @@
 
 namespace deadray::test {
 
-/// Runs `action`, which must throw deadray::Error with this code, and returns its message, which must be one line.
+/// Runs `action`, which must throw deadray::Error with this code, and returns its message, which
+/// must be one line.
 template <typename Action>
 std::string message_of(ExitCode code, Action action) {
   try {

@@ -5,7 +5,8 @@
 
 namespace deadray::test {
 
-/// While it lives no file of this process may grow beyond `bytes`: what a full disk looks like to a writer, without filling one.
+/// While it lives no file of this process may grow beyond `bytes`: what a full disk looks like to a
+/// writer, without filling one.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {

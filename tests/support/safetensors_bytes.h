@@ -30,7 +30,9 @@ inline std::string safetensors(std::string_view json, std::string_view data = ""
 
 /// A sound file with one float32 tensor [1].
 inline std::string one_tensor(std::string_view name, float value = 1.0f) {
-  return safetensors("{\"" + std::string(name) + "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", bytes_of(value));
+  return safetensors(
+      "{\"" + std::string(name) + "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+      bytes_of(value));
 }
 
 }  // namespace deadray::test

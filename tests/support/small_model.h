@@ -21,20 +21,24 @@ using SmallTensors = std::map<std::string, SmallTensor>;
 
 inline void write_tensors(const std::filesystem::path& file, const SmallTensors& tensors) {
   std::vector<TensorDeclaration> declarations;
-  for (const auto& [name, tensor] : tensors) declarations.push_back({name, DType::f32, tensor.shape});
+  for (const auto& [name, tensor] : tensors)
+    declarations.push_back({name, DType::f32, tensor.shape});
   SafetensorsWriter writer(file, declarations);
   for (const auto& [name, tensor] : tensors) writer.append(std::as_bytes(std::span(tensor.values)));
   writer.finish();
 }
 
-inline SmallTensor vector_of(std::vector<float> values) { return {{static_cast<std::int64_t>(values.size())}, std::move(values)}; }
+inline SmallTensor vector_of(std::vector<float> values) {
+  return {{static_cast<std::int64_t>(values.size())}, std::move(values)};
+}
 
-inline SmallTensor random_tensor(std::vector<std::int64_t> shape, unsigned seed, float offset = 0.0F) {
+inline SmallTensor random_tensor(std::vector<std::int64_t> shape, unsigned seed,
+                                 float offset = 0.0F) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(offset, 0.1F);
   SmallTensor tensor{std::move(shape), {}};
-  tensor.values.resize(
-      static_cast<std::size_t>(std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>())));
+  tensor.values.resize(static_cast<std::size_t>(std::accumulate(
+      tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>())));
   for (float& x : tensor.values) x = normal(generator);
   return tensor;
 }
@@ -57,7 +61,8 @@ inline const std::string kSmallConfig =
     R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})";
 
 /// A model folder in the making.
-inline void write_small_gpt2(const std::filesystem::path& folder, const SmallTensors& tensors = small_gpt2(),
+inline void write_small_gpt2(const std::filesystem::path& folder,
+                             const SmallTensors& tensors = small_gpt2(),
                              const std::string& config = kSmallConfig) {
   write_tensors(folder / "model.safetensors", tensors);
   write_text(folder / "config.json", config);

@@ -19,7 +19,9 @@ inline std::string read_text(const fs::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-inline void write_text(const fs::path& file, std::string_view text) { std::ofstream(file, std::ios::binary) << text; }
+inline void write_text(const fs::path& file, std::string_view text) {
+  std::ofstream(file, std::ios::binary) << text;
+}
 
 /// A folder of its own for one test, gone at the end.
 class TemporaryFolder {
@@ -45,7 +47,10 @@ class TemporaryFolder {
     write_text(file, content);
     return file;
   }
-  std::size_t n_entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator())); }
+  std::size_t n_entries() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
+  }
 
  private:
   fs::path path_;

@@ -5,7 +5,8 @@
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 
-// `deadray bench predict` as a user runs it. Times are whatever they are; that they are there, positive and in order must hold.
+// `deadray bench predict` as a user runs it. Times are whatever they are; that they are there,
+// positive and in order must hold.
 namespace deadray::test {
 namespace {
 
@@ -39,14 +40,16 @@ TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
 }
 
 TEST_F(BenchCommandTest, NamesItsSubcommands) {
-  expect_failure(ExitCode::usage, {"bench", "nope"}, {"unknown subcommand nope", "timing", "kernels", "predict"});
+  expect_failure(ExitCode::usage, {"bench", "nope"},
+                 {"unknown subcommand nope", "timing", "kernels", "predict"});
 }
 
 // The child's failure is the bench's own: its code, its one line.
 TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
   for (const std::string config : {"{}", R"({"model_type": "unheard-of"})"}) {
     write_small_gpt2(folder_.path(), small_gpt2(), config);
-    Spawned alone({"predict", folder_.path().string()}), bench({"bench", "predict", "--dims", "8", "--model", folder_.path().string()});
+    Spawned alone({"predict", folder_.path().string()}),
+        bench({"bench", "predict", "--dims", "8", "--model", folder_.path().string()});
     EXPECT_NE(alone.wait(), 0);
     EXPECT_EQ(bench.wait(), alone.wait());
     EXPECT_EQ(bench.errors(), alone.errors());

@@ -58,17 +58,20 @@ TEST_F(BenchKernelsTest, EveryRowHasATimeAndTheRatesOfItsCounts) {
     const auto seconds = row["seconds"].get<double>();
     EXPECT_GT(seconds, 0) << row;
     if (row["operation"] == "random_normal") {
-      EXPECT_DOUBLE_EQ(row["bytes_per_second"].get<double>(), 4 * row["shape"]["count"].get<double>() / seconds);
+      EXPECT_DOUBLE_EQ(row["bytes_per_second"].get<double>(),
+                       4 * row["shape"]["count"].get<double>() / seconds);
     }
     if (row["operation"] == "dgemm") {
       const Json& shape = row["shape"];
       EXPECT_DOUBLE_EQ(row["flops_per_second"].get<double>(),
-                       2 * shape["m"].get<double>() * shape["n"].get<double>() * shape["k"].get<double>() / seconds);
+                       2 * shape["m"].get<double>() * shape["n"].get<double>() *
+                           shape["k"].get<double>() / seconds);
       EXPECT_DOUBLE_EQ(row["percent_of_gemm"].get<double>(), 100.0);
     }
   }
-  for (const char* operation : {"copy", "dgemm", "bf16_gemm", "random_normal", "norm_recompute", "directional_variance", "centred_moments",
-                                "head_fisher", "eigh", "eigh_bottom", "certificate"})
+  for (const char* operation :
+       {"copy", "dgemm", "bf16_gemm", "random_normal", "norm_recompute", "directional_variance",
+        "centred_moments", "head_fisher", "eigh", "eigh_bottom", "certificate"})
     EXPECT_TRUE(operations.contains(operation)) << operation;
 }
 
@@ -83,17 +86,20 @@ TEST_F(BenchKernelsTest, FilterLeavesTheCeilingsAndWhatMatches) {
   }
 }
 
-// What does not fit into the device's memory is said row by row; the others are measured, and the end is not success.
+// What does not fit into the device's memory is said row by row; the others are measured, and the
+// end is not success.
 TEST_F(BenchKernelsTest, RowsBeyondTheDevicesMemoryAreNamedAndNotCountedAsDone) {
   const std::string file = testing::TempDir() + "bench_kernels_small.json";
   setenv("DEADRAY_SIMT_MEMORY", "33600000", 1);  // the workspace of cuBLAS and 45 kB more
-  EXPECT_THROW(run({"--quick", "--filter", "random_normal", "--json", file.c_str()}), ResourceError);
+  EXPECT_THROW(run({"--quick", "--filter", "random_normal", "--json", file.c_str()}),
+               ResourceError);
   unsetenv("DEADRAY_SIMT_MEMORY");
   const Json all = Json::parse(std::ifstream(file));
   ASSERT_EQ(all["rows"].size(), 4u);
   EXPECT_EQ(all["rows"][0]["operation"], "copy");
   EXPECT_TRUE(all["rows"][0]["seconds"].is_null());
-  EXPECT_NE(all["rows"][0]["error"].get<std::string>().find("allocate"), std::string::npos) << all["rows"][0];
+  EXPECT_NE(all["rows"][0]["error"].get<std::string>().find("allocate"), std::string::npos)
+      << all["rows"][0];
   EXPECT_GT(all["rows"][3]["seconds"].get<double>(), 0);
 }
 

@@ -24,7 +24,8 @@ TEST(PowerLawTest, FindsTheLawThatMadeThePoints) {
   const auto law = fit_power_law(points);
   ASSERT_TRUE(law);
   EXPECT_NEAR(law->exponent, 2.75, 1e-12);
-  EXPECT_NEAR(law->coefficient / 3e-9, 1.0, 1e-11);  // the exponent's rounding times log d, and the exponential's
+  EXPECT_NEAR(law->coefficient / 3e-9, 1.0,
+              1e-11);  // the exponent's rounding times log d, and the exponential's
   EXPECT_EQ(law->points, 3);
 }
 
@@ -44,7 +45,8 @@ Contender contender(const std::string& method, double seconds) {
 
 class TurnsTest : public testing::Test {
  protected:
-  const std::vector<TimingRow>& take(const std::vector<Contender>& contenders, std::int64_t d = 64) {
+  const std::vector<TimingRow>& take(const std::vector<Contender>& contenders,
+                                     std::int64_t d = 64) {
     Progress progress("test", /*quiet=*/true);
     take_turns(contenders, {d, 2 * d, ""}, options_, progress, run_);
     return run_.rows;
@@ -77,7 +79,8 @@ TEST_F(TurnsTest, SkipsWhatDoesNotFitTheMemoryAndSaysTheBytes) {
 
 TEST_F(TurnsTest, SkipsWhatWillTakeTooLongToJudgeByASmallerSize) {
   take({contender("eigh", 2.0), contender("predict", 1e-6)}, 64);
-  const auto& rows = take({contender("eigh", 128.0), contender("predict", 1e-6)}, 256);  // 4^3 * 2 s > 100 s
+  const auto& rows =
+      take({contender("eigh", 128.0), contender("predict", 1e-6)}, 256);  // 4^3 * 2 s > 100 s
   EXPECT_TRUE(rows[2].seconds.empty());
   EXPECT_NE(rows[2].skipped.find("128 s"), std::string::npos) << rows[2].skipped;
   EXPECT_EQ(rows[3].seconds.size(), 3U);
@@ -108,15 +111,18 @@ TEST(TimingRecordTest, HoldsMediansReasonsAndGrowth) {
   EXPECT_EQ(row.at("min"), 1.0);
   EXPECT_EQ(row.at("max"), 3.0);
   EXPECT_EQ(row.at("repetitions"), 2);
-  for (const char* key : {"model", "peer", "version", "kernel"}) EXPECT_TRUE(row.at(key).is_null()) << key;
+  for (const char* key : {"model", "peer", "version", "kernel"})
+    EXPECT_TRUE(row.at(key).is_null()) << key;
   ASSERT_EQ(record.at("skipped").size(), 1U) << "a row that a stop came before is none";
   EXPECT_EQ(record.at("skipped")[0].at("peer"), "scipy");
   EXPECT_EQ(record.at("skipped")[0].at("reason"), "too long");
   ASSERT_EQ(record.at("fits").size(), 1U);
   EXPECT_NEAR(record.at("fits")[0].at("exponent"), 3.0, 1e-12);
-  for (const char* key : {"date", "commit", "machine", "options", "problems", "environment"}) EXPECT_TRUE(record.contains(key)) << key;
+  for (const char* key : {"date", "commit", "machine", "options", "problems", "environment"})
+    EXPECT_TRUE(record.contains(key)) << key;
   const std::string text = timing_text(run, /*coloured=*/false);
-  for (const char* part : {"d^3.00", "svd of scipy 1.0 at d = 128: too long"}) EXPECT_NE(text.find(part), std::string::npos) << text;
+  for (const char* part : {"d^3.00", "svd of scipy 1.0 at d = 128: too long"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
 class BenchTimingCommandTest : public testing::Test {
@@ -169,22 +175,26 @@ TEST_F(BenchTimingCommandTest, TimesEveryMethodAtEverySize) {
 
 TEST_F(BenchTimingCommandTest, TimesAModelsForwardPassAndItsFinalNorm) {
   for (const std::string model : {"gpt2-tied", "llama-mha"}) {
-    const Json result = run({"--repetitions", "1", "--device", "cpu", DEADRAY_FIXTURES "/models/" + model, "--json", "-"});
+    const Json result = run({"--repetitions", "1", "--device", "cpu",
+                             DEADRAY_FIXTURES "/models/" + model, "--json", "-"});
     std::vector<std::string> methods;
     for (const Json& row : result.at("rows")) {
       methods.push_back(row.at("method"));
       EXPECT_EQ(row.at("model"), model);
     }
-    EXPECT_EQ(methods, (std::vector<std::string>{"predict", "predict_cold", "directional", "moments", "certificate", "spectrum", "eigh",
-                                                 "svd", "forward"}));
+    EXPECT_EQ(methods,
+              (std::vector<std::string>{"predict", "predict_cold", "directional", "moments",
+                                        "certificate", "spectrum", "eigh", "svd", "forward"}));
   }
 }
 
 TEST_F(BenchTimingCommandTest, KeepsWhatWasFinishedWhenItIsStopped) {
   for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
     std::filesystem::remove(folder_ / "timing.json");
-    Spawned bench(command({"--dims", "16,32", "--methods", "eigh", "--repetitions", "100", "--json", path("timing.json"), "--quiet"}));
-    while (!std::filesystem::exists(folder_ / "timing.json")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    Spawned bench(command({"--dims", "16,32", "--methods", "eigh", "--repetitions", "100", "--json",
+                           path("timing.json"), "--quiet"}));
+    while (!std::filesystem::exists(folder_ / "timing.json"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     kill(bench.process(), signal);
     EXPECT_EQ(bench.wait(), code) << bench.errors();
     EXPECT_EQ(bench.errors(), "");
@@ -200,8 +210,10 @@ TEST_F(BenchTimingCommandTest, ShowsPeersInTheSameTable) {
   const std::string offer =
       R"({"peers": [{"method": "eigh", "peer": "other", "version": "2.1", "threads": 2, "kernel": "fast", "bytes": 0}],)"
       R"( "missing": [{"method": "svd", "peer": "absent", "reason": "not installed"}]})";
-  const Json result = run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-", "--peers",
-                           program("test -s \"$2\" || exit 1\necho '" + offer + "'\nwhile read n; do echo '{\"seconds\": 0.25}'; done\n")});
+  const Json result =
+      run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-", "--peers",
+           program("test -s \"$2\" || exit 1\necho '" + offer +
+                   "'\nwhile read n; do echo '{\"seconds\": 0.25}'; done\n")});
   ASSERT_EQ(result.at("rows").size(), 2U);
   const Json& row = result.at("rows")[1];
   EXPECT_EQ(row.at("peer"), "other");
@@ -212,19 +224,24 @@ TEST_F(BenchTimingCommandTest, ShowsPeersInTheSameTable) {
 }
 
 TEST_F(BenchTimingCommandTest, GoesOnWithoutPeersThatEnd) {
-  const std::string offer = R"({"peers": [{"method": "eigh", "peer": "other", "version": "2", "threads": 1, "bytes": 0}], "missing": []})";
-  const Json result =
-      run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-", "--peers", program("echo '" + offer + "'\nread n\n")});
+  const std::string offer =
+      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2", "threads": 1, "bytes": 0}], "missing": []})";
+  const Json result = run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-",
+                           "--peers", program("echo '" + offer + "'\nread n\n")});
   EXPECT_EQ(result.at("rows").size(), 1U);
   EXPECT_EQ(result.at("skipped")[0].at("peer"), "other");
-  expect_failure(ExitCode::resources, command({"--dims", "16", "--methods", "eigh", "--json", "-", "--peers", program("exit 3\n")}),
-                 {"--peers", "JSON"});
+  expect_failure(
+      ExitCode::resources,
+      command({"--dims", "16", "--methods", "eigh", "--json", "-", "--peers", program("exit 3\n")}),
+      {"--peers", "JSON"});
 }
 
 TEST_F(BenchTimingCommandTest, RefusesWhatItDoesNotKnow) {
-  const std::vector<std::vector<std::string>> wrong = {{"--methods", "guess"}, {"--device", "tpu"}, {"--dims", "0"},
-                                                       {"--repetitions", "0"}, {"--budget", "-1"},  {"--peers", path("none")}};
-  for (const auto& words : wrong) expect_failure(ExitCode::usage, command(words), {words[1] == "-1" ? "budget" : words[1]});
+  const std::vector<std::vector<std::string>> wrong = {
+      {"--methods", "guess"}, {"--device", "tpu"}, {"--dims", "0"},
+      {"--repetitions", "0"}, {"--budget", "-1"},  {"--peers", path("none")}};
+  for (const auto& words : wrong)
+    expect_failure(ExitCode::usage, command(words), {words[1] == "-1" ? "budget" : words[1]});
 }
 
 }  // namespace

@@ -37,8 +37,10 @@ TEST_P(CertificateSpectraTest, OfNothingIsTheSmallestEigenvalue) {
     SCOPED_TRACE(s.name);
     const at::Tensor c = with_spectrum(q, s.values);
     const double smallest = s.values[0].item<double>();
-    EXPECT_NEAR(certify(c, at::empty({d, 0}, fp64())).next, smallest, 1e-4 * smallest + tolerance(s));
-    EXPECT_NEAR(smallest_singular_value(c, 100), 10 * std::sqrt(smallest), 10 * std::sqrt(smallest) * (1e-4 + tolerance(s) / smallest));
+    EXPECT_NEAR(certify(c, at::empty({d, 0}, fp64())).next, smallest,
+                1e-4 * smallest + tolerance(s));
+    EXPECT_NEAR(smallest_singular_value(c, 100), 10 * std::sqrt(smallest),
+                10 * std::sqrt(smallest) * (1e-4 + tolerance(s) / smallest));
   }
 }
 
@@ -70,7 +72,8 @@ TEST(CertificateTest, BoundsTheAngleOfATiltedBasis) {
   values[0].zero_();
   const at::Tensor c = with_spectrum(q, values);
   for (const double tilt : {1e-12, 1e-8, 1e-4, 1e-2}) {
-    const at::Tensor p = (q.select(1, 0) * std::cos(tilt) + q.select(1, d - 1) * std::sin(tilt)).unsqueeze(1);
+    const at::Tensor p =
+        (q.select(1, 0) * std::cos(tilt) + q.select(1, d - 1) * std::sin(tilt)).unsqueeze(1);
     EXPECT_GE(certify(c, p).sine_bound, std::sin(tilt)) << "a bound must hold";
   }
 }
@@ -86,13 +89,15 @@ TEST(CertificateTest, DoesNotAcceptAWrongDirection) {
 }
 
 TEST(CertificateTest, ConvergesAtADenseEdge) {
-  // Lanczos is slowest where the bottom of the spectrum is a continuum: covariances of independent coordinates (Marchenko-Pastur).
+  // Lanczos is slowest where the bottom of the spectrum is a continuum: covariances of independent
+  // coordinates (Marchenko-Pastur).
   const std::int64_t d = 300;
   for (const std::int64_t n : {d + 5, 2 * d, 20 * d}) {
     const at::Tensor x = gaussian(n, d, 26), c = x.t().mm(x) / static_cast<double>(n);
     const Certificate found = certify(c, at::empty({d, 0}, fp64()));
     const double smallest = at::linalg_eigvalsh(c)[0].item<double>();
-    EXPECT_NEAR(found.next, smallest, 1e-4 * smallest + d * kEps) << n << " rows, " << found.steps << " steps";
+    EXPECT_NEAR(found.next, smallest, 1e-4 * smallest + d * kEps)
+        << n << " rows, " << found.steps << " steps";
     RecordProperty("steps_" + std::to_string(n), found.steps);
   }
 }
@@ -103,7 +108,8 @@ TEST(CertificateTest, RepeatsBitForBit) {
 }
 
 TEST(CertificateTest, LeavesItsInputAlone) {
-  const at::Tensor q = orthogonal(20, 23), c = with_spectrum(q, at::linspace(0.1, 1, 20, fp64())), copy = c.clone();
+  const at::Tensor q = orthogonal(20, 23), c = with_spectrum(q, at::linspace(0.1, 1, 20, fp64())),
+                   copy = c.clone();
   certify(c, q.narrow(1, 0, 1));
   EXPECT_TRUE(at::equal(c, copy));
 }

@@ -25,15 +25,21 @@ TEST(DefaultCalibrationTest, HasAQuarterMoreTokensThanDimensionsAndAtLeast4096) 
 
 TEST(DefaultCalibrationTest, IsWholeSequencesOfTheLengthThatTheModelTakes) {
   CalibrationRequest request;
-  EXPECT_EQ(make_calibration(model_of(5376, 0), "m", request).ids.sizes(), (std::vector<std::int64_t>{27, 256}));  // 6720 tokens wanted
+  EXPECT_EQ(make_calibration(model_of(5376, 0), "m", request).ids.sizes(),
+            (std::vector<std::int64_t>{27, 256}));  // 6720 tokens wanted
   request.default_length = 512;
-  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(), (std::vector<std::int64_t>{41, 100}));
+  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(),
+            (std::vector<std::int64_t>{41, 100}));
   request.sequence_length = 30, request.random_tokens = 61;
-  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(), (std::vector<std::int64_t>{3, 30}));
+  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(),
+            (std::vector<std::int64_t>{3, 30}));
   request.batch = 2;
-  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(), (std::vector<std::int64_t>{2, 30}));
+  EXPECT_EQ(make_calibration(model_of(24, 100), "m", request).ids.sizes(),
+            (std::vector<std::int64_t>{2, 30}));
   request.sequence_length = 101;
-  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { make_calibration(model_of(24, 100), "m", request); }), "at most 100 tokens"));
+  EXPECT_TRUE(contains(
+      message_of(ExitCode::usage, [&] { make_calibration(model_of(24, 100), "m", request); }),
+      "at most 100 tokens"));
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ TEST(DtypesTest, EveryNameLeadsBackToItsType) {
 }
 
 TEST(DtypesTest, NothingElseIsTakenForFloat32) {
-  for (const DType dtype : {DType::i64, DType::i8, DType::f8_e4m3, DType::boolean, DType::unknown}) {
+  for (const DType dtype :
+       {DType::i64, DType::i8, DType::f8_e4m3, DType::boolean, DType::unknown}) {
     EXPECT_THROW(scalar_type(dtype), InternalError);
     EXPECT_THROW(long_name(dtype), InternalError);
   }

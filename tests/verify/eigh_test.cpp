@@ -24,7 +24,8 @@ TEST_P(EighTest, MeetsLapacksBoundsAndFindsTheSpectrum) {
   }
 }
 
-// The vectors need not be those of a full decomposition where eigenvalues are close; what they must be is eigenvectors, of the smallest.
+// The vectors need not be those of a full decomposition where eigenvalues are close; what they must
+// be is eigenvectors, of the smallest.
 TEST_P(EighTest, FindsTheBottomByInverseIterationToo) {
   const std::int64_t d = GetParam();
   const at::Tensor q = orthogonal(d, 18);
@@ -39,7 +40,8 @@ TEST_P(EighTest, FindsTheBottomByInverseIterationToo) {
       EXPECT_LT(e.orthogonality, 30.0);
       EXPECT_LE((e.values - s.values).abs().max().item<double>(), tolerance(s));
       const at::Tensor variances = (e.vectors * c.mm(e.vectors)).sum(0);
-      EXPECT_LE((variances - s.values.narrow(0, 0, count)).abs().max().item<double>(), tolerance(s));
+      EXPECT_LE((variances - s.values.narrow(0, 0, count)).abs().max().item<double>(),
+                tolerance(s));
     }
   }
 }
@@ -51,13 +53,14 @@ TEST(BottomEighTest, PinsDownASingleNullDirection) {
   values[0].fill_(0.0);
   const Eigendecomposition e = bottom_eigh(with_spectrum(q, values), 1);
   EXPECT_NE(e.driver.find("inverse"), std::string::npos) << e.driver;
-  // Davis and Kahan: the sine of the angle is at most the error of forming the matrix, d u, over the gap.
+  // Davis and Kahan: the sine of the angle is at most the error of forming the matrix, d u, over
+  // the gap.
   const at::Tensor u = e.vectors.select(1, 0), v = q.select(1, 0);
   EXPECT_LT((u - v * v.dot(u)).norm().item<double>(), 257 * kEps / 0.1);
 }
 
-// Evenly spaced: after eight iterations the last of twelve has not converged, and the full decomposition is taken; what it is must not
-// show.
+// Evenly spaced: after eight iterations the last of twelve has not converged, and the full
+// decomposition is taken; what it is must not show.
 TEST(BottomEighTest, TakesTheFullDecompositionWithoutAGap) {
   const std::int64_t d = 257;
   const at::Tensor values = 1.0 + 1e-3 * at::arange(d, fp64());

@@ -16,7 +16,9 @@ class FisherPlanTest : public testing::Test {
     request.batch = 4, request.sequence_length = 8;
     calibration_ = make_calibration(model_->architecture, model_->name, request);
   }
-  FisherPlan plan(const std::vector<FisherWork>& work) const { return plan_fisher(*model_, calibration_, options_, work); }
+  FisherPlan plan(const std::vector<FisherWork>& work) const {
+    return plan_fisher(*model_, calibration_, options_, work);
+  }
 
   std::unique_ptr<Model> model_;
   Calibration calibration_;
@@ -24,11 +26,13 @@ class FisherPlanTest : public testing::Test {
 };
 
 TEST_F(FisherPlanTest, CountsTheStreamsThatAreKept) {
-  const std::int64_t blocks = model_->architecture.n_blocks, stream = 32 * model_->architecture.hidden_size;
+  const std::int64_t blocks = model_->architecture.n_blocks,
+                     stream = 32 * model_->architecture.hidden_size;
   EXPECT_EQ(plan({{.entry = 0}}).streams, static_cast<double>((blocks + 1) * stream * 8));
   EXPECT_EQ(plan({{.entry = blocks}}).streams, static_cast<double>(stream * 8));
   options_.dtype = at::kFloat, options_.invariance = true;
-  EXPECT_EQ(plan({{.entry = blocks}}).streams, static_cast<double>(stream * (4 + 8))) << "finite steps want FP64";
+  EXPECT_EQ(plan({{.entry = blocks}}).streams, static_cast<double>(stream * (4 + 8)))
+      << "finite steps want FP64";
 }
 
 TEST_F(FisherPlanTest, DirectionsLaterNormsAndFiniteStepsCostWhatTheyCost) {
@@ -52,7 +56,9 @@ TEST_F(FisherPlanTest, IsToldOnceAndCountsTheDirectionsThatAreMeasured) {
 }
 
 TEST_F(FisherPlanTest, RefusesBeforeItStartsWhatDoesNotFit) {
-  const auto refusal = [&](const FisherPlan& plan) { return message_of(ExitCode::resources, [&] { require_memory(plan, *model_); }); };
+  const auto refusal = [&](const FisherPlan& plan) {
+    return message_of(ExitCode::resources, [&] { require_memory(plan, *model_); });
+  };
   constexpr double kMoreThanAnyMachineHas = 0x1p80;
   FisherPlan one = plan({{.entry = 0, .hidden = 3, .head = 3}});
   EXPECT_NO_THROW(require_memory(one, *model_));

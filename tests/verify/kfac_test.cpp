@@ -28,11 +28,15 @@ class KfacTest : public testing::Test {
       if (site.name == "transformer.h.1.ln_2") site_ = &site;
     ASSERT_NE(site_, nullptr);
   }
-  FisherPass pass() const { return {*model_, calibration_, kept_.streams, site_->name, entry_block(*model_, *site_).value()}; }
+  FisherPass pass() const {
+    return {*model_, calibration_, kept_.streams, site_->name,
+            entry_block(*model_, *site_).value()};
+  }
   std::vector<ParameterDirection> directions() const {
     const NormParameters norm = load_norm(*model_->checkpoint, *site_);
     const DeadSubspace subspace = predict(site_->kind, norm.gamma, norm.beta);
-    return parameter_directions(*site_, norm, subspace, dead_parameters(*site_, subspace), {1, 4}, 0);
+    return parameter_directions(*site_, norm, subspace, dead_parameters(*site_, subspace), {1, 4},
+                                0);
   }
 
   std::unique_ptr<Model> model_;
@@ -41,8 +45,9 @@ class KfacTest : public testing::Test {
   const NormSite* site_ = nullptr;
 };
 
-// A bias alone, db = u: v = [0; 1] and v^T A v = 1, so F is u^T G u exactly, which K-FAC takes from one sampled label for each of 2048
-// tokens. The mean of their squares spreads by some 2/sqrt(2048) = 4 %; four times that is allowed.
+// A bias alone, db = u: v = [0; 1] and v^T A v = 1, so F is u^T G u exactly, which K-FAC takes from
+// one sampled label for each of 2048 tokens. The mean of their squares spreads by some 2/sqrt(2048)
+// = 4 %; four times that is allowed.
 TEST_F(KfacTest, SampledGradientsGiveTheFisherInformationOfABias) {
   std::vector<ParameterDirection> biases;
   for (ParameterDirection& direction : directions()) {
@@ -77,7 +82,8 @@ TEST_F(KfacTest, DeadDirectionsAreDeadForKfacToo) {
   const auto all = directions();
   const auto kfac = kfac_estimates(pass(), all, hidden_fisher(pass(), all), 2);
   double dead = 0, random = 0;
-  for (std::size_t k = 0; k < all.size(); ++k) (all[k].kind == Kind::dead ? dead : random) += kfac[k].value();
+  for (std::size_t k = 0; k < all.size(); ++k)
+    (all[k].kind == Kind::dead ? dead : random) += kfac[k].value();
   EXPECT_LT(dead, 1e-24 * random);
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 using Kind = kernels::CudaError::Kind;
 
-// A device's failures by what the user can do about them; only what nobody expects is a defect of deadray's.
+// A device's failures by what the user can do about them; only what nobody expects is a defect of
+// deadray's.
 TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
   const struct {
     Kind kind;
@@ -25,7 +26,8 @@ TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
                {Kind::other, ExitCode::internal, "what CUDA said"}};
   for (const auto& [kind, code, advice] : cases) {
     try {
-      translate_library_errors([kind = kind]() -> int { throw kernels::CudaError(kind, "what CUDA said"); });
+      translate_library_errors(
+          [kind = kind]() -> int { throw kernels::CudaError(kind, "what CUDA said"); });
       ADD_FAILURE() << "no error";
     } catch (const Error& error) {
       const std::string what = error.what();

@@ -12,12 +12,13 @@ namespace {
 
 class GroupAvailableTest : public testing::Test {
  protected:
-  void level(const std::string& group, const std::string& limit, std::int64_t used, std::int64_t inactive, std::int64_t active) {
+  void level(const std::string& group, const std::string& limit, std::int64_t used,
+             std::int64_t inactive, std::int64_t active) {
     std::filesystem::create_directories(root_ / group);
     root_.write(group + "/memory.max", limit + "\n");
     root_.write(group + "/memory.current", std::to_string(used) + "\n");
-    root_.write(group + "/memory.stat",
-                "anon 5\ninactive_file " + std::to_string(inactive) + "\nactive_file " + std::to_string(active) + "\n");
+    root_.write(group + "/memory.stat", "anon 5\ninactive_file " + std::to_string(inactive) +
+                                            "\nactive_file " + std::to_string(active) + "\n");
   }
   test::TemporaryFolder root_;
 };
@@ -42,7 +43,8 @@ TEST_F(GroupAvailableTest, WithoutALimitThereIsNone) {
 
 TEST(RequireRoomTest, SaysWhatDoesNotFitAndWhatToDo) {
   const std::string message = test::message_of(ExitCode::resources, [] {
-    require_room(cpu_backend(), 0x1p80, "m: a direction takes", "give fewer tokens");  // more than any machine has
+    require_room(cpu_backend(), 0x1p80, "m: a direction takes",
+                 "give fewer tokens");  // more than any machine has
   });
   EXPECT_TRUE(message.starts_with("m: a direction takes ")) << message;
   EXPECT_TRUE(message.ends_with(" available; give fewer tokens")) << message;

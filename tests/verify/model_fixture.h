@@ -20,7 +20,8 @@ inline const std::filesystem::path kModels = std::filesystem::path(DEADRAY_FIXTU
 /// A tensor of a fixture file, in its own dtype.
 inline at::Tensor read_tensor(const Checkpoint& file, const std::string& name) {
   const TensorInfo& info = file.at(name);
-  at::Tensor values = at::empty(info.shape, info.dtype == DType::i64 ? at::kLong : scalar_type(info.dtype));
+  at::Tensor values =
+      at::empty(info.shape, info.dtype == DType::i64 ? at::kLong : scalar_type(info.dtype));
   file.read(info, values.data_ptr());
   return values;
 }
@@ -32,14 +33,17 @@ inline Calibration calibration_of(const Model& model, const Checkpoint& referenc
 
 /// Largest difference, relative to the reference's largest magnitude.
 inline double relative_error(const at::Tensor& got, const at::Tensor& want) {
-  return ((got.to(at::kDouble) - want.to(at::kDouble)).abs().max() / want.to(at::kDouble).abs().max()).item<double>();
+  return ((got.to(at::kDouble) - want.to(at::kDouble)).abs().max() /
+          want.to(at::kDouble).abs().max())
+      .item<double>();
 }
 
 /// The last norm of each stack: the final norm, and the predictor's where there is one.
 inline std::vector<std::string> last_norms(const Model& model) {
   std::vector<std::string> names;
   for (const NormSite& site : model.sites)
-    if (site.is_final || (model.architecture.predictor && &site == &model.sites.back())) names.push_back(site.name);
+    if (site.is_final || (model.architecture.predictor && &site == &model.sites.back()))
+      names.push_back(site.name);
   return names;
 }
 
@@ -47,14 +51,20 @@ inline std::vector<std::string> last_norms(const Model& model) {
 class Recorder final : public Observer {
  public:
   explicit Recorder(std::vector<std::string> sites) : sites_(std::move(sites)) {}
-  bool wants(const std::string& site) override { return std::find(sites_.begin(), sites_.end(), site) != sites_.end(); }
+  bool wants(const std::string& site) override {
+    return std::find(sites_.begin(), sites_.end(), site) != sites_.end();
+  }
   void residual(std::int64_t, const at::Tensor& x) override { residuals.push_back(x.clone()); }
-  void norm(const std::string& site, const at::Tensor&, const at::Tensor& output) override { tiles_[site].push_back(output.clone()); }
+  void norm(const std::string& site, const at::Tensor&, const at::Tensor& output) override {
+    tiles_[site].push_back(output.clone());
+  }
   void logits(const at::Tensor& tile) override { logit_tiles_.push_back(tile.clone()); }
 
   at::Tensor output(const std::string& site) const { return at::cat(tiles_.at(site)); }
   at::Tensor final_output() const { return output(sites_.front()); }
-  at::Tensor all_logits() const { return logit_tiles_.empty() ? at::Tensor() : at::cat(logit_tiles_); }
+  at::Tensor all_logits() const {
+    return logit_tiles_.empty() ? at::Tensor() : at::cat(logit_tiles_);
+  }
   std::vector<at::Tensor> residuals;
 
  private:

@@ -27,7 +27,8 @@ CentredMoments moments_of(const at::Tensor& rows, std::int64_t tile, at::Tensor 
 
 /// Dot products of n terms of unit variance: n u each way, and the mean's own rounding.
 void expect_same(const at::Tensor& got, const at::Tensor& want, std::int64_t n) {
-  EXPECT_LE((got - want).abs().max().item<double>(), 4 * static_cast<double>(n) * kEps * want.abs().max().item<double>());
+  EXPECT_LE((got - want).abs().max().item<double>(),
+            4 * static_cast<double>(n) * kEps * want.abs().max().item<double>());
 }
 
 TEST(CentredMomentsTest, AgreesWithTheDefinitionWhateverTheTiles) {
@@ -59,7 +60,8 @@ TEST(CentredMomentsTest, TakesFloat32AndBfloat16AsTheyAre) {
 TEST(CentredMomentsTest, LosesNothingToALargeMean) {
   const at::Tensor rows = gaussian(800, 16, 4), far = rows + 1e6;
   // the rows themselves round at 1e6 u: that is the error left, not (1e6)^2 u
-  EXPECT_LE((moments_of(far, 100).covariance() - covariance_of(rows)).abs().max().item<double>(), 10 * 1e6 * kEps);
+  EXPECT_LE((moments_of(far, 100).covariance() - covariance_of(rows)).abs().max().item<double>(),
+            10 * 1e6 * kEps);
 }
 
 TEST(CentredMomentsTest, GivesExactlyZeroForConstantRows) {
@@ -106,7 +108,9 @@ TEST(CentredMomentsTest, IsZeroBeforeAnyRow) {
   EXPECT_EQ(moments.mean().abs().max().item<double>(), 0.0);
 }
 
-TEST(CentredMomentsTest, RefusesRowsOfAnotherWidth) { EXPECT_THROW(CentredMoments(3).add(at::zeros({2, 4}, fp64())), InternalError); }
+TEST(CentredMomentsTest, RefusesRowsOfAnotherWidth) {
+  EXPECT_THROW(CentredMoments(3).add(at::zeros({2, 4}, fp64())), InternalError);
+}
 
 TEST(CentredMomentsTest, LeavesItsInputAlone) {
   const at::Tensor rows = gaussian(10, 4, 10), copy = rows.clone();
@@ -115,9 +119,11 @@ TEST(CentredMomentsTest, LeavesItsInputAlone) {
 }
 
 TEST(DirectionalMomentsTest, AgreesWithProjectedRows) {
-  const at::Tensor rows = gaussian(3000, 20, 11) * 2 + 1, directions = gaussian(4, 20, 12), shift = at::ones({20}, fp64());
+  const at::Tensor rows = gaussian(3000, 20, 11) * 2 + 1, directions = gaussian(4, 20, 12),
+                   shift = at::ones({20}, fp64());
   DirectionalMoments moments(directions, shift);
-  for (std::int64_t begin = 0; begin < 3000; begin += 700) moments.add(rows.narrow(0, begin, std::min<std::int64_t>(700, 3000 - begin)));
+  for (std::int64_t begin = 0; begin < 3000; begin += 700)
+    moments.add(rows.narrow(0, begin, std::min<std::int64_t>(700, 3000 - begin)));
   const at::Tensor projected = (rows - 1).mm(directions.t());
   EXPECT_EQ(moments.count(), 3000);
   expect_same(moments.mean(), projected.mean(0), 3000);
@@ -127,11 +133,13 @@ TEST(DirectionalMomentsTest, AgreesWithProjectedRows) {
 TEST(DirectionalMomentsTest, ResolvesWhatAFormedCovarianceCannot) {
   const std::int64_t d = 64, n = 4096;
   const at::Tensor gamma = gaussian(1, d, 13).squeeze(0), beta = gaussian(1, d, 14).squeeze(0);
-  const at::Tensor h = normalised(gaussian(n, d, 15)) * gamma + beta, v = (1 / gamma) / (1 / gamma).norm(), e = at::zeros({d}, fp64());
+  const at::Tensor h = normalised(gaussian(n, d, 15)) * gamma + beta,
+                   v = (1 / gamma) / (1 / gamma).norm(), e = at::zeros({d}, fp64());
   e[0].fill_(1);
   DirectionalMoments moments(at::stack({v, e}), beta);
   moments.add(h);
-  // <v, h - beta> is a dot product whose terms are at most |v_i gamma_i z_i| and whose rows were rounded at |h| u: some (d u)^2 in all
+  // <v, h - beta> is a dot product whose terms are at most |v_i gamma_i z_i| and whose rows were
+  // rounded at |h| u: some (d u)^2 in all
   EXPECT_LE(moments.variance()[0].item<double>(), std::pow(4 * kEps, 2) * d);
   EXPECT_GT(moments.variance()[1].item<double>(), 1e-3);
 }

@@ -27,13 +27,16 @@ struct Drawn {
     site.hidden_size = kWidth;
     site.consumers = std::move(consumers);
   }
-  std::vector<ParameterDirection> draw(std::uint64_t seed = 0, DirectionCounts counts = {2, 3}) const {
+  std::vector<ParameterDirection> draw(std::uint64_t seed = 0,
+                                       DirectionCounts counts = {2, 3}) const {
     const DeadSubspace subspace = predict(site.kind, norm.gamma, norm.beta);
-    return parameter_directions(site, norm, subspace, dead_parameters(site, subspace), counts, seed);
+    return parameter_directions(site, norm, subspace, dead_parameters(site, subspace), counts,
+                                seed);
   }
   std::int64_t count(Kind kind, const std::string& consumer) const {
     const auto all = draw();
-    return std::count_if(all.begin(), all.end(), [&](const auto& d) { return d.kind == kind && d.consumer == consumer; });
+    return std::count_if(all.begin(), all.end(),
+                         [&](const auto& d) { return d.kind == kind && d.consumer == consumer; });
   }
 };
 
@@ -49,8 +52,10 @@ TEST(ParameterDirectionsTest, TheBiasTakesUpWhatTheDirectionHolds) {
     const ConsumerMove& move = direction.moves[0];
     EXPECT_NEAR(move.u.norm().item<double>(), 1.0, 1e-15);
     if (direction.kind == Kind::random) continue;
-    EXPECT_LT((move.r * gamma / (move.r * gamma)[0] - 1.0).abs().max().item<double>(), 1e-14) << "r is along 1/gamma";
-    EXPECT_NEAR(move.s, direction.kind == Kind::dead ? -move.r.dot(beta).item<double>() : 0.0, 1e-15);
+    EXPECT_LT((move.r * gamma / (move.r * gamma)[0] - 1.0).abs().max().item<double>(), 1e-14)
+        << "r is along 1/gamma";
+    EXPECT_NEAR(move.s, direction.kind == Kind::dead ? -move.r.dot(beta).item<double>() : 0.0,
+                1e-15);
   }
 }
 
@@ -79,7 +84,8 @@ TEST(ParameterDirectionsTest, WithoutAConstantThereIsNothingToForget) {
   EXPECT_EQ(Drawn({{"q", 4, false}}, NormKind::rmsnorm).count(Kind::weight_only, "q"), 0);
 }
 
-// beta + t a and W - t/(1 + curvature t) (W a) r'^T, r' = v*/c: <v*, h> = c + t <v*, a> takes the shift off again, at any t.
+// beta + t a and W - t/(1 + curvature t) (W a) r'^T, r' = v*/c: <v*, h> = c + t <v*, a> takes the
+// shift off again, at any t.
 TEST(ParameterDirectionsTest, AShiftOfBetaIsTakenOffAgainByEveryConsumer) {
   const Drawn drawn({{"q", 4, false}, {"up", 5, true}});
   const at::Tensor gamma = to_tensor(drawn.norm.gamma), beta = to_tensor(drawn.norm.beta),
@@ -95,9 +101,12 @@ TEST(ParameterDirectionsTest, AShiftOfBetaIsTakenOffAgainByEveryConsumer) {
     for (const double t : {1e-3, 1.0, 100.0}) {
       const ConsumerMove& move = direction.moves[0];
       const at::Tensor h = gamma * z + beta, moved = h + t * direction.shift;
-      const at::Tensor u = at::mv(w, move.through), other = w + direction.step_of_weights(t) * at::outer(u, move.r);
+      const at::Tensor u = at::mv(w, move.through),
+                       other = w + direction.step_of_weights(t) * at::outer(u, move.r);
       // z sums to 0: some ten roundings of terms of the size of W a t.
-      EXPECT_LT((at::mv(other, moved) - at::mv(w, h)).abs().max().item<double>(), 1e-13 * (1 + 100 * t)) << t;
+      EXPECT_LT((at::mv(other, moved) - at::mv(w, h)).abs().max().item<double>(),
+                1e-13 * (1 + 100 * t))
+          << t;
       EXPECT_EQ(direction.moves[1].s, -1.0) << "there the bias takes W a off";
     }
   }
@@ -117,19 +126,22 @@ TEST(ParameterDirectionsTest, EachExactZeroOfGammaIsADirectionOfItsOwn) {
   EXPECT_EQ(axes, (std::vector<std::int64_t>{1, 4}));
 }
 
-// Zeros of gamma whose shifts are 0, and others: each functional with the constant 0 is dead alone, of the rest all combinations with that
-// constant; only the rest can take up a shift of beta. Every dead direction claimed is a functional that holds for beta itself (z = 0).
+// Zeros of gamma whose shifts are 0, and others: each functional with the constant 0 is dead alone,
+// of the rest all combinations with that constant; only the rest can take up a shift of beta. Every
+// dead direction claimed is a functional that holds for beta itself (z = 0).
 TEST(ParameterDirectionsTest, ZerosWithAndWithoutAShiftAreKeptApart) {
   Drawn drawn({{"q", 4, false}, {"k", 3, false}});
   drawn.norm.gamma[1] = drawn.norm.gamma[2] = drawn.norm.gamma[4] = 0.0;  // beta 0.2, -0.3 and 0
   const at::Tensor beta = to_tensor(drawn.norm.beta);
   std::int64_t shifts = 0, bare = 0;
   for (const ParameterDirection& direction : drawn.draw(0, {4, 2})) {
-    for (const ConsumerMove& move : direction.moves) ASSERT_TRUE(move.r.isfinite().all().item<bool>());
+    for (const ConsumerMove& move : direction.moves)
+      ASSERT_TRUE(move.r.isfinite().all().item<bool>());
     if (direction.kind != Kind::dead) continue;
     if (!direction.norm.empty()) {
       ++shifts;
-      EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), -1.0, 1e-14) << "takes off what the shift adds";
+      EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), -1.0, 1e-14)
+          << "takes off what the shift adds";
       continue;
     }
     ++bare;
@@ -146,8 +158,9 @@ TEST(ParameterDirectionsTest, ShiftsAndWhatMovesOneConsumerHaveControlsOfTheirOw
   drawn.norm.gamma[1] = drawn.norm.gamma[2] = 0.0;  // beta 0.2 and -0.3
   const auto count = [&](const char* consumer, Kind kind, bool of_shift) {
     const auto all = drawn.draw(0, {2, 3});
-    return std::count_if(all.begin(), all.end(),
-                         [&](const auto& d) { return d.consumer == consumer && d.kind == kind && d.of_shift() == of_shift; });
+    return std::count_if(all.begin(), all.end(), [&](const auto& d) {
+      return d.consumer == consumer && d.kind == kind && d.of_shift() == of_shift;
+    });
   };
   EXPECT_EQ(count("q", Kind::dead, true), 2);
   EXPECT_EQ(count("q", Kind::weight_only, true), 2);
@@ -156,15 +169,18 @@ TEST(ParameterDirectionsTest, ShiftsAndWhatMovesOneConsumerHaveControlsOfTheirOw
     EXPECT_EQ(count(consumer, Kind::dead, false), 2) << consumer;
     EXPECT_EQ(count(consumer, Kind::random, false), 3) << consumer;
   }
-  EXPECT_EQ(count("k", Kind::dead, true) + count("k", Kind::random, true), 0) << "the first consumer's stand for both";
+  EXPECT_EQ(count("k", Kind::dead, true) + count("k", Kind::random, true), 0)
+      << "the first consumer's stand for both";
 }
 
 TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
   const Drawn drawn({{"q", 4, true}});
-  const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8), fewer = drawn.draw(7, {1, 1});
+  const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8),
+             fewer = drawn.draw(7, {1, 1});
   EXPECT_TRUE(one[0].moves[0].u.equal(same[0].moves[0].u));
   EXPECT_FALSE(one[0].moves[0].u.equal(other[0].moves[0].u));
-  EXPECT_TRUE(one[0].moves[0].u.equal(fewer[0].moves[0].u)) << "how many are drawn does not change the first";
+  EXPECT_TRUE(one[0].moves[0].u.equal(fewer[0].moves[0].u))
+      << "how many are drawn does not change the first";
 }
 
 }  // namespace

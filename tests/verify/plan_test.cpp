@@ -22,9 +22,12 @@ class WayOutTest : public testing::Test {
   }
   /// Of the same run, some things changed.
   std::int64_t bytes(std::int64_t sequences, const MeasurementOptions& options) const {
-    return static_cast<std::int64_t>(reckon(*model_, sequences, calibration_.length(), options).peak());
+    return static_cast<std::int64_t>(
+        reckon(*model_, sequences, calibration_.length(), options).peak());
   }
-  std::string way(std::int64_t available) const { return way_out(*model_, calibration_, options_, available); }
+  std::string way(std::int64_t available) const {
+    return way_out(*model_, calibration_, options_, available);
+  }
 
   std::unique_ptr<Model> model_;
   Calibration calibration_;
@@ -33,18 +36,21 @@ class WayOutTest : public testing::Test {
 
 TEST_F(WayOutTest, SaysHowManyTokensFit) {
   EXPECT_TRUE(contains(way(bytes(10, options_)), "at most 200 tokens, in 10 sequences"));
-  EXPECT_TRUE(contains(way(bytes(11, options_) - 1), "at most 200 tokens")) << "one byte short of 11 sequences";
+  EXPECT_TRUE(contains(way(bytes(11, options_) - 1), "at most 200 tokens"))
+      << "one byte short of 11 sequences";
 }
 
 TEST_F(WayOutTest, OffersNoMoreThanHelps) {
   options_.probe.dtype = DType::bf16;
   const std::string at_ten = way(bytes(10, options_));
-  for (const char* useless : {"bfloat16", "--site", "residual"}) EXPECT_EQ(at_ten.find(useless), std::string::npos) << at_ten;
+  for (const char* useless : {"bfloat16", "--site", "residual"})
+    EXPECT_EQ(at_ten.find(useless), std::string::npos) << at_ten;
   set_tokens(1, 1);
   options_ = {};
   for (const std::int64_t available : {bytes(1, options_) - 1, std::int64_t{1}}) {
     const std::string said = way(available);
-    for (const char* useless : {"tokens", "--site"}) EXPECT_EQ(said.find(useless), std::string::npos) << said;
+    for (const char* useless : {"tokens", "--site"})
+      EXPECT_EQ(said.find(useless), std::string::npos) << said;
   }
   EXPECT_TRUE(contains(way(1), "no option makes it fit"));
 }
@@ -67,8 +73,11 @@ TEST_F(WayOutTest, TakesTogetherWhatDoesNotSufficeAlone) {
 TEST_F(WayOutTest, StandsInTheErrorBesideTheNumbers) {
   const Plan plan = reckon(*model_, 400, 20, options_);
   const std::int64_t available = bytes(10, options_);
-  const std::string message = message_of(ExitCode::resources, [&] { require_memory(plan, *model_, calibration_, options_, available); });
-  for (const char* part : {"8000 tokens", "available", "does not fit; give "}) EXPECT_TRUE(contains(message, part));
+  const std::string message = message_of(ExitCode::resources, [&] {
+    require_memory(plan, *model_, calibration_, options_, available);
+  });
+  for (const char* part : {"8000 tokens", "available", "does not fit; give "})
+    EXPECT_TRUE(contains(message, part));
   EXPECT_NO_THROW(require_memory(plan, *model_, calibration_, options_, bytes(400, options_) + 1));
   EXPECT_NO_THROW(require_memory(plan, *model_, calibration_, options_, 0)) << "nothing is known";
 }

@@ -18,13 +18,14 @@ nlohmann::ordered_json recorded_spectrum(const std::vector<double>& values) {
 }
 
 TEST(VerifyRecord, RoundsTheSpectrumToFourDigits) {
-  EXPECT_EQ(recorded_spectrum({0.0, 1.23456, -1.23456e-17, 9.9999e5}), (std::vector<double>{0.0, 1.235, -1.235e-17, 1e6}));
+  EXPECT_EQ(recorded_spectrum({0.0, 1.23456, -1.23456e-17, 9.9999e5}),
+            (std::vector<double>{0.0, 1.235, -1.235e-17, 1e6}));
 }
 
 TEST(VerifyRecord, HoldsAnyFiniteEigenvalueAndNullForOthers) {
   using Limits = std::numeric_limits<double>;
-  const auto list = recorded_spectrum(
-      {1.23456e-310, -1e-310, Limits::denorm_min(), Limits::min(), Limits::max(), Limits::quiet_NaN(), Limits::infinity()});
+  const auto list = recorded_spectrum({1.23456e-310, -1e-310, Limits::denorm_min(), Limits::min(),
+                                       Limits::max(), Limits::quiet_NaN(), Limits::infinity()});
   EXPECT_EQ(list[0], 1.235e-310);
   EXPECT_EQ(list[1], -1e-310);
   EXPECT_EQ(list[2], Limits::denorm_min());

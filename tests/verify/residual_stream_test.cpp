@@ -14,13 +14,17 @@ using namespace testing;
 using Node = ResidualStream::Node;
 
 constexpr std::int64_t kTokens = 200, kHidden = 20;
-/// sigma_min^2 is an eigenvalue of the Gram, known to 1e-4 at worst (the certificate's promise), so half of that for sigma_min.
+/// sigma_min^2 is an eigenvalue of the Gram, known to 1e-4 at worst (the certificate's promise), so
+/// half of that for sigma_min.
 constexpr double kRelative = 1e-4;
 
-/// [N, d] with the given smallest singular value, others in [1, 2], columns orthogonal to 1 (so that centring changes nothing).
+/// [N, d] with the given smallest singular value, others in [1, 2], columns orthogonal to 1 (so
+/// that centring changes nothing).
 at::Tensor with_smallest(double sigma, std::uint64_t seed) {
   const at::Tensor ones = at::ones({kTokens, 1}, fp64());
-  const at::Tensor left = std::get<0>(at::linalg_qr(at::cat({ones, gaussian(kTokens, kHidden, seed)}, 1))).narrow(1, 1, kHidden);
+  const at::Tensor left =
+      std::get<0>(at::linalg_qr(at::cat({ones, gaussian(kTokens, kHidden, seed)}, 1)))
+          .narrow(1, 1, kHidden);
   const at::Tensor values = at::linspace(1, 2, kHidden, fp64());
   values[0].fill_(sigma);
   return (left * values).mm(orthogonal(kHidden, seed + 1).t());
@@ -42,7 +46,9 @@ TEST(ResidualStreamTest, FindsKnownSingularValues) {
 TEST(ResidualStreamTest, TellsCentredFromUncentred) {
   // Column 0 is constant: nothing of it is left by centring. The others are orthogonal to it.
   const at::Tensor x = with_smallest(1.0, 63).mm(orthogonal(kHidden, 64));
-  const at::Tensor flat = std::get<0>(at::linalg_qr(at::cat({at::ones({kTokens, 1}, fp64()), x.narrow(1, 1, kHidden - 1)}, 1))) * 3;
+  const at::Tensor flat = std::get<0>(at::linalg_qr(at::cat(
+                              {at::ones({kTokens, 1}, fp64()), x.narrow(1, 1, kHidden - 1)}, 1))) *
+                          3;
   ResidualStream stream;
   stream.add(flat);
   const ResidualSpectrum s = stream.finish();
@@ -69,9 +75,11 @@ TEST(ResidualStreamTest, LeavesLayerNormOutputsOut) {
   EXPECT_EQ(s.preserved, true);
   EXPECT_EQ(s.reference, 1);
   EXPECT_NEAR(s.ratio[3], 1.2, 1.2 * 2 * kRelative);
-  EXPECT_TRUE(std::isnan(s.ratio[0]) && std::isnan(s.ratio[2])) << "no ratio of what is 0 by construction";
+  EXPECT_TRUE(std::isnan(s.ratio[0]) && std::isnan(s.ratio[2]))
+      << "no ratio of what is 0 by construction";
   ASSERT_EQ(s.steps.size(), 4U);
-  for (const double step : s.steps) EXPECT_TRUE(std::isnan(step)) << "an excluded node stands beside each";
+  for (const double step : s.steps)
+    EXPECT_TRUE(std::isnan(step)) << "an excluded node stands beside each";
   EXPECT_EQ(s.centred[0], 0.0);
 }
 
@@ -94,7 +102,8 @@ TEST(ResidualStreamTest, TakesFloat32) {
   ResidualStream stream;
   stream.add(with_smallest(0.5, 70).to(at::kFloat));
   // each entry, at most 2, rounded at 2^-24: a perturbation of norm sqrt(N d) 2^-23 at most
-  EXPECT_NEAR(stream.finish().uncentred[0], 0.5, 0.5 * kRelative + std::sqrt(kTokens * kHidden) * 0x1p-23);
+  EXPECT_NEAR(stream.finish().uncentred[0], 0.5,
+              0.5 * kRelative + std::sqrt(kTokens * kHidden) * 0x1p-23);
 }
 
 TEST(ResidualStreamTest, IsUndefinedWithTooFewTokens) {
@@ -111,7 +120,8 @@ TEST(ResidualStreamTest, IsUndefinedWithTooFewTokens) {
 TEST(ResidualStreamTest, IsUndefinedWithoutAFirstNode) {
   EXPECT_FALSE(ResidualStream{}.finish().preserved);
   ResidualStream rank_deficient;
-  for (int i = 0; i < 2; ++i) rank_deficient.add(gaussian(kTokens, 3, 72).mm(gaussian(3, kHidden, 73)));
+  for (int i = 0; i < 2; ++i)
+    rank_deficient.add(gaussian(kTokens, 3, 72).mm(gaussian(3, kHidden, 73)));
   EXPECT_FALSE(rank_deficient.finish().preserved);
   EXPECT_NE(rank_deficient.finish().reason.find("X_0"), std::string::npos);
 }

@@ -5,11 +5,13 @@
 
 #include "tests/support/spawned.h"
 
-// The main claim on real pretrained weights, through the program. Skipped, visibly, until scripts/samples has fetched them.
+// The main claim on real pretrained weights, through the program. Skipped, visibly, until
+// scripts/samples has fetched them.
 namespace deadray::test {
 namespace {
 
-nlohmann::json record_of_sample(const std::string& command, const std::string& name, std::vector<std::string> options) {
+nlohmann::json record_of_sample(const std::string& command, const std::string& name,
+                                std::vector<std::string> options) {
   options.insert(options.begin(), {command, DEADRAY_SAMPLES "/" + name});
   options.insert(options.end(), {"--json", "-"});
   Spawned run(std::move(options));
@@ -20,12 +22,14 @@ nlohmann::json record_of_sample(const std::string& command, const std::string& n
 class SamplesTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(DEADRAY_SAMPLES "/smollm2-135m/model.safetensors")) GTEST_SKIP() << "run scripts/samples first";
+    if (!std::filesystem::exists(DEADRAY_SAMPLES "/smollm2-135m/model.safetensors"))
+      GTEST_SKIP() << "run scripts/samples first";
   }
 };
 
 TEST_F(SamplesTest, EveryLayerNormOfATrainedGpt2IsConfirmedAndItsStreamPreserved) {
-  const auto record = record_of_sample("verify", "microformer-mgm", {"--site", "all", "--residual"});
+  const auto record =
+      record_of_sample("verify", "microformer-mgm", {"--site", "all", "--residual"});
   ASSERT_EQ(record.at("sites").size(), 17U);
   for (const auto& site : record.at("sites")) {
     EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
@@ -35,15 +39,18 @@ TEST_F(SamplesTest, EveryLayerNormOfATrainedGpt2IsConfirmedAndItsStreamPreserved
   EXPECT_EQ(record.at("residual").at("preserved"), true);
 }
 
-// Three scales of the last norm are numerically zero there: the bottom eigenvector is any vector of their span, so a lone v* would fail.
+// Three scales of the last norm are numerically zero there: the bottom eigenvector is any vector of
+// their span, so a lone v* would fail.
 TEST_F(SamplesTest, TheLastLayerNormOfATrainedBertIsThreeDimensional) {
   const auto record = record_of_sample("verify", "all-minilm-l6-v2", {"--site", "all"});
   ASSERT_EQ(record.at("sites").size(), 13U);
-  for (const auto& site : record.at("sites")) EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
+  for (const auto& site : record.at("sites"))
+    EXPECT_EQ(site.at("verdict"), "confirmed") << site.dump();
   const auto& last = record.at("sites").back();
   EXPECT_EQ(last.at("predicted").at("dimension"), 3);
   EXPECT_EQ(last.at("exact").at("dimension"), 3);
-  for (const auto& cosine : last.at("exact").at("principal_cosines")) EXPECT_GE(cosine.get<double>(), 0.9999);
+  for (const auto& cosine : last.at("exact").at("principal_cosines"))
+    EXPECT_GE(cosine.get<double>(), 0.9999);
 }
 
 TEST_F(SamplesTest, TheFinalRmsNormOfATrainedLlamaHasNone) {
@@ -52,12 +59,12 @@ TEST_F(SamplesTest, TheFinalRmsNormOfATrainedLlamaHasNone) {
   EXPECT_GT(site.at("exact").at("chance_p").get<double>(), 1e-3);  // |cos| as a random direction's
 }
 
-// All 8 blocks x 2 norms of a trained GPT-2: F of rounding, outputs that stay at a hundred times |W|. Its head is tied, so not claimed; a
-// copy of its own is dead all the same.
+// All 8 blocks x 2 norms of a trained GPT-2: F of rounding, outputs that stay at a hundred times
+// |W|. Its head is tied, so not claimed; a copy of its own is dead all the same.
 TEST_F(SamplesTest, TheParameterDirectionsOfATrainedGpt2AreDead) {
-  const auto record =
-      record_of_sample("fisher", "microformer-mgm",
-                       {"--site", "all", "--invariance", "--random-tokens", "256", "--directions", "1", "--controls", "3", "--no-kfac"});
+  const auto record = record_of_sample("fisher", "microformer-mgm",
+                                       {"--site", "all", "--invariance", "--random-tokens", "256",
+                                        "--directions", "1", "--controls", "3", "--no-kfac"});
   ASSERT_EQ(record.at("consumers").size(), 17U);
   for (const auto& consumer : record.at("consumers")) {
     EXPECT_LT(consumer.at("ratio").get<double>(), 1e-24) << consumer.dump();
@@ -69,9 +76,10 @@ TEST_F(SamplesTest, TheParameterDirectionsOfATrainedGpt2AreDead) {
 }
 
 TEST_F(SamplesTest, TheSameConstructionIsNotDeadInATrainedLlama) {
-  const auto record = record_of_sample(
-      "fisher", "smollm2-135m",
-      {"--site", "model.layers.15.input_layernorm", "--no-kfac", "--random-tokens", "64", "--directions", "1", "--controls", "3"});
+  const auto record =
+      record_of_sample("fisher", "smollm2-135m",
+                       {"--site", "model.layers.15.input_layernorm", "--no-kfac", "--random-tokens",
+                        "64", "--directions", "1", "--controls", "3"});
   EXPECT_EQ(record.at("totals").at("dead_directions"), 0);
   ASSERT_EQ(record.at("consumers").size(), 3U);
   for (const auto& consumer : record.at("consumers")) {

@@ -19,8 +19,9 @@ int status_of(const std::string& script, const SpawnOptions& options = {}) {
 TEST(SpawnTest, HandsItsDescriptorsToTheChild) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-  EXPECT_EQ(status_of("cat; echo lost; echo kept >&2",
-                      {{{STDIN_FILENO, Descriptor::kNowhere}, {STDOUT_FILENO, Descriptor::kNowhere}, {STDERR_FILENO, ends[1]}}}),
+  EXPECT_EQ(status_of("cat; echo lost; echo kept >&2", {{{STDIN_FILENO, Descriptor::kNowhere},
+                                                         {STDOUT_FILENO, Descriptor::kNowhere},
+                                                         {STDERR_FILENO, ends[1]}}}),
             0);
   close(ends[1]);
   char bytes[16] = {};
@@ -29,7 +30,8 @@ TEST(SpawnTest, HandsItsDescriptorsToTheChild) {
   close(ends[0]);
 }
 
-// A thread that has blocked the stop signals, as one that leaves them to another thread has, must not make children that nothing stops.
+// A thread that has blocked the stop signals, as one that leaves them to another thread has, must
+// not make children that nothing stops.
 TEST(SpawnTest, TheChildHasNoSignalBlocked) {
   sigset_t stop, before;
   sigemptyset(&stop), sigaddset(&stop, SIGTERM), sigaddset(&stop, SIGINT);
@@ -48,7 +50,8 @@ TEST(SpawnTest, AGroupOfItsOwnIsNotOurs) {
 }
 
 TEST(SpawnTest, NamesTheProgramThatCannotBeStarted) {
-  const std::string message = message_of(ExitCode::resources, [] { spawn("/no/such/program", {"program"}, {}); });
+  const std::string message =
+      message_of(ExitCode::resources, [] { spawn("/no/such/program", {"program"}, {}); });
   EXPECT_TRUE(contains(message, "/no/such/program"));
   EXPECT_TRUE(contains(message, "No such file"));
 }

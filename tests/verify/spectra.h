@@ -22,7 +22,9 @@ inline at::Tensor gaussian(std::int64_t rows, std::int64_t columns, std::uint64_
 }
 
 inline at::Tensor tensor_of(const std::vector<double>& values) {
-  return at::from_blob(const_cast<double*>(values.data()), {static_cast<std::int64_t>(values.size())}, fp64()).clone();
+  return at::from_blob(const_cast<double*>(values.data()),
+                       {static_cast<std::int64_t>(values.size())}, fp64())
+      .clone();
 }
 
 inline std::vector<double> vector_of(const at::Tensor& values) {
@@ -31,7 +33,9 @@ inline std::vector<double> vector_of(const at::Tensor& values) {
 }
 
 /// Haar-like orthogonal matrix [d, d].
-inline at::Tensor orthogonal(std::int64_t d, std::uint64_t seed) { return std::get<0>(at::linalg_qr(gaussian(d, d, seed))); }
+inline at::Tensor orthogonal(std::int64_t d, std::uint64_t seed) {
+  return std::get<0>(at::linalg_qr(gaussian(d, d, seed)));
+}
 
 /// Exactly symmetric Q diag(values) Q^T.
 inline at::Tensor with_spectrum(const at::Tensor& q, const at::Tensor& values) {
@@ -45,8 +49,8 @@ struct Spectrum {
   std::int64_t null = 0;  ///< how many of them are null directions
 };
 
-/// Weyl: a symmetric perturbation moves no eigenvalue by more than its norm; forming Q diag Q^T and the driver each leave some d u
-/// lambda_d.
+/// Weyl: a symmetric perturbation moves no eigenvalue by more than its norm; forming Q diag Q^T and
+/// the driver each leave some d u lambda_d.
 inline double tolerance(const Spectrum& s) {
   const std::int64_t d = s.values.size(0);
   return 4 * static_cast<double>(d) * kEps * s.values[d - 1].item<double>();
@@ -54,7 +58,9 @@ inline double tolerance(const Spectrum& s) {
 
 /// Ascending spectra whose bottom is hard in its own way.
 inline std::vector<Spectrum> hard_spectra(std::int64_t d) {
-  const auto ramp = [&](double first, double last) { return d > 1 ? at::linspace(first, last, d, fp64()) : at::full({1}, last, fp64()); };
+  const auto ramp = [&](double first, double last) {
+    return d > 1 ? at::linspace(first, last, d, fp64()) : at::full({1}, last, fp64());
+  };
   const auto nulled = [](at::Tensor values, std::int64_t count) {
     values.narrow(0, 0, count).zero_();
     return values;
@@ -78,7 +84,8 @@ inline std::vector<Spectrum> hard_spectra(std::int64_t d) {
   const auto count = spectra.size();
   for (std::size_t i = 0; i < count; ++i)
     for (const double scale : {1e-30, 1e30})
-      spectra.push_back({spectra[i].name + (scale < 1 ? "_tiny" : "_huge"), spectra[i].values * scale, spectra[i].null});
+      spectra.push_back({spectra[i].name + (scale < 1 ? "_tiny" : "_huge"),
+                         spectra[i].values * scale, spectra[i].null});
   return spectra;
 }
 
@@ -92,7 +99,8 @@ inline DeadSubspace predicting(const at::Tensor& v) {
   return subspace;
 }
 
-inline DeadSubspace predicting_coordinates(std::vector<std::int64_t> coordinates, const std::vector<double>& direction = {}) {
+inline DeadSubspace predicting_coordinates(std::vector<std::int64_t> coordinates,
+                                           const std::vector<double>& direction = {}) {
   DeadSubspace subspace;
   subspace.dimension = static_cast<std::int64_t>(coordinates.size());
   subspace.coordinates = std::move(coordinates);

@@ -25,14 +25,18 @@ class SuiteCommandTest : public testing::Test {
   Json fixture(const std::string& name) const { return {{"name", name}, {"path", kModels + name}}; }
 
   void write_roster(Json::initializer_list_t models) {
-    folder_.write("roster.json", Json{{"schema", "deadray/roster/1"}, {"note", "our own choice"}, {"models", Json::array(models)}}.dump());
+    folder_.write("roster.json", Json{{"schema", "deadray/roster/1"},
+                                      {"note", "our own choice"},
+                                      {"models", Json::array(models)}}
+                                     .dump());
   }
   /// Of fixtures, at 300 tokens, into out/.
   std::vector<std::string> arguments(const std::vector<std::string>& more = {}) const {
     std::vector<std::string> words = {"suite", path("roster.json"), "--out", path("out")};
     for (const char* option : {"--random-tokens", "--sequence-length"})
       if (std::find(more.begin(), more.end(), option) == more.end())
-        words.insert(words.end(), {option, option == std::string("--random-tokens") ? "300" : "20"});
+        words.insert(words.end(),
+                     {option, option == std::string("--random-tokens") ? "300" : "20"});
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -40,15 +44,20 @@ class SuiteCommandTest : public testing::Test {
     Spawned suite(arguments(more));
     EXPECT_EQ(suite.wait(), code) << suite.errors();
     output_ = suite.output(), errors_ = suite.errors();
-    return fs::exists(folder_ / "out/suite.json") ? Json::parse(read_text(folder_ / "out/suite.json")) : Json();
+    return fs::exists(folder_ / "out/suite.json")
+               ? Json::parse(read_text(folder_ / "out/suite.json"))
+               : Json();
   }
-  Json record(const std::string& name) const { return Json::parse(read_text(folder_ / ("out/" + name + ".json"))); }
+  Json record(const std::string& name) const {
+    return Json::parse(read_text(folder_ / ("out/" + name + ".json")));
+  }
   static std::vector<std::string> states(const Json& suite) {
     std::vector<std::string> list;
     for (const Json& row : suite.at("rows")) list.push_back(row.at("state"));
     return list;
   }
-  void expect_failure(int code, const std::vector<std::string>& more, const std::vector<std::string>& parts) {
+  void expect_failure(int code, const std::vector<std::string>& more,
+                      const std::vector<std::string>& parts) {
     test::expect_failure(static_cast<ExitCode>(code), arguments(more), parts);
   }
 
@@ -61,10 +70,13 @@ TEST_F(SuiteCommandTest, WritesOneRecordForEachModelAndInitialisation) {
   const Json suite = run(0, {"--dtype", "float32"});
   EXPECT_EQ(suite.at("schema"), "deadray/suite/1");
   EXPECT_EQ(states(suite), std::vector<std::string>(4, "measured"));
-  for (const char* name : {"gpt2-tied.random", "gpt2-tied.checkpoint", "llama-mha.random", "llama-mha.checkpoint"}) {
+  for (const char* name :
+       {"gpt2-tied.random", "gpt2-tied.checkpoint", "llama-mha.random", "llama-mha.checkpoint"}) {
     const Json one = record(name);
     EXPECT_EQ(one.at("schema"), "deadray/verify/1");
-    EXPECT_EQ(one.at("model").at("name").get<std::string>() + "." + one.at("model").at("init").get<std::string>(), name);
+    EXPECT_EQ(one.at("model").at("name").get<std::string>() + "." +
+                  one.at("model").at("init").get<std::string>(),
+              name);
     const Json& site = one.at("sites").at(0);
     const bool layernorm = one.at("model").at("family") == "gpt2";
     EXPECT_EQ(site.at("verdict"), layernorm ? "confirmed" : "absent") << name;
@@ -78,10 +90,12 @@ TEST_F(SuiteCommandTest, WritesOneRecordForEachModelAndInitialisation) {
     const Json& of_suite = one.at("suite");
     EXPECT_GT(of_suite.at("peak_memory_bytes").get<double>(), 1e7) << name;
     EXPECT_LT(of_suite.at("peak_memory_bytes").get<double>(), 4e9) << name;
-    EXPECT_GE(of_suite.at("seconds").get<double>(), one.at("seconds").at("total").get<double>()) << name;
+    EXPECT_GE(of_suite.at("seconds").get<double>(), one.at("seconds").at("total").get<double>())
+        << name;
     EXPECT_FALSE(of_suite.at("commit").get<std::string>().empty());
     EXPECT_GE(of_suite.at("machine").at("cores").get<int>(), 1);
-    EXPECT_NE(output_.find(one.at("model").at("name").get<std::string>()), std::string::npos) << output_;
+    EXPECT_NE(output_.find(one.at("model").at("name").get<std::string>()), std::string::npos)
+        << output_;
   }
   EXPECT_NE(output_.find("our own choice"), std::string::npos) << output_;
 }
@@ -92,17 +106,22 @@ TEST_F(SuiteCommandTest, NamesTheCommandThatGivesTheSameRecord) {
   const Json first = record("gpt2-tied.random");
   const std::string command = first.at("suite").at("command");
   EXPECT_TRUE(command.starts_with("deadray suite ")) << command;
-  ASSERT_EQ(std::system((DEADRAY_BIN "/" + command + " --quiet 2> /dev/null").c_str()), 0) << command;
+  ASSERT_EQ(std::system((DEADRAY_BIN "/" + command + " --quiet 2> /dev/null").c_str()), 0)
+      << command;
   const auto strip = [](Json value) {
     for (const char* key : {"seconds", "environment"}) value.erase(key);
-    for (const char* key : {"seconds", "started", "peak_memory_bytes"}) value.at("suite").erase(key);
+    for (const char* key : {"seconds", "started", "peak_memory_bytes"})
+      value.at("suite").erase(key);
     return value;
   };
   EXPECT_EQ(strip(record("gpt2-tied.random")), strip(first));
 }
 
 TEST_F(SuiteCommandTest, NeedsNoFilesForRandomInitialisation) {
-  write_roster({{{"name", "tiny"}, {"hf_id", "org/tiny"}, {"norm", "layernorm"}, {"config", Json::parse(kSmallConfig)}}});
+  write_roster({{{"name", "tiny"},
+                 {"hf_id", "org/tiny"},
+                 {"norm", "layernorm"},
+                 {"config", Json::parse(kSmallConfig)}}});
   EXPECT_EQ(states(run(0, {"--init", "random"})), std::vector<std::string>{"measured"});
   EXPECT_EQ(record("tiny.random").at("model").at("dtype"), "bfloat16");
 }
@@ -110,26 +129,35 @@ TEST_F(SuiteCommandTest, NeedsNoFilesForRandomInitialisation) {
 TEST_F(SuiteCommandTest, ReadsTheHubsCache) {
   const std::string commit(40, 'c');
   fs::create_directories(folder_ / "cache/models--org--tiny/snapshots");
-  fs::copy(kModels + "gpt2-tied", folder_ / ("cache/models--org--tiny/snapshots/" + commit), fs::copy_options::recursive);
+  fs::copy(kModels + "gpt2-tied", folder_ / ("cache/models--org--tiny/snapshots/" + commit),
+           fs::copy_options::recursive);
   folder_.write("cache/models--org--tiny/refs/main", commit + "\n");
   write_roster({{{"name", "tiny"}, {"hf_id", "org/tiny"}, {"config", Json::parse(kSmallConfig)}}});
   run(0, {"--init", "checkpoint"});
   EXPECT_EQ(record("tiny.checkpoint").at("suite").at("revision"), commit);
   EXPECT_EQ(record("tiny.checkpoint").at("model").at("name"), "tiny");
-  EXPECT_EQ(record("tiny.checkpoint").at("sites").at(0).at("hidden_size"), 24) << "the checkpoint's own configuration";
+  EXPECT_EQ(record("tiny.checkpoint").at("sites").at(0).at("hidden_size"), 24)
+      << "the checkpoint's own configuration";
 }
 
-// What is not there is said with the command that fetches it, counts as not done (exit 5), and keeps nothing else from being done.
+// What is not there is said with the command that fetches it, counts as not done (exit 5), and
+// keeps nothing else from being done.
 TEST_F(SuiteCommandTest, SaysWhatIsNotDownloadedAndGoesOn) {
   const Json config = Json::parse(kSmallConfig);
-  write_roster({{{"name", "tiny"}, {"hf_id", "org/tiny"}, {"revision", "v1"}, {"gated", "ask first"}, {"config", config}},
+  write_roster({{{"name", "tiny"},
+                 {"hf_id", "org/tiny"},
+                 {"revision", "v1"},
+                 {"gated", "ask first"},
+                 {"config", config}},
                 {{"name", "elsewhere"}, {"hf_id", "org/b"}, {"path", "b"}, {"config", config}},
                 {{"name", "nowhere"}, {"config", config}},
                 fixture("gpt2-tied")});
   const Json suite = run(5, {"--init", "checkpoint"});
-  EXPECT_EQ(states(suite), (std::vector<std::string>{"not downloaded", "not downloaded", "not downloaded", "measured"}));
+  EXPECT_EQ(states(suite), (std::vector<std::string>{"not downloaded", "not downloaded",
+                                                     "not downloaded", "measured"}));
   for (const char* part :
-       {": not downloaded: not in ", "hf download org/tiny --revision v1 (ask first)", "hf download org/b --local-dir "}) {
+       {": not downloaded: not in ", "hf download org/tiny --revision v1 (ask first)",
+        "hf download org/b --local-dir "}) {
     EXPECT_NE(output_.find(part), std::string::npos) << output_;
     EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
   }
@@ -143,9 +171,11 @@ TEST_F(SuiteCommandTest, SaysWhatIsNotDownloadedAndGoesOn) {
 
 TEST_F(SuiteCommandTest, GoesOnPastAFailingModelAndEndsWithItsCode) {
   folder_.write("broken/config.json", "{");
-  write_small_gpt2(folder_.path());  // norms and embedding alone: fails in the process that measures
+  write_small_gpt2(
+      folder_.path());  // norms and embedding alone: fails in the process that measures
   fs::create_directories(folder_ / "partial");
-  for (const char* file : {"config.json", "model.safetensors"}) fs::rename(folder_ / file, folder_ / "partial" / file);
+  for (const char* file : {"config.json", "model.safetensors"})
+    fs::rename(folder_ / file, folder_ / "partial" / file);
   Json unknown = Json::parse(kSmallConfig);
   unknown["model_type"] = "gtp2";
   write_roster({fixture("gpt2-tied"),
@@ -155,19 +185,24 @@ TEST_F(SuiteCommandTest, GoesOnPastAFailingModelAndEndsWithItsCode) {
                 {{"name", "contradicts"}, {"path", kModels + "llama-mha"}, {"norm", "layernorm"}},
                 fixture("llama-mha")});
   const Json suite = run(3, {"--init", "checkpoint"});
-  EXPECT_EQ(states(suite), (std::vector<std::string>{"measured", "failed", "failed", "failed", "failed", "measured"}));
-  const auto reason = [&](std::size_t row) { return suite.at("rows").at(row).at("reason").get<std::string>(); };
+  EXPECT_EQ(states(suite), (std::vector<std::string>{"measured", "failed", "failed", "failed",
+                                                     "failed", "measured"}));
+  const auto reason = [&](std::size_t row) {
+    return suite.at("rows").at(row).at("reason").get<std::string>();
+  };
   EXPECT_NE(reason(1).find("no tensor 'wpe.weight'"), std::string::npos) << reason(1);
   EXPECT_NE(reason(3).find("config.json"), std::string::npos) << reason(3);
   EXPECT_NE(reason(4).find("the roster expects norm layernorm"), std::string::npos) << reason(4);
   EXPECT_EQ(suite.at("code"), 3);
-  for (const Json& row : suite.at("rows")) EXPECT_EQ(row.contains("record"), row.at("state") == "measured") << row;
+  for (const Json& row : suite.at("rows"))
+    EXPECT_EQ(row.contains("record"), row.at("state") == "measured") << row;
   run(4, {"--init", "random", "--only", "unknown"});
 }
 
 TEST_F(SuiteCommandTest, EndsWithEightWhereTokensAreTooFew) {
   write_roster({fixture("gpt2-tied")});
-  const Json suite = run(8, {"--init", "random", "--random-tokens", "10", "--sequence-length", "10"});
+  const Json suite =
+      run(8, {"--init", "random", "--random-tokens", "10", "--sequence-length", "10"});
   EXPECT_EQ(suite.at("rows").at(0).at("verdict"), "undetermined");
 }
 
@@ -181,11 +216,12 @@ TEST_F(SuiteCommandTest, ResumeKeepsWholeRecordsAndRedoesDamagedOnes) {
   other["sites"] = Json::array();
   write_text(folder_ / "out/llama-mha.checkpoint.json", other.dump());
   fs::remove(folder_ / "out/gpt2-tied.checkpoint.json");
-  EXPECT_EQ(states(run(0, {"--resume"})), (std::vector<std::string>{"kept", "measured", "measured", "measured"}));
+  EXPECT_EQ(states(run(0, {"--resume"})),
+            (std::vector<std::string>{"kept", "measured", "measured", "measured"}));
   EXPECT_EQ(read_text(folder_ / "out/gpt2-tied.random.json"), kept);
   EXPECT_EQ(record("llama-mha.random").at("sites").size(), 1U);
-  for (const char* part :
-       {"llama-mha.random.json: not JSON: damaged: measured again", "llama-mha.checkpoint.json: lacks norms: measured again"})
+  for (const char* part : {"llama-mha.random.json: not JSON: damaged: measured again",
+                           "llama-mha.checkpoint.json: lacks norms: measured again"})
     EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
   EXPECT_EQ(states(run(0, {"--resume"})), std::vector<std::string>(4, "kept"));
 }
@@ -208,7 +244,8 @@ TEST_F(SuiteCommandTest, ResumeMeasuresAgainWhatWasMadeWithOtherInputs) {
   redone_for("site");
   redone_for("random_tokens", {"--random-tokens", "400"});
   redone_for("random_tokens");
-  fs::last_write_time(folder_ / "model/model.safetensors", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  fs::last_write_time(folder_ / "model/model.safetensors",
+                      fs::file_time_type::clock::now() + std::chrono::hours(1));
   redone_for("weights");
   Json config = Json::parse(read_text(folder_ / "model/config.json"));
   config["summary_type"] = "last";
@@ -216,7 +253,8 @@ TEST_F(SuiteCommandTest, ResumeMeasuresAgainWhatWasMadeWithOtherInputs) {
   redone_for("config");
   EXPECT_EQ(states(run(0, {"--init", "checkpoint", "--resume"})), std::vector<std::string>{"kept"});
 
-  const auto made_on = [&](const Json& device) {  // what a record of a device, or one from before the key, looks like
+  const auto made_on = [&](const Json& device) {  // what a record of a device, or one from before
+                                                  // the key, looks like
     Json edited = record("m.checkpoint");
     Json& inputs = edited.at("suite").at("inputs");
     if (device.is_null())
@@ -253,16 +291,19 @@ TEST_F(SuiteCommandTest, MeasuresOnCalibrationFilesOfTheRosterAndOfAFolder) {
 
 TEST_F(SuiteCommandTest, SaysInOneLineWhatIsWrongWithTheCommandLine) {
   write_roster({fixture("gpt2-tied"), fixture("llama-mha")});
-  expect_failure(2, {"--only", "gpt2-tide"}, {"roster.json", "no model 'gpt2-tide'; did you mean 'gpt2-tied'?"});
+  expect_failure(2, {"--only", "gpt2-tide"},
+                 {"roster.json", "no model 'gpt2-tide'; did you mean 'gpt2-tied'?"});
   expect_failure(2, {"--init", "trained"}, {"--init", "trained"});
   expect_failure(2, {"--device", "gpu"}, {"--device gpu", "cuda:N"});
   expect_failure(2, {"--calibration", path("none")}, {"--calibration", "none"});
   expect_failure(2, {"--resum"}, {"--resum", "--resume"});
   for (const char* out : {"roster.json/x", "roster.json"})
-    test::expect_failure(ExitCode::resources, {"suite", path("roster.json"), "--out", path(out)}, {path(out)});
+    test::expect_failure(ExitCode::resources, {"suite", path("roster.json"), "--out", path(out)},
+                         {path(out)});
   expect_failure(6, {"--json", path("no-folder/x.json")}, {"no-folder"});
   test::expect_failure(ExitCode::usage, {"suite", path("roster.json")}, {"--out"});
-  test::expect_failure(ExitCode::usage, {"suite", path("none.json"), "--out", path("out")}, {"none.json"});
+  test::expect_failure(ExitCode::usage, {"suite", path("none.json"), "--out", path("out")},
+                       {"none.json"});
   folder_.write("roster.json", "{}");
   expect_failure(3, {}, {"roster.json", "deadray/roster/1"});
   EXPECT_FALSE(fs::exists(folder_ / "out/suite.json"));
@@ -277,10 +318,14 @@ TEST_F(SuiteCommandTest, RefusesAFolderThatNothingCanBeWrittenTo) {
 }
 
 TEST_F(SuiteCommandTest, KeepsWholeRecordsWhenStopped) {
-  const Json large{{"model_type", "gpt2"}, {"n_embd", 128}, {"n_head", 2}, {"n_layer", 2000}, {"n_positions", 64}, {"vocab_size", 11}};
-  write_roster({fixture("gpt2-tied"), {{"name", "large"}, {"path", "none"}, {"config", large}}, fixture("llama-mha")});
+  const Json large{{"model_type", "gpt2"}, {"n_embd", 128},     {"n_head", 2},
+                   {"n_layer", 2000},      {"n_positions", 64}, {"vocab_size", 11}};
+  write_roster({fixture("gpt2-tied"),
+                {{"name", "large"}, {"path", "none"}, {"config", large}},
+                fixture("llama-mha")});
   Spawned suite(arguments({"--init", "random"}));
-  for (int tries = 0; !fs::exists(folder_ / "out/suite.json") && tries < 60'000; ++tries) usleep(1000);
+  for (int tries = 0; !fs::exists(folder_ / "out/suite.json") && tries < 60'000; ++tries)
+    usleep(1000);
   usleep(300'000);  // into the second row
   kill(suite.process(), SIGTERM);
   EXPECT_EQ(suite.wait(), 128 + SIGTERM) << suite.errors();
@@ -297,12 +342,15 @@ TEST_F(SuiteCommandTest, KeepsWholeRecordsWhenStopped) {
 
 // A process that the kernel ends takes the others with it no more than a failing one.
 TEST_F(SuiteCommandTest, GoesOnPastAProcessThatIsKilled) {
-  const Json large{{"model_type", "gpt2"}, {"n_embd", 128}, {"n_head", 2}, {"n_layer", 2000}, {"n_positions", 64}, {"vocab_size", 11}};
+  const Json large{{"model_type", "gpt2"}, {"n_embd", 128},     {"n_head", 2},
+                   {"n_layer", 2000},      {"n_positions", 64}, {"vocab_size", 11}};
   write_roster({{{"name", "large"}, {"path", "none"}, {"config", large}}, fixture("llama-mha")});
   Spawned suite(arguments({"--init", "random"}));
-  const std::string children = "/proc/" + std::to_string(suite.process()) + "/task/" + std::to_string(suite.process()) + "/children";
+  const std::string children = "/proc/" + std::to_string(suite.process()) + "/task/" +
+                               std::to_string(suite.process()) + "/children";
   pid_t child = 0;
-  for (int tries = 0; child == 0 && tries < 60'000; ++tries) usleep(1000), child = std::atoi(read_text(children).c_str());
+  for (int tries = 0; child == 0 && tries < 60'000; ++tries)
+    usleep(1000), child = std::atoi(read_text(children).c_str());
   ASSERT_GT(child, 0);
   kill(child, SIGKILL);
   EXPECT_EQ(suite.wait(), 6) << suite.errors();

@@ -24,7 +24,8 @@ TEST(TimeTextTest, NeverNeedsAnExponent) {
 }
 
 TEST(TimeTextTest, IsUniversalTimeToTheSecond) {
-  EXPECT_TRUE(std::regex_match(utc_now(), std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"))) << utc_now();
+  EXPECT_TRUE(std::regex_match(utc_now(), std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")))
+      << utc_now();
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ TEST(RandomWeightsTest, FollowTheFamilysRule) {
 TEST(RandomWeightsTest, TakeAConstantFromTheConfiguration) {
   const Architecture architecture = prefixed();
   const TensorSpec scale = {"layer_scale1.lambda1", {5}, {Init::Kind::constant, 0.25}};
-  EXPECT_TRUE(RandomWeights(architecture, 0).load(scale, -1, at::kFloat).equal(at::full({5}, 0.25F)));
+  EXPECT_TRUE(
+      RandomWeights(architecture, 0).load(scale, -1, at::kFloat).equal(at::full({5}, 0.25F)));
 }
 
 TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
@@ -64,7 +65,8 @@ TEST(RandomWeightsTest, RowsAreThoseOfTheWholeTensor) {
 TEST(LoadLinearTest, TurnsWhatIsStoredTheOtherWay) {
   const auto model = prepare_model(test::kModels / "gpt2-tied", {});
   const LinearSpec& in = model->architecture.block(0).mlp.in;
-  const at::Tensor stored = test::read_tensor(*model->checkpoint, "transformer.h.1.mlp.c_fc.weight");
+  const at::Tensor stored =
+      test::read_tensor(*model->checkpoint, "transformer.h.1.mlp.c_fc.weight");
   EXPECT_EQ(stored.size(0), in.inputs);
   EXPECT_TRUE(load_linear(*model->weights, in, 1, at::kFloat).weight.equal(stored.t()));
 }
@@ -74,12 +76,14 @@ TEST(LoadLinearTest, PutsThePartsSideBySide) {
   const LinearSpec& qkv = model->architecture.block(0).attention.qkv;
   const Linear linear = load_linear(*model->weights, qkv, 0, at::kFloat);
   std::vector<at::Tensor> parts;
-  for (const TensorSpec& part : qkv.weights) parts.push_back(model->weights->load(part, 0, at::kFloat));
+  for (const TensorSpec& part : qkv.weights)
+    parts.push_back(model->weights->load(part, 0, at::kFloat));
   EXPECT_TRUE(linear.weight.equal(at::cat(parts)));
   EXPECT_EQ(linear.weight.size(0), qkv.outputs);
 }
 
-// transformers 5 keeps DINOv2's gate and up in two tensors, the hub in one: the same rows, gate first.
+// transformers 5 keeps DINOv2's gate and up in two tensors, the hub in one: the same rows, gate
+// first.
 TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
   const auto model = prepare_model(test::kModels / "dinov2-new-names", {});
   const LinearSpec& in = model->architecture.block(0).mlp.in;
@@ -87,13 +91,14 @@ TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
   const Linear linear = load_linear(*model->weights, in, 1, at::kFloat);
   const std::string layer = "encoder.layer.1.mlp.";
   const Checkpoint& file = *model->checkpoint;
-  EXPECT_TRUE(linear.weight.equal(
-      at::cat({test::read_tensor(file, layer + "gate_proj.weight"), test::read_tensor(file, layer + "up_proj.weight")})));
-  EXPECT_TRUE(
-      linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"), test::read_tensor(file, layer + "up_proj.bias")})));
+  EXPECT_TRUE(linear.weight.equal(at::cat({test::read_tensor(file, layer + "gate_proj.weight"),
+                                           test::read_tensor(file, layer + "up_proj.weight")})));
+  EXPECT_TRUE(linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"),
+                                         test::read_tensor(file, layer + "up_proj.bias")})));
 }
 
-// What is read ahead is what loading will read, also where it is stored in other parts and under other names.
+// What is read ahead is what loading will read, also where it is stored in other parts and under
+// other names.
 TEST(ReadAheadTest, AsksForTheAlternativeThatTheCheckpointHolds) {
   const auto model = prepare_model(test::kModels / "dinov2-new-names", {});
   const auto& weights = dynamic_cast<const CheckpointWeights&>(*model->weights);
@@ -101,9 +106,14 @@ TEST(ReadAheadTest, AsksForTheAlternativeThatTheCheckpointHolds) {
   std::vector<std::string> names;
   for (const TensorInfo* tensor : weights.dense_matrices(block, 1)) names.push_back(tensor->name);
   for (const char* part : {"gate_proj", "up_proj"})
-    EXPECT_EQ(std::count(names.begin(), names.end(), fmt::format("encoder.layer.1.mlp.{}.weight", part)), 1) << part;
+    EXPECT_EQ(
+        std::count(names.begin(), names.end(), fmt::format("encoder.layer.1.mlp.{}.weight", part)),
+        1)
+        << part;
   std::size_t parts = 0;
-  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t) { parts += weights.as_stored(linear, 1).weights.size(); });
+  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t) {
+    parts += weights.as_stored(linear, 1).weights.size();
+  });
   EXPECT_EQ(names.size(), parts) << "none left out";
 }
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from reporting.records import Records
 from reporting.section import Section
-from reporting.sections import agreement, depth, fisher, norms, origin, residual, schur, spectrum, timing
+from reporting.sections import (
+    agreement,
+    depth,
+    fisher,
+    norms,
+    origin,
+    residual,
+    schur,
+    spectrum,
+    timing,
+)
 
 SUBJECTS = (agreement, spectrum, depth, schur, residual, norms, fisher, timing, origin)
 

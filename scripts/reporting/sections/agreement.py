@@ -9,7 +9,14 @@ from reporting import axes as shared
 from reporting.palette import FAINT, NORMS
 from reporting.records import Record, Records
 from reporting.section import Panel, Section, in_parts
-from reporting.sections.common import MODEL_COLUMNS, final_site, least_cosine, marker_face, of, worst_verdict
+from reporting.sections.common import (
+    MODEL_COLUMNS,
+    final_site,
+    least_cosine,
+    marker_face,
+    of,
+    worst_verdict,
+)
 from reporting.table import Table, cosine, count, ratio, text
 
 
@@ -55,11 +62,29 @@ def _kinds(records: Records) -> Table:
         for site in record.data["sites"]:
             groups.setdefault((site["norm"], record.weights), []).append((record.model, site))
     rows = []
-    for (kind, weights), members in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1])):
-        cosines = [value for _, site in members if (value := least_cosine(site["exact"] or site["deployed"])) is not None]
-        verdicts = [sum(site["verdict"] == verdict for _, site in members) for verdict in ("confirmed", "absent", "refuted", "undetermined")]
+    for (kind, weights), members in sorted(
+        groups.items(), key=lambda item: (item[0][0], item[0][1])
+    ):
+        cosines = [
+            value
+            for _, site in members
+            if (value := least_cosine(site["exact"] or site["deployed"])) is not None
+        ]
+        verdicts = [
+            sum(site["verdict"] == verdict for _, site in members)
+            for verdict in ("confirmed", "absent", "refuted", "undetermined")
+        ]
         spread = [min(cosines), median(cosines), max(cosines)] if cosines else [None] * 3
-        rows.append([NORMS[kind][2], weights, len({model for model, _ in members}), len(members), *verdicts, *spread])
+        rows.append(
+            [
+                NORMS[kind][2],
+                weights,
+                len({model for model, _ in members}),
+                len(members),
+                *verdicts,
+                *spread,
+            ]
+        )
     return Table("kinds", "LayerNorm against RMSNorm, all norms measured", columns, rows)
 
 
@@ -68,7 +93,10 @@ def _panels(records: Records) -> list[Panel]:
     for record in records.verify:
         by_model.setdefault(records.name(record), []).append(record)
     names = sorted(by_model, key=lambda name: (final_site(by_model[name][0])["norm"], name.lower()))
-    return [_panel(f"agreement-{i}", part, {name: by_model[name] for name in chosen}) for i, (chosen, part) in enumerate(in_parts(names))]
+    return [
+        _panel(f"agreement-{i}", part, {name: by_model[name] for name in chosen})
+        for i, (chosen, part) in enumerate(in_parts(names))
+    ]
 
 
 def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
@@ -83,7 +111,16 @@ def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
                               label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
         for row, group in enumerate(by_model.values()):
             chance = math.sqrt(2 / (math.pi * final_site(group[0])["hidden_size"]))
-            axes.plot(chance, row, "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="random direction", linestyle="none")
+            axes.plot(
+                chance,
+                row,
+                "|",
+                color=FAINT,
+                markersize=11,
+                markeredgewidth=1.5,
+                label="random direction",
+                linestyle="none",
+            )
         shared.named_rows(axes, list(by_model))
         axes.set_xlim(0, 1)
         axes.set_xlabel("|cos|, predicted and measured direction")
@@ -97,7 +134,12 @@ def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
 def _in_words(sites: list[dict]) -> str:
     words = []
     for kind, (_, _, name) in NORMS.items():
-        values = [v for site in sites if site["norm"] == kind and (v := least_cosine(site["exact"] or site["deployed"])) is not None]
+        values = [
+            v
+            for site in sites
+            if site["norm"] == kind
+            and (v := least_cosine(site["exact"] or site["deployed"])) is not None
+        ]
         if values:
             words.append(f"{name}: from {min(values):.6f} to {max(values):.6f}.")
     return " ".join(words)

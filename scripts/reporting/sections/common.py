@@ -18,12 +18,19 @@ def least_cosine(reading: dict | None) -> float | None:
     """Of the predicted subspace and as many bottom eigenvectors; that of 1/gamma where nothing is predicted."""
     if reading is None:
         return None
-    return min((value for value in reading["principal_cosines"] if value is not None), default=reading["abs_cos"])
+    return min(
+        (value for value in reading["principal_cosines"] if value is not None),
+        default=reading["abs_cos"],
+    )
 
 
 def worst_verdict(record: Record) -> str:
     found = [site["verdict"] for site in record.data["sites"]]
-    return next(verdict for verdict in ("refuted", "undetermined", "confirmed", "absent") if verdict in found)
+    return next(
+        verdict
+        for verdict in ("refuted", "undetermined", "confirmed", "absent")
+        if verdict in found
+    )
 
 
 def of(reading: dict | None, key: str) -> float | None:

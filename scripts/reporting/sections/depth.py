@@ -40,8 +40,17 @@ def _pairs(records: Records) -> list[tuple[str, dict, dict]]:
         if not {"random", "trained"} <= by_weights.keys():
             continue
         trained = by_weights["trained"].data["sites"]
-        both = [(before, after) for before in by_weights["random"].data["sites"] for after in trained if _is_one_norm(before["name"], after["name"])]
-        pairs += [(model, before, after) for before, after in both if before["norm"] == "layernorm" and after["norm"] == "layernorm"]
+        both = [
+            (before, after)
+            for before in by_weights["random"].data["sites"]
+            for after in trained
+            if _is_one_norm(before["name"], after["name"])
+        ]
+        pairs += [
+            (model, before, after)
+            for before, after in both
+            if before["norm"] == "layernorm" and after["norm"] == "layernorm"
+        ]
     return pairs
 
 
@@ -70,21 +79,54 @@ def _table(records: Records) -> Table:
 
 def _drawn(table: Table, reading: str) -> list[tuple[str, float, float]]:
     """Name, depth before and after: of the final norms, of all where none is known to be one."""
-    columns = [table.column(key) for key in ("model", "norm_name", "final", f"depth_{reading}_random", f"depth_{reading}_trained")]
+    columns = [
+        table.column(key)
+        for key in (
+            "model",
+            "norm_name",
+            "final",
+            f"depth_{reading}_random",
+            f"depth_{reading}_trained",
+        )
+    ]
     rows = [row for row in zip(*columns, strict=True) if row[3] and row[4]]
-    return [(f"{model}: {norm}", first, then) for model, norm, is_final, first, then in rows if is_final or not any(table.column("final"))]
+    return [
+        (f"{model}: {norm}", first, then)
+        for model, norm, is_final, first, then in rows
+        if is_final or not any(table.column("final"))
+    ]
 
 
 def _panel(id_: str, title: str, reading: str, rows: list[tuple[str, float, float]]) -> Panel:
     def draw(axes) -> None:
         shared.log_axis(axes, "x", [value for _, first, then in rows for value in (first, then)])
         for row, (_, first, then) in enumerate(rows):
-            axes.annotate("", (then, row), (first, row), arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 4, "shrinkB": 4})
-            axes.plot(first, row, "o", color=BLUE, markerfacecolor="none", markersize=8, label="random", linestyle="none")
+            axes.annotate(
+                "",
+                (then, row),
+                (first, row),
+                arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 4, "shrinkB": 4},
+            )
+            axes.plot(
+                first,
+                row,
+                "o",
+                color=BLUE,
+                markerfacecolor="none",
+                markersize=8,
+                label="random",
+                linestyle="none",
+            )
             axes.plot(then, row, "o", color=BLUE, label="trained", linestyle="none")
         shared.named_rows(axes, [name for name, _, _ in rows])
         axes.set_xlabel(f"variance along the predicted direction / mean ({reading})")
         shared.legend_above(axes)
 
     words = " ".join(f"{name}: {first:.1e} to {then:.1e}." for name, first, then in rows)
-    return Panel(id_, title, f"From random to trained weights, {len(rows)} norms. {words}", draw, shared.height_of_rows(len(rows)))
+    return Panel(
+        id_,
+        title,
+        f"From random to trained weights, {len(rows)} norms. {words}",
+        draw,
+        shared.height_of_rows(len(rows)),
+    )

@@ -13,7 +13,9 @@ MOST_ROWS = 60  # of one panel
 
 
 def section(records: Records) -> Section | None:
-    found = sorted(records.of("fisher"), key=lambda record: (record.model.lower(), record.weights, record.file))
+    found = sorted(
+        records.of("fisher"), key=lambda record: (record.model.lower(), record.weights, record.file)
+    )
     if not found:
         return None
     return Section(
@@ -58,28 +60,79 @@ def _panel(record: Record, number: int) -> Panel | None:
     measured = [c for c in record.data["consumers"] if c["random"] and c["random"]["median"]]
     if not measured:
         return None
-    worst_first = sorted(measured, key=lambda c: (not _is_refuted(c), not c["claimed"], -(c["ratio"] or 0)))
+    worst_first = sorted(
+        measured, key=lambda c: (not _is_refuted(c), not c["claimed"], -(c["ratio"] or 0))
+    )
     shown = [c for c in measured if any(c is kept for kept in worst_first[:MOST_ROWS])]
 
     def draw(axes) -> None:
-        every = [value for c in shown for value in (c["dead"], c["weight_only"], c["random"]["min"], c["random"]["max"], c["random"]["median"])]
+        every = [
+            value
+            for c in shown
+            for value in (
+                c["dead"],
+                c["weight_only"],
+                c["random"]["min"],
+                c["random"]["max"],
+                c["random"]["median"],
+            )
+        ]
         low, _ = shared.log_axis(axes, "x", every, margin=1.0)
         for row, c in enumerate(shown):
             spread = c["random"]
-            axes.plot([spread["min"] or low, spread["max"] or low], [row, row], "-", color=ORANGE, linewidth=2.5)
-            axes.plot(spread["median"], row, "|", color=ORANGE, markersize=8, markeredgewidth=2, label="random", linestyle="none")
+            axes.plot(
+                [spread["min"] or low, spread["max"] or low],
+                [row, row],
+                "-",
+                color=ORANGE,
+                linewidth=2.5,
+            )
+            axes.plot(
+                spread["median"],
+                row,
+                "|",
+                color=ORANGE,
+                markersize=8,
+                markeredgewidth=2,
+                label="random",
+                linestyle="none",
+            )
             if c["weight_only"]:
-                axes.plot(c["weight_only"], row, "^", color=GREEN, markerfacecolor="none", label="weight only", linestyle="none")
+                axes.plot(
+                    c["weight_only"],
+                    row,
+                    "^",
+                    color=GREEN,
+                    markerfacecolor="none",
+                    label="weight only",
+                    linestyle="none",
+                )
             if c["dead"] is not None:
-                look = {"markerfacecolor": BLUE, "label": "dead"} if c["claimed"] else {"markerfacecolor": "none", "label": "not claimed"}
-                axes.plot(c["dead"] or low, row, "o" if c["dead"] else "<", color=BLUE, linestyle="none", clip_on=False, **look)
+                look = (
+                    {"markerfacecolor": BLUE, "label": "dead"}
+                    if c["claimed"]
+                    else {"markerfacecolor": "none", "label": "not claimed"}
+                )
+                axes.plot(
+                    c["dead"] or low,
+                    row,
+                    "o" if c["dead"] else "<",
+                    color=BLUE,
+                    linestyle="none",
+                    clip_on=False,
+                    **look,
+                )
         shared.narrow_rows(axes, [c["name"] for c in shown])
         axes.set_xlabel("directional Fisher information for a token")
         shared.legend_above(axes, 3, over_ticks=shared.are_many(shown))
 
     ratios = [c["ratio"] for c in shown if c["ratio"] is not None]
     spread = f"Dead over random: from {min(ratios):.1e} to {max(ratios):.1e}." if ratios else ""
-    more = f" Drawn: the {MOST_ROWS} with the largest ratio, refuted ones first, then claimed ones." if len(shown) < len(measured) else ""
+    more = (
+        f" Drawn: the {MOST_ROWS} with the largest ratio, refuted ones first, then claimed ones."
+        if len(shown) < len(measured)
+        else ""
+    )
     refuted = [c["name"] for c in record.data["consumers"] if _is_refuted(c)]
     verdict = f" Refuted: {', '.join(refuted)}." if refuted else ""
     return Panel(

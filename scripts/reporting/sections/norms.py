@@ -60,7 +60,10 @@ def _panel(record: Record, name: str, number: int) -> Panel:
     sites = record.data["sites"]
     labels = shared.short_names([site["name"] for site in sites])
     values = [[value(site) for _, value, _, _ in COLUMNS] for site in sites]
-    shades = [_shades([row[i] for row in values], by_powers) for i, (_, _, _, by_powers) in enumerate(COLUMNS)]
+    shades = [
+        _shades([row[i] for row in values], by_powers)
+        for i, (_, _, _, by_powers) in enumerate(COLUMNS)
+    ]
 
     def draw(axes) -> None:
         from matplotlib import colormaps
@@ -75,8 +78,20 @@ def _panel(record: Record, name: str, number: int) -> Panel:
                     axes.text(column, row, "–", ha="center", va="center", fontsize=7.5)
                     continue
                 fill = to_hex(colours(shade))
-                axes.add_patch(Rectangle((column - 0.49, row - 0.47), 0.98, 0.94, facecolor=fill, edgecolor="none"))
-                axes.text(column, row, _compact(format(value, COLUMNS[column][2])), ha="center", va="center", fontsize=7.5, color=ink_on(fill))
+                axes.add_patch(
+                    Rectangle(
+                        (column - 0.49, row - 0.47), 0.98, 0.94, facecolor=fill, edgecolor="none"
+                    )
+                )
+                axes.text(
+                    column,
+                    row,
+                    _compact(format(value, COLUMNS[column][2])),
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=ink_on(fill),
+                )
         axes.set_xlim(-0.5, len(COLUMNS) - 0.5)
         axes.set_ylim(len(sites) - 0.5, -0.5)
         axes.set_xticks(range(len(COLUMNS)), [title for title, _, _, _ in COLUMNS], fontsize=7)
@@ -89,13 +104,26 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     predicted, measured = (sum(row[i] or 0 for row in values) for i in (0, 1))
     words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {predicted}, measured {measured}."
-    return Panel(f"norms-{number}", f"{name}, {record.weights}", f"Heat map of {words}", draw, 0.6 + 0.21 * len(sites))
+    return Panel(
+        f"norms-{number}",
+        f"{name}, {record.weights}",
+        f"Heat map of {words}",
+        draw,
+        0.6 + 0.21 * len(sites),
+    )
 
 
 def _shades(values: list, by_powers: bool) -> list[float | None]:
     """Each value between 0 and 1 of its column, which spans one (power of ten, or dimension) at least: small differences shall look small.
     A zero stands at the dark end."""
-    scaled = [None if value is None else (math.log10(value) if value > 0 else -math.inf) if by_powers else value for value in values]
+    scaled = [
+        None
+        if value is None
+        else (math.log10(value) if value > 0 else -math.inf)
+        if by_powers
+        else value
+        for value in values
+    ]
     finite = [value for value in scaled if value is not None and math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0, 0)
     if high - low < 1:

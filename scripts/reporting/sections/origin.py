@@ -10,7 +10,11 @@ from reporting.table import Table, count, text
 def section(records: Records) -> Section:
     missing = _missing(records)
     notes = " ".join(
-        dict.fromkeys(f"Roster {record.data['roster']['file']}: {note}" for record in records.of("suite") if (note := record.data["roster"].get("note")))
+        dict.fromkeys(
+            f"Roster {record.data['roster']['file']}: {note}"
+            for record in records.of("suite")
+            if (note := record.data["roster"].get("note"))
+        )
     )
     return Section(
         id="origin", title="Where the figures come from", shows="The records of this report, with the version, device and, where a suite made them, command and commit. " + notes,
@@ -18,7 +22,13 @@ def section(records: Records) -> Section:
 
 
 def _missing(records: Records) -> Table:
-    columns = [text("model", "model"), text("weights", "weights"), text("state", "state"), text("reason", "reason"), text("file", "record")]
+    columns = [
+        text("model", "model"),
+        text("weights", "weights"),
+        text("state", "state"),
+        text("reason", "reason"),
+        text("file", "record"),
+    ]
     rows = [[row["model"], WEIGHTS[row["init"]], row["state"], row.get("reason"), record.file] for record in records.of("suite") for row in record.data["rows"]
             if row["state"] not in ("measured", "kept")]  # fmt: skip
     return Table("missing", "Rows of suites that have no figures", columns, rows)
@@ -30,7 +40,10 @@ def _files(records: Records) -> Table:
     rows = []
     for kind, found in records.by_kind.items():
         for record in found:
-            environment, run = record.data.get("environment") or {}, record.data.get("suite") or record.data  # timings say it of themselves
+            environment, run = (
+                record.data.get("environment") or {},
+                record.data.get("suite") or record.data,
+            )  # timings say it of themselves
             machine = run.get("machine") or {}
             rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"), machine.get("cores"), run.get("commit") or environment.get("commit"),
                          run.get("started") or run.get("date"), run.get("command")])  # fmt: skip

@@ -42,7 +42,9 @@ def _steps(residual: dict) -> list[float | None]:
 
 def _reference(residual: dict) -> int:
     """The node whose σ_min divides."""
-    return next((node for node in range(len(residual["uncentred"])) if node not in residual["excluded"]), 0)
+    return next(
+        (node for node in range(len(residual["uncentred"])) if node not in residual["excluded"]), 0
+    )
 
 
 def _judged(residual: dict) -> list[float]:
@@ -57,9 +59,21 @@ def _table(records: Records, chosen: list[Record]) -> Table:
         residual = record.data["residual"]
         judged, ratios = _judged(residual), _ratios(residual)
         least = min(judged, default=None)
-        at = next((node for node, value in enumerate(ratios) if value is not None and value == least), None)
+        at = next(
+            (node for node, value in enumerate(ratios) if value is not None and value == least),
+            None,
+        )
         rows.append(
-            [records.name(record), record.weights, len(ratios), len(residual["excluded"]), least, at, judged[-1] if judged else None, residual["preserved"]]
+            [
+                records.name(record),
+                record.weights,
+                len(ratios),
+                len(residual["excluded"]),
+                least,
+                at,
+                judged[-1] if judged else None,
+                residual["preserved"],
+            ]
         )
     return Table("residual", "Residual stream", columns, rows)
 
@@ -115,12 +129,16 @@ def _words(record: Record) -> str:
     residual = record.data["residual"]
     judged = _judged(residual)
     verdict = {True: "preserved", False: "not preserved", None: "not judged"}[residual["preserved"]]
-    return f"{record.weights.capitalize()} weights: {verdict}" + (f", ratios from {min(judged):.3g} to {max(judged):.3g}." if judged else ".")
+    return f"{record.weights.capitalize()} weights: {verdict}" + (
+        f", ratios from {min(judged):.3g} to {max(judged):.3g}." if judged else "."
+    )
 
 
 def _plain_ticks(axes, low: float, high: float) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
     steps = [s * 10.0**e for e in range(-6, 7) for s in (1, 1.5, 2, 3, 5, 7)]
-    axes.yaxis.set_major_locator(FixedLocator([step for step in steps if 0.8 * low <= step <= 1.25 * high]))
+    axes.yaxis.set_major_locator(
+        FixedLocator([step for step in steps if 0.8 * low <= step <= 1.25 * high])
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -28,20 +28,37 @@ def _table(records: Records) -> Table:
     columns = [
         *MODEL_COLUMNS,
         text("norm_name", "norm"),
-        *(Column(f"schur_{key}", title, ".4f") for key, title in (("input", "input"), ("output", "output"), ("null", "null"))),
+        *(
+            Column(f"schur_{key}", title, ".4f")
+            for key, title in (("input", "input"), ("output", "output"), ("null", "null"))
+        ),
     ]
     rows = []
     for record in records.verify:
         site = final_site(record)
         if site["schur"]["input"] is not None or site["schur"]["output"] is not None:
-            rows.append([records.name(record), record.weights, site["name"], *(site["schur"][key] for key in ("input", "output", "null"))])
+            rows.append(
+                [
+                    records.name(record),
+                    record.weights,
+                    site["name"],
+                    *(site["schur"][key] for key in ("input", "output", "null")),
+                ]
+            )
     return Table("schur", "Schur ratio at the final norm", columns, rows)
 
 
 def _panels(records: Records) -> list[Panel]:
-    shown = [(records.name(record), record, site) for record in records.verify if (site := final_site(record))["schur"]["input"] is not None]
+    shown = [
+        (records.name(record), record, site)
+        for record in records.verify
+        if (site := final_site(record))["schur"]["input"] is not None
+    ]
     parts = in_parts(list(dict.fromkeys(name for name, _, _ in shown)))
-    return [_panel(f"schur-{i}", part, names, [one for one in shown if one[0] in names]) for i, (names, part) in enumerate(parts)]
+    return [
+        _panel(f"schur-{i}", part, names, [one for one in shown if one[0] in names])
+        for i, (names, part) in enumerate(parts)
+    ]
 
 
 def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record, dict]]) -> Panel:
@@ -50,12 +67,34 @@ def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record,
             row, (colour, marker, kind) = names.index(name), NORMS[site["norm"]]
             axes.plot(site["schur"]["input"], row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=8 if record.weights == "random" else 6,
                       label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-        for name, null in ((name, site["schur"]["null"]) for name, _, site in shown if site["schur"]["null"] is not None):
-            axes.plot(null, names.index(name), "|", color=FAINT, markersize=11, markeredgewidth=1.5, label="null", linestyle="none")
+        for name, null in (
+            (name, site["schur"]["null"])
+            for name, _, site in shown
+            if site["schur"]["null"] is not None
+        ):
+            axes.plot(
+                null,
+                names.index(name),
+                "|",
+                color=FAINT,
+                markersize=11,
+                markeredgewidth=1.5,
+                label="null",
+                linestyle="none",
+            )
         shared.named_rows(axes, names)
         axes.set_xlim(0, 1)
         axes.set_xlabel("Schur ratio at the norm's input (reconstructed)")
         shared.legend_above(axes)
 
-    words = " ".join(f"{name}, {record.weights}: {site['schur']['input']:.3f}, null {site['schur']['null'] or 0:.3f}." for name, record, site in shown)
-    return Panel(id_, f"Schur ratio by model{part}", f"Dot plot. {words}", draw, shared.height_of_rows(len(names)) + 0.3)
+    words = " ".join(
+        f"{name}, {record.weights}: {site['schur']['input']:.3f}, null {site['schur']['null'] or 0:.3f}."
+        for name, record, site in shown
+    )
+    return Panel(
+        id_,
+        f"Schur ratio by model{part}",
+        f"Dot plot. {words}",
+        draw,
+        shared.height_of_rows(len(names)) + 0.3,
+    )

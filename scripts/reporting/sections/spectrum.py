@@ -16,8 +16,16 @@ def section(records: Records) -> Section | None:
     table = _table(records)
     if not table.rows:
         return None
-    panels = [_panel(record, records.name(record), i) for i, record in enumerate(records.verify) if final_site(record).get("spectrum")]
-    missing = "" if panels else " No record here holds a spectrum to draw: those of --method certificate and directional have none, nor have earlier versions'."
+    panels = [
+        _panel(record, records.name(record), i)
+        for i, record in enumerate(records.verify)
+        if final_site(record).get("spectrum")
+    ]
+    missing = (
+        ""
+        if panels
+        else " No record here holds a spectrum to draw: those of --method certificate and directional have none, nor have earlier versions'."
+    )
     return Section(
         id="spectrum", title="Spectrum at the final norm",
         shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a "
@@ -52,7 +60,12 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
     def draw(axes) -> None:
         shown = [abs(value) for values in given.values() for value in values if value]
-        shown += [site[key][which] for key in given for which in ("lambda_v", "floor") if which == "floor" or site["predicted"]["dimension"]]
+        shown += [
+            site[key][which]
+            for key in given
+            for which in ("lambda_v", "floor")
+            if which == "floor" or site["predicted"]["dimension"]
+        ]
         shared.log_axis(axes, "y", shown)
         for key, values in given.items():
             colour, marker, dash = READINGS[key]
@@ -64,8 +77,20 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             if floor := site[key]["floor"]:
                 shared.level(axes, floor, f"floor, {key}", dash)
             if (value := site[key]["lambda_v"]) and site["predicted"]["dimension"]:
-                face, edge, size, order = (colour, INK, 9, 6) if key == "exact" else (PAPER, colour, 15, 5)  # one within the other where they are equal
-                axes.plot(1, value, "*", markersize=size, mfc=face, mec=edge, label=f"predicted, {key}", zorder=order, linestyle="none")
+                face, edge, size, order = (
+                    (colour, INK, 9, 6) if key == "exact" else (PAPER, colour, 15, 5)
+                )  # one within the other where they are equal
+                axes.plot(
+                    1,
+                    value,
+                    "*",
+                    markersize=size,
+                    mfc=face,
+                    mec=edge,
+                    label=f"predicted, {key}",
+                    zorder=order,
+                    linestyle="none",
+                )
         ticks = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
         shared.count_axis(axes, [tick for tick in ticks if tick < 0.7 * d] + [d])
         axes.set_xlim(0.8, d * 1.25)
@@ -74,14 +99,34 @@ def _panel(record: Record, name: str, number: int) -> Panel:
         shared.legend_above(axes, 3 if len(given) == 2 else 2)
 
     words = " ".join(_words(key, site[key], site["predicted"]["dimension"]) for key in given)
-    rows = [[name, record.weights, index, *(spectrum[key][i] if spectrum[key] else None for key in READINGS)] for i, index in enumerate(spectrum["index"])]
+    rows = [
+        [
+            name,
+            record.weights,
+            index,
+            *(spectrum[key][i] if spectrum[key] else None for key in READINGS),
+        ]
+        for i, index in enumerate(spectrum["index"])
+    ]
     data = Table(
         "spectrum_points",
         f"eigenvalues of {name}, {record.weights}",
-        [*MODEL_COLUMNS, count("index", "index from 0"), small("exact", "exact"), small("deployed", "deployed")],
+        [
+            *MODEL_COLUMNS,
+            count("index", "index from 0"),
+            small("exact", "exact"),
+            small("deployed", "deployed"),
+        ],
         rows,
     )
-    return Panel(f"spectrum-{number}", f"{name}, {record.weights}: {site['name']}", f"Eigenvalues of the covariance, {d} dimensions. {words}", draw, 3.4, data)
+    return Panel(
+        f"spectrum-{number}",
+        f"{name}, {record.weights}: {site['name']}",
+        f"Eigenvalues of the covariance, {d} dimensions. {words}",
+        draw,
+        3.4,
+        data,
+    )
 
 
 def _words(key: str, reading: dict, predicted: int) -> str:
@@ -89,6 +134,10 @@ def _words(key: str, reading: dict, predicted: int) -> str:
         return "not measured" if value is None else f"{value:.1e}"
 
     values = reading["eigenvalues"]
-    along = f"variance along the predicted direction {number(reading['lambda_v'])}, " if predicted else "none predicted, "
+    along = (
+        f"variance along the predicted direction {number(reading['lambda_v'])}, "
+        if predicted
+        else "none predicted, "
+    )
     ends = f"lowest eigenvalue {number(values['first'])}, next {number(values['next'])}, largest {number(values['last'])}"
     return f"{key.capitalize()}: {along}{ends}, floor {number(reading['floor'])}."

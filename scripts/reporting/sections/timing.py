@@ -35,11 +35,19 @@ def section(records: Records) -> Section | None:
     if not series and not tables[-1].rows:
         return None
     devices = list(dict.fromkeys(one.device for one in series))
-    compared = [method for method in dict.fromkeys(one.method for one in series) if len({one.program for one in series if one.method == method}) > 1]
+    compared = [
+        method
+        for method in dict.fromkeys(one.method for one in series)
+        if len({one.program for one in series if one.method == method}) > 1
+    ]
     panels = [_panel(f"timing-device-{i}", f"deadray on {device}", [(one, one.method) for one in series if one.device == device and one.program == OURS])
               for i, device in enumerate(devices) if any(one.device == device and one.program == OURS for one in series)]  # fmt: skip
     panels += [
-        _panel(f"timing-peers-{i}", f"{method}: deadray and others", [(one, _with_device(one, devices)) for one in series if one.method == method])
+        _panel(
+            f"timing-peers-{i}",
+            f"{method}: deadray and others",
+            [(one, _with_device(one, devices)) for one in series if one.method == method],
+        )
         for i, method in enumerate(compared)
     ]
     return Section(
@@ -65,7 +73,9 @@ def _series(records: Records) -> list[Series]:
     for record in records.of("timing"):
         for row in record.data["rows"]:
             one, seconds = of(record, row), row["seconds"]
-            (one.models if row.get("model") else one.synthetic).append((row["d"], seconds, row.get("min") or seconds, row.get("max") or seconds))
+            (one.models if row.get("model") else one.synthetic).append(
+                (row["d"], seconds, row.get("min") or seconds, row.get("max") or seconds)
+            )
         for fit in record.data.get("fits") or []:
             if fit["exponent"] is not None and fit["coefficient"]:
                 of(record, fit).fit = (fit["coefficient"], fit["exponent"])
@@ -83,36 +93,53 @@ def _panel(id_: str, title: str, named: list[tuple[Series, str]]) -> Panel:
     dims = sorted({point[0] for one, _ in named for point in one.points})
 
     def draw(axes) -> None:
-        shared.log_axis(axes, "y", [value for one, _ in named for point in one.points for value in point[1:]])
+        shared.log_axis(
+            axes, "y", [value for one, _ in named for point in one.points for value in point[1:]]
+        )
         _dimensions(axes, dims)
         for i, (one, name) in enumerate(named):
             colour, marker, dash = SERIES[i % len(SERIES)]
             label = shared.shortened(name, 40) + (f" ∝ d^{one.fit[1]:.2f}" if one.fit else "")
             for points, face in ((one.synthetic, colour), (one.models, "none")):
                 if points:
-                    errors = [[max(0.0, p[1] - p[2]) for p in points], [max(0.0, p[3] - p[1]) for p in points]]
+                    errors = [
+                        [max(0.0, p[1] - p[2]) for p in points],
+                        [max(0.0, p[3] - p[1]) for p in points],
+                    ]
                     line = dash if face == colour and not one.fit else "none"
                     axes.errorbar([p[0] for p in points], [p[1] for p in points], yerr=errors if any(map(any, errors)) else None, marker=marker, linestyle=line, color=colour,
                                   markersize=5, markerfacecolor=face, linewidth=1.2, elinewidth=1, label=label)  # fmt: skip
             if one.fit and one.synthetic:
                 ends = [one.synthetic[0][0], one.synthetic[-1][0]]
-                axes.plot(ends, [one.fit[0] * d ** one.fit[1] for d in ends], dash, color=colour, linewidth=1)
+                axes.plot(
+                    ends,
+                    [one.fit[0] * d ** one.fit[1] for d in ends],
+                    dash,
+                    color=colour,
+                    linewidth=1,
+                )
         axes.set_ylabel("seconds")
         shared.legend_above(axes)
 
     words = " ".join(f"{name}: {_span(one.points)}." for one, name in named)
-    return Panel(id_, title, f"Line plot on logarithmic axes. {words}", draw, 2.8 + 0.09 * len(named))
+    return Panel(
+        id_, title, f"Line plot on logarithmic axes. {words}", draw, 2.8 + 0.09 * len(named)
+    )
 
 
 def _span(points: list[tuple[int, float, float, float]]) -> str:
     first, last = points[0], points[-1]
-    return f"{first[1]:.1e} s at d = {first[0]}" + (f", {last[1]:.1e} s at d = {last[0]}" if len(points) > 1 else "")
+    return f"{first[1]:.1e} s at d = {first[0]}" + (
+        f", {last[1]:.1e} s at d = {last[0]}" if len(points) > 1 else ""
+    )
 
 
 def _predicted(table: Table) -> Panel | None:
     if not table.rows:
         return None
-    rows = sorted(zip(table.column("hidden_size"), table.column("predict"), table.column("copy"), strict=True))
+    rows = sorted(
+        zip(table.column("hidden_size"), table.column("predict"), table.column("copy"), strict=True)
+    )
     dims = [row[0] for row in rows]
 
     def draw(axes) -> None:
@@ -120,12 +147,21 @@ def _predicted(table: Table) -> Panel | None:
         _dimensions(axes, sorted(set(dims)))
         for at, name in ((1, "predict"), (2, "copy of γ")):
             colour, marker, dash = SERIES[at - 1]
-            axes.plot(dims, [row[at] for row in rows], marker + dash, color=colour, label=name, markersize=5)
+            axes.plot(
+                dims,
+                [row[at] for row in rows],
+                marker + dash,
+                color=colour,
+                label=name,
+                markersize=5,
+            )
         axes.set_ylabel("seconds, best of many")
         shared.legend_above(axes)
 
     words = f"Line plot on logarithmic axes. Predicting takes {rows[0][1]:.1e} s at d = {dims[0]} and {rows[-1][1]:.1e} s at d = {dims[-1]}."
-    return Panel("timing-predictor", "The predictor alone, beside a copy of its γ", words, draw, 3.0)
+    return Panel(
+        "timing-predictor", "The predictor alone, beside a copy of its γ", words, draw, 3.0
+    )
 
 
 def _dimensions(axes, dims: list[int]) -> None:
@@ -155,13 +191,28 @@ def _rows(records: Records) -> Table:
 
 
 def _fits(records: Records) -> Table:
-    columns = [*WHAT, ratio("exponent", "exponent"), small("coefficient", "coefficient"), text("file", "record")]
-    rows = [[*_what(record, fit), fit["exponent"], fit["coefficient"], record.file] for record in records.of("timing") for fit in record.data.get("fits") or []]
+    columns = [
+        *WHAT,
+        ratio("exponent", "exponent"),
+        small("coefficient", "coefficient"),
+        text("file", "record"),
+    ]
+    rows = [
+        [*_what(record, fit), fit["exponent"], fit["coefficient"], record.file]
+        for record in records.of("timing")
+        for fit in record.data.get("fits") or []
+    ]
     return Table("timing_fits", "Fits: seconds = coefficient · d^exponent", columns, rows)
 
 
 def _skipped(records: Records) -> Table:
-    columns = [*WHAT, count("d", "d"), text("model", "model"), text("reason", "reason"), text("file", "record")]
+    columns = [
+        *WHAT,
+        count("d", "d"),
+        text("model", "model"),
+        text("reason", "reason"),
+        text("file", "record"),
+    ]
     rows = [
         [*_what(record, row), row["d"], row.get("model"), row["reason"], record.file]
         for record in records.of("timing")
