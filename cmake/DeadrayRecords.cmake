@@ -79,7 +79,7 @@ function(deadray_write_records_header)
 // Made at configuration from the roster, the fixtures' index and results/*.json (cmake/DeadrayRecords.cmake).
 #pragma once
 
-#include "host/known_records.h"
+#include "host/command/known_records.h"
 
 namespace deadray {
 
