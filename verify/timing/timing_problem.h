@@ -10,6 +10,7 @@
 #include "host/architecture/norm_parameters.h"
 #include "host/architecture/norm_site.h"
 #include "host/prediction/predictor.h"
+#include "verify/forward/executor.h"
 #include "verify/measure/measurement.h"
 
 namespace deadray {
