@@ -103,7 +103,7 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
     activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
-  return deliver(result.header, result.measurement, backend, options.output, json);
+  return deliver(record_header(result), result.measurement, backend, options.output, json);
 }
 
 int run_verify(const VerifyOptions& options) {
