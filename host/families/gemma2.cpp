@@ -1,6 +1,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "host/families/common.h"
 #include "host/families/gemma.h"
 
 namespace deadray {

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "host/error.h"
+#include "host/families/common.h"
 #include "host/families/gemma.h"
+#include "host/families/rope.h"
 
 namespace deadray {
 
