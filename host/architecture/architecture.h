@@ -19,10 +19,10 @@ struct Stack {
   std::optional<NormSpec> input_norm;  ///< its output is the stream that enters block 0
   std::vector<BlockSpec> block_kinds;  ///< at least one
   std::vector<int> kind_of;            ///< kind of each block; empty: all of the first
-  std::optional<NormSpec>
-      final_norm;  ///< absent in post-norm models: the last block's mlp_norm plays the part
-  bool final_norm_reads_class_token =
-      false;  ///< the final norm sees the first token of each sequence alone (CLIP)
+  /// Absent in post-norm models: the last block's mlp_norm plays the part.
+  std::optional<NormSpec> final_norm;
+  /// The final norm sees the first token of each sequence alone (CLIP).
+  bool final_norm_reads_class_token = false;
 
   std::size_t kind(std::int64_t block) const {
     return kind_of.empty() ? 0 : static_cast<std::size_t>(kind_of[static_cast<std::size_t>(block)]);
@@ -33,8 +33,8 @@ struct Stack {
   bool ends_in_norm() const { return final_norm || block(n_blocks - 1).wiring == Wiring::post; }
 };
 
-/// What turns token ids into a stream: scale * table[id], then the projection, then + positions and
-/// token type 0.
+/// What turns token ids into a stream: scale * table[id], then the projection, then positions and
+/// token type 0 are added.
 struct TokenInput {
   TensorSpec table;                      ///< [vocabulary, width]
   double scale = 1.0;                    ///< rounded to the model's dtype (Gemma)
@@ -47,20 +47,25 @@ struct TokenInput {
 /// patch of some frames on end), and each mapped to a token, in order of time, row, column.
 struct PatchInput {
   std::int64_t channels = 3;
-  std::int64_t height = 0, width = 0,
-               frames = 0;                ///< of what the model was made for; no frames: pictures
-  std::int64_t patch = 0, tubelet = 1;    ///< a patch is a square
-  LinearSpec projection;                  ///< weight [d, channels, (tubelet,) patch, patch]
-  std::optional<TensorSpec> class_token;  ///< d elements; stands before the patches
-  std::optional<TensorSpec>
-      register_tokens;  ///< [1, r, d], between class token and patches, without positions
-  std::optional<TensorSpec>
-      mask_token;  ///< takes the place of patches in training, and has no part in inference
-  std::optional<TensorSpec>
-      positions;  ///< rows of the class token, if any, then of the grid's patches
-  /// How positions meet another grid: bicubic, in FP32 or a wider dtype of the model; in FP32
-  /// always; that with antialiasing.
-  enum class Resize { bicubic, bicubic_fp32, antialiased_fp32 } resize = Resize::bicubic;
+  /// Of what the model was made for.
+  std::int64_t height = 0, width = 0;
+  std::int64_t frames = 0;              ///< 0: the model reads pictures
+  std::int64_t patch = 0, tubelet = 1;  ///< a patch is a square
+  LinearSpec projection;                ///< weight [d, channels, (tubelet,) patch, patch]
+  /// d elements. It stands before the patches.
+  std::optional<TensorSpec> class_token;
+  /// [1, r, d], between class token and patches, without positions.
+  std::optional<TensorSpec> register_tokens;
+  /// Takes the place of patches in training, and has no part in inference.
+  std::optional<TensorSpec> mask_token;
+  /// Rows of the class token, if any, then of the grid's patches.
+  std::optional<TensorSpec> positions;
+  /// How positions are resized to another grid.
+  enum class Resize {
+    bicubic,  ///< in FP32, or in the model's dtype where that is wider
+    bicubic_fp32,
+    antialiased_fp32,  ///< bicubic too
+  } resize = Resize::bicubic;
 
   /// The grid of patches; a remainder is left out.
   std::int64_t rows() const { return height / patch; }
@@ -120,27 +125,28 @@ struct Predictor {
 struct Architecture : Stack {
   std::string family;  ///< model_type of config.json
   std::int64_t vocab_size = 0;
-  std::int64_t max_positions = 0;     ///< longest sequence; 0: any
-  std::vector<std::string> prefixes;  ///< what checkpoints put before the names; the first is the
-                                      ///< one that current transformers writes
-  std::vector<std::pair<std::string, std::string>>
-      aliases;  ///< what other checkpoints write instead, all of it at once: {"LayerNorm.weight",
-                ///< "LayerNorm.gamma"}
+  std::int64_t max_positions = 0;  ///< longest sequence; 0: any
+  /// What checkpoints put before the names. The first is what current transformers writes.
+  std::vector<std::string> prefixes;
+  /// What other checkpoints write instead, all of it at once: {"LayerNorm.weight",
+  /// "LayerNorm.gamma"}.
+  std::vector<std::pair<std::string, std::string>> aliases;
   std::optional<TokenInput> tokens;   ///< what the model reads: either token ids
   std::optional<PatchInput> patches;  ///< or pixels
   std::optional<VisionTower> vision;  ///< beside tokens: pictures between them
   std::vector<SpecialToken> special_tokens;
-  std::optional<LinearSpec>
-      output_projection;  ///< of the final norm's output, before the head (OPT-350m)
-  std::optional<HeadSpec>
-      head;  ///< as the configuration describes it; a checkpoint may lack its tensors
-  std::optional<Predictor> predictor;  ///< runs where its norms are asked for; logits and residual
-                                       ///< stream know nothing of it
-  std::optional<LinearSpec> pooler;    ///< reads the final norm too; a checkpoint may lack it
-  std::vector<std::string>
-      notes;  ///< what the user should know of the model: parts of it that are left out
-  std::vector<std::string> left_out;  ///< what the names of those parts' tensors begin with: their
-                                      ///< norms are spoken of in `notes`
+  /// Of the final norm's output, before the head (OPT-350m).
+  std::optional<LinearSpec> output_projection;
+  /// As the configuration describes it. A checkpoint may lack its tensors.
+  std::optional<HeadSpec> head;
+  /// Runs where its norms are asked for. Logits and residual stream do not depend on it.
+  std::optional<Predictor> predictor;
+  /// Reads the final norm too. A checkpoint may lack it.
+  std::optional<LinearSpec> pooler;
+  /// What the user should know of the model: parts of it that are left out.
+  std::vector<std::string> notes;
+  /// What the names of those parts' tensors begin with. `notes` speaks of their norms.
+  std::vector<std::string> left_out;
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -184,10 +190,9 @@ Architecture describe_qwen3_moe(const Config& config);
 Architecture describe_vit(const Config& config);
 Architecture describe_vjepa2(const Config& config);
 
-/// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out) and
-/// for a configuration that the family allows
-///         but the executor does not run, by key; MalformedError for a config that lacks or
-///         contradicts what it needs
+/// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out),
+/// and by key for a configuration that the family allows but the executor does not run
+/// @throws MalformedError for a config that lacks or contradicts what the family needs
 Architecture describe_architecture(const Config& config);
 
 /// One expert of a mixture: its number in place of "{e}", its share of a fused tensor [n_experts,
@@ -201,8 +206,8 @@ void for_each_linear(const BlockSpec& block, F&& f) {
   f(block.attention.qkv, 1), f(block.attention.out, 1);
   const auto& routing = block.mlp.routing;
   if (routing) f(routing->router, 1);
-  f(block.mlp.in, routing ? routing->n_experts : 1),
-      f(block.mlp.out, routing ? routing->n_experts : 1);
+  const std::int64_t copies = routing ? routing->n_experts : 1;
+  f(block.mlp.in, copies), f(block.mlp.out, copies);
 }
 
 /// Calls f(const NormSpec&) for every norm of a block, in order of evaluation.
@@ -230,8 +235,7 @@ std::vector<std::string> site_names(const NormSpec& norm, const std::string& ste
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);
 
 /// Number of parameters of the model that the architecture describes, tied weights counted once.
-/// @throws std::overflow_error beyond 2^63 - 1; describe_architecture() has made sure that it is
-/// not
+/// @throws std::overflow_error beyond 2^63 - 1, which describe_architecture() refuses
 std::int64_t count_parameters(const Architecture& architecture);
 
 }  // namespace deadray

@@ -142,8 +142,8 @@ Config Config::object(std::string_view key) const {
   nested.path_ = path_;
   nested.prefix_ = prefix_ + std::string(key) + ".";
   nested.read_ = read_;
-  nested.json_ =
-      std::shared_ptr<const nlohmann::json>(json_, value);  // keeps the whole document alive
+  // Shares ownership: the whole document stays alive.
+  nested.json_ = std::shared_ptr<const nlohmann::json>(json_, value);
   return nested;
 }
 

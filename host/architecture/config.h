@@ -19,8 +19,8 @@ inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 30;
 /// count would fill the memory.
 inline constexpr std::int64_t kMostParts = 10'000;
 
-/// Where a model's config.json is, if it has one. @param model  folder that holds it, or a weight
-/// file beside it
+/// Where a model's config.json is, if it has one.
+/// @param model  folder that holds it, or a weight file beside it
 std::filesystem::path config_file(const std::filesystem::path& model);
 bool has_config(const std::filesystem::path& model);
 
@@ -28,8 +28,7 @@ bool has_config(const std::filesystem::path& model);
 class Config {
  public:
   /// @param model  folder that holds config.json, or a weight file beside one
-  /// @throws MalformedError when it is missing (`what to do` included), unreadable, no JSON, or no
-  /// object
+  /// @throws MalformedError when it is missing (and what to do), unreadable, no JSON, or no object
   static Config load(const std::filesystem::path& model);
   static Config parse(const std::string& text, const std::filesystem::path& name);
 
@@ -37,15 +36,14 @@ class Config {
   bool has(std::string_view key) const;  ///< present and not null
   /// A size. @throws MalformedError when absent, of another type, or outside 1 … kLargestSize
   std::int64_t integer(std::string_view key) const;
-  std::int64_t integer(std::string_view key,
-                       std::int64_t fallback) const;  ///< fallback when absent or null
-  /// A number of parts, blocks or experts. @throws MalformedError when absent, of another type, or
-  /// outside 1 … kMostParts
+  /// Here and below, `fallback` is the value of a key that is absent or null.
+  std::int64_t integer(std::string_view key, std::int64_t fallback) const;
+  /// A number of parts, blocks or experts.
+  /// @throws MalformedError when absent, of another type, or outside 1 … kMostParts
   std::int64_t count(std::string_view key) const;
-  std::int64_t count(std::string_view key,
-                     std::int64_t fallback) const;  ///< fallback when absent or null
-  double positive(
-      std::string_view key) const;  ///< @throws MalformedError when absent, no number, or not > 0
+  std::int64_t count(std::string_view key, std::int64_t fallback) const;
+  /// @throws MalformedError when absent, no number, or not > 0
+  double positive(std::string_view key) const;
   double positive(std::string_view key, double fallback) const;
   double non_negative(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;
@@ -53,17 +51,16 @@ class Config {
   std::string text(std::string_view key, std::string_view fallback) const;
   /// The same with `defaults` in the place of keys that are absent; a key that is null stays so.
   Config with_defaults(const nlohmann::json& defaults) const;
-  Config object(std::string_view key)
-      const;  ///< a nested object, e.g. "text_config"; its keys are named "text_config.x"
+  /// A nested object, e.g. "text_config"; its keys are named "text_config.x".
+  Config object(std::string_view key) const;
   /// @throws UnsupportedError "config.json: key is X; deadray runs <supported> only" unless the key
   /// is absent, null or equal to `only`
   void require(std::string_view key, const nlohmann::json& only, std::string_view supported) const;
-  std::string full_key(std::string_view key) const {
-    return prefix_ + std::string(key);
-  }  ///< as messages name it
+  /// The key as messages name it.
+  std::string full_key(std::string_view key) const { return prefix_ + std::string(key); }
   const nlohmann::json& json() const noexcept { return *json_; }
-  /// Keys that somebody has asked for, here and in nested objects ("text_config.hidden_size"): what
-  /// the description depends on.
+  /// Keys that somebody has asked for, here and in nested objects ("text_config.hidden_size"). The
+  /// description depends on these alone.
   const std::set<std::string>& keys_read() const noexcept { return *read_; }
 
  private:

@@ -27,14 +27,13 @@ struct PartOfTensor {
 };
 
 /// One tensor of a checkpoint. "{}" in the name stands for the block index; a leading '/' keeps the
-/// checkpoint's prefix away
-/// ("/lm_head.weight").
+/// checkpoint's prefix away ("/lm_head.weight").
 struct TensorSpec {
   std::string name;
   std::vector<std::int64_t> shape;  ///< as stored
   Init init;
-  std::optional<PartOfTensor>
-      fused{};  ///< where checkpoints keep it that lack `name` (all experts' weights in one tensor)
+  /// Where checkpoints keep it that lack `name`: all experts' weights in one tensor.
+  std::optional<PartOfTensor> fused{};
 };
 
 enum class Storage {
@@ -45,13 +44,13 @@ enum class Storage {
 /// A linear map as the executor applies it: the parts' outputs side by side. Each part is one
 /// consumer of the norm before it.
 struct LinearSpec {
-  std::vector<TensorSpec>
-      weights;  ///< at least one; of a convolution [outputs, ...], whose other dimensions are one
+  /// At least one. Of a convolution [outputs, ...], whose other dimensions count as one.
+  std::vector<TensorSpec> weights;
   std::vector<TensorSpec> biases;  ///< as many, or none
   Storage storage = Storage::out_in;
   std::int64_t inputs = 0, outputs = 0;
-  std::vector<LinearSpec> alternatives;  ///< the same map as other checkpoints store it: in other
-                                         ///< parts, under other names
+  /// The same map as other checkpoints store it: in other parts, under other names.
+  std::vector<LinearSpec> alternatives;
 };
 
 struct NormSpec {
@@ -62,10 +61,11 @@ struct NormSpec {
   bool has_bias = true;
   double weight_offset = 0.0;  ///< gamma = stored + offset (Gemma 1-3)
   bool has_scale = true;       ///< false: gamma = 1, and nothing is stored
-  std::int64_t rows = 0;       ///< of a norm over each head with a scale of its own, stored [rows,
-                               ///< width]; 0: one scale [width]
-  bool scales_in_fp32 =
-      false;  ///< half types are rounded after the scale has multiplied (Cohere, Gemma), not before
+  /// Of a norm over each head, where each has a scale of its own, stored [rows, width].
+  /// 0: one scale [width].
+  std::int64_t rows = 0;
+  /// Half types are rounded after the scale has multiplied (Cohere, Gemma), not before.
+  bool scales_in_fp32 = false;
 };
 
 enum class Activation { gelu_erf, gelu_tanh, gelu_bloom, quick_gelu, relu, silu, tanh };
@@ -79,10 +79,10 @@ struct Rope {
     proportional,  ///< frequencies of the whole width, but for the first `turning_pairs` all 0
   } scaling = Scaling::none;
   enum class Pairing {
-    half_split,         ///< (i, i + R/2)
-    interleaved,        ///< (2i, 2i + 1)
-    tiled_interleaved,  ///< pairs (2i, 2i + 1), but dimension j turns by frequency j mod R/2
-                        ///< (V-JEPA 2): no rotation
+    half_split,   ///< (i, i + R/2)
+    interleaved,  ///< (2i, 2i + 1)
+    /// (2i, 2i + 1), but dimension j turns by frequency j mod R/2: no rotation (V-JEPA 2).
+    tiled_interleaved,
   } pairing = Pairing::half_split;
   double theta = 10000.0;
   std::int64_t rotated_dims = 0;  ///< R: the first dimensions of each head, of each axis
@@ -95,8 +95,8 @@ struct Rope {
 /// Attention with linear biases: slope of the head times (key - query) is added to the score.
 struct Alibi {
   bool scaled = false;  ///< multiplied by the attention scale too (Falcon)
-  bool rounds_bfloat16 =
-      false;  ///< the reference code forms slope times key index in bfloat16 (Falcon)
+  /// The reference code forms slope times key index in bfloat16 (Falcon).
+  bool rounds_bfloat16 = false;
 };
 
 /// How the outputs of `qkv` are ordered, head_dim each.
@@ -110,17 +110,17 @@ struct AttentionSpec {
   bool causal = true;
   double scale = 0.0;       ///< of q k^T
   std::int64_t window = 0;  ///< key j is visible to query i when i - j < window; 0: no limit
-  double clip =
-      0.0;  ///< c: queries, keys and values are cut to [-c, c] before anything else (OLMo); 0: not
-  bool joins_groups = false;  ///< tokens of one group, a run of picture tokens, see each other both
-                              ///< ways, within the window
+  /// c: queries, keys and values are cut to [-c, c] before anything else (OLMo); 0: not.
+  double clip = 0.0;
+  /// Tokens of one group, a run of picture tokens, see each other both ways, within the window.
+  bool joins_groups = false;
   double score_soft_cap = 0.0;  ///< c: scores become c tanh(score / c); 0: none
   std::optional<Rope> rope;
   std::optional<Alibi> alibi;
-  std::optional<NormSpec> query_norm, key_norm,
-      value_norm;  ///< over each head, before the rotation
-  bool values_are_keys =
-      false;  ///< the raw keys serve as values; qkv then yields queries and keys alone
+  /// Over each head, before the rotation.
+  std::optional<NormSpec> query_norm, key_norm, value_norm;
+  /// The raw keys serve as values; qkv then yields queries and keys alone.
+  bool values_are_keys = false;
   Packing packing = Packing::blocks;
   LinearSpec qkv;
   LinearSpec out;
@@ -130,15 +130,17 @@ struct AttentionSpec {
 struct Routing {
   LinearSpec router;  ///< [n_experts, d]
   std::int64_t n_experts = 0, per_token = 0;
-  bool normalises = true;        ///< the chosen probabilities are divided by their sum
-  bool weights_in_fp32 = false;  ///< they multiply an expert's output in FP32, then it is rounded
-                                 ///< (Mixtral); else they are rounded first
+  bool normalises = true;  ///< the chosen probabilities are divided by their sum
+  /// They multiply an expert's output in FP32, then it is rounded (Mixtral); else they are rounded
+  /// first.
+  bool weights_in_fp32 = false;
 };
 
 struct MlpSpec {
   Activation activation = Activation::gelu_erf;
   bool gated = false;  ///< in yields [gate | up]: activation(gate) * up
-  LinearSpec in, out;  ///< with `routing` one expert's, "{e}" in their names is its number
+  /// With `routing` one expert's: "{e}" in their names is its number.
+  LinearSpec in, out;
   std::optional<Routing> routing;  ///< absent: a dense MLP
 };
 
@@ -151,12 +153,12 @@ enum class Wiring {
 struct BlockSpec {
   Wiring wiring = Wiring::pre;
   NormSpec attention_norm;  ///< before the sublayer (pre, parallel) or after its addition (post)
-  std::optional<NormSpec>
-      mlp_norm;  ///< absent in parallel blocks whose MLP reads attention_norm too
-  std::optional<NormSpec> attention_output_norm,
-      mlp_output_norm;  ///< of what a sublayer adds (sandwich)
-  std::optional<TensorSpec> attention_layer_scale,
-      mlp_layer_scale;                     ///< [d], multiplies what a sublayer adds
+  /// Absent in parallel blocks whose MLP reads attention_norm too.
+  std::optional<NormSpec> mlp_norm;
+  /// Of what a sublayer adds (sandwich).
+  std::optional<NormSpec> attention_output_norm, mlp_output_norm;
+  /// [d], multiplies what a sublayer adds.
+  std::optional<TensorSpec> attention_layer_scale, mlp_layer_scale;
   std::optional<TensorSpec> output_scale;  ///< [1], multiplies the block's output
   AttentionSpec attention;
   MlpSpec mlp;

@@ -16,8 +16,9 @@ struct Consumer {
   std::string name;        ///< stem of its tensors, e.g. "h.0.attn.c_attn"
   std::int64_t width = 0;  ///< outputs m
   bool has_bias = false;
-  bool tied = false;  ///< its weight is used elsewhere too (head tied to the embedding): a change
-                      ///< moves that use as well
+  /// Its weight is used elsewhere too (a head tied to the embedding): a change moves that use as
+  /// well.
+  bool tied = false;
   bool transposed = false;  ///< W is stored [hidden_size, width] (GPT-2's Conv1D)
 };
 
@@ -30,11 +31,11 @@ struct NormSite {
   std::string weight;     ///< tensor that stores gamma; empty: a norm without scale, gamma = 1
   std::int64_t row = -1;  ///< gamma is this row of the tensor [heads, hidden_size]; -1: all of it
   std::string bias;       ///< tensor that stores beta; empty: none
-  double weight_offset = 0.0;   ///< gamma = stored + offset (1 for LayerNorm1P and Gemma 1-3)
-  std::int64_t block = -1;      ///< block index; -1 outside the blocks
-  bool is_final = false;        ///< the norm whose output the head, or the user, reads
-  bool feeds_residual = false;  ///< its output is the residual stream itself (post-LN, embedding
-                                ///< norm): beta has other readers
+  double weight_offset = 0.0;  ///< gamma = stored + offset (1 for LayerNorm1P and Gemma 1-3)
+  std::int64_t block = -1;     ///< block index; -1 outside the blocks
+  bool is_final = false;       ///< the norm whose output the head, or the user, reads
+  /// Its output is the residual stream itself (post-LN, embedding norm): beta has other readers.
+  bool feeds_residual = false;
   std::vector<Consumer> consumers;  ///< every linear map that reads it
 };
 

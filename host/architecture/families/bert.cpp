@@ -1,8 +1,28 @@
-#include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "host/architecture/families/common.h"
+#include "host/architecture/families/outline.h"
 
 namespace deadray {
+
+namespace {
+
+/// Masked language modelling: dense, activation and norm before the decoder, whose bias has a name
+/// of its own.
+HeadSpec masked_head(const Config& config, const Parts& parts, Activation activation) {
+  const std::string predictions = "/cls.predictions.";
+  const std::int64_t d = parts.sizes.d, vocab = parts.sizes.vocab;
+  HeadSpec head;
+  head.transform =
+      HeadSpec::Transform{parts.linear({{predictions + "transform.dense", d}}, d, true), activation,
+                          parts.norm(predictions + "transform.LayerNorm")};
+  head.decoder = parts.linear({{predictions + "decoder", vocab}}, d, false);
+  head.decoder.biases.push_back({predictions + "bias", {vocab}, {Init::Kind::zeros}});
+  head.tied = config.flag("tie_word_embeddings", true);
+  return head;
+}
+
+}  // namespace
 
 // BERT: an embedding LayerNorm, post-LN blocks (the stream is a norm's output), bidirectional
 // attention, no final norm of its own.
@@ -10,64 +30,35 @@ Architecture describe_bert(const Config& config) {
   config.require("is_decoder", false, "encoders");
   config.require("add_cross_attention", false, "encoders");
   config.require("position_embedding_type", "absolute", "absolute positions");
-  const std::int64_t d = config.integer("hidden_size"),
-                     n_blocks = config.count("num_hidden_layers");
-  const std::int64_t n_heads = config.integer("num_attention_heads"),
-                     width = config.integer("intermediate_size");
-  const std::int64_t vocab = config.integer("vocab_size"),
-                     positions = config.integer("max_position_embeddings", 512);
-  const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
-  const double deviation = config.non_negative("initializer_range", 0.02),
-               eps = config.non_negative("layer_norm_eps", 1e-12);
-  const Init normal{Init::Kind::normal, deviation};
-  const auto norm = [&](std::string name) {
-    return NormSpec{std::move(name), NormKind::layernorm, d, eps, true, 0.0};
-  };
+  const Sizes sizes = read_sizes(config, {.positions = {"max_position_embeddings", 512}});
+  const Parts parts{sizes, initializer_range(config), layer_norm(config, "layer_norm_eps", 1e-12)};
 
-  Architecture a;
-  a.family = "bert";
-  a.hidden_size = d;
-  a.n_blocks = n_blocks;
-  a.vocab_size = vocab;
-  a.max_positions = positions;
-  a.prefixes = {"bert.", ""};
+  Architecture a = outline(
+      "bert", parts,
+      {.prefixes = {"bert.", ""},
+       .table = "embeddings.word_embeddings",
+       .block = {.layer = "encoder.layer.{}.",
+                 .attention_norm = "attention.output.LayerNorm",
+                 .mlp_norm = "output.LayerNorm",
+                 .qkv = {"attention.self.query", "attention.self.key", "attention.self.value"},
+                 .out = "attention.output.dense",
+                 .mlp_in = {"intermediate.dense"},
+                 .mlp_out = "output.dense"},
+       .final_norm = ""});
   a.aliases = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
-  a.tokens.emplace();
-  a.tokens->table = {"embeddings.word_embeddings.weight",
-                     {vocab, d},
-                     {Init::Kind::normal, deviation, padding_row(config, 0)}};
-  a.tokens->positions = TensorSpec{"embeddings.position_embeddings.weight", {positions, d}, normal};
-  a.tokens->types = TensorSpec{
-      "embeddings.token_type_embeddings.weight", {config.integer("type_vocab_size", 2), d}, normal};
-  a.input_norm = norm("embeddings.LayerNorm");
-  BlockSpec& block = a.block_kinds.emplace_back();
+  a.tokens->table.init.zero_row = padding_row(config, 0);
+  add_positions(a, parts, "embeddings.position_embeddings");
+  a.tokens->types = parts.table("embeddings.token_type_embeddings",
+                                config.integer("type_vocab_size", 2), sizes.d);
+  a.input_norm = parts.norm("embeddings.LayerNorm");
+  BlockSpec& block = a.block_kinds[0];
   block.wiring = Wiring::post;
-  block.attention_norm = norm("encoder.layer.{}.attention.output.LayerNorm");
-  block.mlp_norm = norm("encoder.layer.{}.output.LayerNorm");
-  AttentionSpec& attention = block.attention;
-  attention.n_heads = attention.n_kv_heads = n_heads;
-  attention.head_dim = head_dim;
-  attention.causal = false;
-  attention.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  const std::string self = "encoder.layer.{}.attention.self.";
-  attention.qkv =
-      linear({{self + "query", d}, {self + "key", d}, {self + "value", d}}, d, true, deviation);
-  attention.out = linear({{"encoder.layer.{}.attention.output.dense", d}}, d, true, deviation);
+  block.attention.causal = false;
   block.mlp.activation = parse_activation(config, "hidden_act", "gelu");
-  block.mlp.in = linear({{"encoder.layer.{}.intermediate.dense", width}}, d, true, deviation);
-  block.mlp.out = linear({{"encoder.layer.{}.output.dense", d}}, width, true, deviation);
-  if (names_head(config, {"ForMaskedLM", "ForPreTraining"}, false)) {
-    HeadSpec head;
-    head.transform =
-        HeadSpec::Transform{linear({{"/cls.predictions.transform.dense", d}}, d, true, deviation),
-                            block.mlp.activation, norm("/cls.predictions.transform.LayerNorm")};
-    head.decoder = linear({{"/cls.predictions.decoder", vocab}}, d, false, deviation);
-    head.decoder.biases.push_back({"/cls.predictions.bias", {vocab}, {Init::Kind::zeros}});
-    head.tied = config.flag("tie_word_embeddings", true);
-    a.head = head;
-  }
+  if (names_head(config, {"ForMaskedLM", "ForPreTraining"}, false))
+    a.head = masked_head(config, parts, block.mlp.activation);
   if (!names_head(config, {"ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering"}, false))
-    a.pooler = linear({{"pooler.dense", d}}, d, true, deviation);
+    a.pooler = parts.linear({{"pooler.dense", sizes.d}}, sizes.d, true);
   return a;
 }
 

@@ -7,10 +7,8 @@ namespace deadray {
 
 Architecture gemma_like(const Config& config, std::string_view family,
                         std::string_view activation_key, const std::optional<Rope>& rope) {
-  const bool bias = config.flag("attention_bias", false);
   Architecture a = llama_like(config, family,
-                              {.qkv_bias = bias,
-                               .out_bias = bias,
+                              {.bias = attention_biases(config),
                                .gemma_norms = true,
                                .activation_key = activation_key,
                                .activation = "gelu_pytorch_tanh",

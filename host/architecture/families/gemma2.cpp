@@ -1,6 +1,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "host/architecture/families/common.h"
 #include "host/architecture/families/gemma.h"
 
 namespace deadray {

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "host/architecture/families/common.h"
 #include "host/architecture/families/gemma.h"
+#include "host/architecture/families/rope.h"
 #include "host/base/error.h"
 
 namespace deadray {

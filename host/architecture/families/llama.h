@@ -1,15 +1,19 @@
 #pragma once
 
-#include "host/architecture/families/common.h"
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "host/architecture/families/outline.h"
 
 // The decoder that Llama and its kin share: RMSNorm, rotary positions, grouped queries, gated MLP.
 namespace deadray {
 
 /// How a family of Llama's kin differs.
 struct LlamaVariant {
-  bool qkv_bias = false, out_bias = false, mlp_bias = false;
-  bool gemma_norms = false;  ///< scales stored less 1 (so drawn as 0), multiplied before the
-                             ///< rounding to a half type
+  Biases bias = kNoBiases;
+  /// Scales stored less 1 (so drawn as 0), multiplied before the rounding to a half type.
+  bool gemma_norms = false;
   std::string_view activation_key = "hidden_act", activation = "silu";
   std::optional<Rope> rope{};  ///< absent: as rope_parameters says
 };
@@ -19,21 +23,32 @@ struct LlamaVariant {
 /// rope_theta, tie_word_embeddings, pad_token_id; what is absent or null then is as in Llama.
 Architecture llama_like(const Config& config, std::string_view family, const LlamaVariant& variant);
 
+/// Queries, keys, values and output have a bias, or none has.
+Biases attention_biases(const Config& config);
+
 /// The norm of a block, or outside the blocks, called `name`, as this family has it.
 NormSpec norm_like(const Architecture& architecture, std::string name, std::int64_t width);
 
 /// Puts norms over each head on queries and keys: "<self>q_norm", "<self>k_norm".
 void add_query_key_norms(Architecture& architecture);
 
+/// Gives every block the window that `sliding_window` says; absent or null: none.
+void use_window(const Config& config, Architecture& architecture);
+
 /// Checkpoint names of a mixture's tensors; "{e}" is the expert's number.
 struct ExpertNames {
   std::string router, gate, up, down;  ///< stems
-  std::string fused_in,
-      fused_out;  ///< [n_experts, 2 width, d], gate rows first, and [n_experts, d, width]
+  std::string fused_in;                ///< [n_experts, 2 width, d], gate rows first
+  std::string fused_out;               ///< [n_experts, d, width]
 };
-/// A mixture of gated experts in the place of a dense MLP. @param routing  all but the router
+
+/// The numbers of experts, of all (num_experts, or num_local_experts) and of those chosen.
+Routing read_routing(const Config& config);
+
+/// Puts a mixture of gated experts in the place of the blocks' dense MLP.
+/// @param routing  all but the router
 /// @throws MalformedError when more experts are to be chosen than there are
-void use_experts(const Config& config, MlpSpec& mlp, const ExpertNames& names, Routing routing,
-                 std::int64_t d, std::int64_t width);
+void use_experts(const Config& config, Architecture& architecture, const ExpertNames& names,
+                 Routing routing, std::int64_t width);
 
 }  // namespace deadray

@@ -8,8 +8,7 @@ namespace deadray {
 Architecture describe_mistral(const Config& given) {
   const Config config = given.with_defaults({{"num_key_value_heads", 8}, {"sliding_window", 4096}});
   Architecture a = llama_like(config, "mistral", {});
-  if (config.has("sliding_window"))
-    a.block_kinds[0].attention.window = config.integer("sliding_window");
+  use_window(config, a);
   return a;
 }
 

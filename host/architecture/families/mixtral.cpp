@@ -13,19 +13,20 @@ Architecture describe_mixtral(const Config& given) {
                                              {"num_experts_per_tok", 2},
                                              {"num_local_experts", 8}});
   Architecture a = llama_like(config, "mixtral", {});
-  if (config.has("sliding_window"))
-    a.block_kinds[0].attention.window = config.integer("sliding_window");
+  use_window(config, a);
 
-  Routing routing;
-  routing.n_experts = config.count(config.has("num_experts") ? "num_experts" : "num_local_experts");
-  routing.per_token = config.integer("num_experts_per_tok");
+  Routing routing = read_routing(config);
   routing.weights_in_fp32 = true;
-  const std::string mlp = "layers.{}.block_sparse_moe.", experts = mlp + "experts.",
-                    fused = "layers.{}.mlp.experts.";
-  use_experts(config, a.block_kinds[0].mlp,
-              {mlp + "gate", experts + "{e}.w1", experts + "{e}.w3", experts + "{e}.w2",
-               fused + "gate_up_proj", fused + "down_proj"},
-              routing, a.hidden_size, config.integer("intermediate_size"));
+  const std::string mlp = "layers.{}.block_sparse_moe.", expert = mlp + "experts.{e}.";
+  const std::string fused = "layers.{}.mlp.experts.";
+  use_experts(config, a,
+              {.router = mlp + "gate",
+               .gate = expert + "w1",
+               .up = expert + "w3",
+               .down = expert + "w2",
+               .fused_in = fused + "gate_up_proj",
+               .fused_out = fused + "down_proj"},
+              routing, config.integer("intermediate_size"));
   a.aliases = {{"block_sparse_moe.gate.weight", "mlp.gate.weight"}};
   return a;
 }

@@ -1,70 +1,42 @@
-#include <cmath>
-
 #include "host/architecture/families/common.h"
+#include "host/architecture/families/outline.h"
 
 namespace deadray {
 
 // OPT: learned positions whose table begins two rows late. The 350m alone is post-LN, with
 // embeddings narrower than its stream.
 Architecture describe_opt(const Config& config) {
-  const std::int64_t d = config.integer("hidden_size"),
-                     n_blocks = config.count("num_hidden_layers");
-  const std::int64_t n_heads = config.integer("num_attention_heads"),
-                     width = config.integer("ffn_dim");
-  const std::int64_t vocab = config.integer("vocab_size"),
-                     positions = config.integer("max_position_embeddings", 2048);
-  const std::int64_t embedded = config.integer("word_embed_proj_dim", d);
-  const std::int64_t head_dim = divide(config, "hidden_size", d, "num_attention_heads", n_heads);
-  const double deviation = config.non_negative("init_std", 0.02);
-  const bool bias = config.flag("enable_bias", true),
-             affine = config.flag("layer_norm_elementwise_affine", true);
+  const Sizes sizes = read_sizes(config, {.mlp_width = "ffn_dim",
+                                          .positions = {"max_position_embeddings", 2048},
+                                          .table_width = "word_embed_proj_dim"});
+  Parts parts{sizes, config.non_negative("init_std", 0.02)};
+  const bool bias = config.flag("enable_bias", true);
+  parts.any_norm.eps = 1e-5;  // torch's default: the configuration has none
+  parts.any_norm.has_scale = config.flag("layer_norm_elementwise_affine", true);
+  parts.any_norm.has_bias = parts.any_norm.has_scale;
   const bool pre_norm = config.flag("do_layer_norm_before", true);
-  const auto norm = [&](std::string name) {  // torch's default eps: the configuration has none
-    NormSpec spec{std::move(name), NormKind::layernorm, d, 1e-5, affine, 0.0};
-    spec.has_scale = affine;
-    return spec;
-  };
 
-  Architecture a;
-  a.family = "opt";
-  a.hidden_size = d;
-  a.n_blocks = n_blocks;
-  a.vocab_size = vocab;
-  a.max_positions = positions;
-  a.prefixes = {"model.decoder.", "decoder."};
-  a.tokens.emplace();
-  a.tokens->table = {"embed_tokens.weight",
-                     {vocab, embedded},
-                     {Init::Kind::normal, deviation, padding_row(config, 1)}};
-  a.tokens->position_offset = 2;
-  a.tokens->positions =
-      TensorSpec{"embed_positions.weight", {positions + 2, d}, {Init::Kind::normal, deviation}};
-  if (embedded != d) {
-    a.tokens->projection = linear({{"project_in", d}}, embedded, false, deviation);
-    a.output_projection = linear({{"project_out", embedded}}, d, false, deviation);
+  Architecture a = outline("opt", parts,
+                           {.prefixes = {"model.decoder.", "decoder."},
+                            .block = {.attention_norm = "self_attn_layer_norm",
+                                      .mlp_norm = "final_layer_norm",
+                                      .out = "self_attn.out_proj",
+                                      .mlp_in = {"fc1"},
+                                      .mlp_out = "fc2"},
+                            .final_norm = "final_layer_norm"},
+                           {.qkv = bias, .out = bias, .mlp = bias});
+  a.tokens->table.init.zero_row = padding_row(config, 1);
+  add_positions(a, parts, "embed_positions", 2);
+  if (sizes.table_width != sizes.d) {
+    a.tokens->projection = parts.linear({{"project_in", sizes.d}}, sizes.table_width, false);
+    a.output_projection = parts.linear({{"project_out", sizes.table_width}}, sizes.d, false);
   }
-  BlockSpec& block = a.block_kinds.emplace_back();
+  BlockSpec& block = a.block_kinds[0];
   block.wiring = pre_norm ? Wiring::pre : Wiring::post;
-  block.attention_norm = norm("layers.{}.self_attn_layer_norm");
-  block.mlp_norm = norm("layers.{}.final_layer_norm");
-  AttentionSpec& attention = block.attention;
-  attention.n_heads = attention.n_kv_heads = n_heads;
-  attention.head_dim = head_dim;
-  attention.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  const std::string self = "layers.{}.self_attn.";
-  attention.qkv = linear({{self + "q_proj", d}, {self + "k_proj", d}, {self + "v_proj", d}}, d,
-                         bias, deviation);
-  attention.out = linear({{self + "out_proj", d}}, d, bias, deviation);
   block.mlp.activation = parse_activation(config, "activation_function", "relu");
-  block.mlp.in = linear({{"layers.{}.fc1", width}}, d, bias, deviation);
-  block.mlp.out = linear({{"layers.{}.fc2", d}}, width, bias, deviation);
   // Models fine-tuned before the norm was put in go without it.
-  if (!config.flag("_remove_final_layer_norm", false) && pre_norm)
-    a.final_norm = norm("final_layer_norm");
-  if (names_head(config, {"ForCausalLM"}, true))
-    a.head = HeadSpec{{},
-                      linear({{"/lm_head", vocab}}, embedded, false, deviation),
-                      config.flag("tie_word_embeddings", true)};
+  if (config.flag("_remove_final_layer_norm", false) || !pre_norm) a.final_norm.reset();
+  add_head(a, config, {.tied = true});
   return a;
 }
 

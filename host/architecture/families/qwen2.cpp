@@ -9,7 +9,7 @@ namespace deadray {
 Architecture describe_qwen2(const Config& given) {
   const Config config =
       given.with_defaults({{"num_key_value_heads", 32}, {"sliding_window", 4096}});
-  Architecture a = llama_like(config, "qwen2", {.qkv_bias = true});
+  Architecture a = llama_like(config, "qwen2", {.bias = {.qkv = true, .out = false, .mlp = false}});
   use_windows_of_qwen(config, a);
   return a;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "host/architecture/families/common.h"
 #include "host/architecture/families/qwen.h"
 #include "host/base/error.h"
 
@@ -27,8 +28,7 @@ void use_windows_of_qwen(const Config& config, Architecture& architecture) {
 Architecture describe_qwen3(const Config& given) {
   const Config config = given.with_defaults(
       {{"num_key_value_heads", 32}, {"head_dim", 128}, {"sliding_window", 4096}});
-  const bool bias = config.flag("attention_bias", false);
-  Architecture a = llama_like(config, "qwen3", {.qkv_bias = bias, .out_bias = bias});
+  Architecture a = llama_like(config, "qwen3", {.bias = attention_biases(config)});
   add_query_key_norms(a);
   use_windows_of_qwen(config, a);
   return a;

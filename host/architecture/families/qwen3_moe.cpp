@@ -38,24 +38,23 @@ Architecture describe_qwen3_moe(const Config& given) {
                                              {"moe_intermediate_size", 768},
                                              {"num_experts_per_tok", 8},
                                              {"num_local_experts", 128}});
-  const bool bias = config.flag("attention_bias", false);
-  Architecture a = llama_like(config, "qwen3_moe", {.qkv_bias = bias, .out_bias = bias});
+  Architecture a = llama_like(config, "qwen3_moe", {.bias = attention_biases(config)});
   add_query_key_norms(a);
   const std::int64_t window = config.integer("sliding_window", 0);
   if (config.flag("use_sliding_window", false)) a.block_kinds[0].attention.window = window;
 
   const MlpSpec dense = a.block_kinds[0].mlp;
-  Routing routing;
-  routing.n_experts = config.count(config.has("num_experts")
-                                       ? "num_experts"
-                                       : "num_local_experts");  // as the hub's files, as newer ones
-  routing.per_token = config.integer("num_experts_per_tok");
+  Routing routing = read_routing(config);
   routing.normalises = config.flag("norm_topk_prob", false);
   const std::string mlp = "layers.{}.mlp.", experts = mlp + "experts.";
-  use_experts(config, a.block_kinds[0].mlp,
-              {mlp + "gate", experts + "{e}.gate_proj", experts + "{e}.up_proj",
-               experts + "{e}.down_proj", experts + "gate_up_proj", experts + "down_proj"},
-              routing, a.hidden_size, config.integer("moe_intermediate_size"));
+  use_experts(config, a,
+              {.router = mlp + "gate",
+               .gate = experts + "{e}.gate_proj",
+               .up = experts + "{e}.up_proj",
+               .down = experts + "{e}.down_proj",
+               .fused_in = experts + "gate_up_proj",
+               .fused_out = experts + "down_proj"},
+              routing, config.integer("moe_intermediate_size"));
   change_blocks(a, dense_blocks(config, a.n_blocks), [&](BlockSpec& block) { block.mlp = dense; });
   return a;
 }

@@ -8,6 +8,14 @@
 
 namespace deadray {
 
+Sizes picture_sizes(const Config& config) {
+  Sizes sizes;
+  sizes.d = config.integer("hidden_size", 768);
+  sizes.n_heads = sizes.n_kv_heads = config.integer("num_attention_heads", 12);
+  sizes.head_dim = divide(config, "hidden_size", sizes.d, "num_attention_heads", sizes.n_heads);
+  return sizes;
+}
+
 std::int64_t square_side(const Config& config, std::string_view key, std::int64_t fallback) {
   if (!config.has(key) || !config.json().at(key).is_array()) return config.integer(key, fallback);
   const nlohmann::json& sides = config.json().at(key);
@@ -44,10 +52,21 @@ LinearSpec patch_projection(const PatchInput& input, const std::string& stem, st
   return spec;
 }
 
+PatchInput vit_embedding(const Config& config, const Parts& parts, std::int64_t default_patch) {
+  const std::int64_t d = parts.sizes.d;
+  PatchInput input = picture_input(config, 224, default_patch);
+  input.projection =
+      patch_projection(input, "embeddings.patch_embeddings.projection", d, true, parts.deviation);
+  input.class_token = TensorSpec{"embeddings.cls_token", {1, 1, d}, parts.normal()};
+  input.positions = TensorSpec{
+      "embeddings.position_embeddings", {1, 1 + input.rows() * input.columns(), d}, parts.normal()};
+  return input;
+}
+
 std::int64_t mlp_width(const Config& config, std::int64_t d, std::string_view ratio_key,
                        double default_ratio) {
-  const double ratio = config.positive(ratio_key, default_ratio),
-               width = static_cast<double>(d) * ratio;
+  const double ratio = config.positive(ratio_key, default_ratio);
+  const double width = static_cast<double>(d) * ratio;
   if (!(width >= 1.0 && width <= static_cast<double>(kLargestSize)))
     throw MalformedError(fmt::format("{}: {} {} times the width {} is no size from 1 to 2^30",
                                      config.path().string(), ratio_key, ratio, d));

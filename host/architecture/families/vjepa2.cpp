@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
 
+#include "host/architecture/families/common.h"
 #include "host/architecture/families/vision.h"
 #include "host/base/error.h"
 
@@ -10,46 +11,27 @@ namespace deadray {
 namespace {
 
 /// One of the two stacks: they differ in their sizes and in their names' first word alone.
-struct StackSizes {
-  std::string name;
-  std::int64_t width, n_heads, n_blocks, mlp_width;
-};
-
-Stack describe_stack(const Config& config, const StackSizes& sizes, std::int64_t head_dim) {
-  const std::int64_t d = sizes.width;
-  const double deviation = config.non_negative("initializer_range", 0.02),
-               eps = config.non_negative("layer_norm_eps", 1e-6);
-  const auto norm = [&](std::string name) {
-    return NormSpec{std::move(name), NormKind::layernorm, d, eps};
-  };
-  const std::string layer = sizes.name + ".layer.{}.";
-
-  Stack stack;
-  stack.hidden_size = d;
-  stack.n_blocks = sizes.n_blocks;
-  BlockSpec& block = stack.block_kinds.emplace_back();
-  block.attention_norm = norm(layer + "norm1");
-  block.mlp_norm = norm(layer + "norm2");
-  AttentionSpec& attention = block.attention;
-  attention.n_heads = attention.n_kv_heads = sizes.n_heads;
-  attention.head_dim = head_dim;
-  attention.causal = false;
-  attention.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  if (const std::int64_t turned = head_dim / 3 / 2 * 2;
-      turned > 0) {  // by time, row and column each
-    Rope& rope = attention.rope.emplace();
+Stack describe_stack(const Config& config, const std::string& name, const Sizes& sizes) {
+  const Parts parts{sizes, initializer_range(config), layer_norm(config, "layer_norm_eps", 1e-6)};
+  Stack stack = stack_of(parts,
+                         {.layer = name + ".layer.{}.",
+                          .attention_norm = "norm1",
+                          .mlp_norm = "norm2",
+                          .qkv = {"attention.query", "attention.key", "attention.value"},
+                          .out = "attention.proj",
+                          .mlp_in = {"mlp.fc1"},
+                          .mlp_out = "mlp.fc2"},
+                         {.qkv = config.flag("qkv_bias", true)}, name + ".layernorm");
+  BlockSpec& block = stack.block_kinds[0];
+  block.attention.causal = false;
+  // Time, row and column turn the same number of dimensions each.
+  if (const std::int64_t turned = sizes.head_dim / 3 / 2 * 2; turned > 0) {
+    Rope& rope = block.attention.rope.emplace();
     rope.pairing = Rope::Pairing::tiled_interleaved;
     rope.axes = 3;
     rope.rotated_dims = turned;
   }
-  const std::string self = layer + "attention.";
-  attention.qkv = linear({{self + "query", d}, {self + "key", d}, {self + "value", d}}, d,
-                         config.flag("qkv_bias", true), deviation);
-  attention.out = linear({{self + "proj", d}}, d, true, deviation);
   block.mlp.activation = parse_activation(config, "hidden_act", "gelu");
-  block.mlp.in = linear({{layer + "mlp.fc1", sizes.mlp_width}}, d, true, deviation);
-  block.mlp.out = linear({{layer + "mlp.fc2", d}}, sizes.mlp_width, true, deviation);
-  stack.final_norm = norm(sizes.name + ".layernorm");
   return stack;
 }
 
@@ -58,8 +40,8 @@ PatchInput clip_input(const Config& config) {
   input.channels = config.integer("in_chans", 3);
   input.patch = square_side(config, "patch_size", 16);
   input.tubelet = config.integer("tubelet_size", 2);
-  const std::int64_t side = config.integer("crop_size", 256),
-                     frames = config.integer("frames_per_clip", 64);
+  const std::int64_t side = config.integer("crop_size", 256);
+  const std::int64_t frames = config.integer("frames_per_clip", 64);
   if (side < input.patch)
     throw MalformedError(fmt::format("{}: crop_size {} is below patch_size {}",
                                      config.path().string(), side, input.patch));
@@ -77,41 +59,41 @@ Architecture describe_vjepa2(const Config& config) {
   if (names_head(config, {"ForVideoClassification"}, false))
     throw UnsupportedError(
         fmt::format("{}: architectures names VJEPA2ForVideoClassification, whose attentive pooler "
-                    "deadray does not run; "
-                    "it runs VJEPA2Model",
+                    "deadray does not run; it runs VJEPA2Model",
                     config.path().string()));
-  const std::int64_t d = config.integer("hidden_size", 1024),
-                     n_heads = config.integer("num_attention_heads", 16);
-  const std::int64_t width = config.integer("pred_hidden_size", 384),
-                     pred_heads = config.integer("pred_num_attention_heads", 12);
-  const double deviation = config.non_negative("initializer_range", 0.02);
+  Sizes sizes;
+  sizes.d = config.integer("hidden_size", 1024);
+  sizes.n_heads = sizes.n_kv_heads = config.integer("num_attention_heads", 16);
+  Sizes pred;
+  pred.d = config.integer("pred_hidden_size", 384);
+  pred.n_heads = pred.n_kv_heads = config.integer("pred_num_attention_heads", 12);
+  const double deviation = initializer_range(config);
 
+  sizes.head_dim = divide(config, "hidden_size", sizes.d, "num_attention_heads", sizes.n_heads);
+  sizes.n_blocks = config.count("num_hidden_layers", 24);
+  sizes.mlp_width = mlp_width(config, sizes.d, "mlp_ratio", 4.0);
   Architecture a;
-  static_cast<Stack&>(a) =
-      describe_stack(config,
-                     {"encoder", d, n_heads, config.count("num_hidden_layers", 24),
-                      mlp_width(config, d, "mlp_ratio", 4.0)},
-                     divide(config, "hidden_size", d, "num_attention_heads", n_heads));
+  static_cast<Stack&>(a) = describe_stack(config, "encoder", sizes);
   a.family = "vjepa2";
   a.prefixes = {"", "vjepa2."};
   PatchInput& patches = a.patches.emplace(clip_input(config));
-  patches.projection =
-      patch_projection(patches, "encoder.embeddings.patch_embeddings.proj", d, true, deviation);
+  patches.projection = patch_projection(patches, "encoder.embeddings.patch_embeddings.proj",
+                                        sizes.d, true, deviation);
 
+  pred.head_dim =
+      divide(config, "pred_hidden_size", pred.d, "pred_num_attention_heads", pred.n_heads);
+  pred.n_blocks = config.count("pred_num_hidden_layers", 12);
+  pred.mlp_width = mlp_width(config, pred.d, "pred_mlp_ratio", 4.0);
   Predictor& predictor = a.predictor.emplace();
-  predictor.stack = describe_stack(
-      config,
-      {"predictor", width, pred_heads, config.count("pred_num_hidden_layers", 12),
-       mlp_width(config, width, "pred_mlp_ratio", 4.0)},
-      divide(config, "pred_hidden_size", width, "pred_num_attention_heads", pred_heads));
+  predictor.stack = describe_stack(config, "predictor", pred);
   predictor.embedding =
-      linear({{"predictor.embeddings.predictor_embeddings", width}}, d, true, deviation);
+      linear({{"predictor.embeddings.predictor_embeddings", pred.d}}, sizes.d, true, deviation);
   predictor.mask_tokens = {"predictor.embeddings.mask_tokens",
-                           {config.integer("pred_num_mask_tokens", 10), 1, 1, width},
+                           {config.integer("pred_num_mask_tokens", 10), 1, 1, pred.d},
                            {Init::Kind::zeros}};
   if (!config.flag("pred_zero_init_mask_tokens", true))
     predictor.mask_tokens.init = {Init::Kind::normal, deviation};
-  predictor.projection = linear({{"predictor.proj", d}}, width, true, deviation);
+  predictor.projection = linear({{"predictor.proj", sizes.d}}, pred.d, true, deviation);
   return a;
 }
 

@@ -209,7 +209,7 @@ TEST(CatalogueTest, FindsTheTextPartBesideAVisionTower) {
   EXPECT_EQ(untied.sites.back().name, "model.language_model.norm");
   EXPECT_EQ(untied.consumers("final"), Names{"lm_head"});
   EXPECT_EQ(untied.architecture.notes.size(), 1u)
-      << "the norms that are not listed must be spoken of";
+      << "a note must tell of the norms that are not listed";
 }
 
 TEST(CatalogueTest, ListsATowersNormsBeforeThoseOfTheText) {
@@ -250,11 +250,9 @@ TEST(CatalogueTest, NamesATensorThatIsMissingOrOfAnotherShape) {
   EXPECT_TRUE(
       contains(complaint(R"({"other":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
                "under any prefix of llama"));
-  EXPECT_TRUE(contains(
-      complaint(
-          R"({"model.layers.0.input_layernorm.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-          4),
-      "has shape [1]"));
+  const char* short_norm = R"({"model.layers.0.input_layernorm.weight":
+      {"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  EXPECT_TRUE(contains(complaint(short_norm, 4), "has shape [1]"));
 }
 
 // A shift or scale that the configuration does not give the norm would change what is predicted:
@@ -351,12 +349,12 @@ TEST(SelectSitesTest, NamesAFewOfManyNorms) {
                        "no such norm; give final, all, or one of 41 names, such as model.norm"));
   EXPECT_TRUE(contains(complaint("model.layers.7.input_layernom"),
                        "such as model.layers.7.input_layernorm"));
-  EXPECT_LT(complaint("input_layernorm").size(), 250U);
+  EXPECT_LT(complaint("input_layernorm").size(), 250U)
+      << "room for a few of the 40 names, which together have 1,230 letters";
   sites.back().is_final = false;
   EXPECT_TRUE(contains(complaint("final"),
                        "the names do not tell which is its last; give all, or --site NAME with one "
-                       "of 41 names, such as "
-                       "model.norm"));
+                       "of 41 names, such as model.norm"));
 }
 
 }  // namespace

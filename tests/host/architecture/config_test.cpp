@@ -10,8 +10,8 @@ namespace {
 
 Config sample() {
   return Config::parse(
-      R"({"n": 12, "zero": 0, "below": -1, "f": 1e-5, "whole": 768.0, "big": 18446744073709551615, "yes": true, "s": "gelu", "none": null,
-    "text_config": {"hidden_size": 64, "bad": "x"}})",
+      R"({"n": 12, "zero": 0, "below": -1, "f": 1e-5, "whole": 768.0, "big": 18446744073709551615,
+          "yes": true, "s": "gelu", "none": null, "text_config": {"hidden_size": 64, "bad": "x"}})",
       "model/config.json");
 }
 
