@@ -3,13 +3,14 @@
 
 deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
 deadray report results --format md --out -    the tables as Markdown on standard output
-deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
+deadray report results --figures png,pdf,svg  also each figure as a file, in DIR/report-figures
 """
 
 import argparse
 import difflib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +23,8 @@ from reporting.table import csv_of, markdown
 from tool import MALFORMED, RESOURCES, USAGE, ToolError, printable, run_tool, write_whole
 
 FORMS = ("md", "csv", "html")
-FIGURES = ("png", "pdf")
+FIGURES = ("png", "pdf", "svg")
+THEMES = ("light", "dark")
 
 
 def choice(allowed: tuple[str, ...]):
@@ -85,7 +87,14 @@ def parse_arguments() -> argparse.Namespace:
         type=choice(FIGURES),
         default=[],
         metavar="FORM,…",
-        help="also each figure as png or pdf, in OUT/report-figures",
+        help="also each figure as png, pdf or svg, in OUT/report-figures",
+    )
+    parser.add_argument(
+        "--theme",
+        type=choice(THEMES),
+        default=["light"],
+        metavar="THEME,…",
+        help="colours of --figures svg: light (default), dark (NAME-dark.svg), or both",
     )
     parser.add_argument(
         "--json",
@@ -132,22 +141,33 @@ def write(file: Path, content: bytes) -> str:
     return printable(str(file))
 
 
-def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> list[str]:
+def write_figures(
+    folder: Path, forms: list[str], themes: list[str], sections: list[Section]
+) -> list[str]:
     folder.mkdir(exist_ok=True)
     written = []
-    for panel in (panel for section in sections for panel in section.drawn):
-        for form in forms:
-            file = folder / f"{panel.id}.{form}"
-            write_whole(
-                file, lambda stream, panel=panel, form=form: drawing().save(panel, stream, form)
-            )
-            written.append(printable(str(file)))
+
+    def put(name: str, draw) -> None:
+        write_whole(folder / name, draw)
+        written.append(printable(str(folder / name)))
+
+    for panel in (panel for section in sections for panel in section.drawn + section.posters):
+        for form in forms if "light" in themes else []:
+            put(f"{panel.id}.{form}", partial(drawing().save, panel, form=form))
+        if "dark" in themes:
+            put(f"{panel.id}-dark.svg", partial(drawing().save_dark_svg, panel))
     return written
 
 
-def record(records: Records, sections: list[Section], written: list[str]) -> str:
+def record(
+    records: Records, sections: list[Section], written: list[str], *, with_posters: bool
+) -> str:
+    figures = {
+        section.id: [panel.id for panel in section.drawn + section.posters * with_posters]
+        for section in sections
+    }
     content = {"schema": OWN, "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()}, "problems": records.problems,
-               "notes": records.notes, "sections": {section.id: [panel.id for panel in section.drawn] for section in sections}, "files": written}  # fmt: skip
+               "notes": records.notes, "sections": figures, "files": written}  # fmt: skip
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -169,6 +189,8 @@ def run(arguments: argparse.Namespace) -> None:
             USAGE,
             "--out -: standard output takes one form: --format md or --format csv, without --figures and --json -",
         )
+    if "dark" in arguments.theme and arguments.figures != ["svg"]:
+        raise ToolError(USAGE, "--theme dark: svg alone has dark colours; give --figures svg")
     out = arguments.folder if arguments.out is None else Path(arguments.out)
     if not to_terminal and not out.is_dir():
         raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
@@ -198,14 +220,15 @@ def run(arguments: argparse.Namespace) -> None:
             for form in arguments.format
         ]
         written += (
-            write_figures(out / "report-figures", arguments.figures, sections)
+            write_figures(out / "report-figures", arguments.figures, arguments.theme, sections)
             if arguments.figures
             else []
         )
+        about = record(records, sections, written, with_posters=bool(arguments.figures))
         if arguments.json and arguments.json != "-":
-            write(Path(arguments.json), record(records, sections, written).encode())
+            write(Path(arguments.json), about.encode())
         elif arguments.json:
-            sys.stdout.write(record(records, sections, written))
+            sys.stdout.write(about)
         if not arguments.quiet and arguments.json != "-":
             tables = [table.without_empty_columns() for table in sections[0].tables]
             print("\n\n".join(f"{table.title}\n\n{markdown(table)}" for table in tables))

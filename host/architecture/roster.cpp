@@ -61,7 +61,7 @@ class Fields {
     const std::vector<std::string> known(known_.begin(), known_.end());
     for (const auto& [key, value] : object_.items())
       if (!known_.contains(key))
-        throw MalformedError(fmt::format("{}: unknown key {}{}; docs/rosters.md lists them", where_,
+        throw MalformedError(fmt::format("{}: unknown key {}{}; docs/suite.md lists them", where_,
                                          in_quotes(key), did_you_mean(key, known)));
   }
 

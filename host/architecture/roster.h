@@ -32,7 +32,7 @@ struct Roster {
   std::vector<RosterEntry> models;
 };
 
-/// Reads a roster as docs/rosters.md describes it. Paths in it are relative to its own folder.
+/// Reads a roster as docs/suite.md describes it. Paths in it are relative to its own folder.
 /// @throws MalformedError naming file, entry and key: an unknown key, a value of another type, two
 /// entries of one name, an entry without
 ///         config and path, an hf_id that is none

@@ -106,6 +106,14 @@ def narrow_rows(axes, names: Sequence[str]) -> None:
         axes.tick_params(axis="x", labeltop=True, top=True)
 
 
+def rows_named_at_the_side(axes, names: Sequence[str]) -> None:
+    """Rows 0, 1, … downwards of a wide picture, each on a line of its own."""
+    axes.set_ylim(len(names) - 0.5, -0.75)
+    axes.set_yticks(range(len(names)), [shortened(name, 40) for name in names])
+    axes.tick_params(axis="y", length=0, pad=10)
+    axes.spines["left"].set_visible(False)
+
+
 def are_many(names: Sequence) -> bool:
     return len(names) > 20
 

@@ -1,4 +1,4 @@
-"""Draws panels with matplotlib: as SVG that takes the page's colours, its own text and its own name, or as PNG and PDF files.
+"""Draws panels with matplotlib: as SVG that takes the page's colours, its own text and its own name, or as files.
 
 Only this file and axes.py need matplotlib: tables do without.
 """
@@ -12,10 +12,9 @@ import xml.etree.ElementTree as ET
 import matplotlib
 from matplotlib.figure import Figure
 
-from reporting.palette import FAINT, GRID, INK, LIGHT, PAPER
+from reporting.palette import DARK, FAINT, GRID, INK, LIGHT, PAPER
 from reporting.section import Panel
 
-WIDTH = 4.6  # inches, 331 units of the SVG: at 9 points its text is read on a screen of 400 pixels
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
     "text.color": INK, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK,
@@ -30,17 +29,32 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 def figure_of(panel: Panel) -> Figure:
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, panel.height), layout="constrained")
+        figure = Figure(figsize=(panel.width, panel.height), layout="constrained")
         panel.draw(figure.add_subplot())
         return figure
 
 
+UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None, "Creator": None}}
+
+
 def save(panel: Panel, stream: io.BufferedIOBase, form: str) -> None:
-    """PNG or PDF, in the light colours; without dates, so that equal records give equal files."""
-    metadata = {"Title": panel.title} | ({"CreationDate": None} if form == "pdf" else {})
+    """PNG, PDF or SVG, in the light colours; without dates, so that equal records give equal files.
+
+    An SVG has its letters as outlines: it looks the same whatever fonts the reader has.
+    """
     figure = figure_of(panel)
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format=form, dpi=200, metadata=metadata)
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": panel.id, "svg.fonttype": "path"}):
+        figure.savefig(
+            stream, format=form, dpi=200, metadata={"Title": panel.title} | UNDATED[form]
+        )
+
+
+def save_dark_svg(panel: Panel, stream: io.BufferedIOBase) -> None:
+    """The same SVG with each colour's dark counterpart."""
+    light = io.BytesIO()
+    save(panel, light, "svg")
+    dark = COLOUR.sub(lambda match: DARK_OF[match[0]], light.getvalue().decode())
+    stream.write(dark.encode())
 
 
 def svg(panel: Panel) -> str:
@@ -72,6 +86,7 @@ def svg(panel: Panel) -> str:
 ROLES = {
     colour: "currentColor" if name == "ink" else f"var(--{name})" for name, colour in LIGHT.items()
 }
+DARK_OF = {colour: DARK[name] for name, colour in LIGHT.items()}
 COLOUR = re.compile("|".join(ROLES))
 
 

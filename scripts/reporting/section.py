@@ -18,12 +18,11 @@ class Panel:
     title: str
     description: str  # what a person who cannot see it should know
     draw: Callable  # of a matplotlib Axes
-    height: float = (
-        2.8  # inches; all are drawing.WIDTH wide, so that they can be read on a telephone
-    )
+    height: float = 2.8  # inches
     data: Table | None = (
         None  # the numbers of this panel, where the section's tables do not have them
     )
+    width: float = 4.6  # inches, 331 units of the SVG: its text is readable on a telephone
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Section:
     tables: list[Table]
     panels: list[Panel] = field(default_factory=list)
     opened: bool = True  # whether the page shows the tables at once
+    posters: list[Panel] = field(default_factory=list)  # wide ones, for documents: files only
 
     @property
     def drawn(self) -> list[Panel]:

@@ -35,6 +35,42 @@ class WhatItDraws(ReportTest):
         self.assertEqual(len(about["files"]), 3 + 2 * sum(map(len, about["sections"].values())))
         self.assertEqual(list(self.folder.rglob("*.part")), [])
 
+    def test_writes_svg_files_in_light_and_in_dark_colours(self):
+        made.write_all(self.folder)
+        run = self.report("--format", "md", "--figures", "svg", "--theme", "light,dark")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        figures = self.folder / "report-figures"
+        light = (figures / "agreement-wide-0.svg").read_text()
+        dark = (figures / "agreement-wide-0-dark.svg").read_text()
+        for colour in (LIGHT["ink"], LIGHT["paper"], LIGHT["blue"]):
+            self.assertIn(colour, light)
+            self.assertNotIn(colour, dark)
+        for colour in (DARK["ink"], DARK["paper"], DARK["blue"]):
+            self.assertIn(colour, dark)
+        self.assertNotIn("<text", light)  # outlines: no font of the reader's changes the picture
+        names = sorted(file.name for file in figures.iterdir())
+        self.assertEqual(
+            [name for name in names if name.endswith("-dark.svg")],
+            sorted(name[:-4] + "-dark.svg" for name in names if not name.endswith("-dark.svg")),
+        )
+
+    def test_only_svg_files_have_dark_colours(self):
+        made.write_all(self.folder)
+        run = self.report("--figures", "png,svg", "--theme", "dark")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("--theme dark", run.stderr)
+        self.assertFalse((self.folder / "report-figures").exists())
+
+    def test_the_wide_picture_stands_in_files_and_not_in_the_page(self):
+        made.write_all(self.folder)
+        self.report("--json", str(self.folder / "about.json"), "--figures", "png")
+        about = json.loads((self.folder / "about.json").read_text())
+        self.assertIn("agreement-wide-0", about["sections"]["agreement"])
+        self.assertNotIn("agreement-wide", (self.folder / "report.html").read_text())
+        self.report("--json", str(self.folder / "about.json"))
+        about = json.loads((self.folder / "about.json").read_text())
+        self.assertEqual(about["sections"]["agreement"], ["agreement-0"])
+
     def test_figures_have_names_and_descriptions_and_ids_of_their_own(self):
         made.write_all(self.folder)
         self.report()

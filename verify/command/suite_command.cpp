@@ -195,7 +195,7 @@ void add_suite_command(CLI::App& app, Command& chosen) {
   CLI::App& command = *app.add_subcommand(kSuiteCommand.name, kSuiteCommand.description);
   command
       .add_option("ROSTER", options->roster,
-                  "List of models: docs/rosters.md; ours is scripts/rosters/fourteen.json")
+                  "List of models: docs/suite.md; ours is scripts/rosters/fourteen.json")
       ->required();
   command
       .add_option("--init", options->init,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import median
 
 from reporting import axes as shared
@@ -31,7 +32,7 @@ def section(records: Records) -> Section | None:
         "RMSNorm it is that of 1/γ, which predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), and p is the probability "
         "that a random direction reaches the value. Filled: trained weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; "
         "deployed: as the model's own dtype made it.",
-        tables=[_models(records), _kinds(records)], panels=_panels(records))  # fmt: skip
+        tables=[_models(records), _kinds(records)], panels=_panels(records, _panel), posters=_panels(records, _poster))  # fmt: skip
 
 
 def _models(records: Records) -> Table:
@@ -88,47 +89,73 @@ def _kinds(records: Records) -> Table:
     return Table("kinds", "LayerNorm against RMSNorm, all norms measured", columns, rows)
 
 
-def _panels(records: Records) -> list[Panel]:
+def _panels(records: Records, make: Callable[..., Panel]) -> list[Panel]:
     by_model: dict[str, list[Record]] = {}
     for record in records.verify:
         by_model.setdefault(records.name(record), []).append(record)
     names = sorted(by_model, key=lambda name: (final_site(by_model[name][0])["norm"], name.lower()))
     return [
-        _panel(f"agreement-{i}", part, {name: by_model[name] for name in chosen})
+        make(i, part, {name: by_model[name] for name in chosen})
         for i, (chosen, part) in enumerate(in_parts(names))
     ]
 
 
-def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
+def _panel(i: int, part: str, by_model: dict[str, list[Record]]) -> Panel:
     def draw(axes) -> None:
-        for row, group in enumerate(by_model.values()):
-            for record in group:
-                site = final_site(record)
-                colour, marker, kind = NORMS[site["norm"]]
-                value = least_cosine(site["exact"] or site["deployed"])
-                if value is not None:
-                    axes.plot(value, row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=9 if record.weights == "random" else 5,
-                              label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
-        for row, group in enumerate(by_model.values()):
-            chance = math.sqrt(2 / (math.pi * final_site(group[0])["hidden_size"]))
-            axes.plot(
-                chance,
-                row,
-                "|",
-                color=FAINT,
-                markersize=11,
-                markeredgewidth=1.5,
-                label="random direction",
-                linestyle="none",
-            )
+        _dots(axes, by_model)
         shared.named_rows(axes, list(by_model))
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("|cos|, predicted and measured direction")
         shared.legend_above(axes)
 
+    height = shared.height_of_rows(len(by_model)) + 0.3
+    return Panel(f"agreement-{i}", _title(part), _description(by_model), draw, height)
+
+
+def _poster(i: int, part: str, by_model: dict[str, list[Record]]) -> Panel:
+    """The same dots for a wide page: names at the side, rows close together."""
+
+    def draw(axes) -> None:
+        _dots(axes, by_model)
+        shared.rows_named_at_the_side(axes, list(by_model))
+        shared.legend_above(axes, columns=3)
+
+    height = shared.height_of_narrow_rows(len(by_model)) + 0.2
+    return Panel(
+        f"agreement-wide-{i}", _title(part), _description(by_model), draw, height, width=7.5
+    )
+
+
+def _dots(axes, by_model: dict[str, list[Record]]) -> None:
+    for row, group in enumerate(by_model.values()):
+        for record in group:
+            site = final_site(record)
+            colour, marker, kind = NORMS[site["norm"]]
+            value = least_cosine(site["exact"] or site["deployed"])
+            if value is not None:
+                axes.plot(value, row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=9 if record.weights == "random" else 5,
+                          label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
+    for row, group in enumerate(by_model.values()):
+        chance = math.sqrt(2 / (math.pi * final_site(group[0])["hidden_size"]))
+        axes.plot(
+            chance,
+            row,
+            "|",
+            color=FAINT,
+            markersize=11,
+            markeredgewidth=1.5,
+            label="random direction",
+            linestyle="none",
+        )
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("|cos|, predicted and measured direction")
+
+
+def _title(part: str) -> str:
+    return f"|cos| of predicted and measured direction, by model{part}"
+
+
+def _description(by_model: dict[str, list[Record]]) -> str:
     sites = [final_site(record) for group in by_model.values() for record in group]
-    return Panel(id_, f"|cos| of predicted and measured direction, by model{part}",
-                 f"Dot plot, {len(by_model)} models, {len(sites)} measurements. {_in_words(sites)}", draw, shared.height_of_rows(len(by_model)) + 0.3)  # fmt: skip
+    return f"Dot plot, {len(by_model)} models, {len(sites)} measurements. {_in_words(sites)}"
 
 
 def _in_words(sites: list[dict]) -> str:
