@@ -115,7 +115,7 @@ Architecture describe_architecture(const Config& config) {
       "{}: model_type \"{}\" is unknown{}; known: {}. The norm kind is unknown too: `predict` "
       "takes --norm layernorm|rmsnorm|layernorm1p, "
       "`verify` takes "
-      "--activations FILE (see scripts/capture.py)",
+      "--activations FILE (see scripts/capture)",
       config.path().string(), type,
       near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", ")));
 }

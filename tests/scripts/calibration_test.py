@@ -28,7 +28,7 @@ except ImportError as error:
     sys.exit(77)
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 import calibration  # noqa: E402
 import calibration_pixels  # noqa: E402
 from tool import run_tool  # noqa: E402

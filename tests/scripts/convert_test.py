@@ -32,7 +32,7 @@ except ImportError as error:
     sys.exit(77)
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "scripts/lib"))
 import convert  # noqa: E402
 from tool import run_tool  # noqa: E402
 
@@ -110,7 +110,7 @@ class FileKindTest(ConvertCase):
 
     def test_a_full_disk_leaves_no_half_file(self) -> None:
         torch.save({"a.weight": torch.ones(1 << 16)}, self.folder / "model.bin")
-        command = f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/convert.py' '{self.folder}/model.bin' '{self.out}'"  # files of 8 or 16 KiB at most
+        command = f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/lib/convert.py' '{self.folder}/model.bin' '{self.out}'"  # files of 8 or 16 KiB at most
         result = subprocess.run(
             ["bash", "-c", "trap '' XFSZ; " + command], capture_output=True, text=True
         )

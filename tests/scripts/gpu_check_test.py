@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/gpu_check and scripts/gpu_table.py without a device and without a build: what is recorded as passed, failed, skipped, and when.
+"""scripts/gpu_check and scripts/gpu_table without a device and without a build: what is recorded as passed, failed, skipped, and when.
 
 python3 tests/scripts/gpu_check_test.py
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 import gpu_check  # noqa: E402
 import gpu_table  # noqa: E402
 

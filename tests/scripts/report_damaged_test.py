@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/report.py on damaged and hostile records: one line for each that cannot be used, and no harm from those that can."""
+"""scripts/lib/report.py on damaged and hostile records: one line for each that cannot be used, and no harm from those that can."""
 
 from __future__ import annotations
 

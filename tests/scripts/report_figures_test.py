@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The figures of scripts/report.py: as files and in the page, and their colours."""
+"""The figures of scripts/lib/report.py: as files and in the page, and their colours."""
 
 from __future__ import annotations
 

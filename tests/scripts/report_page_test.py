@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The page that scripts/report.py makes, in headless Chromium: no error, no request, every figure named, tables that sort, text that can be read.
+"""The page that scripts/lib/report.py makes, in headless Chromium: no error, no request, every figure named, tables that sort, text that can be read.
 
 python3 tests/scripts/report_page_test.py [--screenshots FOLDER]      exit code 77: no browser, or no matplotlib
 """
@@ -73,7 +73,7 @@ class ReportPageTest(unittest.TestCase):
                 [
                     sys.executable,
                     "-B",
-                    ROOT / "scripts/report.py",
+                    ROOT / "scripts/lib/report.py",
                     folder,
                     "--json",
                     folder / "about.json",

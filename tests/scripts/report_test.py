@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/report.py, and `deadray report` in front of it: tables of records that the test writes, and the command line.
+"""scripts/lib/report.py, and `deadray report` in front of it: tables of records that the test writes, and the command line.
 
 python3 tests/scripts/report_test.py        the program from $DEADRAY; its tests are skipped without it
 """
@@ -166,7 +166,7 @@ class ItsCommandLine(ReportTest):
 class ItsInterpreter(ReportTest):
     def test_must_be_new_enough(self):
         """Of the version alone; files that an older interpreter reads before it is told so are kept to what that one understands."""
-        code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts')!r}); runpy.run_path('scripts/report.py')"
+        code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts/lib')!r}); runpy.run_path('scripts/lib/report.py')"
         run = subprocess.run(
             [sys.executable, "-B", "-c", code],
             cwd=ROOT,
@@ -177,13 +177,13 @@ class ItsInterpreter(ReportTest):
         self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
         self.assertIn("Python 3.9, expected 3.10 or later; set DEADRAY_PYTHON", run.stderr)
         for file in ("report.py", "reporting/__init__.py"):
-            text = (ROOT / "scripts" / file).read_text()
+            text = (ROOT / "scripts/lib" / file).read_text()
             ast.parse(text, feature_version=(3, 7))
             self.assertNotIn("from __future__", text)  # annotations are known from 3.7 on
 
     def test_writes_utf_8_whatever_the_locale(self):
         self.write("a.json", made.verify("γ"))
-        run = subprocess.run([sys.executable, "-B", ROOT / "scripts/report.py", self.folder, "--format", "csv", "--out", "-"], capture_output=True, check=False,
+        run = subprocess.run([sys.executable, "-B", ROOT / "scripts/lib/report.py", self.folder, "--format", "csv", "--out", "-"], capture_output=True, check=False,
                              env=os.environ | {"PYTHONIOENCODING": "ascii"})  # fmt: skip
         self.assertEqual((run.returncode, run.stderr), (0, b""))
         self.assertIn("γ".encode(), run.stdout)

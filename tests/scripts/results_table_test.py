@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/results_table.py on records that the test writes, and the table that is committed.
+"""scripts/results_table on records that the test writes, and the table that is committed.
 
 python3 tests/scripts/results_table_test.py
 """
@@ -47,7 +47,7 @@ class ResultsTableTest(unittest.TestCase):
     def run_script(self, *more: str) -> subprocess.CompletedProcess:
         command = [
             sys.executable,
-            ROOT / "scripts/results_table.py",
+            ROOT / "scripts/lib/results_table.py",
             self.folder,
             "--roster",
             self.folder / "r.json",
@@ -117,7 +117,7 @@ class ResultsTableTest(unittest.TestCase):
 
     def test_the_committed_table_is_what_the_committed_records_say(self):
         run = subprocess.run(
-            [sys.executable, ROOT / "scripts/results_table.py", "--check"],
+            [sys.executable, ROOT / "scripts/lib/results_table.py", "--check"],
             capture_output=True,
             text=True,
             check=False,

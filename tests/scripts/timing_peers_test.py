@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/timing_peers.py: what it offers, and how it answers. Needs none of the libraries that it times.
+"""scripts/lib/timing_peers.py: what it offers, and how it answers. Needs none of the libraries that it times.
 
 python3 tests/scripts/timing_peers_test.py
 """
@@ -13,7 +13,7 @@ import sys
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 from timing_peers import WAYS, Problem, Way, kernel_of, offer, serve
 
 INSTALLED = next(iter(importlib.metadata.distributions())).metadata["Name"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/timing_table.py on records that the test writes, and the table that is committed.
+"""scripts/timing_table on records that the test writes, and the table that is committed.
 
 python3 tests/scripts/timing_table_test.py
 """
@@ -29,7 +29,7 @@ class TimingTableTest(unittest.TestCase):
 
     def run_script(self, *arguments) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, ROOT / "scripts/timing_table.py", *arguments],
+            [sys.executable, ROOT / "scripts/lib/timing_table.py", *arguments],
             capture_output=True,
             text=True,
         )
@@ -70,7 +70,7 @@ class TimingTableTest(unittest.TestCase):
         self.assertIn("deadray/verify/1", done.stderr)
 
     def test_the_committed_table_is_that_of_the_committed_records(self) -> None:
-        self.assertEqual(self.run_script("--check").returncode, 0, "run scripts/timing_table.py")
+        self.assertEqual(self.run_script("--check").returncode, 0, "run scripts/timing_table")
 
 
 if __name__ == "__main__":

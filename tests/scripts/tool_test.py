@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/tool.py: whatever a script ends in becomes one line on standard error and an exit code of deadray's."""
+"""scripts/lib/tool.py: whatever a script ends in becomes one line on standard error and an exit code of deadray's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts/lib"
 
 
 def run(body: str) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """What `deadray verify` replaces: the script that a user of transformers and torch would write for the final norm.
 
-    .venv/bin/python scripts/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
-    .venv/bin/python scripts/baseline_hf.py FOLDER --random         FOLDER holds a config.json
+    .venv/bin/python scripts/lib/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
+    .venv/bin/python scripts/lib/baseline_hf.py FOLDER --random         FOLDER holds a config.json
 
 Loads the model, runs seeded random tokens through it in one batch, takes the final norm's output by a hook, forms its FP64 covariance, calls
 torch.linalg.eigh, and prints |cos| between the bottom eigenvector and 1/gamma, the seconds and the peak resident memory.

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Writes the table of results/README.md from the records beside it.
 
-scripts/results_table.py                       results/ against scripts/rosters/fourteen.json
-scripts/results_table.py FOLDER --roster FILE  another folder of records, which has a README.md with the two markers
-scripts/results_table.py --check               changes nothing; exit 1 when the table is not what the records say
+scripts/results_table                       results/ against scripts/rosters/fourteen.json
+scripts/results_table FOLDER --roster FILE  another folder of records, which has a README.md with the two markers
+scripts/results_table --check               changes nothing; exit 1 when the table is not what the records say
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from tool import MALFORMED, USAGE, ToolError, run_tool, write_whole
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- table -->", "<!-- /table -->"
 INITS = {"random": "random", "checkpoint": "trained"}
 TITLES = [
@@ -172,7 +171,7 @@ def table(folder: Path, roster: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="scripts/results_table.py",
+        prog="scripts/results_table",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -201,7 +200,7 @@ def main() -> None:
     if not arguments.check:
         write_whole(readme, lambda stream: stream.write(wanted.encode()))
     elif wanted != text:
-        print(f"{readme}: not what the records say; run scripts/results_table.py", file=sys.stderr)
+        print(f"{readme}: not what the records say; run scripts/results_table", file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,6 +1,6 @@
 """What `deadray fisher` is compared with: v^T F v by curvlinops-for-pytorch, of the directions that `deadray fisher --dump` wrote.
 
-    .venv/bin/python scripts/fisher_curvlinops.py samples/microformer-mgm --tokens tokens.npy --directions DUMP... > result.json
+    .venv/bin/python scripts/lib/fisher_curvlinops.py samples/microformer-mgm --tokens tokens.npy --directions DUMP... > result.json
 
 F is the generalised Gauss-Newton matrix of the cross-entropy, mean over tokens: with the softmax for a likelihood it is the Fisher information of the model's own
 labels, exactly, no sampling. GGNLinearOperator gives F v by a derivative forward and one back; v^T F v is the product with v.

@@ -1,6 +1,6 @@
 """One table over the records of `deadray predict` and `deadray verify`: what was predicted, from what, what was measured, at what cost, whether they agree.
 
-scripts/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
+scripts/lib/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
 """
 
 from __future__ import annotations

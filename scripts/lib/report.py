@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Tables and figures from the records of a folder: DIR/report.md, report.csv and report.html (one page, no network needed).
 
 deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out

@@ -1,8 +1,8 @@
 """Captures the activations of one normalisation layer of any Hugging Face model, for `deadray verify --activations`.
 
-    .venv/bin/python scripts/capture.py samples/microformer-mgm --out final.safetensors
-    .venv/bin/python scripts/capture.py MODEL --module model.layers.3.input_layernorm --tokens tokens.npy --out layer3.safetensors
-    .venv/bin/python scripts/capture.py MODEL --list
+    scripts/capture samples/microformer-mgm --out final.safetensors
+    scripts/capture MODEL --module model.layers.3.input_layernorm --tokens tokens.npy --out layer3.safetensors
+    scripts/capture MODEL --list
 
 MODEL is a folder or a name on the hub. The file holds `input` [N, d] and `output` [N, d] as the model computed them, `weight` [d] and `bias` [d] as the norm
 applies them (gamma = 1 + stored where the model does so; ones where it has no scale), and in its metadata: norm (layernorm or rmsnorm), eps, model, module.

@@ -3,7 +3,7 @@
     scripts/bench_fisher                            the MGM sample, 4x128 tokens, norms of the first, the middle and the last block
     scripts/bench_fisher --batch 2 --sequence-length 64 --sites transformer.h.3.ln_2 --json results.json
 
-For every norm `deadray fisher --site NAME --dump` measures its consumers along directions of its own choice in float32; scripts/fisher_curvlinops.py then
+For every norm `deadray fisher --site NAME --dump` measures its consumers along directions of its own choice in float32; scripts/lib/fisher_curvlinops.py then
 evaluates v^T F v of the same directions, same tokens, same number of threads, also in float32. A second run of it in float64 is the judge of both. Norms whose
 consumers have weights of their own can be chosen; the head of a tied model cannot.
 
@@ -32,7 +32,7 @@ from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
 
 WANTED = 1e-6  # some roundings of 2^-24 in each derivative, averaged over tokens and vocabulary
 ALIVE = ("weight_only", "random")
-PEER = ROOT / "scripts/fisher_curvlinops.py"
+PEER = ROOT / "scripts/lib/fisher_curvlinops.py"
 TUNED_FOR_DEADRAY = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",

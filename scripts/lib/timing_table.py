@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """docs/timing.md's table from the records that scripts/bench_peers wrote.
 
-    scripts/timing_table.py [RECORD...]     results/timing/*.json unless given
-    scripts/timing_table.py --check         exit code 1 where the file differs from what the records give
+    scripts/timing_table [RECORD...]     results/timing/*.json unless given
+    scripts/timing_table --check         exit code 1 where the file differs from what the records give
 
 One line a method and library, one column a d: medians. Where two records have the same measurement the later one counts. The text between
 `<!-- table -->` and `<!-- /table -->` is replaced.
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from tool import MALFORMED, ToolError, run_tool, write_whole
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 START, END = "<!-- table -->", "<!-- /table -->"
 
 

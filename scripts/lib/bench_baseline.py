@@ -6,7 +6,7 @@
 
 predict          cold `deadray predict` on MiniLM's final norm, against Python's safetensors and numpy reading that one tensor
 warm             `deadray bench predict`: its own table
-verify-mgm       `deadray verify`, 16x256 tokens, against scripts/baseline_hf.py
+verify-mgm       `deadray verify`, 16x256 tokens, against scripts/lib/baseline_hf.py
 verify-smollm2   the same with 8x512 tokens
 verify-random    pythia-160m at random initialisation (its configuration of scripts/rosters/fourteen.json), 16x256 tokens
 certificate      `deadray bench timing` at d = 4096 against SciPy's eigh(subset_by_index=[0, 1]) on a matrix made the same way
@@ -30,7 +30,7 @@ from pathlib import Path
 
 from tool import RESOURCES, ToolError, run_tool, write_whole
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples"
 READ_ONE_TENSOR = """
 from safetensors import safe_open
@@ -180,7 +180,7 @@ class Bench:
             [self.deadray, "verify", *shape, *(["--init", "random"] if random else [])],
             [
                 sys.executable,
-                str(ROOT / "scripts/baseline_hf.py"),
+                str(ROOT / "scripts/lib/baseline_hf.py"),
                 *shape,
                 *(["--random"] if random else []),
             ],

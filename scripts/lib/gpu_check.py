@@ -29,7 +29,7 @@ from pathlib import Path
 
 from tool import write_whole
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gpu_check"
 STEPS = ("build", "tests", "sanitizers", "bench", "sample", "large")
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")

@@ -1,6 +1,6 @@
 """The table of docs/gpu.md from a record of scripts/gpu_check or of `deadray bench kernels --json`; needs the standard library alone.
 
-python3 scripts/gpu_table.py out/gpu_check/gpu_check.json
+scripts/gpu_table out/gpu_check/gpu_check.json
 """
 
 from __future__ import annotations
