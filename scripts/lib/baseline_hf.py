@@ -101,8 +101,9 @@ def main() -> None:
         print(json.dumps(result))
     else:
         print(
-            f"|cos| {result['abs_cos']:.6f}, eigenvalues {values[0]:.2e} {values[1]:.2e} … {values[-1]:.2e}, {rows.shape[0]} tokens, "
-            f"{result['seconds']:.2f} s, {result['peak_rss_mb']:.0f} MB"
+            f"|cos| {result['abs_cos']:.6f}, eigenvalues {values[0]:.2e} {values[1]:.2e} … "
+            f"{values[-1]:.2e}, {rows.shape[0]} tokens, {result['seconds']:.2f} s, "
+            f"{result['peak_rss_mb']:.0f} MB"
         )
 
 

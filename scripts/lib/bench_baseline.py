@@ -138,7 +138,8 @@ class Bench:
             "" if wanted is None else f" {wanted:>6.3g}x  {'yes' if row.ratio >= wanted else 'no'}"
         )
         print(
-            f"{part:<15} {quantity:<34} {ours:>10.4g} {theirs:>10.4g} {unit:<3} {row.ratio:>8.3g}x{goal}",
+            f"{part:<15} {quantity:<34} {ours:>10.4g} {theirs:>10.4g} {unit:<3} "
+            f"{row.ratio:>8.3g}x{goal}",
             flush=True,
         )
 
@@ -295,7 +296,8 @@ def main() -> None:
     bench = Bench(arguments.deadray.resolve(), arguments.repetitions)
     missing: list[str] = []
     print(
-        f"{'part':<15} {'what':<34} {'deadray':>10} {'baseline':>10}     {'ratio':>8} {'wanted':>8}",
+        f"{'part':<15} {'what':<34} {'deadray':>10} {'baseline':>10}     {'ratio':>8} "
+        f"{'wanted':>8}",
         flush=True,
     )
     for name in arguments.parts or PARTS:

@@ -26,8 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from bench_baseline import ROOT, SAMPLES, Run, run
 from safetensors import safe_open
+
+from bench_baseline import ROOT, SAMPLES, Run, run
 from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
 
 WANTED = 1e-6  # some roundings of 2^-24 in each derivative, averaged over tokens and vocabulary
@@ -173,15 +174,18 @@ def compared(
 
 def show(sites: list[Site], ours: Cost, theirs: Cost) -> None:
     print(
-        f"{'relative difference':<28} {'kind':<12} {'directions':>10} {'deadray-curvlinops':>19} {'deadray-FP64':>13} {'curvlinops-FP64':>16} {'wanted':>7}"
+        f"{'relative difference':<28} {'kind':<12} {'directions':>10} {'deadray-curvlinops':>19} "
+        f"{'deadray-FP64':>13} {'curvlinops-FP64':>16} {'wanted':>7}"
     )
     for site in sites:
         for kind in ALIVE:
             if kind in site.kinds:
                 between = site.difference(kind, site.deadray, site.curvlinops)
                 print(
-                    f"{site.name:<28} {kind:<12} {site.kinds.count(kind):>10} {between:>19.1e} {site.difference(kind, site.deadray, site.float64):>13.1e} "
-                    f"{site.difference(kind, site.curvlinops, site.float64):>16.1e} {WANTED:>7.0e} {'yes' if between <= WANTED else 'no'}"
+                    f"{site.name:<28} {kind:<12} {site.kinds.count(kind):>10} {between:>19.1e} "
+                    f"{site.difference(kind, site.deadray, site.float64):>13.1e} "
+                    f"{site.difference(kind, site.curvlinops, site.float64):>16.1e} {WANTED:>7.0e} "
+                    f"{'yes' if between <= WANTED else 'no'}"
                 )
     print(
         f"\n{'largest F':<28} {'kind':<12} {'':>10} {'deadray':>19} {'curvlinops':>13} {'FP64':>16}"
@@ -193,13 +197,17 @@ def show(sites: list[Site], ours: Cost, theirs: Cost) -> None:
                 for values in (site.deadray, site.curvlinops, site.float64)
             ]
             print(
-                f"{site.name:<28} {kind:<12} {'':>10} {largest[0]:>19.1e} {largest[1]:>13.1e} {largest[2]:>16.1e}"
+                f"{site.name:<28} {kind:<12} {'':>10} {largest[0]:>19.1e} {largest[1]:>13.1e} "
+                f"{largest[2]:>16.1e}"
             )
     print(
         f"\n{'cost':<28} {'':<12} {'':>10} {'deadray':>19} {'curvlinops':>13} {'':>16} {'ratio':>7}"
     )
-    for what, unit, a, b in (("a direction", "s", ours.seconds_a_direction, theirs.seconds_a_direction),
-                             ("whole processes", "s", ours.process_seconds, theirs.process_seconds), ("peak memory", "MB", ours.peak_mb, theirs.peak_mb)):  # fmt: skip
+    for what, unit, a, b in (
+        ("a direction", "s", ours.seconds_a_direction, theirs.seconds_a_direction),
+        ("whole processes", "s", ours.process_seconds, theirs.process_seconds),
+        ("peak memory", "MB", ours.peak_mb, theirs.peak_mb),
+    ):
         print(f"{what:<28} {unit:<12} {'':>10} {a:>19.4g} {b:>13.4g} {'':>16} {b / a:>6.3g}x")
 
 
@@ -245,7 +253,8 @@ def parse() -> argparse.Namespace:
     if not (arguments.model / "config.json").is_file():
         raise ToolError(
             RESOURCES,
-            f"{arguments.model}: no config.json there; the MGM sample comes with scripts/samples microformer-mgm",
+            f"{arguments.model}: no config.json there; the MGM sample comes with scripts/samples "
+            "microformer-mgm",
         )
     if not os.access(arguments.deadray, os.X_OK):
         raise ToolError(
@@ -257,7 +266,8 @@ def parse() -> argparse.Namespace:
         if config.get("model_type") != "gpt2":
             raise ToolError(
                 USAGE,
-                f"--sites is needed for a model of type {config.get('model_type')}: names of norms, as deadray predict --site all prints them",
+                f"--sites is needed for a model of type {config.get('model_type')}: names of "
+                "norms, as deadray predict --site all prints them",
             )
         last = config["n_layer"] - 1
         arguments.sites = [
@@ -275,13 +285,28 @@ def main() -> None:
         curvlinops, theirs = bench.curvlinops(dumps, "float32")
         float64, _ = bench.curvlinops(dumps, "float64")
         sites = compared(arguments.sites, dumps, curvlinops, float64)
-    print(f"{arguments.model.name}, {arguments.batch}x{arguments.sequence_length} tokens, float32, {arguments.threads} threads; relative differences of F, those of "
-          "one side from float64\n")  # fmt: skip
+    print(
+        f"{arguments.model.name}, {arguments.batch}x{arguments.sequence_length} tokens, float32, "
+        f"{arguments.threads} threads; relative differences of F, those of one side from float64\n"
+    )
     show(sites, ours, theirs)
     if arguments.json:
-        text = json.dumps({"schema": "deadray/bench-fisher/1", "model": arguments.model.name, "tokens": [arguments.batch, arguments.sequence_length],
-                           "threads": arguments.threads, "columns": arguments.columns, "sites": [asdict(site) for site in sites], "deadray": asdict(ours),
-                           "curvlinops": asdict(theirs)}, indent=2) + "\n"  # fmt: skip
+        text = (
+            json.dumps(
+                {
+                    "schema": "deadray/bench-fisher/1",
+                    "model": arguments.model.name,
+                    "tokens": [arguments.batch, arguments.sequence_length],
+                    "threads": arguments.threads,
+                    "columns": arguments.columns,
+                    "sites": [asdict(site) for site in sites],
+                    "deadray": asdict(ours),
+                    "curvlinops": asdict(theirs),
+                },
+                indent=2,
+            )
+            + "\n"
+        )
         write_whole(arguments.json, lambda stream: stream.write(text.encode()))
 
 

@@ -35,7 +35,8 @@ def fetched(dataset: tuple[str, ...], split: str):
     except Exception as error:  # every kind of failure comes out of it, by whatever library failed
         raise ToolError(
             NETWORK,
-            f"{'/'.join(dataset)}, split {split}: {one_line(error)}; give files of your own instead",
+            f"{'/'.join(dataset)}, split {split}: {one_line(error)}; give files of your own "
+            "instead",
         ) from error
 
 
@@ -64,7 +65,8 @@ def load_tokenizer(name: str):
         if path.is_dir() or file.suffix == ".json":
             raise ToolError(
                 USAGE,
-                f"{file}: no such file; a tokenizer.json, a folder that holds one, or ORGANISATION/NAME on the hub expected",
+                f"{file}: no such file; a tokenizer.json, a folder that holds one, or "
+                "ORGANISATION/NAME on the hub expected",
             )
     except ToolError:
         raise
@@ -132,12 +134,22 @@ def make_text(arguments: argparse.Namespace) -> None:
     if sequences == 0:
         raise ToolError(
             MALFORMED,
-            f"{source}: {len(ids)} tokens, not one whole sequence of {length}; give more text, or --length",
+            f"{source}: {len(ids)} tokens, not one whole sequence of {length}; give more text, or "
+            "--length",
         )
     rows = [start + ids[i * length : (i + 1) * length] for i in range(sequences)]
-    write(arguments.out, "input_ids", np.array(rows, dtype=np.int32), "I32",
-          {"source": source, "sha256": digest.hexdigest(), "tokenizer": Path(arguments.tokenizer).name,
-           "tokenizer_sha256": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()})  # fmt: skip
+    write(
+        arguments.out,
+        "input_ids",
+        np.array(rows, dtype=np.int32),
+        "I32",
+        {
+            "source": source,
+            "sha256": digest.hexdigest(),
+            "tokenizer": Path(arguments.tokenizer).name,
+            "tokenizer_sha256": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
+        },
+    )
     if sequences < arguments.sequences:
         pixels.note(
             f"{source}: only {sequences} whole sequences of the {arguments.sequences} asked for"
@@ -165,8 +177,13 @@ def make_images(arguments: argparse.Namespace) -> None:
         digest.update(values[-1].tobytes())
     if not values:
         raise ToolError(MALFORMED, f"{source}: no pictures in it")
-    write(arguments.out, "pixel_values", np.stack(values), "F32",
-          {"source": source, "sha256": digest.hexdigest(), "preparation": str(preparation)})  # fmt: skip
+    write(
+        arguments.out,
+        "pixel_values",
+        np.stack(values),
+        "F32",
+        {"source": source, "sha256": digest.hexdigest(), "preparation": str(preparation)},
+    )
 
 
 def make_clips(arguments: argparse.Namespace) -> None:
@@ -174,13 +191,30 @@ def make_clips(arguments: argparse.Namespace) -> None:
     for frames in pixels.clips_of(arguments.folder, arguments.count, arguments.frames):
         values.append(np.stack([preparation(frame) for frame in frames]))
         digest.update(values[-1].tobytes())
-    write(arguments.out, "pixel_values_videos", np.stack(values), "F32",
-          {"source": arguments.folder.resolve().name, "sha256": digest.hexdigest(), "preparation": str(preparation)})  # fmt: skip
+    write(
+        arguments.out,
+        "pixel_values_videos",
+        np.stack(values),
+        "F32",
+        {
+            "source": arguments.folder.resolve().name,
+            "sha256": digest.hexdigest(),
+            "preparation": str(preparation),
+        },
+    )
 
 
 def preparation_of(arguments: argparse.Namespace) -> pixels.Preparation:
-    return pixels.Preparation.read(arguments.preprocessor) if arguments.preprocessor else pixels.Preparation(
-        resize=arguments.resize or round(arguments.size * 8 / 7), size=arguments.size, mean=arguments.mean, std=arguments.std)  # fmt: skip
+    return (
+        pixels.Preparation.read(arguments.preprocessor)
+        if arguments.preprocessor
+        else pixels.Preparation(
+            resize=arguments.resize or round(arguments.size * 8 / 7),
+            size=arguments.size,
+            mean=arguments.mean,
+            std=arguments.std,
+        )
+    )
 
 
 def write(file: Path, name: str, values: np.ndarray, dtype: str, metadata: dict[str, str]) -> None:

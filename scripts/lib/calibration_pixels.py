@@ -35,7 +35,8 @@ class Preparation:
         if self.resize < self.size:
             raise ToolError(
                 USAGE,
-                f"resized to {self.resize}, pictures have no centre of {self.size}: --resize must not be below --size",
+                f"resized to {self.resize}, pictures have no centre of {self.size}: --resize must "
+                "not be below --size",
             )
         if not all(deviation > 0 for deviation in self.std):
             raise ToolError(USAGE, f"std {list(self.std)}: three numbers above 0 expected")
@@ -73,7 +74,8 @@ class Preparation:
         if len(sides) != 1 or len(mean) != 3 or len(std) != 3 or abs(factor * 255 - 1) > 1e-6:
             raise ToolError(
                 UNSUPPORTED,
-                f"{file}: square crops of three channels with rescale_factor 1/255 are made; give --size, --mean, --std",
+                f"{file}: square crops of three channels with rescale_factor 1/255 are made; give "
+                "--size, --mean, --std",
             )
         return cls(resize, sides.pop(), mean, std)
 
@@ -134,7 +136,8 @@ def frames_of_video(file: Path, count: int) -> list[Image.Image]:
     except ImportError as error:
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: no video decoder here: run scripts/setup --calibration, or give a folder of frames",
+            f"{file}: no video decoder here: run scripts/setup --calibration, or give a folder of "
+            "frames",
         ) from error
     try:
         with av.open(str(file)) as container:
@@ -173,5 +176,6 @@ def clips_of(folder: Path, count: int, frames: int) -> Iterator[list[Image.Image
     if found == 0:
         raise ToolError(
             USAGE,
-            f"{folder}: no clip of {frames} frames in it: a folder of pictures or a video file for each expected; see --frames",
+            f"{folder}: no clip of {frames} frames in it: a folder of pictures or a video file "
+            "for each expected; see --frames",
         )

@@ -70,7 +70,8 @@ def inputs_of(model: PreTrainedModel, arguments: argparse.Namespace) -> dict[str
         ):
             raise ToolError(
                 USAGE,
-                f"{arguments.model}: takes no token ids: give its inputs as --tokens FILE.safetensors, named as forward() names them",
+                f"{arguments.model}: takes no token ids: give its inputs as --tokens "
+                "FILE.safetensors, named as forward() names them",
             )
         length = min(
             arguments.sequence_length,
@@ -96,7 +97,8 @@ def inputs_of(model: PreTrainedModel, arguments: argparse.Namespace) -> dict[str
     if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
         raise ToolError(
             MALFORMED,
-            f"{path}: {tokens.dtype} {list(tokens.shape)} found, integers [batch, sequence] expected",
+            f"{path}: {tokens.dtype} {list(tokens.shape)} found, integers [batch, sequence] "
+            "expected",
         )
     vocabulary = getattr(model.config.get_text_config(), "vocab_size", None)
     outside = np.argwhere((tokens < 0) | (tokens >= (vocabulary or np.inf)))
@@ -133,7 +135,8 @@ def capture(
     if module is not None and module not in norms:
         raise ToolError(
             USAGE,
-            f"no norm called {module}; there are: {', '.join(list(norms)[:3])} … {', '.join(list(norms)[-3:])} (--list names all)",
+            f"no norm called {module}; there are: {', '.join(list(norms)[:3])} … "
+            f"{', '.join(list(norms)[-3:])} (--list names all)",
         )
     hooks = [
         norm.register_forward_hook(keep(name), with_kwargs=True)
@@ -198,7 +201,8 @@ def describe_norm(
     if not error < 1e-4:  # several norms compute in float32 whatever they are given
         raise ToolError(
             UNSUPPORTED,
-            f"{type(norm).__name__}: follows neither LayerNorm nor RMSNorm of its weight (best: {kind}, off by {error:.2g})",
+            f"{type(norm).__name__}: follows neither LayerNorm nor RMSNorm of its weight (best: "
+            f"{kind}, off by {error:.2g})",
         )
     return kind, eps, gamma, beta
 
@@ -257,7 +261,8 @@ def main() -> None:
     }
     write_whole(arguments.out, lambda stream: stream.write(save(tensors, metadata)))
     print(
-        f"{arguments.out}: {name}, {kind}, {entering.shape[0]} rows of {entering.shape[1]}, {arguments.dtype}"
+        f"{arguments.out}: {name}, {kind}, {entering.shape[0]} rows of {entering.shape[1]}, "
+        f"{arguments.dtype}"
     )
 
 

@@ -14,9 +14,19 @@ from safetensors_writer import Entry
 from tool import MALFORMED, UNSUPPORTED, ToolError, one_line
 
 SAFETENSORS_NAMES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def check_archive(file: Path) -> None:
@@ -27,12 +37,13 @@ def check_archive(file: Path) -> None:
         if start[257:262] == b"ustar" or start.startswith((b"\x80\x02", b"\x80\x04")):
             raise ToolError(
                 UNSUPPORTED,
-                f"{file}: legacy PyTorch file (not a zip archive): not supported; convert it first, in the program that wrote it: "
-                "torch.save(torch.load(FILE), NEW_FILE)",
+                f"{file}: legacy PyTorch file (not a zip archive): not supported; convert it "
+                "first, in the program that wrote it: torch.save(torch.load(FILE), NEW_FILE)",
             )
         raise ToolError(
             MALFORMED,
-            f"{file}: byte 0: {start[:4]!r} found, a zip archive of tensors (b'PK\\x03\\x04') expected",
+            f"{file}: byte 0: {start[:4]!r} found, a zip archive of tensors (b'PK\\x03\\x04') "
+            "expected",
         )
     try:
         with zipfile.ZipFile(file) as archive:
@@ -60,12 +71,14 @@ def check_members(file: Path, archive: zipfile.ZipFile) -> None:
         if member.compress_type != zipfile.ZIP_STORED:
             raise ToolError(
                 MALFORMED,
-                f"{file}: member '{member.filename}' is compressed ({member.file_size} bytes out of {member.compress_size}); torch.save stores it plain",
+                f"{file}: member '{member.filename}' is compressed ({member.file_size} bytes out "
+                f"of {member.compress_size}); torch.save stores it plain",
             )
         if member.header_offset < end:
             raise ToolError(
                 MALFORMED,
-                f"{file}: member '{member.filename}' at byte {member.header_offset} overlaps the one before, which ends at byte {end}",
+                f"{file}: member '{member.filename}' at byte {member.header_offset} overlaps the "
+                f"one before, which ends at byte {end}",
             )
         end = member.header_offset + 30 + len(member.filename.encode()) + member.compress_size
     for member in members:
@@ -78,7 +91,8 @@ def check_members(file: Path, archive: zipfile.ZipFile) -> None:
         except zipfile.BadZipFile as error:
             raise ToolError(
                 MALFORMED,
-                f"{file}: member '{member.filename}': {one_line(error)}; the file is damaged, fetch it again",
+                f"{file}: member '{member.filename}': {one_line(error)}; the file is damaged, "
+                "fetch it again",
             ) from error
 
 
@@ -95,7 +109,8 @@ def load(file: Path) -> dict[str, torch.Tensor]:
         if forbidden:
             raise ToolError(
                 MALFORMED,
-                f"{file}: refused: its pickle calls {forbidden[1]}; a file of weights needs tensors and dictionaries only",
+                f"{file}: refused: its pickle calls {forbidden[1]}; a file of weights needs "
+                "tensors and dictionaries only",
             ) from error
         raise ToolError(MALFORMED, f"{file}: torch.load: {one_line(error)}") from error
     for wrapper in ("state_dict", "model"):  # what training programs put around it
@@ -109,7 +124,8 @@ def load(file: Path) -> dict[str, torch.Tensor]:
     if not tensors:
         raise ToolError(
             MALFORMED,
-            f"{file}: no tensors in it: a {type(state).__name__} found, a dictionary of named tensors expected",
+            f"{file}: no tensors in it: a {type(state).__name__} found, a dictionary of named "
+            "tensors expected",
         )
     return tensors
 
@@ -160,7 +176,8 @@ def entries(file: Path, keep_shared: bool) -> tuple[list[Entry], dict[str, str]]
         ):
             raise ToolError(
                 UNSUPPORTED,
-                f"{file}: tensor '{name}': {tensor.dtype}, {tensor.layout} has no counterpart in safetensors",
+                f"{file}: tensor '{name}': {tensor.dtype}, {tensor.layout} has no counterpart in "
+                "safetensors",
             )
         result.append(
             Entry(

@@ -14,15 +14,30 @@ from safetensors_writer import Entry
 from tool import MALFORMED, UNSUPPORTED, ToolError, one_line
 
 TENSOR_NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight", "output.weight": "lm_head.weight",
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-}  # fmt: skip
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 ROPE_FACTORS = "rope_freqs.weight"
 PLAIN_TYPES = {GGMLQuantizationType.F32: ("F32", 4), GGMLQuantizationType.F16: ("F16", 2)}
-OTHER_MAGICS = {b"GGML": "GGML, older than GGUF", b"lmgg": "GGML, older than GGUF", b"GGJT": "GGJT, older than GGUF", b"tjgg": "GGJT, older than GGUF",
-                b"GGMF": "GGMF, older than GGUF", b"fmgg": "GGMF, older than GGUF", b"FUGG": "GGUF with its bytes swapped (big-endian)"}  # fmt: skip
+OTHER_MAGICS = {
+    b"GGML": "GGML, older than GGUF",
+    b"lmgg": "GGML, older than GGUF",
+    b"GGJT": "GGJT, older than GGUF",
+    b"tjgg": "GGJT, older than GGUF",
+    b"GGMF": "GGMF, older than GGUF",
+    b"fmgg": "GGMF, older than GGUF",
+    b"FUGG": "GGUF with its bytes swapped (big-endian)",
+}
 
 
 class Reader(GGUFReader):
@@ -32,7 +47,8 @@ class Reader(GGUFReader):
         needed = int(offset) + int(count) * np.dtype(dtype).itemsize
         if needed > len(self.data):
             raise ValueError(
-                f"byte {int(offset)}: needs bytes up to {needed}, file has {len(self.data)}: truncated or damaged"
+                f"byte {int(offset)}: needs bytes up to {needed}, file has {len(self.data)}: "
+                "truncated or damaged"
             )
         return super()._get(offset, dtype, count, override_order)
 
@@ -46,7 +62,8 @@ class Reader(GGUFReader):
             number = int(field.parts[4][0])
             if number not in set(GGMLQuantizationType):
                 raise ValueError(
-                    f"tensor {field.name!r}: ggml type {number} is unknown (damaged, or newer than the gguf package)"
+                    f"tensor {field.name!r}: ggml type {number} is unknown (damaged, or newer than "
+                    "the gguf package)"
                 )
         super()._build_tensors(start_offs, fields)
 
@@ -58,7 +75,8 @@ def open_gguf(file: Path) -> Reader:
         if start[:4] in OTHER_MAGICS:
             raise ToolError(
                 UNSUPPORTED,
-                f"{file}: {OTHER_MAGICS[start[:4]]}: not supported; convert it to GGUF version 3 first",
+                f"{file}: {OTHER_MAGICS[start[:4]]}: not supported; convert it to GGUF version 3 "
+                "first",
             )
         raise ToolError(MALFORMED, f"{file}: byte 0: {start[:4]!r} found, b'GGUF' expected")
     version = int.from_bytes(start[4:8], "little")
@@ -101,7 +119,8 @@ class Metadata:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise ToolError(
                 MALFORMED,
-                f"{self.file}: key {key}: {'nothing' if value is None else repr(value)} found, a positive number expected",
+                f"{self.file}: key {key}: {'nothing' if value is None else repr(value)} found, a "
+                "positive number expected",
             )
         return (
             float(str(np.float32(value))) if isinstance(value, float) else value
@@ -115,25 +134,28 @@ def describe(file: Path, reader: Reader) -> dict[str, Any]:
     if family != "llama":
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: general.architecture is {family!r}; deadray converts llama from GGUF, take other models' safetensors files",
+            f"{file}: general.architecture is {family!r}; deadray converts llama from GGUF, take "
+            "other models' safetensors files",
         )
     if keys.get("split.count", 1) > 1:
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: part {keys.get('split.no', 0) + 1} of {keys.get('split.count')}: merge the parts first, beginning with the first "
-            "(llama-gguf-split --merge)",
+            f"{file}: part {keys.get('split.no', 0) + 1} of {keys.get('split.count')}: merge the "
+            "parts first, beginning with the first (llama-gguf-split --merge)",
         )
     if keys.get("llama.expert_count", 0) > 0:
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: llama.expert_count is {keys.get('llama.expert_count')}: mixtures of experts are not converted",
+            f"{file}: llama.expert_count is {keys.get('llama.expert_count')}: mixtures of experts "
+            "are not converted",
         )
     names = {tensor.name for tensor in reader.tensors}
     shapes = {tensor.name: [int(n) for n in reversed(tensor.shape)] for tensor in reader.tensors}
     if len(shapes.get("token_embd.weight", [])) != 2:
         raise ToolError(
             MALFORMED,
-            f"{file}: tensor 'token_embd.weight': {shapes.get('token_embd.weight', 'nothing')} found, [vocabulary, width] expected",
+            f"{file}: tensor 'token_embd.weight': {shapes.get('token_embd.weight', 'nothing')} "
+            "found, [vocabulary, width] expected",
         )
     heads = keys.number("llama.attention.head_count")
     head_dim = (
@@ -175,7 +197,8 @@ def describe_rope(file: Path, reader: Reader, keys: Metadata, head_dim: int) -> 
     if scaling != "none":
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: llama.rope.scaling.type is {scaling!r}: linear, or Llama 3's factors, are converted",
+            f"{file}: llama.rope.scaling.type is {scaling!r}: linear, or Llama 3's factors, are "
+            "converted",
         )
     if factors is None:
         return rope
@@ -194,7 +217,8 @@ def describe_rope(file: Path, reader: Reader, keys: Metadata, head_dim: int) -> 
     if stored.shape != expected.shape or not np.allclose(stored, expected, rtol=1e-4):
         raise ToolError(
             UNSUPPORTED,
-            f"{file}: tensor '{ROPE_FACTORS}' does not follow Llama 3's rule (wavelengths 2048 and 8192): no config.json can say it",
+            f"{file}: tensor '{ROPE_FACTORS}' does not follow Llama 3's rule (wavelengths 2048 "
+            "and 8192): no config.json can say it",
         )
     return rope | llama3
 
@@ -231,7 +255,8 @@ def entries(file: Path) -> tuple[list[Entry], dict[str, Any]]:
         if rotary and shape[0] != rotary * config["head_dim"]:
             raise ToolError(
                 MALFORMED,
-                f"{file}: tensor '{tensor.name}': shape {list(shape)}, but the keys give {rotary} heads of {config['head_dim']}",
+                f"{file}: tensor '{tensor.name}': shape {list(shape)}, but the keys give {rotary} "
+                f"heads of {config['head_dim']}",
             )
 
         def load(tensor=tensor, shape=shape, rotary=rotary) -> np.ndarray:
@@ -244,7 +269,8 @@ def entries(file: Path) -> tuple[list[Entry], dict[str, Any]]:
             except NotImplementedError as error:
                 raise ToolError(
                     UNSUPPORTED,
-                    f"{file}: tensor '{tensor.name}': {tensor.tensor_type.name} values: {one_line(error)}",
+                    f"{file}: tensor '{tensor.name}': {tensor.tensor_type.name} values: "
+                    f"{one_line(error)}",
                 ) from error
             values = values.reshape(shape)
             return half_split(values, rotary) if rotary else values

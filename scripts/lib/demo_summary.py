@@ -41,12 +41,19 @@ def row(path: Path) -> tuple[str, ...]:
         min(reading["principal_cosines"] or [reading["abs_cos"]]) for reading in readings
     )
     verdicts = Counter(site["verdict"] for site in sites)
-    return (model["name"], "random" if model["init"] == "random" else "trained", str(len(sites)),
-            f"{sum(site['predicted']['dimension'] for site in sites)} dead",
-            f"{predicted['bytes_read']:,} bytes" if predicted else "config.json",
-            duration(sum(predicted["seconds"].values()) if predicted else seconds["predict"]),
-            f"{sum(reading['dimension'] for reading in readings)} dead", f"{least_cosine:.6f}", f"{verified['calibration']['tokens']:,} tokens",
-            duration(seconds["total"]), ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))  # fmt: skip
+    return (
+        model["name"],
+        "random" if model["init"] == "random" else "trained",
+        str(len(sites)),
+        f"{sum(site['predicted']['dimension'] for site in sites)} dead",
+        f"{predicted['bytes_read']:,} bytes" if predicted else "config.json",
+        duration(sum(predicted["seconds"].values()) if predicted else seconds["predict"]),
+        f"{sum(reading['dimension'] for reading in readings)} dead",
+        f"{least_cosine:.6f}",
+        f"{verified['calibration']['tokens']:,} tokens",
+        duration(seconds["total"]),
+        ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),
+    )
 
 
 def main() -> None:
@@ -59,10 +66,12 @@ def main() -> None:
     for cells in (HEADINGS, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     print(
-        "\nconfirmed: the predicted directions are dead, and no others; |cos| between the two (the least over the norms) is then 1."
+        "\nconfirmed: the predicted directions are dead, and no others; |cos| between the two "
+        "(the least over the norms) is then 1."
     )
     print(
-        "absent: none predicted, none found; |cos| is then that of 1/gamma, a control, here as small as for a random direction."
+        "absent: none predicted, none found; |cos| is then that of 1/gamma, a control, here as "
+        "small as for a random direction."
     )
 
 

@@ -62,7 +62,8 @@ class Directions:
             if name in self.parameters:
                 return name
         raise SystemExit(
-            f"fisher_curvlinops.py: {stem}.{ending} is no parameter of its own (tied?); leave its norm out"
+            f"fisher_curvlinops.py: {stem}.{ending} is no parameter of its own (tied?); leave its "
+            "norm out"
         )
 
     def changes(self, case: dict) -> Tensors:

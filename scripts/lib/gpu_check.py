@@ -35,9 +35,20 @@ STEPS = ("build", "tests", "sanitizers", "bench", "sample", "large")
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SAMPLE = "microformer-mgm"
 # 7 billion parameters in Llama's shape, to be drawn at random on the device: a configuration is all that it takes.
-LARGE = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
-         "intermediate_size": 11008, "vocab_size": 32000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-         "initializer_range": 0.02, "tie_word_embeddings": False}  # fmt: skip
+LARGE = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "intermediate_size": 11008,
+    "vocab_size": 32000,
+    "max_position_embeddings": 4096,
+    "rms_norm_eps": 1e-5,
+    "hidden_act": "silu",
+    "initializer_range": 0.02,
+    "tie_word_embeddings": False,
+}
 LARGE_SECONDS = 60  # the goal, end to end
 CORES = len(os.sched_getaffinity(0))
 
@@ -81,8 +92,17 @@ class Check:
         limit = min(limit, self.deadline - time.monotonic())
         if limit <= 0:
             raise Spent("the time budget is spent")
-        process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
         late = False
         try:
             output, _ = process.communicate(timeout=limit)
@@ -217,9 +237,14 @@ def environment() -> dict:
         "torch": torch_version(torch),
         "torch_folder": str(torch) if torch else None,
         "architecture": architecture(found),
-        "machine": {"system": platform.platform(), "cores": CORES, "python": platform.python_version(),
-                    "compiler": first_line(["c++", "--version"]), "cmake": first_line(["cmake", "--version"], r"version (\S+)")},
-    }  # fmt: skip
+        "machine": {
+            "system": platform.platform(),
+            "cores": CORES,
+            "python": platform.python_version(),
+            "compiler": first_line(["c++", "--version"]),
+            "cmake": first_line(["cmake", "--version"], r"version (\S+)"),
+        },
+    }
 
 
 def build(check: Check) -> dict:
@@ -240,8 +265,22 @@ def build(check: Check) -> dict:
         if shutil.which("ccache")
         else []
     )
-    check.must(["cmake", "-S", ROOT, "-B", BUILD, *generator, *launcher, "-DCMAKE_BUILD_TYPE=Release", f"-DDEADRAY_TORCH_DIR={torch}",
-                f"-DDEADRAY_CUDA_ARCHITECTURES={check.record['architecture']}", *shlex.split(os.environ.get("DEADRAY_CMAKE_ARGS", ""))], 240)  # fmt: skip
+    check.must(
+        [
+            "cmake",
+            "-S",
+            ROOT,
+            "-B",
+            BUILD,
+            *generator,
+            *launcher,
+            "-DCMAKE_BUILD_TYPE=Release",
+            f"-DDEADRAY_TORCH_DIR={torch}",
+            f"-DDEADRAY_CUDA_ARCHITECTURES={check.record['architecture']}",
+            *shlex.split(os.environ.get("DEADRAY_CMAKE_ARGS", "")),
+        ],
+        240,
+    )
     check.must(["cmake", "--build", BUILD, "--parallel", CORES], float("inf"))
     return {}
 
@@ -288,7 +327,8 @@ def tests(check: Check) -> dict:
         raise late
     if names["failed"] or not names["passed"]:
         raise Failed(
-            f"{len(names['failed'])} of {sum(map(len, names.values()))} tests failed: {', '.join(names['failed'][:5])}"
+            f"{len(names['failed'])} of {sum(map(len, names.values()))} tests failed: "
+            f"{', '.join(names['failed'][:5])}"
         )
     return {}
 
@@ -403,8 +443,13 @@ def sample(check: Check) -> dict:
         )
         if not same:
             differ.append(cpu["name"])
-    check.record["sample"] = {"model": SAMPLE, "sites": len(records["cpu"]["sites"]), "differ": differ, "seconds": seconds,
-                              "cuda": records["cuda"]["environment"]}  # fmt: skip
+    check.record["sample"] = {
+        "model": SAMPLE,
+        "sites": len(records["cpu"]["sites"]),
+        "differ": differ,
+        "seconds": seconds,
+        "cuda": records["cuda"]["environment"],
+    }
     if differ:
         raise Failed(f"the device and the CPU do not agree on {', '.join(differ[:5])}")
     return {}
@@ -418,8 +463,24 @@ def large(check: Check) -> dict:
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(LARGE))
     start = time.monotonic()
-    check.must([BUILD / "bin" / "deadray", "verify", folder, "--init", "random", "--device", "cuda", "--dtype", "bfloat16",
-                "--random-tokens", "8192", "--json", folder / "record.json"], 300)  # fmt: skip
+    check.must(
+        [
+            BUILD / "bin" / "deadray",
+            "verify",
+            folder,
+            "--init",
+            "random",
+            "--device",
+            "cuda",
+            "--dtype",
+            "bfloat16",
+            "--random-tokens",
+            "8192",
+            "--json",
+            folder / "record.json",
+        ],
+        300,
+    )
     seconds = round(time.monotonic() - start, 1)
     check.record["large"] = json.loads((folder / "record.json").read_text())
     return {"process_seconds": seconds, "goal": LARGE_SECONDS, "met": seconds <= LARGE_SECONDS}
@@ -465,8 +526,15 @@ def main() -> int:
         if name == "build" and not passed:
             break
     statuses = [step["status"] for step in check.record["steps"]]
-    check.record["result"] = ("failed" if "failed" in statuses else "incomplete" if "not run" in statuses
-                              else "passed" if "passed" in statuses else "skipped")  # fmt: skip
+    check.record["result"] = (
+        "failed"
+        if "failed" in statuses
+        else "incomplete"
+        if "not run" in statuses
+        else "passed"
+        if "passed" in statuses
+        else "skipped"
+    )
     check.save()
     check.say(f"{check.record['result']}: {out / 'gpu_check.json'}")
     return 0 if check.record["result"] == "passed" else 1

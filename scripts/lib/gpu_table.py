@@ -40,8 +40,18 @@ def cells(row: dict) -> list[str]:
     shape = ", ".join(f"{name} {value}" for name, value in row["shape"].items())
     time = "not measured yet" if row.get("seconds") is None else duration(row["seconds"])
     met = {True: "yes", False: "**no**", None: ""}[row.get("met")]
-    return [row["operation"], shape, row["dtype"], time, figure("bytes_per_second", 1e-9), figure("flops_per_second", 1e-12),
-            figure("percent_of_copy"), figure("percent_of_gemm"), row.get("target") or "", met]  # fmt: skip
+    return [
+        row["operation"],
+        shape,
+        row["dtype"],
+        time,
+        figure("bytes_per_second", 1e-9),
+        figure("flops_per_second", 1e-12),
+        figure("percent_of_copy"),
+        figure("percent_of_gemm"),
+        row.get("target") or "",
+        met,
+    ]
 
 
 def table(rows: list[dict]) -> str:
@@ -59,7 +69,8 @@ def main() -> None:
         record = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise SystemExit(
-            f"gpu_table.py: {file}: {error}; expected a record of scripts/gpu_check or bench kernels --json"
+            f"gpu_table.py: {file}: {error}; expected a record of scripts/gpu_check or bench "
+            "kernels --json"
         ) from None
     bench = record.get("bench", record)
     if "rows" not in bench:
@@ -67,8 +78,11 @@ def main() -> None:
             "gpu_table.py: the record holds no benchmark: its step was skipped or failed"
         )
     versions = bench["versions"]
-    print(f"{bench['device']['name']}, {bench['date']}, commit {record.get('commit', 'unknown')}, `deadray bench kernels`, "
-          f"CUDA {versions['cuda_runtime']}, cuBLAS {versions['cublas']}, cuSOLVER {versions['cusolver']}.\n")  # fmt: skip
+    print(
+        f"{bench['device']['name']}, {bench['date']}, commit {record.get('commit', 'unknown')}, "
+        f"`deadray bench kernels`, CUDA {versions['cuda_runtime']}, cuBLAS {versions['cublas']}, "
+        f"cuSOLVER {versions['cusolver']}.\n"
+    )
     print(table(bench["rows"]))
 
 

@@ -70,7 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        help="where to write (default: the folder itself); '-': standard output, with one --format, md or csv",
+        help="where to write (default: the folder itself); '-': standard output, with one "
+        "--format, md or csv",
     )
     parser.add_argument(
         "--format",
@@ -107,8 +108,9 @@ def drawing():
     except ImportError as error:
         raise ToolError(
             RESOURCES,
-            f"{error.name or error}: missing, and the figures need it; run scripts/setup --report, or set DEADRAY_PYTHON to an interpreter that has "
-            f"it, or choose --format md,csv",
+            f"{error.name or error}: missing, and the figures need it; run scripts/setup "
+            "--report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format "
+            "md,csv",
         ) from error
     return drawing
 
@@ -145,8 +147,14 @@ def write_figures(folder: Path, forms: list[str], sections: list[Section]) -> li
 
 
 def record(records: Records, sections: list[Section], written: list[str]) -> str:
-    content = {"schema": OWN, "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()}, "problems": records.problems,
-               "notes": records.notes, "sections": {section.id: [panel.id for panel in section.drawn] for section in sections}, "files": written}  # fmt: skip
+    content = {
+        "schema": OWN,
+        "records": {kind: [r.file for r in found] for kind, found in records.by_kind.items()},
+        "problems": records.problems,
+        "notes": records.notes,
+        "sections": {section.id: [panel.id for panel in section.drawn] for section in sections},
+        "files": written,
+    }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -155,7 +163,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.folder.is_dir():
         raise ToolError(
             USAGE,
-            f"{arguments.folder}: not a folder; give one with records that deadray verify, fisher, suite or bench wrote",
+            f"{arguments.folder}: not a folder; give one with records that deadray verify, "
+            "fisher, suite or bench wrote",
         )
     to_terminal = arguments.out == "-"
     if to_terminal and (
@@ -166,7 +175,8 @@ def run(arguments: argparse.Namespace) -> None:
     ):
         raise ToolError(
             USAGE,
-            "--out -: standard output takes one form: --format md or --format csv, without --figures and --json -",
+            "--out -: standard output takes one form: --format md or --format csv, without "
+            "--figures and --json -",
         )
     out = arguments.folder if arguments.out is None else Path(arguments.out)
     if not to_terminal and not out.is_dir():
@@ -185,7 +195,8 @@ def run(arguments: argparse.Namespace) -> None:
     if records.count == 0:
         raise ToolError(
             MALFORMED,
-            f"{folder}: no usable record of deadray's among its *.json files; make one with deadray verify MODEL --json {folder}/NAME.json",
+            f"{folder}: no usable record of deadray's among its *.json files; make one with "
+            f"deadray verify MODEL --json {folder}/NAME.json",
         )
 
     sections = all_sections(records)

@@ -60,7 +60,8 @@ def read_records(folder: Path) -> dict[tuple[str, str], dict]:
             ):
                 raise ToolError(
                     MALFORMED,
-                    f"{file}: not the suite's record of {name}, {init}; make it again with deadray suite",
+                    f"{file}: not the suite's record of {name}, {init}; make it again with "
+                    "deadray suite",
                 )
             records[name, init] = record
     return records
@@ -101,10 +102,22 @@ def row(name: str, init: str, record: dict) -> list[str]:
         residual["preserved"] if residual else None
     ]
     decisive = exact or deployed
-    return [name, INITS[init], site["norm"], str(site["hidden_size"]), str(record["calibration"]["tokens"]), figure(cosine(exact), ".6f"),
-            figure(cosine(deployed), ".6f"), figure(decisive["depth"], ".1e"), " ".join(map(str, decisive["below"])) or "–", preserved,
-            verdict(record["sites"]), figure(suite["seconds"], ".1f"), figure(share_of_gemm(record), ".0%"),
-            figure(suite["peak_memory_bytes"] / 2**30, ".2f")]  # fmt: skip
+    return [
+        name,
+        INITS[init],
+        site["norm"],
+        str(site["hidden_size"]),
+        str(record["calibration"]["tokens"]),
+        figure(cosine(exact), ".6f"),
+        figure(cosine(deployed), ".6f"),
+        figure(decisive["depth"], ".1e"),
+        " ".join(map(str, decisive["below"])) or "–",
+        preserved,
+        verdict(record["sites"]),
+        figure(suite["seconds"], ".1f"),
+        figure(share_of_gemm(record), ".0%"),
+        figure(suite["peak_memory_bytes"] / 2**30, ".2f"),
+    ]
 
 
 def how_it_was_made(records: dict) -> list[str]:
@@ -114,7 +127,10 @@ def how_it_was_made(records: dict) -> list[str]:
         suite = record["suite"]
         machine = suite["machine"]
         memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
-        where = f"Commit {suite['commit']}, {suite['started'][:10]}, {machine['cpu']}, {machine['cores']} cores, {memory}, {machine['device']}"
+        where = (
+            f"Commit {suite['commit']}, {suite['started'][:10]}, {machine['cpu']}, "
+            f"{machine['cores']} cores, {memory}, {machine['device']}"
+        )
         groups.setdefault(where, []).append(suite["command"])
     return [
         line
@@ -137,8 +153,14 @@ def chance(records: dict, names: list[str]) -> list[str]:
     ]
     if not scaled:
         return []
-    return ["", f"RMSNorms at random initialisation: √d·\\|cos\\| is {sum(scaled) / len(scaled):.2f} on average over {len(scaled)} final norms of the roster; chance is "
-            f"0.80 ± {0.60 / math.sqrt(len(scaled)):.2f}."]  # fmt: skip
+    return [
+        "",
+        (
+            f"RMSNorms at random initialisation: √d·\\|cos\\| is {sum(scaled) / len(scaled):.2f} "
+            f"on average over {len(scaled)} final norms of the roster; chance is 0.80 ± "
+            f"{0.60 / math.sqrt(len(scaled)):.2f}."
+        ),
+    ]
 
 
 def table(folder: Path, roster: dict) -> str:

@@ -50,7 +50,8 @@ def write_safetensors(file: Path, entries: Iterable[Entry], metadata: dict[str, 
             if values.nbytes != entry.bytes:
                 raise ToolError(
                     MALFORMED,
-                    f"tensor '{entry.name}': {values.nbytes} bytes found, {entry.bytes} expected for shape {list(entry.shape)}",
+                    f"tensor '{entry.name}': {values.nbytes} bytes found, {entry.bytes} expected "
+                    f"for shape {list(entry.shape)}",
                 )
             stream.write(values.reshape(-1).view(np.uint8).data)
 

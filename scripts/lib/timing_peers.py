@@ -205,13 +205,20 @@ WAYS = [
     Way("eigh", "scipy evd", "scipy", scipy_eigh("evd"), matrices=4),
     Way("eigh", "torch", "torch", torch_eigh, matrices=4),
     Way("eigh_bottom", "scipy evr", "scipy", scipy_eigh("evr", subset_by_index=[0, 1]), matrices=2),
-    Way("eigenvalues", "weightwatcher", "weightwatcher", weightwatcher_spectrum, matrices=4, copies=4),
+    Way(
+        "eigenvalues",
+        "weightwatcher",
+        "weightwatcher",
+        weightwatcher_spectrum,
+        matrices=4,
+        copies=4,
+    ),
     Way("svd", "numpy", "numpy", numpy_svd, matrices=6, copies=3),
     Way("svd", "scipy", "scipy", scipy_svd, matrices=6, copies=2),
     Way("svd", "torch", "torch", torch_svd, matrices=6, copies=3),
     Way("fisher", "curvlinops", "curvlinops-for-pytorch", curvlinops_fisher, copies=4),
     Way("forward", "transformers", "transformers", transformers_forward, needs_model=True),
-]  # fmt: skip
+]
 
 
 def kernel_of(package: str, libraries: Iterable[dict]) -> str:
@@ -263,8 +270,17 @@ def offer(
         except Exception as error:  # whatever a library ends in here, the others go on
             missing.append({"method": way.method, "peer": way.peer, "reason": one_line(error)})
     libraries = limit(threads)
-    peers = [{"method": way.method, "peer": way.peer, "version": importlib.metadata.version(way.package), "threads": threads,
-              "kernel": kernel_of(way.package, libraries), "bytes": way.bytes(problem)} for way in able]  # fmt: skip
+    peers = [
+        {
+            "method": way.method,
+            "peer": way.peer,
+            "version": importlib.metadata.version(way.package),
+            "threads": threads,
+            "kernel": kernel_of(way.package, libraries),
+            "bytes": way.bytes(problem),
+        }
+        for way in able
+    ]
     return {"peers": peers, "missing": missing}, runs
 
 

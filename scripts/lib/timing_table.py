@@ -57,8 +57,13 @@ def table(records: list[dict]) -> str:
     )  # stable: deadray stands before its peers
     sizes = sorted({d for points in measured.values() for d in points})
     devices = len({device for _, _, device in lines}) > 1
-    text = ["| method | of |" + (" device |" if devices else "") + "".join(f" {d} |" for d in sizes) + " grows as |",
-            "|---|---|" + ("---|" if devices else "") + "---|" * (len(sizes) + 1)]  # fmt: skip
+    text = [
+        "| method | of |"
+        + (" device |" if devices else "")
+        + "".join(f" {d} |" for d in sizes)
+        + " grows as |",
+        "|---|---|" + ("---|" if devices else "") + "---|" * (len(sizes) + 1),
+    ]
     for method, name, device in lines:
         points = measured[method, name, device]
         exponent = fit(points)

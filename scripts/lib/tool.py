@@ -61,9 +61,13 @@ def run_tool(main: Callable[[], None]) -> None:
         sys.exit(RESOURCES if lacking else MALFORMED)
     except Exception as error:  # Python's own code for it is 1, with which deadray says "refuted"
         at = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {one_line(error)} ({Path(at.filename).name}, line {at.lineno})"
+        what = (
+            f"{type(error).__name__}: {one_line(error)} ({Path(at.filename).name}, line "
+            f"{at.lineno})"
+        )
         print(
-            f"{name}: internal error: {what}; this is a defect of deadray: please report it, with what it was given",
+            f"{name}: internal error: {what}; this is a defect of deadray: please report it, with "
+            "what it was given",
             file=sys.stderr,
         )
         sys.exit(INTERNAL)

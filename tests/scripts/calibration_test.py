@@ -68,13 +68,13 @@ class CalibrationCase(unittest.TestCase):
         with (
             mock.patch("sys.argv", ["calibration.py", words[0], str(self.out), *words[1:]]),
             contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(errors),
         ):
-            with contextlib.redirect_stderr(errors):
-                try:
-                    run_tool(calibration.main)
-                    ended = 0
-                except SystemExit as end:
-                    ended = end.code or 0
+            try:
+                run_tool(calibration.main)
+                ended = 0
+            except SystemExit as end:
+                ended = end.code or 0
         self.assertEqual(ended, code, errors.getvalue())
         if code:
             self.assertFalse(self.out.exists())
@@ -255,8 +255,13 @@ class PixelsTest(CalibrationCase):
 
     def test_reads_the_models_own_preparation(self):
         self.picture("pictures/a.png")
-        config = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
-                  "rescale_factor": 1 / 255}  # fmt: skip
+        config = {
+            "size": {"shortest_edge": 20},
+            "crop_size": {"height": 16, "width": 16},
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+            "rescale_factor": 1 / 255,
+        }
         self.make(
             "images",
             self.folder / "pictures",

@@ -41,8 +41,19 @@ class Chromium:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         # The protocol wants descriptors 3 and 4; the shell puts them there whatever numbers the pipes have here.
-        command = [find(), "--headless", "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}", "--disable-gpu", "--hide-scrollbars",
-                   "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--no-first-run", "--force-device-scale-factor=1"]  # fmt: skip
+        command = [
+            find(),
+            "--headless",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self._profile.name}",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--force-device-scale-factor=1",
+        ]
         if os.geteuid() == 0:
             command.append("--no-sandbox")  # which Chromium refuses to root
         shell = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command]

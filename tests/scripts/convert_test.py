@@ -110,7 +110,10 @@ class FileKindTest(ConvertCase):
 
     def test_a_full_disk_leaves_no_half_file(self) -> None:
         torch.save({"a.weight": torch.ones(1 << 16)}, self.folder / "model.bin")
-        command = f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/lib/convert.py' '{self.folder}/model.bin' '{self.out}'"  # files of 8 or 16 KiB at most
+        command = (
+            f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/lib/convert.py' "
+            f"'{self.folder}/model.bin' '{self.out}'"
+        )  # files of 8 or 16 KiB at most
         result = subprocess.run(
             ["bash", "-c", "trap '' XFSZ; " + command], capture_output=True, text=True
         )
@@ -248,9 +251,20 @@ class BinTest(ConvertCase):
         self.expect_failure(self.save({"a": torch.ones(2)}), 3, "config.json", "not JSON")
 
 
-GGUF_STEMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-              "mlp.down_proj": "ffn_down", "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}  # fmt: skip
+GGUF_STEMS = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
 
 
 def gguf_name(name: str) -> str:

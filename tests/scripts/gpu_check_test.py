@@ -189,8 +189,23 @@ class EnvironmentTest(unittest.TestCase):
 
 class TableTest(unittest.TestCase):
     def test_says_what_is_not_measured(self):
-        rows = [{"operation": "copy", "shape": {"bytes": 8}, "dtype": "bytes", "seconds": None, "target": None},
-                {"operation": "eigh", "shape": {"n": 4}, "dtype": "float64", "seconds": 0.25, "target": "fast", "met": False}]  # fmt: skip
+        rows = [
+            {
+                "operation": "copy",
+                "shape": {"bytes": 8},
+                "dtype": "bytes",
+                "seconds": None,
+                "target": None,
+            },
+            {
+                "operation": "eigh",
+                "shape": {"n": 4},
+                "dtype": "float64",
+                "seconds": 0.25,
+                "target": "fast",
+                "met": False,
+            },
+        ]
         lines = gpu_table.table(rows).splitlines()
         self.assertIn("not measured yet", lines[2])
         self.assertIn("250.000 ms", lines[3])

@@ -38,8 +38,13 @@ class WhatItRefuses(ReportTest):
 
     def test_names_the_key_at_which_a_record_was_cut_off(self):
         text = json.dumps(made.verify("a", sites=2))
-        for stop, key in (("", "empty"), ('{"sch', "cut off at its beginning"), (text[: text.index('"floor"') + 9], "cut off at sites[0].exact.floor"),
-                          (text[: text.rindex('"hidden_size"') + 5], "cut off at sites[1]"), (text[:-1], "cut off at environment")):  # fmt: skip
+        for stop, key in (
+            ("", "empty"),
+            ('{"sch', "cut off at its beginning"),
+            (text[: text.index('"floor"') + 9], "cut off at sites[0].exact.floor"),
+            (text[: text.rindex('"hidden_size"') + 5], "cut off at sites[1]"),
+            (text[:-1], "cut off at environment"),
+        ):
             self.expect_problem(stop, key)
 
     def test_names_what_is_missing_or_of_another_type(self):
@@ -99,9 +104,13 @@ class WhatItRefuses(ReportTest):
         )
 
     def test_names_what_must_be_above_zero(self):
-        for record, kind, key, expected in ((made.timing(), "rows", "seconds", "a number above 0"), (made.timing(), "rows", "d", "at least 1"),
-                                            (made.predictor(), "warm", "hidden_size", "at least 1"), (made.predictor(), "warm", "copy", "a number above 0"),
-                                            (made.predictor(), "warm", "predict", "a number above 0")):  # fmt: skip
+        for record, kind, key, expected in (
+            (made.timing(), "rows", "seconds", "a number above 0"),
+            (made.timing(), "rows", "d", "at least 1"),
+            (made.predictor(), "warm", "hidden_size", "at least 1"),
+            (made.predictor(), "warm", "copy", "a number above 0"),
+            (made.predictor(), "warm", "predict", "a number above 0"),
+        ):
             record[kind][1][key] = 0
             self.expect_problem(json.dumps(record), f"{kind}[1].{key}: 0, expected {expected}")
         timing = made.timing()
@@ -133,7 +142,8 @@ class WhatItRefuses(ReportTest):
             (run.returncode, run.stderr),
             (
                 3,
-                f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it again, or remove it\n",
+                f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it "
+                "again, or remove it\n",
             ),
         )
         self.assertIn(printed.replace("`", "\\`").replace("<", "\\<"), run.stdout)
@@ -253,8 +263,24 @@ class WhatItEndures(ReportTest):
             )
         )
         self.assertEqual((tags.counts["script"], tags.counts["section"]), (1, 1))
-        self.assertLessEqual({name for name in tags.attributes if not name.startswith("aria-")},
-                             {"lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "id", "role", "tabindex", "scope", "data-value"})  # fmt: skip
+        self.assertLessEqual(
+            {name for name in tags.attributes if not name.startswith("aria-")},
+            {
+                "lang",
+                "charset",
+                "name",
+                "content",
+                "http-equiv",
+                "rel",
+                "href",
+                "class",
+                "id",
+                "role",
+                "tabindex",
+                "scope",
+                "data-value",
+            },
+        )
 
     @needs_matplotlib
     def test_draws_extremes(self):

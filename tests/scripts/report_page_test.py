@@ -134,7 +134,8 @@ class ReportPageTest(unittest.TestCase):
             )
             self.assertEqual(
                 page.value(
-                    "[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"
+                    "[...document.querySelectorAll('figure > svg')].filter((s) => "
+                    "s.getBoundingClientRect().height > 80).length"
                 ),
                 len(self.figures[folder]),
             )
@@ -197,7 +198,8 @@ class ReportPageTest(unittest.TestCase):
             self.assertEqual(self.sort(page, "agreement", "p")[1], ["0.5", "", ""])
         self.assertEqual(
             page.value(
-                "document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], #agreement table:first-of-type [aria-sort=descending]').length"
+                "document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], "
+                "#agreement table:first-of-type [aria-sort=descending]').length"
             ),
             1,
         )

@@ -166,7 +166,10 @@ class ItsCommandLine(ReportTest):
 class ItsInterpreter(ReportTest):
     def test_must_be_new_enough(self):
         """Of the version alone; files that an older interpreter reads before it is told so are kept to what that one understands."""
-        code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts/lib')!r}); runpy.run_path('scripts/lib/report.py')"
+        code = (
+            "import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, "
+            f"{str(ROOT / 'scripts/lib')!r}); runpy.run_path('scripts/lib/report.py')"
+        )
         run = subprocess.run(
             [sys.executable, "-B", "-c", code],
             cwd=ROOT,
@@ -183,8 +186,21 @@ class ItsInterpreter(ReportTest):
 
     def test_writes_utf_8_whatever_the_locale(self):
         self.write("a.json", made.verify("γ"))
-        run = subprocess.run([sys.executable, "-B", ROOT / "scripts/lib/report.py", self.folder, "--format", "csv", "--out", "-"], capture_output=True, check=False,
-                             env=os.environ | {"PYTHONIOENCODING": "ascii"})  # fmt: skip
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-B",
+                ROOT / "scripts/lib/report.py",
+                self.folder,
+                "--format",
+                "csv",
+                "--out",
+                "-",
+            ],
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        )
         self.assertEqual((run.returncode, run.stderr), (0, b""))
         self.assertIn("γ".encode(), run.stdout)
 

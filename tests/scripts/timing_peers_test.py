@@ -100,9 +100,21 @@ class ServeTest(unittest.TestCase):
 
 
 class KernelTest(unittest.TestCase):
-    LIBRARIES = [{"internal_api": "openmp", "filepath": "/v/numpy.libs/libgomp.so", "version": None},
-                 {"internal_api": "openblas", "filepath": "/v/scipy.libs/libscipy_openblas.so", "version": "0.3.30", "architecture": "Zen"},
-                 {"internal_api": "openblas", "filepath": "/v/numpy.libs/libscipy_openblas64_.so", "version": "0.3.31", "architecture": "SkylakeX"}]  # fmt: skip
+    LIBRARIES = [
+        {"internal_api": "openmp", "filepath": "/v/numpy.libs/libgomp.so", "version": None},
+        {
+            "internal_api": "openblas",
+            "filepath": "/v/scipy.libs/libscipy_openblas.so",
+            "version": "0.3.30",
+            "architecture": "Zen",
+        },
+        {
+            "internal_api": "openblas",
+            "filepath": "/v/numpy.libs/libscipy_openblas64_.so",
+            "version": "0.3.31",
+            "architecture": "SkylakeX",
+        },
+    ]
 
     def test_is_that_of_the_package_itself(self) -> None:
         self.assertEqual(kernel_of("numpy", self.LIBRARIES), "OpenBLAS 0.3.31 SkylakeX")

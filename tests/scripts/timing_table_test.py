@@ -17,8 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(date: str, *rows: tuple[int, str, str | None, float]) -> str:
-    return json.dumps({"schema": "deadray/timing/1", "date": date,
-                       "rows": [{"d": d, "method": method, "peer": peer, "device": "cpu", "model": None, "seconds": seconds} for d, method, peer, seconds in rows]})  # fmt: skip
+    return json.dumps(
+        {
+            "schema": "deadray/timing/1",
+            "date": date,
+            "rows": [
+                {
+                    "d": d,
+                    "method": method,
+                    "peer": peer,
+                    "device": "cpu",
+                    "model": None,
+                    "seconds": seconds,
+                }
+                for d, method, peer, seconds in rows
+            ],
+        }
+    )
 
 
 class TimingTableTest(unittest.TestCase):
@@ -54,9 +69,20 @@ class TimingTableTest(unittest.TestCase):
         )
         done = self.run_script("--document", self.document, new, old)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(self.document.read_text().splitlines(), [
-            "before", "<!-- table -->", "| method | of | 256 | 512 | grows as |", "|---|---|---|---|---|", "| `predict` | deadray | 200 ns |  |  |",
-            "| `eigh` | deadray | 10 ms | 80 ms | d^3.00 |", "| `eigh` | scipy evr | 30 ms |  |  |", "<!-- /table -->", "after"])  # fmt: skip
+        self.assertEqual(
+            self.document.read_text().splitlines(),
+            [
+                "before",
+                "<!-- table -->",
+                "| method | of | 256 | 512 | grows as |",
+                "|---|---|---|---|---|",
+                "| `predict` | deadray | 200 ns |  |  |",
+                "| `eigh` | deadray | 10 ms | 80 ms | d^3.00 |",
+                "| `eigh` | scipy evr | 30 ms |  |  |",
+                "<!-- /table -->",
+                "after",
+            ],
+        )
         self.assertEqual(
             self.run_script("--check", "--document", self.document, old, new).returncode, 0
         )

@@ -123,8 +123,16 @@ def legend_above(axes, columns: int = 2, over_ticks: bool = False) -> None:
         names = list(dict.fromkeys(labels))
         if max(map(len, names)) > 28:  # two of which would be wider than the picture
             columns = 1
-        axes.legend([first[name] for name in names], names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, handletextpad=0.5,
-                    borderaxespad=2.2 if over_ticks else 0.2, columnspacing=1.2)  # fmt: skip
+        axes.legend(
+            [first[name] for name in names],
+            names,
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=columns,
+            handletextpad=0.5,
+            borderaxespad=2.2 if over_ticks else 0.2,
+            columnspacing=1.2,
+        )
 
 
 def level(axes, value: float, label: str, dash: str = "--") -> None:

@@ -59,7 +59,10 @@ def _problems(records: Records) -> str:
     if not records.problems:
         return ""
     lines = "".join(f"<li><code>{escape(problem)}</code></li>" for problem in records.problems)
-    return f'<aside class="problems" aria-labelledby="problems"><h3 id="problems">Not in this report</h3><ul>{lines}</ul></aside>'
+    return (
+        '<aside class="problems" aria-labelledby="problems"><h3 id="problems">Not in this '
+        f"report</h3><ul>{lines}</ul></aside>"
+    )
 
 
 def _section(section: Section, svg: Callable[[Panel], str]) -> str:
@@ -76,16 +79,25 @@ def _section(section: Section, svg: Callable[[Panel], str]) -> str:
     )
     id_ = escape(section.id)
     heading = f'<h2 id="{id_}-heading">{escape(section.title)}</h2><p>{escape(section.shows)}</p>'
-    return f'<section id="{id_}" aria-labelledby="{id_}-heading">{heading}{figures}{more}{tables}</section>\n'
+    return (
+        f'<section id="{id_}" '
+        f'aria-labelledby="{id_}-heading">{heading}{figures}{more}{tables}</section>\n'
+    )
 
 
 def _panel(panel: Panel, svg: Callable[[Panel], str]) -> str:
     numbers = _folded(panel.data, panel.id) if panel.data else ""
-    return f'<figure id="{escape(panel.id)}"><h3>{escape(panel.title)}</h3>{svg(panel)}{numbers}</figure>'
+    return (
+        "<figure "
+        f'id="{escape(panel.id)}"><h3>{escape(panel.title)}</h3>{svg(panel)}{numbers}</figure>'
+    )
 
 
 def _folded(table: Table, prefix: str = "") -> str:
-    return f"<details><summary>Numbers: {escape(table.title)}</summary>{_table(table, prefix)}</details>"
+    return (
+        "<details><summary>Numbers: "
+        f"{escape(table.title)}</summary>{_table(table, prefix)}</details>"
+    )
 
 
 def _table(table: Table, prefix: str = "") -> str:
@@ -97,8 +109,12 @@ def _table(table: Table, prefix: str = "") -> str:
         f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n"
         for row in table.rows
     )
-    return (f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{caption}"><table><caption id="{caption}">{escape(table.title)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>")  # fmt: skip
+    return (
+        '<div class="scroll" role="region" tabindex="0" '
+        f'aria-labelledby="{caption}"><table><caption '
+        f'id="{caption}">{escape(table.title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
+    )
 
 
 def _css(column: Column) -> str:

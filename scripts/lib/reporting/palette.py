@@ -31,8 +31,18 @@ INK, PAPER, GRID, FAINT = LIGHT["ink"], LIGHT["paper"], LIGHT["grid"], LIGHT["fa
 BLUE, ORANGE, GREEN, PURPLE = LIGHT["blue"], LIGHT["orange"], LIGHT["green"], LIGHT["purple"]
 
 NORMS = {"layernorm": (BLUE, "o", "LayerNorm"), "rmsnorm": (ORANGE, "s", "RMSNorm")}
-SERIES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (INK, "v", "-"), (FAINT, "P", "--"),
-          (BLUE, "X", ":"), (ORANGE, "<", "-."), (GREEN, ">", "--"), (PURPLE, "*", "-"))  # fmt: skip
+SERIES = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    (GREEN, "^", "-."),
+    (PURPLE, "D", ":"),
+    (INK, "v", "-"),
+    (FAINT, "P", "--"),
+    (BLUE, "X", ":"),
+    (ORANGE, "<", "-."),
+    (GREEN, ">", "--"),
+    (PURPLE, "*", "-"),
+)
 
 # On fills of their own, which are the same on a light page and a dark one: not the colours of ink and paper, which change.
 ON_BRIGHT, ON_DARK = "#010101", "#fefefe"

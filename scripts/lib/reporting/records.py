@@ -87,7 +87,8 @@ def _read_file(file: Path, records: Records) -> None:
         data = json.loads(text, parse_constant=_refuse_constant)
     except (OSError, UnicodeDecodeError) as error:
         records.problems.append(
-            f"{name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or remove it"
+            f"{name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; make it again, or "
+            "remove it"
         )
         return
     except (ValueError, RecursionError) as error:
@@ -101,7 +102,8 @@ def _read_file(file: Path, records: Records) -> None:
     elif schema in SCHEMAS:
         if problem := check(data, SCHEMAS[schema]) or _contradiction(schema, data):
             records.problems.append(
-                f"{name}: {problem} ({schema}); make it again with this version of deadray, or remove it"
+                f"{name}: {problem} ({schema}); make it again with this version of deadray, or "
+                "remove it"
             )
         else:
             records.by_kind[kind_of(schema)].append(Record(name, _printable(data)))
@@ -113,7 +115,8 @@ def _read_file(file: Path, records: Records) -> None:
         records.notes.append(f"{name}: {schema} is not shown in a report, skipped")
     elif schema != OWN:
         records.problems.append(
-            f"{name}: schema: {printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again with this version of deadray, or remove it"
+            f"{name}: schema: {printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again "
+            "with this version of deadray, or remove it"
         )
 
 
@@ -126,7 +129,10 @@ def _contradiction(schema: str, data: dict) -> str | None:
     if schema == "deadray/timing/1":
         for i, fit in enumerate(data.get("fits") or []):
             if abs(fit["exponent"] or 0) > MOST_EXPONENT:
-                return f"fits[{i}].exponent: {fit['exponent']}, expected from -{MOST_EXPONENT} to {MOST_EXPONENT}"
+                return (
+                    f"fits[{i}].exponent: {fit['exponent']}, expected from -{MOST_EXPONENT} to "
+                    f"{MOST_EXPONENT}"
+                )
     if schema != "deadray/verify/1":
         return None
     if not data["sites"]:
@@ -135,13 +141,19 @@ def _contradiction(schema: str, data: dict) -> str | None:
         spectrum = site.get("spectrum") or {}
         for key in ("exact", "deployed"):
             if spectrum.get(key) is not None and len(spectrum[key]) != len(spectrum["index"]):
-                return f"sites[{i}].spectrum.{key}: {len(spectrum[key])} values, expected {len(spectrum['index'])} as spectrum.index has"
+                return (
+                    f"sites[{i}].spectrum.{key}: {len(spectrum[key])} values, expected "
+                    f"{len(spectrum['index'])} as spectrum.index has"
+                )
     residual = data["residual"]
     for key in ("centred", "ratio", "steps") if residual else ():
         # No ratios where every node is a LayerNorm's output, say: there is nothing to divide by. No steps in records of earlier versions.
         values = residual.get(key) or []
         if len(values) != len(residual["uncentred"]) and (key == "centred" or values):
-            return f"residual.{key}: {len(values)} values, expected {len(residual['uncentred'])} as residual.uncentred has"
+            return (
+                f"residual.{key}: {len(values)} values, expected {len(residual['uncentred'])} as "
+                "residual.uncentred has"
+            )
     return None
 
 

@@ -44,22 +44,45 @@ CALIBRATION = {"kind": TEXT, "tokens": COUNT}
 ENVIRONMENT = {"version": TEXT, "commit": later(TEXT), "device": later(TEXT)}
 
 READING = {
-    "abs_cos": Nullable(NUMBER), "principal_cosines": [Nullable(NUMBER)], "dimension": COUNT, "lambda_v": Nullable(NUMBER), "floor": Nullable(NUMBER),
+    "abs_cos": Nullable(NUMBER),
+    "principal_cosines": [Nullable(NUMBER)],
+    "dimension": COUNT,
+    "lambda_v": Nullable(NUMBER),
+    "floor": Nullable(NUMBER),
     "eigenvalues": {key: Nullable(NUMBER) for key in ("first", "second", "next", "mean", "last")},
-    "gap": Nullable(NUMBER), "chance_p": Nullable(NUMBER), "depth": Nullable(NUMBER),
-}  # fmt: skip
+    "gap": Nullable(NUMBER),
+    "chance_p": Nullable(NUMBER),
+    "depth": Nullable(NUMBER),
+}
 SITE = {
-    "name": TEXT, "norm": OneOf(("layernorm", "rmsnorm")), "final": later(FLAG), "hidden_size": SIZE, "predicted": {"dimension": COUNT},
+    "name": TEXT,
+    "norm": OneOf(("layernorm", "rmsnorm")),
+    "final": later(FLAG),
+    "hidden_size": SIZE,
+    "predicted": {"dimension": COUNT},
     "gamma": later({"min": Nullable(NUMBER), "max": Nullable(NUMBER)}),
-    "exact": Nullable(READING), "deployed": Nullable(READING),
-    "spectrum": later({"index": [COUNT], "exact": Nullable([Nullable(NUMBER)]), "deployed": Nullable([Nullable(NUMBER)])}),
+    "exact": Nullable(READING),
+    "deployed": Nullable(READING),
+    "spectrum": later(
+        {
+            "index": [COUNT],
+            "exact": Nullable([Nullable(NUMBER)]),
+            "deployed": Nullable([Nullable(NUMBER)]),
+        }
+    ),
     "schur": {"input": Nullable(NUMBER), "output": Nullable(NUMBER), "null": Nullable(NUMBER)},
-    "verdict": VERDICTS, "reason": TEXT,
-}  # fmt: skip
+    "verdict": VERDICTS,
+    "reason": TEXT,
+}
 RESIDUAL = {
-    "centred": [Nullable(NUMBER)], "uncentred": [Nullable(NUMBER)], "ratio": [Nullable(NUMBER)], "excluded": [COUNT], "preserved": Nullable(FLAG),
-    "reference": later(COUNT), "steps": later([Nullable(NUMBER)]),
-}  # fmt: skip
+    "centred": [Nullable(NUMBER)],
+    "uncentred": [Nullable(NUMBER)],
+    "ratio": [Nullable(NUMBER)],
+    "excluded": [COUNT],
+    "preserved": Nullable(FLAG),
+    "reference": later(COUNT),
+    "steps": later([Nullable(NUMBER)]),
+}
 ORIGIN = {
     "command": TEXT,
     "commit": TEXT,
@@ -67,11 +90,25 @@ ORIGIN = {
     "machine": {"cpu": TEXT, "cores": COUNT, "memory_bytes": NUMBER, "device": TEXT},
 }
 CONSUMER = {
-    "name": TEXT, "site": TEXT, "width": COUNT, "claimed": FLAG, "count": COUNT, "why": TEXT, "dead": Nullable(NUMBER), "weight_only": Nullable(NUMBER),
-    "random": Nullable({"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}), "ratio": Nullable(NUMBER),
-    "kfac": Nullable(NUMBER), "kfac_random": Nullable(NUMBER), "invariance": Nullable(NUMBER), "invariance_random": Nullable(NUMBER),
-    "verdict": later(TEXT), "reason": later(TEXT),
-}  # fmt: skip
+    "name": TEXT,
+    "site": TEXT,
+    "width": COUNT,
+    "claimed": FLAG,
+    "count": COUNT,
+    "why": TEXT,
+    "dead": Nullable(NUMBER),
+    "weight_only": Nullable(NUMBER),
+    "random": Nullable(
+        {"median": Nullable(NUMBER), "min": Nullable(NUMBER), "max": Nullable(NUMBER)}
+    ),
+    "ratio": Nullable(NUMBER),
+    "kfac": Nullable(NUMBER),
+    "kfac_random": Nullable(NUMBER),
+    "invariance": Nullable(NUMBER),
+    "invariance_random": Nullable(NUMBER),
+    "verdict": later(TEXT),
+    "reason": later(TEXT),
+}
 
 TIMED = {
     "d": SIZE,
@@ -154,7 +191,10 @@ def check(value: object, spec: object, key: str = "") -> str | None:
         return (
             None
             if value > 0
-            else f"{key}: {value}, expected {'at least 1' if spec.inner is COUNT else 'a number above 0'}"
+            else (
+                f"{key}: {value}, expected "
+                f"{'at least 1' if spec.inner is COUNT else 'a number above 0'}"
+            )
         )
     if isinstance(spec, OneOf):
         if isinstance(value, str) and value in spec.values:

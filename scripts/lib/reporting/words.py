@@ -7,11 +7,18 @@ from reporting.section import MOST_PANELS, Section
 
 TITLE = "deadray: dead directions, predicted and measured"
 HONESTY = (
-    "All figures come from these records, made by runs of deadray; what was not measured is absent. Rosters are deadray's own choice of models: "
-    "the paper's list (arXiv 2606.19491) is not public beyond its range. “Reconstructed” marks quantities whose definition is deadray's own."
+    "All figures come from these records, made by runs of deadray; what was not measured is "
+    "absent. Rosters are deadray's own choice of models: the paper's list (arXiv 2606.19491) is "
+    "not public beyond its range. “Reconstructed” marks quantities whose definition is deadray's "
+    "own."
 )
-KINDS = {"verify": ("measurement of a model", "measurements of models"), "fisher": ("Fisher measurement", "Fisher measurements"), "suite": ("suite", "suites"),
-         "timing": ("timing", "timings"), "bench-predict": ("timing of the predictor", "timings of the predictor")}  # fmt: skip
+KINDS = {
+    "verify": ("measurement of a model", "measurements of models"),
+    "fisher": ("Fisher measurement", "Fisher measurements"),
+    "suite": ("suite", "suites"),
+    "timing": ("timing", "timings"),
+    "bench-predict": ("timing of the predictor", "timings of the predictor"),
+}
 
 
 def count_of_records(records: Records) -> str:
@@ -24,4 +31,7 @@ def count_of_records(records: Records) -> str:
 
 
 def left_out(section: Section) -> str:
-    return f"The first {MOST_PANELS} of {len(section.panels)} figures are drawn; the tables have all rows."
+    return (
+        f"The first {MOST_PANELS} of {len(section.panels)} figures are drawn; the tables have all "
+        "rows."
+    )

@@ -24,20 +24,39 @@ def section(records: Records) -> Section | None:
     if not records.verify:
         return None
     return Section(
-        id="agreement", title="Predicted against measured direction",
-        shows="|cos| between the direction that γ alone predicts and the bottom eigenvector of the measured covariance, at the final norm of every "
-        "model, with random and with trained weights. A LayerNorm is predicted to have a dead direction, an RMSNorm none: its row is the control.",
-        reading="1 is agreement. For a LayerNorm with several dead directions it is the least principal cosine between the two subspaces. For an "
-        "RMSNorm it is that of 1/γ, which predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), and p is the probability "
-        "that a random direction reaches the value. Filled: trained weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; "
+        id="agreement",
+        title="Predicted against measured direction",
+        shows="|cos| between the direction that γ alone predicts and the bottom eigenvector of the "
+        "measured covariance, at the final norm of every model, with random and with trained "
+        "weights. A LayerNorm is predicted to have a dead direction, an RMSNorm none: its "
+        "row is the control.",
+        reading="1 is agreement. For a LayerNorm with several dead directions it is the least "
+        "principal cosine between the two subspaces. For an RMSNorm it is that of 1/γ, which "
+        "predicts nothing there; the bar marks the mean for a random direction, √(2/(πd)), "
+        "and p is the probability that a random direction reaches the value. Filled: trained "
+        "weights; hollow: random ones. exact: the norm recomputed in FP64 from its input; "
         "deployed: as the model's own dtype made it.",
-        tables=[_models(records), _kinds(records)], panels=_panels(records))  # fmt: skip
+        tables=[_models(records), _kinds(records)],
+        panels=_panels(records),
+    )
 
 
 def _models(records: Records) -> Table:
-    columns = [*MODEL_COLUMNS, text("norm", "norm"), count("hidden_size", "d"), cosine("abs_cos_exact", "|cos| exact"),
-               cosine("abs_cos_deployed", "|cos| deployed"), ratio("chance_p", "p"), text("verdict", "verdict"), count("predicted_dimension", "dead, predicted"),
-               count("measured_dimension", "measured"), count("norms", "norms measured"), count("tokens", "tokens"), text("calibration", "input"), text("dtype", "dtype")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        text("norm", "norm"),
+        count("hidden_size", "d"),
+        cosine("abs_cos_exact", "|cos| exact"),
+        cosine("abs_cos_deployed", "|cos| deployed"),
+        ratio("chance_p", "p"),
+        text("verdict", "verdict"),
+        count("predicted_dimension", "dead, predicted"),
+        count("measured_dimension", "measured"),
+        count("norms", "norms measured"),
+        count("tokens", "tokens"),
+        text("calibration", "input"),
+        text("dtype", "dtype"),
+    ]
     rows = []
     for kind in NORMS:
         for record in records.verify:
@@ -45,18 +64,42 @@ def _models(records: Records) -> Table:
             if site["norm"] != kind:
                 continue
             decisive = site["exact"] or site["deployed"]
-            rows.append([records.name(record), record.weights, NORMS[kind][2], site["hidden_size"], least_cosine(site["exact"]), least_cosine(site["deployed"]),
-                         of(decisive, "chance_p") if site["predicted"]["dimension"] == 0 else None, worst_verdict(record), site["predicted"]["dimension"],
-                         of(decisive, "dimension"), len(record.data["sites"]), record.data["calibration"]["tokens"], record.data["calibration"]["kind"],
-                         record.data["model"]["dtype"]])  # fmt: skip
+            rows.append(
+                [
+                    records.name(record),
+                    record.weights,
+                    NORMS[kind][2],
+                    site["hidden_size"],
+                    least_cosine(site["exact"]),
+                    least_cosine(site["deployed"]),
+                    of(decisive, "chance_p") if site["predicted"]["dimension"] == 0 else None,
+                    worst_verdict(record),
+                    site["predicted"]["dimension"],
+                    of(decisive, "dimension"),
+                    len(record.data["sites"]),
+                    record.data["calibration"]["tokens"],
+                    record.data["calibration"]["kind"],
+                    record.data["model"]["dtype"],
+                ]
+            )
     return Table("models", "Final norm of every model", columns, rows)
 
 
 def _kinds(records: Records) -> Table:
     """LayerNorm against RMSNorm over all norms that were measured."""
-    columns = [text("norm", "norm"), text("weights", "weights"), count("models", "models"), count("norms", "norms"), count("confirmed", "confirmed"),
-               count("absent", "absent"), count("refuted", "refuted"), count("undetermined", "undetermined"), cosine("abs_cos_min", "least |cos|"),
-               cosine("abs_cos_median", "median |cos|"), cosine("abs_cos_max", "largest |cos|")]  # fmt: skip
+    columns = [
+        text("norm", "norm"),
+        text("weights", "weights"),
+        count("models", "models"),
+        count("norms", "norms"),
+        count("confirmed", "confirmed"),
+        count("absent", "absent"),
+        count("refuted", "refuted"),
+        count("undetermined", "undetermined"),
+        cosine("abs_cos_min", "least |cos|"),
+        cosine("abs_cos_median", "median |cos|"),
+        cosine("abs_cos_max", "largest |cos|"),
+    ]
     groups: dict[tuple[str, str], list[tuple[str, dict]]] = {}
     for record in records.verify:
         for site in record.data["sites"]:
@@ -107,8 +150,17 @@ def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
                 colour, marker, kind = NORMS[site["norm"]]
                 value = least_cosine(site["exact"] or site["deployed"])
                 if value is not None:
-                    axes.plot(value, row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=9 if record.weights == "random" else 5,
-                              label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
+                    axes.plot(
+                        value,
+                        row,
+                        marker,
+                        color=colour,
+                        markerfacecolor=marker_face(record, colour),
+                        markersize=9 if record.weights == "random" else 5,
+                        label=f"{kind}, {record.weights}",
+                        clip_on=False,
+                        linestyle="none",
+                    )
         for row, group in enumerate(by_model.values()):
             chance = math.sqrt(2 / (math.pi * final_site(group[0])["hidden_size"]))
             axes.plot(
@@ -127,8 +179,13 @@ def _panel(id_: str, part: str, by_model: dict[str, list[Record]]) -> Panel:
         shared.legend_above(axes)
 
     sites = [final_site(record) for group in by_model.values() for record in group]
-    return Panel(id_, f"|cos| of predicted and measured direction, by model{part}",
-                 f"Dot plot, {len(by_model)} models, {len(sites)} measurements. {_in_words(sites)}", draw, shared.height_of_rows(len(by_model)) + 0.3)  # fmt: skip
+    return Panel(
+        id_,
+        f"|cos| of predicted and measured direction, by model{part}",
+        f"Dot plot, {len(by_model)} models, {len(sites)} measurements. {_in_words(sites)}",
+        draw,
+        shared.height_of_rows(len(by_model)) + 0.3,
+    )
 
 
 def _in_words(sites: list[dict]) -> str:

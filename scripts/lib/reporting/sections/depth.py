@@ -16,18 +16,28 @@ def section(records: Records) -> Section | None:
     table = _table(records)
     if not table.rows:
         return None
-    panels = [_panel(f"depth-{reading}-{i}", f"Depth, {reading} reading{part}", reading, rows) for reading in READINGS
-              for i, (rows, part) in enumerate(in_parts(_drawn(table, reading)))]  # fmt: skip
+    panels = [
+        _panel(f"depth-{reading}-{i}", f"Depth, {reading} reading{part}", reading, rows)
+        for reading in READINGS
+        for i, (rows, part) in enumerate(in_parts(_drawn(table, reading)))
+    ]
     return Section(
-        id="depth", title="Depth, random → trained",
-        shows="Depth is the variance along the predicted direction over the mean variance of all directions; deepening is depth at random "
-        "initialisation over depth after training. Every LayerNorm that was measured with both kinds of weights, of the same model. The paper reports "
-        "a deepening of about 10³; how it defines depth is not known to deadray.",
-        reading="Drawn for the final norms. From the hollow circle (random) to the filled one (trained): to the left is deeper. The exact reading "
-        "shows FP64 rounding, the deployed one that of the model's own dtype: both are floors of arithmetic rather than properties of the model, and a "
-        "change between them is to be read with that. Where training brought some γᵢ near zero, the direction after it is another one: the span of "
-        "their coordinates.",
-        tables=[table], panels=panels)  # fmt: skip
+        id="depth",
+        title="Depth, random → trained",
+        shows="Depth is the variance along the predicted direction over the mean variance of all "
+        "directions; deepening is depth at random initialisation over depth after training. "
+        "Every LayerNorm that was measured with both kinds of weights, of the same model. "
+        "The paper reports a deepening of about 10³; how it defines depth is not known to "
+        "deadray.",
+        reading="Drawn for the final norms. From the hollow circle (random) to the filled one "
+        "(trained): to the left is deeper. The exact reading shows FP64 rounding, the "
+        "deployed one that of the model's own dtype: both are floors of arithmetic rather "
+        "than properties of the model, and a change between them is to be read with that. "
+        "Where training brought some γᵢ near zero, the direction after it is another one: "
+        "the span of their coordinates.",
+        tables=[table],
+        panels=panels,
+    )
 
 
 def _pairs(records: Records) -> list[tuple[str, dict, dict]]:

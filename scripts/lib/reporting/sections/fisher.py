@@ -19,40 +19,96 @@ def section(records: Records) -> Section | None:
     if not found:
         return None
     return Section(
-        id="fisher", title="Fisher information of parameters, dead against random",
-        shows="Directional Fisher information for a token along the predicted dead directions of the weights that read a norm (the worst of those "
-        "drawn), beside that of random directions of the same norm, and of the dead weight directions without the bias or shift that belongs to them.",
-        reading="To the left is less information: a dead direction changes no output, so only rounding is left. The bar spans the random directions, "
-        "its mark is their median. A dead value that is exactly zero stands at the left edge with an arrow. Hollow: consumers of which nothing is "
-        "claimed, along directions of the same making.",
-        tables=[_totals(found), _table(found)], panels=[panel for i, record in enumerate(found) if (panel := _panel(record, i))])  # fmt: skip
+        id="fisher",
+        title="Fisher information of parameters, dead against random",
+        shows="Directional Fisher information for a token along the predicted dead directions of "
+        "the weights that read a norm (the worst of those drawn), beside that of random "
+        "directions of the same norm, and of the dead weight directions without the bias or "
+        "shift that belongs to them.",
+        reading="To the left is less information: a dead direction changes no output, so only "
+        "rounding is left. The bar spans the random directions, its mark is their median. A "
+        "dead value that is exactly zero stands at the left edge with an arrow. Hollow: "
+        "consumers of which nothing is claimed, along directions of the same making.",
+        tables=[_totals(found), _table(found)],
+        panels=[panel for i, record in enumerate(found) if (panel := _panel(record, i))],
+    )
 
 
 def _totals(found: list[Record]) -> Table:
-    columns = [*MODEL_COLUMNS, count("tokens", "tokens"), count("consumers", "consumers"), count("dead_directions", "dead directions"),
-               small("ratio_max", "largest dead/random"), Column("llc_lowering", "learning coefficient lower by", ".1f")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        count("tokens", "tokens"),
+        count("consumers", "consumers"),
+        count("dead_directions", "dead directions"),
+        small("ratio_max", "largest dead/random"),
+        Column("llc_lowering", "learning coefficient lower by", ".1f"),
+    ]
     rows = []
     for record in found:
         consumers, totals = record.data["consumers"], record.data["totals"]
         ratios = [c["ratio"] for c in consumers if c["claimed"] and c["ratio"] is not None]
-        rows.append([record.model, record.weights, record.data["calibration"]["tokens"], len(consumers), totals["dead_directions"], max(ratios, default=None),
-                     totals["llc_lowering"]])  # fmt: skip
+        rows.append(
+            [
+                record.model,
+                record.weights,
+                record.data["calibration"]["tokens"],
+                len(consumers),
+                totals["dead_directions"],
+                max(ratios, default=None),
+                totals["llc_lowering"],
+            ]
+        )
     return Table("fisher_totals", "Dead directions of the parameters", columns, rows)
 
 
 def _table(found: list[Record]) -> Table:
-    columns = [*MODEL_COLUMNS, text("consumer", "consumer"), text("site", "norm"), count("width", "width"), text("claimed", "claimed"), count("count", "dead directions"),
-               small("fisher_dead", "F dead"), small("fisher_weight_only", "weight only"), small("fisher_random_median", "F random"), small("fisher_random_min", "least"),
-               small("fisher_random_max", "largest"), small("fisher_ratio", "dead/random"), small("kfac_dead", "K-FAC dead"), small("kfac_random", "K-FAC random"),
-               small("moved_dead", "outputs moved, dead"), small("moved_random", "moved, random"), text("verdict", "verdict"), text("reason", "reason"),
-               text("why", "why")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        text("consumer", "consumer"),
+        text("site", "norm"),
+        count("width", "width"),
+        text("claimed", "claimed"),
+        count("count", "dead directions"),
+        small("fisher_dead", "F dead"),
+        small("fisher_weight_only", "weight only"),
+        small("fisher_random_median", "F random"),
+        small("fisher_random_min", "least"),
+        small("fisher_random_max", "largest"),
+        small("fisher_ratio", "dead/random"),
+        small("kfac_dead", "K-FAC dead"),
+        small("kfac_random", "K-FAC random"),
+        small("moved_dead", "outputs moved, dead"),
+        small("moved_random", "moved, random"),
+        text("verdict", "verdict"),
+        text("reason", "reason"),
+        text("why", "why"),
+    ]
     rows = []
     for record in found:
         for c in record.data["consumers"]:
             spread = c["random"] or {}
-            rows.append([record.model, record.weights, c["name"], c["site"], c["width"], c["claimed"], c["count"], c["dead"], c["weight_only"],
-                         *(spread.get(key) for key in ("median", "min", "max")), c["ratio"], c["kfac"], c["kfac_random"], c["invariance"],
-                         c["invariance_random"], c.get("verdict") or None, c.get("reason") or None, c["why"]])  # fmt: skip
+            rows.append(
+                [
+                    record.model,
+                    record.weights,
+                    c["name"],
+                    c["site"],
+                    c["width"],
+                    c["claimed"],
+                    c["count"],
+                    c["dead"],
+                    c["weight_only"],
+                    *(spread.get(key) for key in ("median", "min", "max")),
+                    c["ratio"],
+                    c["kfac"],
+                    c["kfac_random"],
+                    c["invariance"],
+                    c["invariance_random"],
+                    c.get("verdict") or None,
+                    c.get("reason") or None,
+                    c["why"],
+                ]
+            )
     return Table("fisher", "Consumers of the norms", columns, rows)
 
 

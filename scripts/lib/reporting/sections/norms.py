@@ -31,28 +31,68 @@ def section(records: Records) -> Section | None:
     if not records.verify:
         return None
     return Section(
-        id="norms", title="Every norm that was measured",
-        shows="One row for each norm: predicted and measured dead dimension, agreement, the variance that is left along the predicted direction (along "
-        "1/γ where none is predicted), the floor, the range of |γ|, and the verdict." + ("" if many else " Models measured with --site all are also drawn."),
-        reading="One row for each norm in order of evaluation, one column for each quantity, its number in the cell; each column has its own scale "
-        "from dark (least) to bright (largest), by powers of ten except for the dimensions, over at least one power; grey is the middle. Variance left "
-        "and floor are those of the deployed reading.",
-        tables=[_table(records)], panels=[_panel(record, records.name(record), i) for i, record in enumerate(many)], opened=False)  # fmt: skip
+        id="norms",
+        title="Every norm that was measured",
+        shows=(
+            "One row for each norm: predicted and measured dead dimension, agreement, the "
+            "variance that is left along the predicted direction (along 1/γ where none is "
+            "predicted), the floor, the range of |γ|, and the verdict."
+        )
+        + ("" if many else " Models measured with --site all are also drawn."),
+        reading="One row for each norm in order of evaluation, one column for each quantity, its "
+        "number in the cell; each column has its own scale from dark (least) to bright "
+        "(largest), by powers of ten except for the dimensions, over at least one power; "
+        "grey is the middle. Variance left and floor are those of the deployed reading.",
+        tables=[_table(records)],
+        panels=[_panel(record, records.name(record), i) for i, record in enumerate(many)],
+        opened=False,
+    )
 
 
 def _table(records: Records) -> Table:
-    columns = [*MODEL_COLUMNS, text("norm_name", "norm"), text("norm", "kind"), count("hidden_size", "d"), count("predicted_dimension", "dead, predicted"),
-               count("measured_dimension", "measured"), cosine("abs_cos_exact", "|cos| exact"), cosine("abs_cos_deployed", "|cos| deployed"),
-               small("lambda_v_exact", "variance exact"), small("lambda_v_deployed", "variance deployed"), small("floor_deployed", "floor deployed"),
-               small("next", "next"), ratio("gamma_min", "least |γ|"), ratio("gamma_max", "largest |γ|"), text("verdict", "verdict"), text("reason", "reason")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        text("norm_name", "norm"),
+        text("norm", "kind"),
+        count("hidden_size", "d"),
+        count("predicted_dimension", "dead, predicted"),
+        count("measured_dimension", "measured"),
+        cosine("abs_cos_exact", "|cos| exact"),
+        cosine("abs_cos_deployed", "|cos| deployed"),
+        small("lambda_v_exact", "variance exact"),
+        small("lambda_v_deployed", "variance deployed"),
+        small("floor_deployed", "floor deployed"),
+        small("next", "next"),
+        ratio("gamma_min", "least |γ|"),
+        ratio("gamma_max", "largest |γ|"),
+        text("verdict", "verdict"),
+        text("reason", "reason"),
+    ]
     rows = []
     for record in records.verify:
         for site in record.data["sites"]:
             gamma, decisive = site.get("gamma") or {}, _decisive(site)
-            rows.append([records.name(record), record.weights, site["name"], NORMS[site["norm"]][2], site["hidden_size"], site["predicted"]["dimension"],
-                         of(decisive, "dimension"), least_cosine(site["exact"]), least_cosine(site["deployed"]), of(site["exact"], "lambda_v"),
-                         of(site["deployed"], "lambda_v"), of(site["deployed"], "floor"), decisive["eigenvalues"]["next"] if decisive else None, gamma.get("min"),
-                         gamma.get("max"), site["verdict"], site["reason"]])  # fmt: skip
+            rows.append(
+                [
+                    records.name(record),
+                    record.weights,
+                    site["name"],
+                    NORMS[site["norm"]][2],
+                    site["hidden_size"],
+                    site["predicted"]["dimension"],
+                    of(decisive, "dimension"),
+                    least_cosine(site["exact"]),
+                    least_cosine(site["deployed"]),
+                    of(site["exact"], "lambda_v"),
+                    of(site["deployed"], "lambda_v"),
+                    of(site["deployed"], "floor"),
+                    decisive["eigenvalues"]["next"] if decisive else None,
+                    gamma.get("min"),
+                    gamma.get("max"),
+                    site["verdict"],
+                    site["reason"],
+                ]
+            )
     return Table("norms", "All norms", columns, rows)
 
 
@@ -103,7 +143,10 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             spine.set_visible(False)
 
     predicted, measured = (sum(row[i] or 0 for row in values) for i in (0, 1))
-    words = f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all {predicted}, measured {measured}."
+    words = (
+        f"{len(sites)} norms, d = {sites[-1]['hidden_size']}. Predicted dead dimensions in all "
+        f"{predicted}, measured {measured}."
+    )
     return Panel(
         f"norms-{number}",
         f"{name}, {record.weights}",

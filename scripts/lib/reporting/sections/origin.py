@@ -17,8 +17,17 @@ def section(records: Records) -> Section:
         )
     )
     return Section(
-        id="origin", title="Where the figures come from", shows="The records of this report, with the version, device and, where a suite made them, command and commit. " + notes,
-        reading="The commands measure the same again.", tables=[table for table in (missing, _files(records)) if table.rows], opened=False)  # fmt: skip
+        id="origin",
+        title="Where the figures come from",
+        shows=(
+            "The records of this report, with the version, device and, where a suite made them, "
+            "command and commit. "
+        )
+        + notes,
+        reading="The commands measure the same again.",
+        tables=[table for table in (missing, _files(records)) if table.rows],
+        opened=False,
+    )
 
 
 def _missing(records: Records) -> Table:
@@ -29,14 +38,27 @@ def _missing(records: Records) -> Table:
         text("reason", "reason"),
         text("file", "record"),
     ]
-    rows = [[row["model"], WEIGHTS[row["init"]], row["state"], row.get("reason"), record.file] for record in records.of("suite") for row in record.data["rows"]
-            if row["state"] not in ("measured", "kept")]  # fmt: skip
+    rows = [
+        [row["model"], WEIGHTS[row["init"]], row["state"], row.get("reason"), record.file]
+        for record in records.of("suite")
+        for row in record.data["rows"]
+        if row["state"] not in ("measured", "kept")
+    ]
     return Table("missing", "Rows of suites that have no figures", columns, rows)
 
 
 def _files(records: Records) -> Table:
-    columns = [text("file", "record"), text("kind", "kind"), text("version", "deadray"), text("device", "device"), text("cpu", "CPU"), count("cores", "cores"),
-               text("commit", "commit"), text("started", "started"), text("command", "command")]  # fmt: skip
+    columns = [
+        text("file", "record"),
+        text("kind", "kind"),
+        text("version", "deadray"),
+        text("device", "device"),
+        text("cpu", "CPU"),
+        count("cores", "cores"),
+        text("commit", "commit"),
+        text("started", "started"),
+        text("command", "command"),
+    ]
     rows = []
     for kind, found in records.by_kind.items():
         for record in found:
@@ -45,6 +67,17 @@ def _files(records: Records) -> Table:
                 record.data.get("suite") or record.data,
             )  # timings say it of themselves
             machine = run.get("machine") or {}
-            rows.append([record.file, kind, environment.get("version"), environment.get("device"), machine.get("cpu"), machine.get("cores"), run.get("commit") or environment.get("commit"),
-                         run.get("started") or run.get("date"), run.get("command")])  # fmt: skip
+            rows.append(
+                [
+                    record.file,
+                    kind,
+                    environment.get("version"),
+                    environment.get("device"),
+                    machine.get("cpu"),
+                    machine.get("cores"),
+                    run.get("commit") or environment.get("commit"),
+                    run.get("started") or run.get("date"),
+                    run.get("command"),
+                ]
+            )
     return Table("records", "Records", columns, rows).without_empty_columns()

@@ -20,13 +20,21 @@ def section(records: Records) -> Section | None:
     for record in chosen:
         by_model.setdefault(records.name(record), []).append(record)
     return Section(
-        id="residual", title="Smallest singular value of the residual stream",
-        shows="σ_min of the stream that enters each block, over σ_min of the first node that is judged, the embeddings as a rule; preserved when no "
-        "ratio is below 1.",
-        reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the final norm. Above the dashed line at 1 the smallest "
-        "singular value is kept. Nodes that are a LayerNorm's own output are left out: their smallest singular value is zero by construction, so they "
-        "are not judged.",
-        tables=[_table(records, chosen)], panels=[panel for i, (name, group) in enumerate(by_model.items()) if (panel := _panel(name, group, i))])  # fmt: skip
+        id="residual",
+        title="Smallest singular value of the residual stream",
+        shows="σ_min of the stream that enters each block, over σ_min of the first node that is "
+        "judged, the embeddings as a rule; preserved when no ratio is below 1.",
+        reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the "
+        "final norm. Above the dashed line at 1 the smallest singular value is kept. Nodes "
+        "that are a LayerNorm's own output are left out: their smallest singular value is "
+        "zero by construction, so they are not judged.",
+        tables=[_table(records, chosen)],
+        panels=[
+            panel
+            for i, (name, group) in enumerate(by_model.items())
+            if (panel := _panel(name, group, i))
+        ],
+    )
 
 
 def _ratios(residual: dict) -> list[float | None]:
@@ -52,8 +60,15 @@ def _judged(residual: dict) -> list[float]:
 
 
 def _table(records: Records, chosen: list[Record]) -> Table:
-    columns = [*MODEL_COLUMNS, count("nodes", "nodes"), count("excluded", "not judged"), ratio("ratio_min", "smallest ratio"), count("at_node", "at node"),
-               ratio("ratio_last", "last ratio"), text("preserved", "preserved")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        count("nodes", "nodes"),
+        count("excluded", "not judged"),
+        ratio("ratio_min", "smallest ratio"),
+        count("at_node", "at node"),
+        ratio("ratio_last", "last ratio"),
+        text("preserved", "preserved"),
+    ]
     rows = []
     for record in chosen:
         residual = record.data["residual"]
@@ -94,8 +109,15 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
             ratios = _ratios(record.data["residual"])
             nodes = max(nodes, len(ratios) - 1)
             kept = [(node, value) for node, value in enumerate(ratios) if value]
-            axes.plot([node for node, _ in kept], [value for _, value in kept], marker + dash, color=colour, markersize=4.5,
-                      markerfacecolor="none" if record.weights == "random" else colour, label=record.weights)  # fmt: skip
+            axes.plot(
+                [node for node, _ in kept],
+                [value for _, value in kept],
+                marker + dash,
+                color=colour,
+                markersize=4.5,
+                markerfacecolor="none" if record.weights == "random" else colour,
+                label=record.weights,
+            )
         shared.level(axes, 1.0, "_")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=8)
         axes.set_xlim(-0.02 * nodes, 1.02 * nodes)
@@ -103,8 +125,21 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
         axes.set_ylabel(f"σ_min / σ_min of node {_reference(group[0].data['residual'])}")
         shared.legend_above(axes, 3)
 
-    rows = [[name, record.weights, node, ratio_, step, *(record.data["residual"][key][node] for key in ("uncentred", "centred")), node in record.data["residual"]["excluded"]]
-            for record in group for node, (ratio_, step) in enumerate(zip(_ratios(record.data["residual"]), _steps(record.data["residual"])))]  # fmt: skip
+    rows = [
+        [
+            name,
+            record.weights,
+            node,
+            ratio_,
+            step,
+            *(record.data["residual"][key][node] for key in ("uncentred", "centred")),
+            node in record.data["residual"]["excluded"],
+        ]
+        for record in group
+        for node, (ratio_, step) in enumerate(
+            zip(_ratios(record.data["residual"]), _steps(record.data["residual"]))
+        )
+    ]
     columns = [
         *MODEL_COLUMNS,
         count("node", "node"),

@@ -15,13 +15,19 @@ def section(records: Records) -> Section | None:
     if not table.rows:
         return None
     return Section(
-        id="schur", title="Schur ratio against its null (reconstructed)",
-        shows="The share of the variance along 1/γ that the other coordinates explain, at the final norm's input and output. Reconstructed: the paper "
-        "names the quantity, its definition here is deadray's own (1 − s/(vᵀCv), s the Schur complement of v's coordinate).",
-        reading="0 is independence, 1 is complete explanation. The bar marks the null, what independent coordinates would give with as many tokens: "
-        "(d−1)/(N−1). Drawn at the norm's input, filled for trained weights and hollow for random ones; at the output of a LayerNorm the direction has "
-        "no variance of its own to explain.",
-        tables=[table], panels=_panels(records))  # fmt: skip
+        id="schur",
+        title="Schur ratio against its null (reconstructed)",
+        shows="The share of the variance along 1/γ that the other coordinates explain, at the "
+        "final norm's input and output. Reconstructed: the paper names the quantity, its "
+        "definition here is deadray's own (1 − s/(vᵀCv), s the Schur complement of v's "
+        "coordinate).",
+        reading="0 is independence, 1 is complete explanation. The bar marks the null, what "
+        "independent coordinates would give with as many tokens: (d−1)/(N−1). Drawn at the "
+        "norm's input, filled for trained weights and hollow for random ones; at the output "
+        "of a LayerNorm the direction has no variance of its own to explain.",
+        tables=[table],
+        panels=_panels(records),
+    )
 
 
 def _table(records: Records) -> Table:
@@ -65,8 +71,17 @@ def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record,
     def draw(axes) -> None:
         for name, record, site in shown:
             row, (colour, marker, kind) = names.index(name), NORMS[site["norm"]]
-            axes.plot(site["schur"]["input"], row, marker, color=colour, markerfacecolor=marker_face(record, colour), markersize=8 if record.weights == "random" else 6,
-                      label=f"{kind}, {record.weights}", clip_on=False, linestyle="none")  # fmt: skip
+            axes.plot(
+                site["schur"]["input"],
+                row,
+                marker,
+                color=colour,
+                markerfacecolor=marker_face(record, colour),
+                markersize=8 if record.weights == "random" else 6,
+                label=f"{kind}, {record.weights}",
+                clip_on=False,
+                linestyle="none",
+            )
         for name, null in (
             (name, site["schur"]["null"])
             for name, _, site in shown
@@ -88,7 +103,10 @@ def _panel(id_: str, part: str, names: list[str], shown: list[tuple[str, Record,
         shared.legend_above(axes)
 
     words = " ".join(
-        f"{name}, {record.weights}: {site['schur']['input']:.3f}, null {site['schur']['null'] or 0:.3f}."
+        (
+            f"{name}, {record.weights}: {site['schur']['input']:.3f}, null "
+            f"{site['schur']['null'] or 0:.3f}."
+        )
         for name, record, site in shown
     )
     return Panel(

@@ -24,31 +24,62 @@ def section(records: Records) -> Section | None:
     missing = (
         ""
         if panels
-        else " No record here holds a spectrum to draw: those of --method certificate and directional have none, nor have earlier versions'."
+        else (
+            " No record here holds a spectrum to draw: those of --method certificate and "
+            "directional have none, nor have earlier versions'."
+        )
     )
     return Section(
-        id="spectrum", title="Spectrum at the final norm",
-        shows="Eigenvalues of the covariance of the final norm's output, the variance along the predicted direction, and the floor below which a "
-        "computed eigenvalue is rounding." + missing,
-        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the variance along the predicted direction (filled: "
-        "exact, hollow: deployed), each token projected first, which resolves far below what an eigendecomposition can. A dead direction is a lowest "
-        "eigenvalue below the dashed floor, with a gap of many powers of ten to the next. Eigenvalues that rounding made negative are drawn at their "
-        "absolute value, as crosses.",
-        tables=[table], panels=panels)  # fmt: skip
+        id="spectrum",
+        title="Spectrum at the final norm",
+        shows=(
+            "Eigenvalues of the covariance of the final norm's output, the variance along the "
+            "predicted direction, and the floor below which a computed eigenvalue is rounding."
+        )
+        + missing,
+        reading="Eigenvalues ascend from left to right; both axes are logarithmic. The star is the "
+        "variance along the predicted direction (filled: exact, hollow: deployed), each "
+        "token projected first, which resolves far below what an eigendecomposition can. A "
+        "dead direction is a lowest eigenvalue below the dashed floor, with a gap of many "
+        "powers of ten to the next. Eigenvalues that rounding made negative are drawn at "
+        "their absolute value, as crosses.",
+        tables=[table],
+        panels=panels,
+    )
 
 
 def _table(records: Records) -> Table:
-    columns = [*MODEL_COLUMNS, text("norm_name", "norm"), text("reading", "reading"), small("lambda_v", "variance along predicted"), small("first", "λ₁"),
-               small("second", "λ₂"), small("next", "next after predicted"), small("mean", "mean"), small("last", "λ_d"), small("floor", "floor"),
-               ratio("gap", "gap")]  # fmt: skip
+    columns = [
+        *MODEL_COLUMNS,
+        text("norm_name", "norm"),
+        text("reading", "reading"),
+        small("lambda_v", "variance along predicted"),
+        small("first", "λ₁"),
+        small("second", "λ₂"),
+        small("next", "next after predicted"),
+        small("mean", "mean"),
+        small("last", "λ_d"),
+        small("floor", "floor"),
+        ratio("gap", "gap"),
+    ]
     rows = []
     for record in records.verify:
         site = final_site(record)
         for name in READINGS:
             if reading := site[name]:
                 values = reading["eigenvalues"]
-                rows.append([records.name(record), record.weights, site["name"], name, reading["lambda_v"], *(values[key] for key in ("first", "second", "next", "mean", "last")),
-                             reading["floor"], reading["gap"]])  # fmt: skip
+                rows.append(
+                    [
+                        records.name(record),
+                        record.weights,
+                        site["name"],
+                        name,
+                        reading["lambda_v"],
+                        *(values[key] for key in ("first", "second", "next", "mean", "last")),
+                        reading["floor"],
+                        reading["gap"],
+                    ]
+                )
     return Table("spectra", "Ends of the spectrum", columns, rows)
 
 
@@ -72,8 +103,16 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             points = [(at, value) for at, value in zip(positions, values, strict=True) if value]
             for sign, shape in ((1, marker), (-1, "x")):
                 chosen = [(at, abs(value)) for at, value in points if value * sign > 0]
-                axes.plot([at for at, _ in chosen], [value for _, value in chosen], shape, color=colour, markersize=6 if key == "deployed" else 3.5,
-                          markerfacecolor=colour if key == "exact" else "none", label=key if sign > 0 else "_", linestyle="none")  # fmt: skip
+                axes.plot(
+                    [at for at, _ in chosen],
+                    [value for _, value in chosen],
+                    shape,
+                    color=colour,
+                    markersize=6 if key == "deployed" else 3.5,
+                    markerfacecolor=colour if key == "exact" else "none",
+                    label=key if sign > 0 else "_",
+                    linestyle="none",
+                )
             if floor := site[key]["floor"]:
                 shared.level(axes, floor, f"floor, {key}", dash)
             if (value := site[key]["lambda_v"]) and site["predicted"]["dimension"]:
@@ -139,5 +178,8 @@ def _words(key: str, reading: dict, predicted: int) -> str:
         if predicted
         else "none predicted, "
     )
-    ends = f"lowest eigenvalue {number(values['first'])}, next {number(values['next'])}, largest {number(values['last'])}"
+    ends = (
+        f"lowest eigenvalue {number(values['first'])}, next {number(values['next'])}, largest "
+        f"{number(values['last'])}"
+    )
     return f"{key.capitalize()}: {along}{ends}, floor {number(reading['floor'])}."

@@ -40,8 +40,15 @@ def section(records: Records) -> Section | None:
         for method in dict.fromkeys(one.method for one in series)
         if len({one.program for one in series if one.method == method}) > 1
     ]
-    panels = [_panel(f"timing-device-{i}", f"deadray on {device}", [(one, one.method) for one in series if one.device == device and one.program == OURS])
-              for i, device in enumerate(devices) if any(one.device == device and one.program == OURS for one in series)]  # fmt: skip
+    panels = [
+        _panel(
+            f"timing-device-{i}",
+            f"deadray on {device}",
+            [(one, one.method) for one in series if one.device == device and one.program == OURS],
+        )
+        for i, device in enumerate(devices)
+        if any(one.device == device and one.program == OURS for one in series)
+    ]
     panels += [
         _panel(
             f"timing-peers-{i}",
@@ -51,12 +58,18 @@ def section(records: Records) -> Section | None:
         for i, method in enumerate(compared)
     ]
     return Section(
-        id="timing", title="Time against dimension",
-        shows="Seconds that prediction and the ways of measuring take, by the number of dimensions d. Devices that were not measured are absent.",
-        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the exponent, which the legend gives where the record has a "
-        "fit. Marks are medians, with bars from the least to the largest; lines are the fits, or join the marks where there is none. Hollow marks "
-        "without a line: rows of a model, not synthetic ones.",
-        tables=[table for table in tables if table.rows], panels=panels + [panel for panel in [_predicted(tables[-1])] if panel])  # fmt: skip
+        id="timing",
+        title="Time against dimension",
+        shows="Seconds that prediction and the ways of measuring take, by the number of dimensions "
+        "d. Devices that were not measured are absent.",
+        reading="Both axes are logarithmic: a straight line is a power of d, and its slope the "
+        "exponent, which the legend gives where the record has a fit. Marks are medians, "
+        "with bars from the least to the largest; lines are the fits, or join the marks "
+        "where there is none. Hollow marks without a line: rows of a model, not synthetic "
+        "ones.",
+        tables=[table for table in tables if table.rows],
+        panels=panels + [panel for panel in [_predicted(tables[-1])] if panel],
+    )
 
 
 def _device(record, row: dict) -> str:
@@ -107,8 +120,19 @@ def _panel(id_: str, title: str, named: list[tuple[Series, str]]) -> Panel:
                         [max(0.0, p[3] - p[1]) for p in points],
                     ]
                     line = dash if face == colour and not one.fit else "none"
-                    axes.errorbar([p[0] for p in points], [p[1] for p in points], yerr=errors if any(map(any, errors)) else None, marker=marker, linestyle=line, color=colour,
-                                  markersize=5, markerfacecolor=face, linewidth=1.2, elinewidth=1, label=label)  # fmt: skip
+                    axes.errorbar(
+                        [p[0] for p in points],
+                        [p[1] for p in points],
+                        yerr=errors if any(map(any, errors)) else None,
+                        marker=marker,
+                        linestyle=line,
+                        color=colour,
+                        markersize=5,
+                        markerfacecolor=face,
+                        linewidth=1.2,
+                        elinewidth=1,
+                        label=label,
+                    )
             if one.fit and one.synthetic:
                 ends = [one.synthetic[0][0], one.synthetic[-1][0]]
                 axes.plot(
@@ -158,7 +182,10 @@ def _predicted(table: Table) -> Panel | None:
         axes.set_ylabel("seconds, best of many")
         shared.legend_above(axes)
 
-    words = f"Line plot on logarithmic axes. Predicting takes {rows[0][1]:.1e} s at d = {dims[0]} and {rows[-1][1]:.1e} s at d = {dims[-1]}."
+    words = (
+        f"Line plot on logarithmic axes. Predicting takes {rows[0][1]:.1e} s at d = {dims[0]} and "
+        f"{rows[-1][1]:.1e} s at d = {dims[-1]}."
+    )
     return Panel(
         "timing-predictor", "The predictor alone, beside a copy of its γ", words, draw, 3.0
     )
@@ -183,10 +210,32 @@ def _what(record, row: dict) -> list:
 
 
 def _rows(records: Records) -> Table:
-    columns = [*WHAT, count("d", "d"), small("seconds", "seconds (median)"), small("seconds_min", "least"), small("seconds_max", "largest"),
-               count("repetitions", "repetitions"), text("model", "model"), text("program_version", "version"), text("file", "record")]  # fmt: skip
-    rows = [[*_what(record, row), row["d"], row["seconds"], row.get("min"), row.get("max"), row["repetitions"], row.get("model"), row.get("version"), record.file]
-            for record in records.of("timing") for row in record.data["rows"]]  # fmt: skip
+    columns = [
+        *WHAT,
+        count("d", "d"),
+        small("seconds", "seconds (median)"),
+        small("seconds_min", "least"),
+        small("seconds_max", "largest"),
+        count("repetitions", "repetitions"),
+        text("model", "model"),
+        text("program_version", "version"),
+        text("file", "record"),
+    ]
+    rows = [
+        [
+            *_what(record, row),
+            row["d"],
+            row["seconds"],
+            row.get("min"),
+            row.get("max"),
+            row["repetitions"],
+            row.get("model"),
+            row.get("version"),
+            record.file,
+        ]
+        for record in records.of("timing")
+        for row in record.data["rows"]
+    ]
     return Table("timing", "Times", columns, rows).without_empty_columns()
 
 
@@ -222,8 +271,16 @@ def _skipped(records: Records) -> Table:
 
 
 def _predictor(records: Records) -> Table:
-    columns = [count("hidden_size", "d"), small("predict", "predict, seconds"), small("copy", "copy of γ, seconds"), Column("predict_over_copy", "ratio", ".2f"),
-               text("file", "record")]  # fmt: skip
-    rows = [[row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"], record.file]
-            for record in records.of("bench-predict") for row in record.data["warm"]]  # fmt: skip
+    columns = [
+        count("hidden_size", "d"),
+        small("predict", "predict, seconds"),
+        small("copy", "copy of γ, seconds"),
+        Column("predict_over_copy", "ratio", ".2f"),
+        text("file", "record"),
+    ]
+    rows = [
+        [row["hidden_size"], row["predict"], row["copy"], row["predict"] / row["copy"], record.file]
+        for record in records.of("bench-predict")
+        for row in record.data["warm"]
+    ]
     return Table("predictor", "The predictor alone, warm, beside a copy of its γ", columns, rows)
