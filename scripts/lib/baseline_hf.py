@@ -1,14 +1,19 @@
-"""What `deadray verify` replaces: the script that a user of transformers and torch would write for the final norm.
+"""What a user of transformers would write instead of `deadray verify`, for the final norm.
 
-    .venv/bin/python scripts/lib/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
-    .venv/bin/python scripts/lib/baseline_hf.py FOLDER --random         FOLDER holds a config.json
+    PYTHON=.venv/bin/python
+    $PYTHON scripts/lib/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
+    $PYTHON scripts/lib/baseline_hf.py FOLDER --random         FOLDER holds a config.json
 
-Loads the model, runs seeded random tokens through it in one batch, takes the final norm's output by a hook, forms its FP64 covariance, calls
-torch.linalg.eigh, and prints |cos| between the bottom eigenvector and 1/gamma, the seconds and the peak resident memory.
+Loads the model and runs seeded random tokens through it in one batch. A hook takes the final norm's
+output. Forms its FP64 covariance, calls torch.linalg.eigh, and prints |cos| between the bottom
+eigenvector and 1/gamma, the seconds and the peak resident memory.
 
-Its choices, meant to be fair: AutoModel, so that no logits are computed; transformers' default attention (fused) and no key-value cache; float32; inference
-mode; torch's default number of threads; one reading only, of the activations as the model computed them (deadray also recomputes the norm in FP64). Seconds
-count from the interpreter's first line, imports included: a user waits for them too.
+The choices are meant to be fair:
+- AutoModel, so that no logits are computed; inference mode; no key-value cache; float32
+- transformers' default (fused) attention and torch's default number of threads
+- one reading only, of the activations as the model computed them; deadray also recomputes the norm
+  in FP64
+- seconds count from the interpreter's first line, imports included: a user waits for them too
 """
 
 from __future__ import annotations
@@ -27,12 +32,8 @@ from transformers.utils import logging  # noqa: E402
 
 
 def final_norm(model: torch.nn.Module) -> torch.nn.Module:
-    for path in (
-        "ln_f",
-        "norm",
-        "final_layer_norm",
-        "encoder.layer.-1.output.LayerNorm",
-    ):  # gpt2; llama and its kin; gpt_neox; bert
+    # gpt2; llama and its kin; gpt_neox; bert
+    for path in ("ln_f", "norm", "final_layer_norm", "encoder.layer.-1.output.LayerNorm"):
         module = model
         for part in path.split("."):
             module = (

@@ -1,18 +1,23 @@
-"""deadray side by side with what it replaces, in one run on one machine: whole processes, medians, ratios.
+"""deadray side by side with what it replaces, in one run on one machine.
 
     scripts/bench_baseline                          everything, some minutes
     scripts/bench_baseline predict verify-mgm       some parts
     scripts/bench_baseline --json results.json
 
-predict          cold `deadray predict` on MiniLM's final norm, against Python's safetensors and numpy reading that one tensor
+predict          cold `deadray predict` on MiniLM's final norm; against Python's safetensors and
+                 numpy, which read that one tensor
 warm             `deadray bench predict`: its own table
 verify-mgm       `deadray verify`, 16x256 tokens, against scripts/lib/baseline_hf.py
 verify-smollm2   the same with 8x512 tokens
-verify-random    pythia-160m at random initialisation (its configuration of scripts/rosters/fourteen.json), 16x256 tokens
-certificate      `deadray bench timing` at d = 4096 against SciPy's eigh(subset_by_index=[0, 1]) on a matrix made the same way
+verify-random    the same on pythia-160m at random initialisation, 16x256 tokens; its configuration
+                 is that of scripts/rosters/fourteen.json
+certificate      `deadray bench timing` at d = 4096; against SciPy's eigh(subset_by_index=[0, 1]) on
+                 a matrix made the same way
 
-The two sides take turns, so that a busy machine slows both. Files are in the page cache on both sides (one unmeasured run each). Peak memory is the kernel's
-own count (wait4) of each process. `wanted` is the project's own goal. Ends with exit code 6 when a piece is missing, and names it.
+Measures whole processes and shows medians and ratios. The two sides take turns, so that a busy
+machine slows both. One unmeasured run each brings the files into the page cache. Peak memory is the
+kernel's own count (wait4) of each process. `wanted` is the project's own goal.
+Ends with exit code 6 when a piece is missing, and names it.
 """
 
 from __future__ import annotations
@@ -76,7 +81,10 @@ class Row:
 
 
 def run(command: list[str], environment: Mapping[str, str] = os.environ) -> Run:
-    """A whole process: wall time from spawn to exit, peak resident memory, standard output. A child's peak counts from its spawning, so this parent stays small."""
+    """Runs a whole process: wall time from spawn to exit, peak memory, standard output.
+
+    A child's peak counts from its spawning, so this parent stays small.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -219,37 +227,14 @@ class Bench:
 
     def certificate(self, d: int = 4096) -> None:
         repetitions = self.repetitions or 3
-        command = [
-            self.deadray,
-            "bench",
-            "timing",
-            "--dims",
-            str(d),
-            "--methods",
-            "certificate,eigh",
-            "--repetitions",
-            str(repetitions),
-            "--json",
-            "-",
-        ]
-        rows = json.loads(run(command).output)["rows"]
+        options = f"--dims {d} --methods certificate,eigh --repetitions {repetitions} --json -"
+        rows = json.loads(run([self.deadray, "bench", "timing", *options.split()]).output)["rows"]
         seconds = {row["method"]: row["seconds"] for row in rows if row["d"] == d}
-        scipy = json.loads(
-            run(
-                [sys.executable, "-c", SCIPY_BOTTOM_TWO.format(d=d, repetitions=repetitions)]
-            ).output
-        )
-        self.add(
-            "certificate", f"against eigh, d = {d}", seconds["certificate"], seconds["eigh"], "s", 5
-        )
-        self.add(
-            "certificate",
-            f"against SciPy's bottom two, d = {d}",
-            seconds["certificate"],
-            scipy,
-            "s",
-            1,
-        )
+        code = SCIPY_BOTTOM_TWO.format(d=d, repetitions=repetitions)
+        scipy = json.loads(run([sys.executable, "-c", code]).output)
+        part, ours = "certificate", seconds["certificate"]
+        self.add(part, f"against eigh, d = {d}", ours, seconds["eigh"], "s", 5)
+        self.add(part, f"against SciPy's bottom two, d = {d}", ours, scipy, "s", 1)
 
 
 PARTS = {

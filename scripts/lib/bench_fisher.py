@@ -1,18 +1,24 @@
-"""deadray's directional Fisher information side by side with curvlinops', in one run on one machine: values, seconds a direction, peak memory.
+"""deadray's directional Fisher information side by side with that of curvlinops.
 
-    scripts/bench_fisher                            the MGM sample, 4x128 tokens, norms of the first, the middle and the last block
-    scripts/bench_fisher --batch 2 --sequence-length 64 --sites transformer.h.3.ln_2 --json results.json
+    scripts/bench_fisher        the MGM sample, 4x128 tokens; norms of its first, middle, last block
+    scripts/bench_fisher --batch 2 --sequence-length 64 --sites transformer.h.3.ln_2 --json FILE
 
-For every norm `deadray fisher --site NAME --dump` measures its consumers along directions of its own choice in float32; scripts/lib/fisher_curvlinops.py then
-evaluates v^T F v of the same directions, same tokens, same number of threads, also in float32. A second run of it in float64 is the judge of both. Norms whose
-consumers have weights of their own can be chosen; the head of a tied model cannot.
+For every norm `deadray fisher --site NAME --dump` measures the norm's consumers in float32, along
+directions of its own choice. scripts/lib/fisher_curvlinops.py evaluates v^T F v of the same
+directions in float32, with the same tokens and as many threads. A second run of it in float64 is
+the judge of both. The consumers of a norm must have weights of their own: the head of a tied model
+has none.
 
-The relative difference is the worst over the directions of a kind; wanted between the two: at most 1e-6. A weight_only direction leaves of every product <r, h>
-only the constant that the norm fixes; where that is small, roundings weigh more by as much as F falls, on both sides, and 1e-6 may be missed: the columns against
-FP64 tell whose rounding it is. F of a dead direction is rounding alone: the largest is shown, beside that of random ones.
+The relative difference is the worst over the directions of a kind. Wanted between the two sides: at
+most 1e-6. A weight_only direction leaves of every product <r, h> only the constant that the norm
+fixes. Where that constant is small, F is small and roundings weigh more, on both sides, so that
+1e-6 may be missed. The columns against FP64 tell whose rounding it is. F of a dead direction is
+rounding alone: the largest is shown beside that of random directions.
 
-Seconds a direction leave out a process' start and, on both sides, loading the model: of deadray its record's total less load, of curvlinops building and applying
-its operators. Peak memory is the kernel's own count (wait4) of each process, the largest of its runs. Ends with exit code 6 when a piece is missing.
+Seconds a direction leave out the start of the processes and the loading of the model. For deadray
+they are its record's total less load, for curvlinops the time to build and apply its operators.
+Peak memory is the kernel's own count (wait4) of each process, the largest of its runs.
+Ends with exit code 6 when a piece is missing.
 """
 
 from __future__ import annotations
@@ -34,10 +40,8 @@ from tool import MALFORMED, RESOURCES, USAGE, ToolError, run_tool, write_whole
 WANTED = 1e-6  # some roundings of 2^-24 in each derivative, averaged over tokens and vocabulary
 ALIVE = ("weight_only", "random")
 PEER = ROOT / "scripts/lib/fisher_curvlinops.py"
-TUNED_FOR_DEADRAY = (
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-)  # what may be set for its process alone
+# what may be set for its process alone
+TUNED_FOR_DEADRAY = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 @dataclass
@@ -50,10 +54,12 @@ class Site:
     float64: list[float]
 
     def difference(self, kind: str, one: list[float], other: list[float]) -> float:
-        return max(abs(a - b) / b for a, b, of in zip(one, other, self.kinds) if of == kind)
+        return max(
+            abs(a - b) / b for a, b, of in zip(one, other, self.kinds, strict=True) if of == kind
+        )
 
     def largest(self, kind: str, values: list[float]) -> float:
-        return max(value for value, of in zip(values, self.kinds) if of == kind)
+        return max(value for value, of in zip(values, self.kinds, strict=True) if of == kind)
 
 
 @dataclass
@@ -85,28 +91,11 @@ class Bench:
         dumps, runs, seconds, directions = [], [], 0.0, 0
         for i, site in enumerate(self.arguments.sites):
             dump, record = self.folder / f"{i}.safetensors", self.folder / f"{i}.json"
-            command = [
-                str(self.arguments.deadray),
-                "fisher",
-                str(self.arguments.model),
-                "--site",
-                site,
-                "--dtype",
-                "float32",
-                "--tokens",
-                str(self.tokens),
-                "--controls",
-                str(self.arguments.controls),
-                "--no-kfac",
-                "--threads",
-                self.threads,
-                "--quiet",
-                "--dump",
-                str(dump),
-                "--json",
-                str(record),
-            ]
-            runs.append(run(command))
+            command = [self.arguments.deadray, "fisher", self.arguments.model, "--site", site]
+            command += ["--dtype", "float32", "--tokens", self.tokens, "--threads", self.threads]
+            command += ["--controls", self.arguments.controls, "--no-kfac", "--quiet"]
+            command += ["--dump", dump, "--json", record]
+            runs.append(run(list(map(str, command))))
             spent = json.loads(record.read_text())["seconds"]
             seconds += spent["total"] - spent["load"]
             directions += len(cases(dump))
@@ -117,22 +106,10 @@ class Bench:
         environment = {
             name: value for name, value in os.environ.items() if name not in TUNED_FOR_DEADRAY
         } | {"OMP_NUM_THREADS": self.threads}
-        command = [
-            sys.executable,
-            str(PEER),
-            str(self.arguments.model),
-            "--tokens",
-            str(self.tokens),
-            "--directions",
-            *map(str, dumps),
-            "--dtype",
-            dtype,
-            "--threads",
-            self.threads,
-            "--columns",
-            str(self.arguments.columns),
-        ]
-        done = run(command, environment)
+        command = [sys.executable, PEER, self.arguments.model, "--tokens", self.tokens]
+        command += ["--directions", *dumps, "--dtype", dtype, "--threads", self.threads]
+        command += ["--columns", self.arguments.columns]
+        done = run(list(map(str, command)), environment)
         result = json.loads(done.output)
         return result["fisher"], cost([done], result["seconds"] / sum(map(len, result["fisher"])))
 
@@ -157,7 +134,7 @@ def compared(
     names: list[str], dumps: list[Path], curvlinops: list[list[float]], float64: list[list[float]]
 ) -> list[Site]:
     sites = []
-    for name, dump, theirs, judge in zip(names, dumps, curvlinops, float64):
+    for name, dump, theirs, judge in zip(names, dumps, curvlinops, float64, strict=True):
         ours = cases(dump)
         sites.append(
             Site(

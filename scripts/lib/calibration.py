@@ -1,135 +1,52 @@
 """Makes calibration files: what a model is run on while deadray measures it.
 
-    scripts/calibration text   OUT --tokenizer T FILE...      text files, or --wikitext (WikiText-103, fetched) -> input_ids [sequences, length]
-    scripts/calibration images OUT FOLDER                     pictures, or --imagenet (fetched, needs access)   -> pixel_values [n, 3, H, W]
-    scripts/calibration clips  OUT FOLDER                     a folder of frames or a video file for each clip  -> pixel_values_videos [n, T, 3, H, W]
+    scripts/calibration text   OUT --tokenizer T FILE...   text files -> input_ids
+                                                           [sequences, length]
+                                   --wikitext              the same of WikiText-103, fetched
+    scripts/calibration images OUT FOLDER                  pictures -> pixel_values [n, 3, H, W]
+                                   --imagenet              the same, fetched; needs access
+    scripts/calibration clips  OUT FOLDER                  for each clip a folder of frames or a
+                                                           video file -> pixel_values_videos
+                                                           [n, T, 3, H, W]
 
-OUT is a .safetensors file; named after a model of a roster (gpt2-xl.safetensors) and in one folder, `deadray suite --calibration FOLDER` takes them.
-Its metadata says what it was made from. Exit codes are deadray's: 2 usage, 3 malformed, 5 network, 6 disk or memory.
+OUT is a .safetensors file; its metadata says what it was made from. Name such files after the
+models of a roster (gpt2-xl.safetensors) and put them into one folder: then `deadray suite
+--calibration FOLDER` takes them.
+Exit codes are deadray's: 2 usage, 3 malformed, 5 network, 6 disk or memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 import calibration_pixels as pixels
+import calibration_sources as sources
 from safetensors_writer import Entry, write_safetensors
-from tool import MALFORMED, NETWORK, USAGE, ToolError, one_line, run_tool
-
-WIKITEXT = ("Salesforce/wikitext", "wikitext-103-raw-v1")
-IMAGENET = ("ILSVRC/imagenet-1k",)
-
-
-def fetched(dataset: tuple[str, ...], split: str):
-    """A data set of the hub, read as it comes."""
-    import datasets
-
-    try:
-        return datasets.load_dataset(*dataset, split=split, streaming=True)
-    except Exception as error:  # every kind of failure comes out of it, by whatever library failed
-        raise ToolError(
-            NETWORK,
-            f"{'/'.join(dataset)}, split {split}: {one_line(error)}; give files of your own "
-            "instead",
-        ) from error
-
-
-def from_network(items: Iterator, what: str) -> Iterator:
-    """A connection may fail at any item."""
-    while True:
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise ToolError(
-                NETWORK, f"{what}: {one_line(error)}; give files of your own instead"
-            ) from error
-        yield item
-
-
-def load_tokenizer(name: str):
-    from tokenizers import Tokenizer
-
-    path = Path(name)
-    file = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        if file.is_file():
-            return Tokenizer.from_file(str(file))
-        if path.is_dir() or file.suffix == ".json":
-            raise ToolError(
-                USAGE,
-                f"{file}: no such file; a tokenizer.json, a folder that holds one, or "
-                "ORGANISATION/NAME on the hub expected",
-            )
-    except ToolError:
-        raise
-    except Exception as error:
-        raise ToolError(MALFORMED, f"{file}: not a tokenizer: {one_line(error)}") from error
-    try:
-        return Tokenizer.from_pretrained(name)
-    except Exception as error:
-        raise ToolError(
-            NETWORK, f"tokenizer {name}: {one_line(error)}; give the path of its tokenizer.json"
-        ) from error
-
-
-def lines_of(files: list[Path]) -> Iterator[str]:
-    for file in files:
-        try:
-            with file.open(encoding="utf-8") as stream:
-                yield from stream
-        except FileNotFoundError as error:
-            raise ToolError(USAGE, f"{file}: no such file") from error
-        except UnicodeDecodeError as error:
-            raise ToolError(
-                MALFORMED, f"{file}: not UTF-8 at byte {error.start}; text files expected"
-            ) from error
-
-
-def tokens_of(lines: Iterator[str], tokenizer, wanted: int, digest) -> list[int]:
-    """The first `wanted` tokens of running text, without special ones; `digest` takes what was read."""
-    ids: list[int] = []
-    for line in lines:
-        digest.update(line.encode())
-        ids += tokenizer.encode(line, add_special_tokens=False).ids
-        if len(ids) >= wanted:
-            break
-    return ids[:wanted]
-
-
-def first_token(tokenizer, token: str | None) -> list[int]:
-    if token is None:
-        return []
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise ToolError(USAGE, f"--bos {token}: the tokenizer has no such token")
-    return [number]
+from tool import MALFORMED, USAGE, ToolError, run_tool
 
 
 def make_text(arguments: argparse.Namespace) -> None:
     if bool(arguments.files) == arguments.wikitext:
         raise ToolError(USAGE, "text: give either text files or --wikitext")
-    tokenizer, digest = load_tokenizer(arguments.tokenizer), hashlib.sha256()
-    start = first_token(tokenizer, arguments.bos)
+    tokenizer, digest = sources.load_tokenizer(arguments.tokenizer), hashlib.sha256()
+    start = sources.first_token(tokenizer, arguments.bos)
     length = arguments.length - len(start)
     if length < 1:
         raise ToolError(USAGE, f"--length {arguments.length}: no room beside --bos")
     if arguments.wikitext:
-        rows = from_network(iter(fetched(WIKITEXT, arguments.split)), "WikiText-103")
-        lines, source = (
-            (row["text"] for row in rows),
-            f"WikiText-103 ({'/'.join(WIKITEXT)}), split {arguments.split}",
-        )
+        rows = sources.fetched(sources.WIKITEXT, arguments.split)
+        lines = (row["text"] for row in sources.from_network(iter(rows), "WikiText-103"))
+        source = f"WikiText-103 ({'/'.join(sources.WIKITEXT)}), split {arguments.split}"
     else:
-        lines, source = lines_of(arguments.files), ", ".join(file.name for file in arguments.files)
-    ids = tokens_of(lines, tokenizer, arguments.sequences * length, digest)
+        lines = sources.lines_of(arguments.files)
+        source = ", ".join(file.name for file in arguments.files)
+    ids = sources.tokens_of(lines, tokenizer, arguments.sequences * length, digest)
     sequences = len(ids) // length
     if sequences == 0:
         raise ToolError(
@@ -161,16 +78,13 @@ def make_images(arguments: argparse.Namespace) -> None:
         raise ToolError(USAGE, "images: give either a folder or --imagenet")
     preparation, digest = preparation_of(arguments), hashlib.sha256()
     if arguments.imagenet:
-        rows = from_network(iter(fetched(IMAGENET, arguments.split)), "ImageNet")
-        pictures, source = (
-            (row["image"] for row, _ in zip(rows, range(arguments.count))),
-            f"ImageNet ({IMAGENET[0]}), split {arguments.split}",
-        )
+        rows = sources.fetched(sources.IMAGENET, arguments.split)
+        some = itertools.islice(sources.from_network(iter(rows), "ImageNet"), arguments.count)
+        pictures = (row["image"] for row in some)
+        source = f"ImageNet ({sources.IMAGENET[0]}), split {arguments.split}"
     else:
-        pictures, source = (
-            pixels.pictures_of(arguments.folder, arguments.count),
-            arguments.folder.resolve().name,
-        )
+        pictures = pixels.pictures_of(arguments.folder, arguments.count)
+        source = arguments.folder.resolve().name
     values = []
     for picture in pictures:
         values.append(preparation(picture))

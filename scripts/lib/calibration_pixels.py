@@ -1,4 +1,4 @@
-"""Pictures and clips as the models see them: the part of scripts/calibration that knows about pixels."""
+"""Pictures and clips as the models see them: what scripts/calibration knows about pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ def note(text: str) -> None:
 
 @dataclass
 class Preparation:
-    """Resize the shorter side (bicubic, antialiased), cut out the centre, scale to 0…1, subtract the mean, divide by the deviation."""
+    """How a picture is prepared.
+
+    Resizes the shorter side (bicubic, antialiased), cuts out the centre, scales to 0…1, subtracts
+    the mean and divides by the deviation.
+    """
 
     resize: int
     size: int
@@ -43,7 +47,10 @@ class Preparation:
 
     @classmethod
     def read(cls, file: Path) -> Preparation:
-        """From a preprocessor_config.json. What other processors do (patches, aspect ratios) is refused, not guessed."""
+        """Reads a preprocessor_config.json.
+
+        Refuses what other processors do (patches, aspect ratios) instead of guessing it.
+        """
         try:
             config = json.loads(file.read_text())
             edge, crop = (
@@ -141,9 +148,8 @@ def frames_of_video(file: Path, count: int) -> list[Image.Image]:
         ) from error
     try:
         with av.open(str(file)) as container:
-            total = sum(
-                1 for _ in container.decode(video=0)
-            )  # what containers say of their length is often wrong
+            # what containers say of their length is often wrong
+            total = sum(1 for _ in container.decode(video=0))
         wanted = set(spread(list(range(total)), count)) if total >= count else set()
         with av.open(str(file)) as container:
             return [

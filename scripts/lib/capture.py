@@ -1,12 +1,15 @@
-"""Captures the activations of one normalisation layer of any Hugging Face model, for `deadray verify --activations`.
+"""Captures what one norm of a Hugging Face model computes, for `deadray verify --activations`.
 
     scripts/capture samples/microformer-mgm --out final.safetensors
-    scripts/capture MODEL --module model.layers.3.input_layernorm --tokens tokens.npy --out layer3.safetensors
+    scripts/capture MODEL --module model.layers.3.input_layernorm --tokens tokens.npy --out FILE
     scripts/capture MODEL --list
 
-MODEL is a folder or a name on the hub. The file holds `input` [N, d] and `output` [N, d] as the model computed them, `weight` [d] and `bias` [d] as the norm
-applies them (gamma = 1 + stored where the model does so; ones where it has no scale), and in its metadata: norm (layernorm or rmsnorm), eps, model, module.
-Kind and convention are not guessed from names: they are those that reproduce what the module computes.
+MODEL is a folder or a name on the hub. The file holds `input` [N, d] and `output` [N, d] as the
+model computed them. It holds `weight` [d] and `bias` [d] as the norm applies them: gamma is
+1 + stored where the model does so, ones where the norm has no scale. Its metadata holds norm
+(layernorm or rmsnorm), eps, model, module.
+Kind and convention are not guessed from names: they are those that reproduce what the module
+computes.
 """
 
 from __future__ import annotations
@@ -162,7 +165,10 @@ def capture(
 def describe_norm(
     norm: torch.nn.Module, width: int
 ) -> tuple[str, float, torch.Tensor, torch.Tensor | None]:
-    """Kind, eps, gamma [d] and beta [d], told by what the module makes of rows whose mean is not 0 (a model's own rows may have none)."""
+    """Finds kind, eps, gamma [d] and beta [d] from what the module makes of random rows.
+
+    The rows have a mean that is not 0; a model's own rows may have none.
+    """
     eps = float(
         next(
             (

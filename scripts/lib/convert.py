@@ -1,10 +1,13 @@
-"""Converts a checkpoint to OUT_FOLDER/model.safetensors and OUT_FOLDER/config.json, which deadray reads.
+"""Converts a checkpoint to safetensors, which deadray reads.
 
-    scripts/convert pytorch_model.bin converted/              a PyTorch file (zip archive); config.json is taken from beside it
+    scripts/convert pytorch_model.bin converted/              a PyTorch file (zip archive)
     scripts/convert pytorch_model.bin.index.json converted/   all its shards
-    scripts/convert model.Q4_1.gguf converted/                a llama model in GGUF: values dequantised to float32, config.json rebuilt
+    scripts/convert model.Q4_1.gguf converted/                a llama model in GGUF
 
-Tensors that share their memory are stored once. Exit codes are deadray's: 2 usage, 3 malformed, 4 unsupported, 6 disk or memory.
+Writes OUT_FOLDER/model.safetensors and OUT_FOLDER/config.json. Beside PyTorch files config.json is
+taken as it is; from GGUF it is rebuilt, and quantised values become float32. Tensors that share
+their memory are stored once.
+Exit codes are deadray's: 2 usage, 3 malformed, 4 unsupported, 6 disk or memory.
 """
 
 from __future__ import annotations
@@ -39,9 +42,8 @@ def convert_bin(file: Path) -> tuple[list[Entry], dict | None, dict[str, str]]:
     untied = config is not None and config.get("tie_word_embeddings") is False
     entries, shared = reader.entries(file, keep_shared=untied)
     if shared and config is not None:
-        config.setdefault(
-            "tie_word_embeddings", True
-        )  # some families' default is false: say what the file does
+        # some families' default is false: say what the file does
+        config.setdefault("tie_word_embeddings", True)
     return entries, config, shared
 
 

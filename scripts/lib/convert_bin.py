@@ -30,7 +30,7 @@ SAFETENSORS_NAMES = {
 
 
 def check_archive(file: Path) -> None:
-    """What torch.load does not tell, or tells in riddles: the wrong kind of file, and a zip that would hurt."""
+    """Refuses the wrong kind of file and a zip that would hurt, of which torch.load says little."""
     with file.open("rb") as stream:
         start = stream.read(512)
     if not start.startswith(b"PK\x03\x04"):
@@ -100,9 +100,8 @@ def load(file: Path) -> dict[str, torch.Tensor]:
     check_archive(file)
     try:
         state = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
-    except (
-        Exception
-    ) as error:  # torch raises UnpicklingError, RuntimeError and others for one and the same cause
+    # torch raises UnpicklingError, RuntimeError and others for one and the same cause
+    except Exception as error:
         forbidden = re.search(
             r"(?:GLOBAL|Unsupported (?:global|class)[^\w]*)\s*`?([\w.]+)", str(error)
         )
@@ -153,7 +152,10 @@ def load_all(file: Path) -> dict[str, torch.Tensor]:
 
 
 def entries(file: Path, keep_shared: bool) -> tuple[list[Entry], dict[str, str]]:
-    """Entries in the file's order, and {tensor left out: tensor that stores the same memory} unless `keep_shared`."""
+    """Returns the entries in the file's order, and what was left out.
+
+    The second is {tensor left out: tensor that stores the same memory}, empty with `keep_shared`.
+    """
     seen: dict[tuple, str] = {}
     result: list[Entry] = []
     shared: dict[str, str] = {}

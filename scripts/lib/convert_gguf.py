@@ -1,4 +1,7 @@
-"""Llama models in GGUF files as entries for a safetensors file with Hugging Face's names, order of rotary dimensions, and config.json."""
+"""Llama models in GGUF files as entries for a safetensors file, and as config.json.
+
+The entries have Hugging Face's names and its order of rotary dimensions.
+"""
 
 from __future__ import annotations
 
@@ -122,9 +125,8 @@ class Metadata:
                 f"{self.file}: key {key}: {'nothing' if value is None else repr(value)} found, a "
                 "positive number expected",
             )
-        return (
-            float(str(np.float32(value))) if isinstance(value, float) else value
-        )  # stored as float32: the shortest decimal that means it
+        # stored as float32: the shortest decimal that means it
+        return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def describe(file: Path, reader: Reader) -> dict[str, Any]:
@@ -202,7 +204,8 @@ def describe_rope(file: Path, reader: Reader, keys: Metadata, head_dim: int) -> 
         )
     if factors is None:
         return rope
-    # Llama 3's scaling is stored as one divisor per frequency: find the rule's factor, and believe it only if it gives the same divisors.
+    # Llama 3's scaling is stored as one divisor per frequency. Find the rule's factor, and
+    # believe it only if it gives the same divisors.
     stored = dequantize(factors.data, factors.tensor_type).reshape(-1).astype(np.float64)
     llama3 = {
         "rope_type": "llama3",
@@ -233,7 +236,10 @@ def hugging_face_name(file: Path, name: str) -> str:
 
 
 def half_split(values: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of q or k, from GGUF's interleaved pairs (2i, 2i+1) to Hugging Face's (i, i + head_dim/2), head by head."""
+    """Reorders the rows of q or k, head by head.
+
+    GGUF interleaves the pairs (2i, 2i+1); Hugging Face has (i, i + head_dim/2).
+    """
     return (
         values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
         .swapaxes(1, 2)
@@ -242,7 +248,10 @@ def half_split(values: np.ndarray, heads: int) -> np.ndarray:
 
 
 def entries(file: Path) -> tuple[list[Entry], dict[str, Any]]:
-    """Entries in the file's order, and config.json. Quantised values become float32, float16 stays."""
+    """Returns the entries in the file's order, and config.json.
+
+    Quantised values become float32, float16 stays.
+    """
     reader = open_gguf(file)
     config = describe(file, reader)
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}

@@ -1,6 +1,8 @@
-"""One table over the records of `deadray predict` and `deadray verify`: what was predicted, from what, what was measured, at what cost, whether they agree.
+"""One table over the records of `deadray predict` and `deadray verify`.
 
-scripts/lib/demo_summary.py build/demo        NAME.verify.json, and NAME.predict.json where there is one
+Shows what was predicted and from what, what was measured at what cost, and whether they agree.
+
+scripts/lib/demo_summary.py build/demo    reads NAME.verify.json, and NAME.predict.json if any
 """
 
 from __future__ import annotations
@@ -62,9 +64,11 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     rows = [row(path) for path in sorted(parser.parse_args().folder.glob("*.verify.json"))]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
     for cells in (HEADINGS, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        )
     print(
         "\nconfirmed: the predicted directions are dead, and no others; |cos| between the two "
         "(the least over the norms) is then 1."

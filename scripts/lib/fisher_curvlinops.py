@@ -1,13 +1,21 @@
-"""What `deadray fisher` is compared with: v^T F v by curvlinops-for-pytorch, of the directions that `deadray fisher --dump` wrote.
+"""What `deadray fisher` is compared with: v^T F v by curvlinops-for-pytorch.
 
-    .venv/bin/python scripts/lib/fisher_curvlinops.py samples/microformer-mgm --tokens tokens.npy --directions DUMP... > result.json
+    PYTHON=.venv/bin/python
+    $PYTHON scripts/lib/fisher_curvlinops.py MODEL --tokens tokens.npy --directions DUMP...
 
-F is the generalised Gauss-Newton matrix of the cross-entropy, mean over tokens: with the softmax for a likelihood it is the Fisher information of the model's own
-labels, exactly, no sampling. GGNLinearOperator gives F v by a derivative forward and one back; v^T F v is the product with v.
+The directions are those that `deadray fisher --dump` wrote. F is the generalised Gauss-Newton
+matrix of the cross-entropy, mean over tokens. With the softmax for a likelihood it is exactly the
+Fisher information of the model's own labels; nothing is sampled. GGNLinearOperator gives F v by a
+derivative forward and one back; v^T F v is the product with v.
 
-Its choices, meant to be fair: the operator spans only the parameters that a group of directions moves; all tokens are one batch; no check for determinism, which
-costs passes of its own; eager attention, since the fused one has no forward derivative. `seconds` counts building the operators and the products, not the imports
-and not the loading of the model, which `seconds_before` counts.
+The choices are meant to be fair:
+- the operator spans only the parameters that a group of directions moves
+- all tokens are one batch
+- no check for determinism, which costs passes of its own
+- eager attention, since the fused one has no forward derivative
+
+`seconds` counts building the operators and the products. It does not count the imports and the
+loading of the model, which `seconds_before` counts. The result goes to standard output.
 """
 
 from __future__ import annotations
@@ -50,7 +58,8 @@ class Directions:
         self.model, self.parameters = model, dict(model.named_parameters())
         with safe_open(file, framework="pt") as dump:
             self.cases = json.loads(dump.metadata()["cases"])
-            self.vectors = {name: dump.get_tensor(name) for name in dump.keys()}
+            names = dump.keys()  # the dump is no dict
+            self.vectors = {name: dump.get_tensor(name) for name in names}
 
     def name_of(self, stem: str, ending: str) -> str:
         """Checkpoints leave the prefix of the base model away or not."""
@@ -82,9 +91,8 @@ class Directions:
                 w = self.parameters[weight].detach().double()
                 u = (w.T if transposed else w) @ self.vectors[move["through"]]
             changes[weight] = torch.outer(r, u) if transposed else torch.outer(u, r)
-            if (
-                f"{weight.removesuffix('.weight')}.bias" in self.parameters
-            ):  # part of the operator even where it stays
+            # part of the operator even where it stays
+            if f"{weight.removesuffix('.weight')}.bias" in self.parameters:
                 changes[self.name_of(move["consumer"], "bias")] = move["s"] * u
         return changes
 
@@ -104,10 +112,11 @@ def quadratic_forms(
     )
     v = [
         torch.stack([change[name] for change in changes], -1).to(parameter.dtype)
-        for name, parameter in zip(names, parameters)
+        for name, parameter in zip(names, parameters, strict=True)
     ]
+    products = zip(v, operator @ v, strict=True)
     return sum(
-        (one.double() * other.double()).flatten(0, -2).sum(0) for one, other in zip(v, operator @ v)
+        (one.double() * other.double()).flatten(0, -2).sum(0) for one, other in products
     ).tolist()
 
 
@@ -131,10 +140,8 @@ def main() -> None:
         ).eval()
     )
     tokens = torch.from_numpy(np.load(arguments.tokens).astype(np.int64))
-    batch = (
-        tokens,
-        torch.zeros(tokens.numel(), dtype=torch.long),
-    )  # the Hessian of the cross-entropy does not see the labels
+    # the Hessian of the cross-entropy does not see the labels
+    batch = (tokens, torch.zeros(tokens.numel(), dtype=torch.long))
     before = time.perf_counter() - START
 
     start = time.perf_counter()
@@ -149,9 +156,8 @@ def main() -> None:
         for group in groups.values():
             for first in range(0, len(group), arguments.columns):
                 some = group[first : first + arguments.columns]
-                for i, value in zip(
-                    some, quadratic_forms(model, batch, [changes[i] for i in some])
-                ):
+                values = quadratic_forms(model, batch, [changes[i] for i in some])
+                for i, value in zip(some, values, strict=True):
                     of_file[i] = value
         fisher.append(of_file)
     json.dump(

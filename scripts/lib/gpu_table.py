@@ -1,6 +1,7 @@
-"""The table of docs/gpu.md from a record of scripts/gpu_check or of `deadray bench kernels --json`; needs the standard library alone.
+"""Prints the table of docs/gpu.md; needs the standard library alone.
 
-scripts/gpu_table out/gpu_check/gpu_check.json
+scripts/gpu_table out/gpu_check/gpu_check.json   from a record of scripts/gpu_check, or of
+                                                 `deadray bench kernels --json`
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Tables and figures from the records of a folder: DIR/report.md, report.csv and report.html (one page, no network needed).
+"""Tables and figures from the records of a folder: report.md, report.csv and report.html.
 
-deadray report results                        what deadray verify, fisher, suite and bench wrote there with --json or --out
+deadray report results                        what deadray verify, fisher, suite, bench wrote there
 deadray report results --format md --out -    the tables as Markdown on standard output
 deadray report results --figures png,pdf      also each figure as a file, in DIR/report-figures
+
+report.html is one page that needs no network.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Writes the table of results/README.md from the records beside it.
 
-scripts/results_table                       results/ against scripts/rosters/fourteen.json
-scripts/results_table FOLDER --roster FILE  another folder of records, which has a README.md with the two markers
-scripts/results_table --check               changes nothing; exit 1 when the table is not what the records say
+scripts/results_table                         results/ against scripts/rosters/fourteen.json
+scripts/results_table FOLDER --roster FILE    records elsewhere; FOLDER/README.md has two markers
+scripts/results_table --check                 changes nothing; exit 1 when the table is out of date
 """
 
 from __future__ import annotations
@@ -88,10 +88,9 @@ def final_site(sites: list[dict]) -> dict:
 
 
 def share_of_gemm(record: dict) -> float | None:
-    """The forward pass's rate over that of a large product; None for passes too short to ask for that."""
-    rate = record["environment"].get(
-        "gemm_flops_per_second"
-    )  # which records of earlier versions lack
+    """The forward pass's rate over that of a large product; None where the record has none."""
+    # which records of earlier versions lack
+    rate = record["environment"].get("gemm_flops_per_second")
     return record["forward"]["flops"] / record["seconds"]["forward"] / rate if rate else None
 
 
@@ -140,7 +139,10 @@ def how_it_was_made(records: dict) -> list[str]:
 
 
 def chance(records: dict, names: list[str]) -> list[str]:
-    """How the control of RMSNorms compares with chance: sqrt(d) |cos| of a random direction is half-normal, mean 0.80, deviation 0.60."""
+    """How the control of RMSNorms compares with chance.
+
+    sqrt(d) |cos| of a random direction is half-normal: mean 0.80, deviation 0.60.
+    """
     finals = [
         final_site(record["sites"])
         for (name, init), record in records.items()

@@ -1,10 +1,10 @@
-"""docs/timing.md's table from the records that scripts/bench_peers wrote.
+"""Writes the table of docs/timing.md from the records of scripts/bench_peers.
 
     scripts/timing_table [RECORD...]     results/timing/*.json unless given
-    scripts/timing_table --check         exit code 1 where the file differs from what the records give
+    scripts/timing_table --check         exit code 1 where the table is out of date
 
-One line a method and library, one column a d: medians. Where two records have the same measurement the later one counts. The text between
-`<!-- table -->` and `<!-- /table -->` is replaced.
+One line a method and library, one column a d: medians. Where two records have the same measurement
+the later one counts. The text between `<!-- table -->` and `<!-- /table -->` is replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def who(row: dict) -> str:
 
 
 def fit(points: dict[int, float]) -> float | None:
-    """The exponent of d, by least squares on the logarithms, as the record fits it: here over all records."""
+    """The exponent of d: least squares on the logarithms, as each record fits its own."""
     if len(points) < 2:
         return None
     logs = [(math.log(d), math.log(s)) for d, s in points.items()]
@@ -52,9 +52,8 @@ def table(records: list[dict]) -> str:
                     "seconds"
                 ]
     methods = list(dict.fromkeys(method for method, _, _ in measured))
-    lines = sorted(
-        measured, key=lambda key: methods.index(key[0])
-    )  # stable: deadray stands before its peers
+    # stable: deadray stands before its peers
+    lines = sorted(measured, key=lambda key: methods.index(key[0]))
     sizes = sorted({d for points in measured.values() for d in points})
     devices = len({device for _, _, device in lines}) > 1
     text = [

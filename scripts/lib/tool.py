@@ -1,4 +1,4 @@
-"""What the Python scripts share: errors of one line, deadray's exit codes, files that appear whole or not at all."""
+"""What the Python scripts share: errors of one line, exit codes, files that appear whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ToolError(Exception):
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Runs `main` and maps what it raises to one line on standard error and deadray's exit codes."""
+    """Runs `main`; an exception becomes a line on standard error and an exit code of deadray's."""
     name = Path(sys.argv[0]).name
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that partial files go
     try:
@@ -44,9 +44,8 @@ def run_tool(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes once more on its way out
+        # the interpreter flushes once more on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
     except (OSError, MemoryError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
@@ -79,13 +78,16 @@ def one_line(error: BaseException, limit: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """Names come from files and of files: control characters, and the lone surrogates that stand for bytes that are not UTF-8, would break a page, a
-    table or a terminal."""
+    """`text` with a mark for each character that cannot be printed.
+
+    Names come from files. Control characters would break a page, a table or a terminal. So would
+    the lone surrogates that stand for bytes that are not UTF-8.
+    """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def write_whole(file: Path, write: Callable[[object], None]) -> None:
-    """Calls `write` with a stream beside `file`, then renames: never a half file, whatever stops us."""
+    """Calls `write` with a stream beside `file`, then renames it: never leaves a half file."""
     partial = file.with_name(f".deadray-{secrets.token_hex(8)}.part")  # as host/atomic_file.cpp
     try:
         with partial.open("xb") as stream:

@@ -1,4 +1,4 @@
-"""What the tests of scripts/lib/report.py share: a folder for records, and runs of the script on it."""
+"""What the tests of scripts/lib/report.py share: a folder for records, and runs of the script."""
 
 from __future__ import annotations
 

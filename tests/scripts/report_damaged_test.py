@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""scripts/lib/report.py on damaged and hostile records: one line for each that cannot be used, and no harm from those that can."""
+"""scripts/lib/report.py on damaged and hostile records.
+
+One line for each that cannot be used, and no harm from those that can.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ from reporting.table import Table, count, text
 
 class WhatItRefuses(ReportTest):
     def expect_problem(self, content: str | bytes, *parts: str) -> None:
-        """One line naming the file and each part; the good record is still reported, the exit code says that not all is."""
+        """One line names the file and each part.
+
+        The good record is still reported, and the exit code says that not all is.
+        """
         self.write("good.json", made.verify("good"))
         (self.folder / "bad.json").write_bytes(
             content.encode() if isinstance(content, str) else content
@@ -193,7 +199,10 @@ ABSENT = object()
 
 
 def hostile(value: object, spec: object) -> object:
-    """`value` with HOSTILE wherever its schema has any text; keys that may lack are added, and what is null stays so."""
+    """`value` with HOSTILE wherever its schema has any text.
+
+    Keys that may lack are added, and what is null stays so.
+    """
     if isinstance(spec, Nullable):
         return None if value is None else hostile(value, spec.inner)
     if isinstance(spec, dict):
@@ -284,7 +293,10 @@ class WhatItEndures(ReportTest):
 
     @needs_matplotlib
     def test_draws_extremes(self):
-        """Nothing, zeros, negative and huge values, long names: a figure of them must neither stop the report nor make matplotlib warn."""
+        """Figures of nothing, zeros, negative and huge values, and long names.
+
+        None may stop the report or make matplotlib warn.
+        """
         record = made.verify("a", sites=3)
         record["sites"][0]["exact"]["lambda_v"] = record["sites"][0]["deployed"]["lambda_v"] = 0.0
         record["sites"][1] |= {"exact": None, "deployed": None, "spectrum": None, "gamma": None}

@@ -1,4 +1,7 @@
-"""Records of each kind that a report reads, small and made up: what tests/scripts change to see what a report does with it."""
+"""Records of each kind that a report reads, small and made up.
+
+tests/scripts change them to see what a report does with it.
+"""
 
 from __future__ import annotations
 

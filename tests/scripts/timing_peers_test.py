@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""scripts/lib/timing_peers.py: what it offers, and how it answers. Needs none of the libraries that it times.
+"""scripts/lib/timing_peers.py: what it offers, and how it answers.
+
+Needs none of the libraries that it times.
 
 python3 tests/scripts/timing_peers_test.py
 """
@@ -14,7 +16,8 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
-from timing_peers import WAYS, Problem, Way, kernel_of, offer, serve
+from timing_peers import kernel_of, offer, serve
+from timing_ways import WAYS, Problem, Way
 
 INSTALLED = next(iter(importlib.metadata.distributions())).metadata["Name"]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/lib/tool.py: whatever a script ends in becomes one line on standard error and an exit code of deadray's."""
+"""scripts/lib/tool.py: whatever a script ends in becomes one line and an exit code."""
 
 from __future__ import annotations
 

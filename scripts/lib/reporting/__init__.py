@@ -1,17 +1,16 @@
-"""deadray report: tables and figures from records. records -> sections -> Markdown, CSV, one HTML page."""
+"""deadray report: tables and figures from records.
+
+records -> sections -> Markdown, CSV, one HTML page
+"""
 
 import sys
 
-if sys.version_info < (
-    3,
-    10,
-):  # which can read this file and report.py, so far as there, but not the others
+# An older interpreter can read this file and report.py, so far as there, but none of the others.
+if sys.version_info < (3, 10):  # noqa: UP036
+    found = ".".join(map(str, sys.version_info[:2]))
     print(
-        (
-            "deadray report: Python %d.%d, expected 3.10 or later; set DEADRAY_PYTHON to such an "
-            "interpreter"
-        )
-        % sys.version_info[:2],
+        f"deadray report: Python {found}, expected 3.10 or later; "
+        "set DEADRAY_PYTHON to such an interpreter",
         file=sys.stderr,
     )
     sys.exit(6)

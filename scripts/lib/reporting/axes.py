@@ -1,4 +1,6 @@
-"""What the figures share: axes of powers of ten in plain text, rows of a dot plot that carry their name, a legend above the axes."""
+"""What the figures share: axes of powers of ten, rows of a dot plot that carry their name, a legend
+above the axes.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,8 @@ from collections.abc import Sequence
 from reporting.palette import FAINT, GRID
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-ROW, NARROW_ROW = (
-    0.42,
-    0.21,
-)  # inches that a row of a dot plot takes, with its name above its line and at its side
+# inches that a row of a dot plot takes, with its name above its line and at its side
+ROW, NARROW_ROW = (0.42, 0.21)
 
 
 def power_of_ten(value: float, _position: object = None) -> str:
@@ -22,16 +22,18 @@ def power_of_ten(value: float, _position: object = None) -> str:
 def log_axis(
     axes, which: str, values: Sequence[float | None], margin: float = 0.5
 ) -> tuple[float, float]:
-    """Logarithmic, over the positive values with at least `margin` powers of ten on both sides; two to about seven ticks. Returns the limits."""
+    """Makes an axis logarithmic, with two to about seven ticks in plain text. Returns the limits.
+
+    They hold the positive values and at least `margin` powers of ten on both sides.
+    """
     positive = [
         value for value in values if value is not None and value > 0 and math.isfinite(value)
     ] or [1.0]
     low, high = math.log10(min(positive)), math.log10(max(positive))
     margin = max(margin, 0.06 * (high - low))
     low, high = low - margin, high + margin
-    if (
-        math.floor(high) <= math.ceil(low) and margin >= 0.5
-    ):  # a single power of ten would show no scale
+    # a single power of ten would show no scale
+    if math.floor(high) <= math.ceil(low) and margin >= 0.5:
         low, high = math.floor(low) - 0.1, math.ceil(high) + 0.1
     step = max(1, math.ceil((high - low) / 7))
     exponents = [
@@ -56,7 +58,10 @@ def count_axis(axes, values: Sequence[int]) -> None:
 
 
 def named_rows(axes, names: Sequence[str]) -> None:
-    """Rows 0, 1, … downwards, each with its name above its line: a column of names at the side would take half of a narrow picture."""
+    """Draws rows 0, 1, … downwards, each with its name above its line.
+
+    A column of names at the side would take half of a narrow picture.
+    """
     axes.set_ylim(len(names) - 0.5, -0.75)
     axes.set_yticks([])
     axes.grid(visible=False, axis="y")
@@ -75,8 +80,11 @@ def named_rows(axes, names: Sequence[str]) -> None:
 
 
 def short_names(names: list[str]) -> list[str]:
-    """From the block's number on ("3.attention.output" for "encoder.layer.3.attention.output.LayerNorm"), without an end that all share; the
-    whole names where that would make two of them equal."""
+    """Names from the block's number on, without an end that all share.
+
+    "encoder.layer.3.attention.output.LayerNorm" becomes "3.attention.output". The names stay whole
+    where two of them would become equal.
+    """
     parts = [name.split(".") for name in names]
     starts = [next((i for i, part in enumerate(name) if part.isdigit()), 0) for name in parts]
     end = len({name[-1] for name in parts}) == 1 and all(
@@ -116,9 +124,8 @@ def height_of_narrow_rows(count: int) -> float:
 
 def legend_above(axes, columns: int = 2, over_ticks: bool = False) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    first = dict(
-        zip(reversed(labels), reversed(handles), strict=True)
-    )  # of equal labels the first one
+    # of equal labels the first one
+    first = dict(zip(reversed(labels), reversed(handles), strict=True))
     if first:
         names = list(dict.fromkeys(labels))
         if max(map(len, names)) > 28:  # two of which would be wider than the picture

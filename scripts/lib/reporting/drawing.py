@@ -1,6 +1,7 @@
-"""Draws panels with matplotlib: as SVG that takes the page's colours, its own text and its own name, or as PNG and PDF files.
+"""Draws panels with matplotlib: as SVG for the page, or as PNG and PDF files.
 
-Only this file and axes.py need matplotlib: tables do without.
+The SVG takes the page's colours and has its own text and its own name. Only this file and axes.py
+need matplotlib: tables do without.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def save(panel: Panel, stream: io.BufferedIOBase, form: str) -> None:
 
 
 def svg(panel: Panel) -> str:
-    """To stand in a page: named and described for those who do not see it, its colours the page's variables, its ids its own."""
+    """A picture to stand in a page, named and described for those who do not see it.
+
+    Its colours are the page's variables, its ids its own.
+    """
     stream = io.StringIO()
     figure = figure_of(panel)
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": panel.id}):
@@ -108,7 +112,6 @@ def _adapt(element: ET.Element, prefix: str) -> None:
             value = f"#{prefix}-{value[1:]}"
         elif key == "style":
             value = COLOUR.sub(lambda match: ROLES[match[0]], value)
-            value = re.sub(
-                r"font: ([\d.]+)px [^;]*", r"font-size: \1px", value
-            )  # the page has the family
+            # the page has the family
+            value = re.sub(r"font: ([\d.]+)px [^;]*", r"font-size: \1px", value)
         element.set(key, re.sub(r"url\(#", f"url(#{prefix}-", value))

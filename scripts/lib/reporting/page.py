@@ -13,6 +13,7 @@ from reporting.table import Column, Table
 from reporting.words import HONESTY, TITLE, count_of_records, left_out
 
 HERE = Path(__file__).parent
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def page(records: Records, sections: list[Section], svg: Callable[[Panel], str]) -> str:
@@ -31,7 +32,7 @@ def page(records: Records, sections: list[Section], svg: Callable[[Panel], str])
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="icon" href="data:,">
 <title>{escape(TITLE)}</title>
 <style>
@@ -95,8 +96,8 @@ def _panel(panel: Panel, svg: Callable[[Panel], str]) -> str:
 
 def _folded(table: Table, prefix: str = "") -> str:
     return (
-        "<details><summary>Numbers: "
-        f"{escape(table.title)}</summary>{_table(table, prefix)}</details>"
+        f"<details><summary>Numbers: {escape(table.title)}</summary>"
+        f"{_table(table, prefix)}</details>"
     )
 
 
@@ -105,14 +106,10 @@ def _table(table: Table, prefix: str = "") -> str:
     head = "".join(
         f'<th scope="col"{_css(column)}>{escape(column.title)}</th>' for column in table.columns
     )
-    body = "".join(
-        f"<tr>{''.join(_cell(i, column, value) for i, (column, value) in enumerate(zip(table.columns, row, strict=True)))}</tr>\n"
-        for row in table.rows
-    )
+    body = "".join(f"<tr>{''.join(_cells(table.columns, row))}</tr>\n" for row in table.rows)
     return (
-        '<div class="scroll" role="region" tabindex="0" '
-        f'aria-labelledby="{caption}"><table><caption '
-        f'id="{caption}">{escape(table.title)}</caption>'
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{caption}">'
+        f'<table><caption id="{caption}">{escape(table.title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
     )
 
@@ -121,8 +118,15 @@ def _css(column: Column) -> str:
     return ' class="number"' if column.pattern is not None else ""
 
 
+def _cells(columns: list[Column], row: list) -> list[str]:
+    return [_cell(i, *cell) for i, cell in enumerate(zip(columns, row, strict=True))]
+
+
 def _cell(at: int, column: Column, value: object) -> str:
-    """The first cell of a row names it. A number carries its full precision for sorting and copying."""
+    """A cell; the first of a row names it.
+
+    A number carries its full precision, for sorting and copying.
+    """
     shown = escape(column.show(value))
     if at == 0:
         return f'<th scope="row">{shown}</th>'

@@ -1,7 +1,8 @@
-"""Colours by their role. Figures are drawn in the light ones; on the page each becomes a CSS variable, which has a dark one too.
+"""Colours by their role. Figures are drawn in the light ones.
 
-After Okabe and Ito, darkened (light page) or lightened (dark page) until each has at least 4.5:1 against the paper and a grey of its own;
-markers, fills and dashes tell the same apart without any colour.
+On the page each becomes a CSS variable, which has a dark one too. They are Okabe and Ito's,
+darkened for the light page and lightened for the dark one, until each has at least 4.5:1 against
+the paper and a grey of its own. Markers, fills and dashes tell the same apart without any colour.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ SERIES = (
     (PURPLE, "*", "-"),
 )
 
-# On fills of their own, which are the same on a light page and a dark one: not the colours of ink and paper, which change.
+# On fills that are the same on a light page and a dark one. The colours of ink and paper change.
 ON_BRIGHT, ON_DARK = "#010101", "#fefefe"
 
 

@@ -1,4 +1,7 @@
-"""Reads the records of a folder. One that cannot be used becomes a problem that names file and key; the others are still read."""
+"""Reads the records of a folder.
+
+A record that cannot be used becomes a problem that names file and key. The others are still read.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ class Record:
 
 @dataclass
 class Records:
-    """What a folder holds, files in order of their names; problems and notes are lines for people."""
+    """What a folder holds, in order of the files' names.
+
+    Problems and notes are lines for people.
+    """
 
     by_kind: dict[str, list[Record]] = field(
         default_factory=lambda: {kind_of(schema): [] for schema in SCHEMAS}
@@ -60,7 +66,7 @@ class Records:
         return Counter((r.model, r.weights) for r in self.of("verify"))
 
     def name(self, record: Record) -> str:
-        """The model's name; with the file where several records are of one model and one initialisation."""
+        """The model's name, with the file where several records share model and initialisation."""
         return (
             f"{record.model} [{record.file.removesuffix('.json')}]"
             if self._same[record.model, record.weights] > 1
@@ -125,7 +131,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _contradiction(schema: str, data: dict) -> str | None:
-    """What types do not tell: lists that belong together have one length, some list must not be empty, a fit must have values."""
+    """Checks what types do not tell.
+
+    Lists that belong together have one length, some must not be empty, a fit must have values.
+    """
     if schema == "deadray/timing/1":
         for i, fit in enumerate(data.get("fits") or []):
             if abs(fit["exponent"] or 0) > MOST_EXPONENT:
@@ -147,7 +156,8 @@ def _contradiction(schema: str, data: dict) -> str | None:
                 )
     residual = data["residual"]
     for key in ("centred", "ratio", "steps") if residual else ():
-        # No ratios where every node is a LayerNorm's output, say: there is nothing to divide by. No steps in records of earlier versions.
+        # There may be no ratios, for example where every node is a LayerNorm's output: there is
+        # nothing to divide by. Records of earlier versions have no steps.
         values = residual.get(key) or []
         if len(values) != len(residual["uncentred"]) and (key == "centred" or values):
             return (

@@ -1,4 +1,7 @@
-"""What a report needs of each kind of record, and the check that says by its key what a damaged one lacks. docs/records.md explains the keys."""
+"""What a report needs of each kind of record, and the check that names the key of what is missing.
+
+docs/records.md explains the keys.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Nullable:
-    """null, or as `inner` says. `may_lack`: the key was added to the schema later, so that it may be absent too."""
+    """null, or as `inner` says.
+
+    `may_lack`: the key was added to the schema later, so it may be absent too.
+    """
 
     inner: object
     may_lack: bool = False
@@ -15,7 +21,10 @@ class Nullable:
 
 @dataclass(frozen=True)
 class Positive:
-    """A number as `inner` says, and above 0: something is divided by it, or it stands on an axis of powers of ten."""
+    """A number as `inner` says, and above 0.
+
+    Something is divided by it, or it stands on an axis of powers of ten.
+    """
 
     inner: type
 
@@ -182,7 +191,10 @@ NAMES = {
 
 
 def check(value: object, spec: object, key: str = "") -> str | None:
-    """The first thing that is wrong with `value`, by its key ("sites[2].exact.floor: missing"); None when nothing is."""
+    """The first thing that is wrong with `value`, or None.
+
+    It is named by its key: "sites[2].exact.floor: missing".
+    """
     if isinstance(spec, Nullable):
         return None if value is None else check(value, spec.inner, key)
     if isinstance(spec, Positive):

@@ -1,4 +1,4 @@
-"""A subject of the report: words, tables, and panels, the small pictures that a section is drawn with."""
+"""A subject of the report: words, tables, and the panels (small pictures) that it is drawn with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ class Section:
 
 
 def in_parts(rows: list, most: int = 30) -> list[tuple[list, str]]:
-    """Rows of a dot plot in parts that fit a screen or two, each with what its title says of that."""
+    """Splits the rows of a dot plot into parts that fit a screen or two.
+
+    Each comes with what its title says of that.
+    """
     parts = [rows[start : start + most] for start in range(0, len(rows), most)]
     return [
         (part, f", part {i} of {len(parts)}" if len(parts) > 1 else "")

@@ -1,4 +1,7 @@
-"""A table of a report: values as measured, and how to print them for people (Markdown) and for programs (CSV)."""
+"""A table of a report: values as measured, and how to print them.
+
+For people as Markdown, for programs as CSV.
+"""
 
 from __future__ import annotations
 
@@ -99,13 +102,16 @@ def markdown(table: Table) -> str:
 def escape_markdown(value: str) -> str:
     for character in ("\\", "|", "`", "*", "<"):
         value = value.replace(character, "\\" + character)
-    return value.replace(
-        "](", "]\\("
-    )  # a link or a picture; brackets alone are none, and stand in names
+    # a link or a picture; brackets alone are none, and stand in names
+    return value.replace("](", "]\\(")
 
 
 def csv_of(tables: list[Table]) -> str:
-    """All tables below one another: the first column says which, and each has the columns of all, empty where they are not its own."""
+    """All tables below one another.
+
+    The first column says which. Each row has the columns of all tables, empty where they are not
+    its own.
+    """
     keys = list(dict.fromkeys(column.key for table in tables for column in table.columns))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -1,4 +1,7 @@
-"""The subjects of a report, in the order in which it tells them. Each has `section(records)`: words, tables and panels, or None without data for it."""
+"""The subjects of a report, in the order in which it tells them.
+
+Each has `section(records)`: words, tables and panels, or None without data for it.
+"""
 
 from __future__ import annotations
 

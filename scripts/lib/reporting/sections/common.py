@@ -15,7 +15,10 @@ def final_site(record: Record) -> dict:
 
 
 def least_cosine(reading: dict | None) -> float | None:
-    """Of the predicted subspace and as many bottom eigenvectors; that of 1/gamma where nothing is predicted."""
+    """The least cosine between the predicted subspace and as many bottom eigenvectors.
+
+    Where nothing is predicted it is that of 1/gamma. None without a reading.
+    """
     if reading is None:
         return None
     return min(

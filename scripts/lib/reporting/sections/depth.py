@@ -41,7 +41,10 @@ def section(records: Records) -> Section | None:
 
 
 def _pairs(records: Records) -> list[tuple[str, dict, dict]]:
-    """Sites of equal name, random and trained; where several records are of one model and weights, the first of each in order of their files."""
+    """Pairs of sites of equal name, random and trained.
+
+    Where several records share model and weights, the first counts, in order of their files.
+    """
     found: dict[str, dict[str, Record]] = {}
     for record in records.verify:
         found.setdefault(record.model, {}).setdefault(record.weights, record)
@@ -65,7 +68,10 @@ def _pairs(records: Records) -> list[tuple[str, dict, dict]]:
 
 
 def _is_one_norm(one: str, other: str) -> bool:
-    """Checkpoints may leave out the first part of a name: "bert.encoder…" is "encoder…" in one of a BERT without a head."""
+    """Whether two names are of one norm, although a checkpoint may leave out the first part.
+
+    "bert.encoder…" is "encoder…" in the checkpoint of a BERT without a head.
+    """
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 

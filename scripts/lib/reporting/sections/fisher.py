@@ -1,4 +1,4 @@
-"""Fisher information along dead directions of the parameters, beside random ones of the same norm."""
+"""Fisher information along dead directions of the parameters, beside random ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every norm of a model at once: a heat map of dead dimension, rounding floor and range of the scales."""
+"""Every norm of a model at once: a heat map of dead dimension, floor and range of the scales."""
 
 from __future__ import annotations
 
@@ -157,8 +157,10 @@ def _panel(record: Record, name: str, number: int) -> Panel:
 
 
 def _shades(values: list, by_powers: bool) -> list[float | None]:
-    """Each value between 0 and 1 of its column, which spans one (power of ten, or dimension) at least: small differences shall look small.
-    A zero stands at the dark end."""
+    """Where each value lies in its column, between 0 and 1. A zero stands at the dark end.
+
+    The column spans at least one (power of ten, or dimension): small differences shall look small.
+    """
     scaled = [
         None
         if value is None

@@ -62,10 +62,11 @@ def _files(records: Records) -> Table:
     rows = []
     for kind, found in records.by_kind.items():
         for record in found:
+            # timings say it of themselves
             environment, run = (
                 record.data.get("environment") or {},
                 record.data.get("suite") or record.data,
-            )  # timings say it of themselves
+            )
             machine = run.get("machine") or {}
             rows.append(
                 [

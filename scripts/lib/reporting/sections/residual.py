@@ -38,7 +38,10 @@ def section(records: Records) -> Section | None:
 
 
 def _ratios(residual: dict) -> list[float | None]:
-    """One for each node; none for a LayerNorm's own output, of which records of earlier versions have a number."""
+    """One ratio for each node, none for a LayerNorm's own output.
+
+    Records of earlier versions have a number for such an output.
+    """
     values = residual["ratio"] or [None] * len(residual["uncentred"])
     return [None if node in residual["excluded"] else value for node, value in enumerate(values)]
 
@@ -137,7 +140,7 @@ def _panel(name: str, group: list[Record], number: int) -> Panel | None:
         ]
         for record in group
         for node, (ratio_, step) in enumerate(
-            zip(_ratios(record.data["residual"]), _steps(record.data["residual"]))
+            zip(_ratios(record.data["residual"]), _steps(record.data["residual"]), strict=True)
         )
     ]
     columns = [

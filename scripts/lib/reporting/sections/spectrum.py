@@ -1,4 +1,4 @@
-"""Spectrum of the covariance at the final norm, with the predicted direction and the rounding floor."""
+"""Spectrum of the covariance at the final norm, with predicted direction and rounding floor."""
 
 from __future__ import annotations
 
@@ -116,9 +116,10 @@ def _panel(record: Record, name: str, number: int) -> Panel:
             if floor := site[key]["floor"]:
                 shared.level(axes, floor, f"floor, {key}", dash)
             if (value := site[key]["lambda_v"]) and site["predicted"]["dimension"]:
+                # one within the other where they are equal
                 face, edge, size, order = (
                     (colour, INK, 9, 6) if key == "exact" else (PAPER, colour, 15, 5)
-                )  # one within the other where they are equal
+                )
                 axes.plot(
                     1,
                     value,

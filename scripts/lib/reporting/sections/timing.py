@@ -1,4 +1,7 @@
-"""What prediction and the ways of measuring cost, against the dimension: deadray's own on each device, and its peers method by method."""
+"""What prediction and the ways of measuring cost, against the dimension.
+
+deadray's own ways on each device, and its peers method by method.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ OURS = "deadray"
 
 @dataclass
 class Series:
-    """Times of one method, by one program, on one device: (d, median, least, largest), ascending."""
+    """Times of one method, by one program, on one device.
+
+    (d, median, least, largest), ascending in d
+    """
 
     method: str
     program: str
