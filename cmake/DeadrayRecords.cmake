@@ -85,7 +85,7 @@ function(deadray_write_records_header)
 // (cmake/DeadrayRecords.cmake).
 #pragma once
 
-#include "host/known_records.h"
+#include "host/command/known_records.h"
 
 namespace deadray {
 

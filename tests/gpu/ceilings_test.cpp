@@ -1,11 +1,11 @@
-#include "kernels/ceilings.h"
+#include "kernels/operations/ceilings.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "tests/gpu/device.h"
-#include "tests/kernels/norm_reference.h"
+#include "tests/kernels/operations/norm_reference.h"
 
 namespace deadray::kernels {
 namespace {

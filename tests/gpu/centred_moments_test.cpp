@@ -1,9 +1,9 @@
-#include "kernels/centred_moments.h"
+#include "kernels/operations/centred_moments.h"
 
 #include <gtest/gtest.h>
 
 #include "tests/gpu/device_rows.h"
-#include "tests/kernels/moments_reference.h"
+#include "tests/kernels/operations/moments_reference.h"
 
 namespace deadray::kernels {
 namespace {

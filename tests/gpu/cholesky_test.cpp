@@ -3,7 +3,7 @@
 #include <limits>
 #include <optional>
 
-#include "kernels/spectrum.h"
+#include "kernels/operations/spectrum.h"
 #include "tests/gpu/symmetric.h"
 
 namespace deadray::kernels {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda_operations.h"
+#include "kernels/module/cuda_operations.h"
 
 namespace deadray::testing {
 

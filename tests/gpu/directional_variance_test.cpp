@@ -1,4 +1,4 @@
-#include "kernels/directional_variance.h"
+#include "kernels/operations/directional_variance.h"
 
 #include <gtest/gtest.h>
 

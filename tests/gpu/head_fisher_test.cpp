@@ -1,4 +1,4 @@
-#include "kernels/head_fisher.h"
+#include "kernels/operations/head_fisher.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "tests/gpu/device_rows.h"
-#include "tests/kernels/head_fisher_reference.h"
+#include "tests/kernels/operations/head_fisher_reference.h"
 
 namespace deadray::kernels {
 namespace {

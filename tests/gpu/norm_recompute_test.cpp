@@ -1,4 +1,4 @@
-#include "kernels/norm_recompute.h"
+#include "kernels/operations/norm_recompute.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "kernels/random_normal.h"
+#include "kernels/operations/random_normal.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "kernels/spectrum.h"
+#include "kernels/operations/spectrum.h"
 
 #include <gtest/gtest.h>
 

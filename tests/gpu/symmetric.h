@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tests/gpu/device.h"
-#include "tests/kernels/norm_reference.h"
+#include "tests/kernels/operations/norm_reference.h"
 
 namespace deadray::testing {
 

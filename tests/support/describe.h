@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "host/architecture.h"
+#include "host/architecture/architecture.h"
 #include "tests/support/errors.h"
 
 namespace deadray::test {

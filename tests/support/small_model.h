@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "host/safetensors_writer.h"
+#include "host/formats/safetensors_writer.h"
 #include "tests/support/temporary_folder.h"
 
 namespace deadray::test {

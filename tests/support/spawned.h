@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/error.h"
+#include "host/base/error.h"
 #include "tests/support/temporary_folder.h"
 
 extern char** environ;

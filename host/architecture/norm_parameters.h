@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "host/architecture/norm_site.h"
+#include "host/formats/checkpoint.h"
+
+namespace deadray {
+
+/// A norm's parameters, normalised once at loading: after this there is one gamma, FP64.
+struct NormParameters {
+  std::vector<double> gamma;  ///< effective scale [hidden_size]
+  std::vector<double> beta;   ///< shift [hidden_size]; empty when the norm has none
+  DType stored = DType::f32;  ///< type the checkpoint holds; f32 for random initialisation
+  std::uint64_t bytes = 0;    ///< bytes read
+};
+
+/// Whether anything can be predicted from these values.
+/// @param gamma_name, beta_name  what a message begins with: "norm.safetensors: tensor
+/// 'norm.weight'"
+/// @throws MalformedError naming index and count when gamma or beta is not finite, when gamma is
+/// empty or all zero
+void require_sound(std::span<const double> gamma, std::span<const double> beta,
+                   std::string_view gamma_name, std::string_view beta_name);
+
+/// Reads gamma and beta; gamma = stored + weight_offset.
+/// @throws MalformedError naming file and tensor when one is missing or nothing can be predicted
+/// from its values (require_sound()),
+///         UnsupportedError for a quantised scale
+NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
+
+/// Gamma 1, beta 0: what every family initialises its norms to.
+NormParameters initial_norm(const NormSite& site);
+
+/// What a model's norm has: load_norm() where there is a checkpoint, else initial_norm().
+NormParameters norm_parameters(const Checkpoint* checkpoint, const NormSite& site);
+
+}  // namespace deadray

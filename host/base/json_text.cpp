@@ -1,0 +1,112 @@
+#include "host/base/json_text.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "host/base/error.h"
+#include "host/base/in_quotes.h"
+
+namespace deadray {
+namespace {
+
+constexpr int kMaxDepth = 100;
+
+/// Length of the UTF-8 character that begins at text[i]; 0 when it is ill-formed (overlong, a
+/// surrogate, beyond U+10FFFF, cut off).
+std::size_t utf8_length(std::string_view text, std::size_t i) {
+  const auto byte = [&](std::size_t k) {
+    return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u;
+  };
+  const unsigned lead = byte(i), second = byte(i + 1);
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xC2 ? 0
+                             : lead < 0xE0 ? 2
+                             : lead < 0xF0 ? 3
+                             : lead < 0xF5 ? 4
+                                           : 0;
+  for (std::size_t k = 1; k < length; ++k)
+    if ((byte(i + k) & 0xC0) != 0x80) return 0;
+  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
+  const bool out_of_range = (lead == 0xED && second >= 0xA0) || (lead == 0xF4 && second >= 0x90);
+  return overlong || out_of_range ? 0 : length;
+}
+
+std::size_t first_invalid_utf8(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const std::size_t length = utf8_length(text, i);
+    if (length == 0) return i;
+    i += length;
+  }
+  return std::string_view::npos;
+}
+
+}  // namespace
+
+std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
+                               std::size_t first) {
+  const std::size_t at = position == 0 ? 0 : std::min(position, text.size() + 1) - 1;
+  const std::size_t invalid = first_invalid_utf8(text.substr(0, std::min(text.size(), at + 4)));
+  if (invalid <= at)
+    return fmt::format("not UTF-8 at byte {} (0x{:02x})", first + invalid,
+                       static_cast<unsigned char>(text[invalid]));
+  const std::string_view before = text.substr(0, at);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+  // nlohmann: "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while
+  // …"
+  if (const std::size_t colon = what.find(": "); what.starts_with('[') && colon != what.npos)
+    what.remove_prefix(colon + 2);
+  return fmt::format("not JSON at line {}, column {} (byte {}): {}", line, column, first + at,
+                     on_one_line(what, 160));
+}
+
+nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name) {
+  using Event = nlohmann::json::parse_event_t;
+  std::vector<std::unordered_set<std::string>>
+      keys;  // of each object around the place that was reached
+  const auto check = [&](int depth, Event event, const nlohmann::json& value) {
+    if (depth > kMaxDepth)
+      throw MalformedError(
+          fmt::format("{}: nested deeper than {} levels", name.string(), kMaxDepth));
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
+      throw MalformedError(
+          fmt::format("{}: key {} is there twice in one object: remove the wrong one",
+                      name.string(), in_quotes(value.get_ref<const std::string&>())));
+    return true;
+  };
+  nlohmann::json object;
+  try {
+    object = nlohmann::json::parse(text, check);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw MalformedError(
+        fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
+  } catch (
+      const nlohmann::json::exception& error) {  // a number too large for a double has no position
+    throw MalformedError(
+        fmt::format("{}: not JSON: {}", name.string(), on_one_line(error.what(), 160)));
+  }
+  if (!object.is_object())
+    throw MalformedError(
+        fmt::format("{}: is {}, expected a JSON object", name.string(), show_json(object)));
+  return object;
+}
+
+std::string show_json(const nlohmann::json& value) {
+  const std::string text =
+      on_one_line(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60);
+  if (value.is_string()) return text + " (a string)";
+  if (value.is_number_integer()) return text + " (an integer)";
+  if (value.is_number()) return text + " (a float)";
+  if (value.is_array()) return text + " (an array)";
+  if (value.is_object()) return text + " (an object)";
+  return text;
+}
+
+}  // namespace deadray

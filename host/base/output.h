@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string_view>
+
+// What the programs write to the terminal, or to whoever reads it.
+namespace deadray {
+
+/// Nobody reads standard output any more: ends the program quietly with 141.
+struct ClosedPipe {};
+
+/// Text for standard output.
+/// @throws ResourceError when it cannot be written, ClosedPipe when nobody reads any more
+void write_output(std::string_view text);
+
+/// A line for people on standard error. Failures there are nobody's concern.
+void write_message(std::string_view text);
+
+}  // namespace deadray

@@ -1,0 +1,71 @@
+#include <unistd.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "host/base/atomic_file.h"
+#include "host/base/error.h"
+#include "host/base/output.h"
+#include "host/command/commands.h"
+#include "host/command/prediction_report.h"
+#include "host/command/table.h"
+#include "host/prediction/model_prediction.h"
+
+namespace deadray {
+namespace {
+
+struct Options {
+  PredictRequest request;
+  OutputOptions output;
+  std::string model, directions;
+};
+
+int run_predict(Options& options) {
+  PredictRequest& request = options.request;
+  const JsonOutput json(options.output.json);
+  if (!options.directions.empty()) check_writable(options.directions);
+  request.model = options.model;
+  const OpenedModel model = open_checkpoint_model(request);
+  const Prediction prediction = predict_model(request, model);
+  if (!options.directions.empty()) write_directions(options.directions, prediction);
+  json.write(to_json(prediction));
+  if (options.output.table_wanted())
+    write_output(to_text(prediction, colour_allowed(STDOUT_FILENO, options.output.no_color)));
+  if (!options.output.quiet)
+    for (const std::string& note : prediction.notes) write_message("note: " + note);
+  return static_cast<int>(ExitCode::done);
+}
+
+}  // namespace
+
+void add_predict_command(CLI::App& app, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "predict", "Predict dead directions from the norms' scales alone: no forward pass, no GPU");
+  const auto options = std::make_shared<Options>();
+  PredictRequest& request = options->request;
+  command
+      ->add_option("model", options->model,
+                   "Folder with config.json and *.safetensors, or one such file")
+      ->required()
+      ->type_name("MODEL");
+  command->add_option("--site", request.site, "final, all (the default), or the name of a norm")
+      ->type_name("NAME");
+  command
+      ->add_option(
+          "--norm", request.norm,
+          "Kind of norm of a model whose family is unknown: layernorm, rmsnorm or layernorm1p")
+      ->check(CLI::IsMember({"layernorm", "rmsnorm", "layernorm1p"}))
+      ->type_name("KIND");
+  command->add_flag("--classify", request.classify,
+                    "Also ask the parameters which norm it is; reads the consumers' weights");
+  add_model_options(*command, request.predict.relative_tau, request.checkpoint);
+  command
+      ->add_option(
+          "--directions", options->directions,
+          "Write the dead direction of each LayerNorm, a unit vector, to this .safetensors file")
+      ->type_name("FILE");
+  add_output_options(*command, options->output);
+  command->callback([options, &chosen] { chosen = [options] { return run_predict(*options); }; });
+}
+
+}  // namespace deadray

@@ -1,0 +1,159 @@
+#include "host/formats/hub_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "host/base/error.h"
+#include "host/base/input_file.h"
+#include "host/base/json_text.h"
+
+namespace deadray {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+/// A file, or a link to one: what an interrupted download leaves is a link to nothing.
+bool is_there(const fs::path& file) {
+  std::error_code ignored;
+  return fs::is_regular_file(file, ignored);
+}
+
+bool is_commit(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+/// What refs/<revision> holds, without the line end that some writers add; "" when there is none.
+std::string read_ref(const fs::path& file) {
+  if (!is_there(file)) return {};
+  std::string commit = read_text_file(file, 1000);
+  commit.erase(
+      std::find_if(commit.begin(), commit.end(), [](unsigned char c) { return std::isspace(c); }),
+      commit.end());
+  return is_commit(commit) ? commit : "";
+}
+
+/// The snapshot that was touched last.
+std::optional<fs::path> newest_snapshot(const fs::path& snapshots) {
+  std::optional<fs::path> newest;
+  fs::file_time_type time;
+  std::error_code error;
+  for (fs::directory_iterator entry(snapshots, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    const auto touched = entry->last_write_time(ignored);
+    if (entry->is_directory(ignored) && (!newest || touched > time))
+      newest = entry->path(), time = touched;
+  }
+  return newest;
+}
+
+fs::path find_snapshot(const fs::path& model, const std::string& revision) {
+  std::error_code ignored;
+  const std::string commit = read_ref(model / "refs" / (revision.empty() ? "main" : revision));
+  if (!commit.empty() && fs::is_directory(model / "snapshots" / commit, ignored))
+    return model / "snapshots" / commit;
+  if (!revision.empty())
+    return is_commit(revision) && fs::is_directory(model / "snapshots" / revision, ignored)
+               ? model / "snapshots" / revision
+               : "";
+  return commit.empty() ? newest_snapshot(model / "snapshots").value_or(fs::path()) : fs::path();
+}
+
+/// Weights of a snapshot that are named but not there; formats other than safetensors are left to
+/// those who open them.
+std::string missing_file(const fs::path& snapshot) {
+  if (!is_there(snapshot / "config.json")) return "config.json";
+  const fs::path index = snapshot / "model.safetensors.index.json";
+  if (is_there(snapshot / "model.safetensors")) return {};
+  if (is_there(index)) {
+    const nlohmann::json json = parse_json_object(read_text_file(index), index);
+    const auto map = json.find("weight_map");
+    std::set<std::string> shards;
+    if (map != json.end() && map->is_object())
+      for (const auto& shard : *map)
+        if (shard.is_string()) shards.insert(shard.get<std::string>());
+    for (const std::string& shard : shards)
+      if (!is_there(snapshot / shard)) return shard;
+    return {};
+  }
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(snapshot, ignored)) {
+    const auto extension = entry.path().extension();
+    if (extension == ".safetensors" || extension == ".bin" || extension == ".gguf") {
+      if (is_there(entry.path())) return {};
+      return entry.path().filename().string();
+    }
+  }
+  return "model.safetensors";
+}
+
+}  // namespace
+
+fs::path hub_cache() {
+  for (const char* variable :
+       {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})  // the second is the first one's old name
+    if (const std::string folder = environment(variable); !folder.empty()) return folder;
+  if (const std::string home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
+  if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
+    return fs::path(cache) / "huggingface/hub";
+  return fs::path(environment("HOME")) / ".cache/huggingface/hub";
+}
+
+CachedModel find_cached_model(const fs::path& cache, const std::string& hf_id,
+                              const std::string& revision) {
+  std::string name = hf_id;
+  if (const std::size_t slash = name.find('/'); slash != std::string::npos)
+    name.replace(slash, 1, "--");
+  const fs::path model = cache / ("models--" + name);
+  std::error_code ignored;
+  if (!fs::is_directory(model, ignored)) return {{}, {}, fmt::format("not in {}", cache.string())};
+  const fs::path snapshot = find_snapshot(model, revision);
+  if (snapshot.empty())
+    return {{},
+            {},
+            fmt::format("{}: no snapshot of revision {}", model.string(),
+                        revision.empty() ? "main" : revision)};
+  const std::string commit = snapshot.filename().string();
+  if (const std::string file = missing_file(snapshot); !file.empty())
+    return {{},
+            commit,
+            fmt::format("{}: {} is missing (interrupted download?)", snapshot.string(), file)};
+  return {snapshot, commit, {}};
+}
+
+std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
+  std::error_code error;
+  // Of a file the folder alone is followed: the file itself is a link into blobs/.
+  const fs::path folder = fs::canonical(
+      fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
+  if (error || folder.parent_path().filename() != "snapshots" ||
+      !is_commit(folder.filename().string()))
+    return std::nullopt;
+  constexpr std::string_view kPrefix = "models--";
+  std::string repository = folder.parent_path().parent_path().filename().string();
+  if (!repository.starts_with(kPrefix) || repository.size() == kPrefix.size()) return std::nullopt;
+  repository.erase(0, kPrefix.size());
+  if (const std::size_t dashes = repository.find("--"); dashes != repository.npos)
+    repository.replace(dashes, 2, "/");
+  return HubSnapshot{std::move(repository), folder.filename().string()};
+}
+
+std::string download_command(const std::string& hf_id, const std::string& revision) {
+  return fmt::format("hf download {}{}", hf_id, revision.empty() ? "" : " --revision " + revision);
+}
+
+}  // namespace deadray

@@ -1,0 +1,108 @@
+#include "host/formats/shard_index.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "host/base/error.h"
+#include "host/base/in_quotes.h"
+#include "host/base/input_file.h"
+#include "host/base/json_text.h"
+#include "host/formats/tensor_names.h"
+
+namespace deadray {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_under(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first ==
+         folder.end();
+}
+
+/// An index comes from elsewhere and must not make us read elsewhere: relative, without "..", and
+/// not through a link out of the tree. In the Hugging Face cache the files of
+/// <model>/snapshots/<commit> are links into <model>/blobs, which belongs to the tree.
+fs::path safe_shard_path(const fs::path& index, const std::string& name) {
+  const auto refuse = [&](std::string_view why) {
+    throw MalformedError(
+        fmt::format("{}: shard {}: unsafe path: {}; expected a file of the model's own folder",
+                    index.string(), in_quotes(name), why));
+  };
+  const fs::path relative(name);
+  if (name.empty() || name.find('\0') != name.npos) refuse("is no file name");
+  if (relative.is_absolute()) refuse("is absolute");
+  if (std::find(relative.begin(), relative.end(), "..") != relative.end())
+    refuse("leaves the folder through '..'");
+
+  const fs::path path = index.parent_path() / relative;
+  std::error_code error;
+  const fs::path target = fs::canonical(path, error);
+  if (error) return path;  // a missing shard, reported with what it loses
+  const fs::path folder = fs::canonical(index.has_parent_path() ? index.parent_path() : ".");
+  const bool in_blobs = folder.parent_path().filename() == "snapshots" &&
+                        is_under(target, folder.parent_path().parent_path() / "blobs");
+  if (!is_under(target, folder) && !in_blobs) refuse("links to " + target.string());
+  return path;
+}
+
+[[noreturn]] void throw_missing(const fs::path& index, const ShardIndex& lost_from,
+                                std::size_t shard) {
+  std::size_t lost = 0, norms = 0;
+  for (const auto& [name, of] : lost_from.tensors) {
+    lost += of == shard;
+    norms += of == shard && looks_like_norm(name);
+  }
+  throw MalformedError(
+      fmt::format("{}: shard {} is missing: {} of {} tensors lost, {} of them norm parameters; "
+                  "fetch it into the folder",
+                  index.string(), in_quotes(lost_from.shards[shard].filename().string()), lost,
+                  lost_from.tensors.size(), norms));
+}
+
+}  // namespace
+
+ShardIndex read_shard_index(const fs::path& file) {
+  const std::string text = read_text_file(file);
+  const nlohmann::json document = parse_json_object(text, file);
+  const auto map = document.find("weight_map");
+  if (map == document.end())
+    throw MalformedError(fmt::format(
+        "{}: key 'weight_map' is missing, expected an object of tensor: shard", file.string()));
+  if (!map->is_object())
+    throw MalformedError(
+        fmt::format("{}: key 'weight_map' is {}, expected an object of tensor: shard",
+                    file.string(), show_json(*map)));
+  if (map->empty())
+    throw MalformedError(
+        fmt::format("{}: key 'weight_map' is empty, expected at least one tensor", file.string()));
+
+  std::map<std::string_view, std::size_t> numbers;
+  for (const auto& [tensor, shard] : map->items()) {
+    if (!shard.is_string())
+      throw MalformedError(
+          fmt::format("{}: tensor {}: is mapped to {}, expected a shard's file name", file.string(),
+                      in_quotes(tensor), show_json(shard)));
+    numbers.emplace(shard.get_ref<const std::string&>(), 0);
+  }
+  ShardIndex index;
+  index.bytes = text.size();
+  for (auto& [name, number] : numbers) {
+    number = index.shards.size();
+    index.shards.push_back(safe_shard_path(file, std::string(name)));
+  }
+  index.tensors.reserve(map->size());
+  for (const auto& [tensor, shard] : map->items())
+    index.tensors.emplace_back(tensor, numbers.at(shard.get_ref<const std::string&>()));
+
+  std::error_code error;
+  for (std::size_t i = 0; i < index.shards.size(); ++i)
+    if (!fs::exists(index.shards[i], error)) throw_missing(file, index, i);
+  return index;
+}
+
+}  // namespace deadray

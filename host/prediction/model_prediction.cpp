@@ -1,0 +1,124 @@
+#include "host/prediction/model_prediction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "host/architecture/architecture.h"
+#include "host/architecture/catalogue.h"
+#include "host/architecture/config.h"
+#include "host/architecture/norm_names.h"
+#include "host/architecture/norm_parameters.h"
+#include "host/base/in_quotes.h"
+#include "host/base/stopwatch.h"
+#include "host/formats/model_folder.h"
+
+namespace deadray {
+namespace {
+
+/// The norms that the names tell, of the kind that the user states. @param why  what leaves it to
+/// the user
+void take_users_word(OpenedModel& model, std::string_view norm, std::string_view why) {
+  const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
+  DiscoveredNorms found = discover_norms(model.checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+  model.sites = std::move(found.sites);
+  model.notes.push_back(fmt::format(
+      "{}: norms found by their tensors' names, taken as {}; consumers unknown", why, norm));
+  model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
+}
+
+OpenedModel recognise(const PredictRequest& request) {
+  OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
+  model.notes = model.checkpoint.notes();
+  const bool user_says = !request.norm.empty();
+  if (user_says && !has_config(request.model)) {
+    take_users_word(model, request.norm, "no config.json");
+    return model;
+  }
+  const Config config = Config::load(request.model);
+  if (const std::string type = user_says ? config.text("model_type", "") : "";
+      user_says && find_family(type) == nullptr) {
+    take_users_word(model, request.norm,
+                    type.empty() ? "config.json has no model_type"
+                                 : fmt::format("model_type {} unknown", in_quotes(type)));
+    return model;
+  }
+  const Architecture architecture = describe_architecture(config);
+  model.family = architecture.family;
+  model.parameters = count_parameters(architecture);
+  model.sites = norm_sites(architecture, &model.checkpoint);
+  model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
+  note_undescribed_norms(model.checkpoint, architecture, model.sites, request.checkpoint.strict,
+                         model.notes);
+  if (user_says)
+    model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has",
+                                      request.norm, model.family));
+  return model;
+}
+
+}  // namespace
+
+void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes) {
+  for (const auto& [edge, names] : norms)
+    notes.push_back(fmt::format("{}: {}", first_few(names), edge));
+}
+
+OpenedModel open_checkpoint_model(const PredictRequest& request) {
+  Stopwatch watch;
+  OpenedModel model = recognise(request);
+  model.seconds = watch.lap();
+  return model;
+}
+
+Prediction predict_model(const PredictRequest& request, const OpenedModel& model) {
+  Prediction result;
+  result.name = model_name(request.model);
+  result.hub = hub_snapshot(request.model);
+  result.family = model.family;
+  result.notes = model.notes;
+  result.seconds_open = model.seconds;
+  result.bytes_read = model.checkpoint.header_bytes();
+  result.parameters = model.parameters;
+
+  Stopwatch watch;
+  const std::vector<NormSite> sites = select_sites(model.sites, request.site);
+  std::vector<NormParameters> norms;
+  for (const NormSite& site : sites) {
+    norms.push_back(load_norm(model.checkpoint, site));
+    result.bytes_read += norms.back().bytes;
+    result.sites.push_back({site, {}, {}, norms.back().stored, {}});
+  }
+  result.seconds_read = watch.lap();
+  for (std::size_t i = 0; i < sites.size(); ++i)
+    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta,
+                                       request.predict, gamma_name(sites[i]));
+  result.seconds_predict = watch.lap();
+
+  for (SitePrediction& site : result.sites) {
+    site.consumers = dead_parameters(site.site, site.subspace);
+    result.dead_directions += site.subspace.dimension;
+    for (const DeadParameters& consumer : site.consumers)
+      result.dead_parameter_directions += consumer.count;
+  }
+  NormsByEdge norms_by_edge;
+  for (const SitePrediction& site : result.sites)
+    for (const std::string_view edge : edges_of_range(site.subspace))
+      norms_by_edge[edge].push_back(site.site.name);
+  note_edges_of_range(norms_by_edge, result.notes);
+  const auto uniform = std::count_if(sites.begin(), sites.end(), [](const NormSite& site) {
+    return site.kind == NormKind::layernorm && site.weight.empty();
+  });
+  if (uniform > 0)
+    result.notes.push_back(
+        fmt::format("{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead "
+                    "direction is uniform, 1/sqrt(d)",
+                    uniform, sites.size()));
+  if (request.classify)
+    for (std::size_t i = 0; i < sites.size(); ++i)
+      result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
+  return result;
+}
+
+}  // namespace deadray

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/architecture/norm_site.h"
+#include "host/formats/checkpoint.h"
+#include "host/formats/hub_cache.h"
+#include "host/prediction/classify.h"
+#include "host/prediction/dead_parameters.h"
+#include "host/prediction/predictor.h"
+
+namespace deadray {
+
+/// What `deadray predict` is asked to do.
+struct PredictRequest {
+  std::filesystem::path model;
+  std::string site = "all";  ///< final, all, or a name
+  std::string norm;  ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
+  PredictOptions predict;
+  CheckpointOptions checkpoint;
+  bool classify =
+      false;  ///< ask the parameters as well which norm it is: reads the consumers' weights
+};
+
+struct SitePrediction {
+  NormSite site;
+  DeadSubspace subspace;
+  std::vector<DeadParameters> consumers;
+  DType stored = DType::unknown;
+  std::optional<NormEvidence> evidence;
+};
+
+struct Prediction {
+  std::string name, family;        ///< family empty: unknown, norms found by their names
+  std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
+  std::optional<std::int64_t>
+      parameters;  ///< of the model that config.json describes; absent where the family is unknown
+  std::vector<SitePrediction> sites;
+  std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites
+  std::int64_t dead_parameter_directions = 0;
+  std::uint64_t bytes_read = 0;
+  double seconds_open = 0, seconds_read = 0, seconds_predict = 0;
+  std::vector<std::string> notes;
+};
+
+/// A model on disk together with the norm sites that its configuration, or its tensors' names,
+/// tell.
+struct OpenedModel {
+  Checkpoint checkpoint;
+  std::string family;
+  std::optional<std::int64_t> parameters;
+  std::vector<NormSite> sites;
+  std::vector<std::string> notes;
+  double seconds = 0;  ///< to open it
+};
+
+/// One note for each kind of edges_of_range(), with the norms that it holds of.
+using NormsByEdge = std::map<std::string_view, std::vector<std::string>>;
+void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes);
+
+/// @throws Error of every kind that Checkpoint, Config and the catalogue throw
+OpenedModel open_checkpoint_model(const PredictRequest& request);
+Prediction predict_model(const PredictRequest& request, const OpenedModel& model);
+
+}  // namespace deadray

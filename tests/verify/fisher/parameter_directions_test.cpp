@@ -1,0 +1,188 @@
+#include "verify/fisher/parameter_directions.h"
+#include "host/architecture/norm_parameters.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "verify/base/tensors.h"
+
+namespace deadray {
+namespace {
+
+using Kind = ParameterDirection::Kind;
+
+constexpr std::int64_t kWidth = 6;
+
+/// A norm of six dimensions, and the directions drawn for its consumers.
+struct Drawn {
+  NormSite site;
+  NormParameters norm{{0.5, -2.0, 1.25, 0.8, 1.0, 3.0}, {0.1, 0.2, -0.3, 0.4, 0.0, -0.5}};
+
+  explicit Drawn(std::vector<Consumer> consumers, NormKind kind = NormKind::layernorm) {
+    site.name = "ln";
+    site.kind = kind;
+    site.hidden_size = kWidth;
+    site.consumers = std::move(consumers);
+  }
+  std::vector<ParameterDirection> draw(std::uint64_t seed = 0,
+                                       DirectionCounts counts = {2, 3}) const {
+    const DeadSubspace subspace = predict(site.kind, norm.gamma, norm.beta);
+    return parameter_directions(site, norm, subspace, dead_parameters(site, subspace), counts,
+                                seed);
+  }
+  std::int64_t count(Kind kind, const std::string& consumer) const {
+    const auto all = draw();
+    return std::count_if(all.begin(), all.end(),
+                         [&](const auto& d) { return d.kind == kind && d.consumer == consumer; });
+  }
+};
+
+double size_of(const ConsumerMove& move) {  // of (dW, db)
+  return move.u.norm().item<double>() * std::hypot(move.r.norm().item<double>(), move.s);
+}
+
+TEST(ParameterDirectionsTest, TheBiasTakesUpWhatTheDirectionHolds) {
+  const Drawn drawn({{"up", 4, true}});
+  const at::Tensor gamma = to_tensor(drawn.norm.gamma), beta = to_tensor(drawn.norm.beta);
+  for (const ParameterDirection& direction : drawn.draw()) {
+    ASSERT_EQ(direction.moves.size(), 1U);
+    const ConsumerMove& move = direction.moves[0];
+    EXPECT_NEAR(move.u.norm().item<double>(), 1.0, 1e-15);
+    if (direction.kind == Kind::random) continue;
+    EXPECT_LT((move.r * gamma / (move.r * gamma)[0] - 1.0).abs().max().item<double>(), 1e-14)
+        << "r is along 1/gamma";
+    EXPECT_NEAR(move.s, direction.kind == Kind::dead ? -move.r.dot(beta).item<double>() : 0.0,
+                1e-15);
+  }
+}
+
+TEST(ParameterDirectionsTest, ControlsHaveTheNormOfWhatTheyControl) {
+  const auto all = Drawn({{"up", 4, true}}).draw();
+  for (const ParameterDirection& direction : all) {
+    if (direction.kind != Kind::weight_only) {
+      EXPECT_NEAR(size_of(direction.moves[0]), size_of(all[0].moves[0]), 1e-14);
+    }
+  }
+}
+
+TEST(ParameterDirectionsTest, DrawsWhatWasAskedForOfEachConsumer) {
+  const Drawn drawn({{"q", 4, true}, {"k", 3, true}});
+  for (const char* consumer : {"q", "k"}) {
+    EXPECT_EQ(drawn.count(Kind::dead, consumer), 2);
+    EXPECT_EQ(drawn.count(Kind::weight_only, consumer), 2);
+    EXPECT_EQ(drawn.count(Kind::random, consumer), 3);
+  }
+}
+
+TEST(ParameterDirectionsTest, WithoutAConstantThereIsNothingToForget) {
+  Drawn drawn({{"q", 4, true}});
+  drawn.norm.beta.assign(kWidth, 0.0);
+  EXPECT_EQ(drawn.count(Kind::weight_only, "q"), 0);
+  EXPECT_EQ(Drawn({{"q", 4, false}}, NormKind::rmsnorm).count(Kind::weight_only, "q"), 0);
+}
+
+// beta + t a and W - t/(1 + curvature t) (W a) r'^T, r' = v*/c: <v*, h> = c + t <v*, a> takes the
+// shift off again, at any t.
+TEST(ParameterDirectionsTest, AShiftOfBetaIsTakenOffAgainByEveryConsumer) {
+  const Drawn drawn({{"q", 4, false}, {"up", 5, true}});
+  const at::Tensor gamma = to_tensor(drawn.norm.gamma), beta = to_tensor(drawn.norm.beta),
+                   z = at::tensor({0.3, -1.0, 0.5, 1.2, -0.4, -0.6}, fp64());
+  const at::Tensor w = at::linspace(-1.0, 1.0, 4 * kWidth, fp64()).view({4, kWidth});
+  bool found = false;
+  for (const ParameterDirection& direction : drawn.draw()) {
+    if (direction.kind != Kind::dead || direction.consumer != "q") continue;
+    found = true;
+    ASSERT_EQ(direction.norm, "ln");
+    ASSERT_EQ(direction.moves.size(), 2U) << "the consumer with a bias reads the shifted norm too";
+    EXPECT_GE(direction.curvature, 0.0);
+    for (const double t : {1e-3, 1.0, 100.0}) {
+      const ConsumerMove& move = direction.moves[0];
+      const at::Tensor h = gamma * z + beta, moved = h + t * direction.shift;
+      const at::Tensor u = at::mv(w, move.through),
+                       other = w + direction.step_of_weights(t) * at::outer(u, move.r);
+      // z sums to 0: some ten roundings of terms of the size of W a t.
+      EXPECT_LT((at::mv(other, moved) - at::mv(w, h)).abs().max().item<double>(),
+                1e-13 * (1 + 100 * t))
+          << t;
+      EXPECT_EQ(direction.moves[1].s, -1.0) << "there the bias takes W a off";
+    }
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(ParameterDirectionsTest, EachExactZeroOfGammaIsADirectionOfItsOwn) {
+  Drawn drawn({{"q", 4, true}});
+  drawn.norm.gamma[1] = drawn.norm.gamma[4] = 0.0;
+  std::vector<std::int64_t> axes;
+  for (const ParameterDirection& direction : drawn.draw()) {
+    if (direction.kind != Kind::dead) continue;
+    axes.push_back(direction.moves[0].r.argmax().item<std::int64_t>());
+    EXPECT_EQ(direction.moves[0].r.abs().sum().item<double>(), 1.0);
+    EXPECT_EQ(direction.moves[0].s, -drawn.norm.beta[static_cast<std::size_t>(axes.back())]);
+  }
+  EXPECT_EQ(axes, (std::vector<std::int64_t>{1, 4}));
+}
+
+// Zeros of gamma whose shifts are 0, and others: each functional with the constant 0 is dead alone,
+// of the rest all combinations with that constant; only the rest can take up a shift of beta. Every
+// dead direction claimed is a functional that holds for beta itself (z = 0).
+TEST(ParameterDirectionsTest, ZerosWithAndWithoutAShiftAreKeptApart) {
+  Drawn drawn({{"q", 4, false}, {"k", 3, false}});
+  drawn.norm.gamma[1] = drawn.norm.gamma[2] = drawn.norm.gamma[4] = 0.0;  // beta 0.2, -0.3 and 0
+  const at::Tensor beta = to_tensor(drawn.norm.beta);
+  std::int64_t shifts = 0, bare = 0;
+  for (const ParameterDirection& direction : drawn.draw(0, {4, 2})) {
+    for (const ConsumerMove& move : direction.moves)
+      ASSERT_TRUE(move.r.isfinite().all().item<bool>());
+    if (direction.kind != Kind::dead) continue;
+    if (!direction.norm.empty()) {
+      ++shifts;
+      EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), -1.0, 1e-14)
+          << "takes off what the shift adds";
+      continue;
+    }
+    ++bare;
+    EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), 0.0, 1e-15);
+    EXPECT_EQ(direction.moves[0].s, 0.0);
+  }
+  EXPECT_EQ(shifts, 4) << "for the first consumer, which stands for both";
+  EXPECT_EQ(bare, 2 * 4);
+}
+
+// A shift has |a| = 1, what moves one consumer alone |dW| = 1: each kind has controls like itself.
+TEST(ParameterDirectionsTest, ShiftsAndWhatMovesOneConsumerHaveControlsOfTheirOwn) {
+  Drawn drawn({{"q", 4, false}, {"k", 3, false}});
+  drawn.norm.gamma[1] = drawn.norm.gamma[2] = 0.0;  // beta 0.2 and -0.3
+  const auto count = [&](const char* consumer, Kind kind, bool of_shift) {
+    const auto all = drawn.draw(0, {2, 3});
+    return std::count_if(all.begin(), all.end(), [&](const auto& d) {
+      return d.consumer == consumer && d.kind == kind && d.of_shift() == of_shift;
+    });
+  };
+  EXPECT_EQ(count("q", Kind::dead, true), 2);
+  EXPECT_EQ(count("q", Kind::weight_only, true), 2);
+  EXPECT_EQ(count("q", Kind::random, true), 3);
+  for (const char* consumer : {"q", "k"}) {
+    EXPECT_EQ(count(consumer, Kind::dead, false), 2) << consumer;
+    EXPECT_EQ(count(consumer, Kind::random, false), 3) << consumer;
+  }
+  EXPECT_EQ(count("k", Kind::dead, true) + count("k", Kind::random, true), 0)
+      << "the first consumer's stand for both";
+}
+
+TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
+  const Drawn drawn({{"q", 4, true}});
+  const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8),
+             fewer = drawn.draw(7, {1, 1});
+  EXPECT_TRUE(one[0].moves[0].u.equal(same[0].moves[0].u));
+  EXPECT_FALSE(one[0].moves[0].u.equal(other[0].moves[0].u));
+  EXPECT_TRUE(one[0].moves[0].u.equal(fewer[0].moves[0].u))
+      << "how many are drawn does not change the first";
+}
+
+}  // namespace
+}  // namespace deadray

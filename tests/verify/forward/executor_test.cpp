@@ -1,0 +1,151 @@
+#include "verify/forward/executor.h"
+#include "host/architecture/norm_parameters.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "host/architecture/catalogue.h"
+#include "tests/verify/forward/model_fixture.h"
+#include "verify/base/tensors.h"
+#include "verify/device/norm_rows.h"
+
+namespace deadray {
+namespace {
+
+using test::kModels;
+
+struct Case {
+  std::string name;
+  double tolerance64 = 0;
+};
+void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+
+std::vector<Case> cases() {
+  std::ifstream file(kModels / "index.json");
+  std::vector<Case> all;
+  for (const auto& entry : nlohmann::json::parse(file))
+    all.push_back({entry.at("name"), entry.at("tolerance64")});
+  return all;
+}
+
+/// Runs a fixture and compares everything that transformers' reference file holds.
+void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
+                                  const std::string& reference_name, double tolerance) {
+  const auto model = prepare_model(kModels / name, {});
+  const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
+  test::Recorder recorder(test::last_norms(*model));
+  Executor executor(model->architecture, *model->weights, {dtype, 1024, /*logits=*/true});
+  executor.run(test::calibration_of(*model, reference), recorder);
+
+  ASSERT_EQ(recorder.residuals.size(), static_cast<std::size_t>(model->architecture.n_blocks) + 1);
+  for (std::size_t node = 0; node < recorder.residuals.size(); ++node) {
+    const std::string key = "residual." + std::to_string(node);
+    EXPECT_LT(test::relative_error(recorder.residuals[node], test::read_tensor(reference, key)),
+              tolerance)
+        << key;
+  }
+  ASSERT_EQ(model->architecture.ends_in_norm(), reference.find("final_norm.output") != nullptr);
+  if (model->architecture.ends_in_norm()) {
+    EXPECT_LT(test::relative_error(recorder.final_output(),
+                                   test::read_tensor(reference, "final_norm.output")),
+              tolerance);
+  }
+  ASSERT_EQ(model->architecture.predictor.has_value(),
+            reference.find("predictor.final_norm.output") != nullptr);
+  if (model->architecture.predictor) {
+    EXPECT_LT(test::relative_error(recorder.output(model->sites.back().name),
+                                   test::read_tensor(reference, "predictor.final_norm.output")),
+              tolerance);
+  }
+  ASSERT_EQ(recorder.all_logits().defined(), reference.find("logits") != nullptr);
+  if (recorder.all_logits().defined()) {
+    EXPECT_LT(test::relative_error(recorder.all_logits(), test::read_tensor(reference, "logits")),
+              tolerance);
+  }
+}
+
+class ExecutorTest : public testing::TestWithParam<Case> {};
+
+// 1e-5: some hundred roundings of 2^-24 each, through at most three blocks of a random model;
+// transformers rounds as often.
+TEST_P(ExecutorTest, EqualsTransformersInFloat32) {
+  expect_equal_to_transformers(GetParam().name, at::kFloat, "reference.safetensors", 1e-5);
+}
+
+// In float64 the bound is the fixture's own: 1e-10 where transformers stays in float64, 5e-6 where
+// it drops to float32 inside (RMSNorm, rotary).
+TEST_P(ExecutorTest, EqualsTransformersInFloat64) {
+  expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors",
+                               GetParam().tolerance64);
+}
+
+// Tiles of one sequence each: attention never crosses sequences, so the tiling must not show. Only
+// the order of the products' sums may differ: a few d u each, through at most three blocks.
+TEST_P(ExecutorTest, DoesNotDependOnTheTile) {
+  const auto model = prepare_model(kModels / GetParam().name, {});
+  const Checkpoint reference =
+      Checkpoint::open(kModels / GetParam().name / "reference64.safetensors");
+  const auto run = [&](std::int64_t tile_tokens) {
+    test::Recorder recorder(test::last_norms(*model));
+    Executor(model->architecture, *model->weights, {at::kDouble, tile_tokens, /*logits=*/true})
+        .run(test::calibration_of(*model, reference), recorder);
+    return recorder;
+  };
+  const test::Recorder one = run(1), all = run(1024);
+  for (std::size_t node = 0; node < all.residuals.size(); ++node)
+    EXPECT_LT(test::relative_error(one.residuals[node], all.residuals[node]), 1e-12) << node;
+  for (const std::string& site : test::last_norms(*model))
+    EXPECT_LT(test::relative_error(one.output(site), all.output(site)), 1e-12) << site;
+  if (all.all_logits().defined()) {
+    EXPECT_LT(test::relative_error(one.all_logits(), all.all_logits()), 1e-12);
+  }
+}
+
+/// Rows of every norm of a model, as the executor shows them.
+class AllNorms final : public Observer {
+ public:
+  bool wants(const std::string&) override { return true; }
+  void norm(const std::string& site, const at::Tensor& input, const at::Tensor& output) override {
+    inputs[site].push_back(input.clone()), outputs[site].push_back(output.clone());
+  }
+  void finished(const std::string& site) override { done.push_back(site); }
+  std::map<std::string, std::vector<at::Tensor>> inputs, outputs;
+  std::vector<std::string> done;
+};
+
+// What the catalogue says of a norm (kind, gamma, beta, eps, and which row of the tensor where each
+// head has its own) is what the executor applies at the site of that name: recomputed in FP64 from
+// the input it is the output. 1e-12: some d roundings of 2^-53.
+TEST_P(ExecutorTest, ShowsEveryNormOfTheCatalogueUnderItsName) {
+  const auto model = prepare_model(kModels / GetParam().name, {});
+  const Checkpoint reference =
+      Checkpoint::open(kModels / GetParam().name / "reference64.safetensors");
+  AllNorms seen;
+  Executor(model->architecture, *model->weights, {at::kDouble, 1024, /*logits=*/true})
+      .run(test::calibration_of(*model, reference), seen);
+  ASSERT_EQ(seen.outputs.size(), model->sites.size());
+  for (const NormSite& site : model->sites) {
+    ASSERT_TRUE(seen.outputs.contains(site.name)) << site.name;
+    EXPECT_EQ(std::count(seen.done.begin(), seen.done.end(), site.name), 1) << site.name;
+    const NormParameters norm = load_norm(*model->checkpoint, site);
+    ASSERT_EQ(norm.gamma.size(), static_cast<std::size_t>(site.hidden_size)) << site.name;
+    at::Tensor expected = recompute_norm(site, norm, at::cat(seen.inputs.at(site.name)));
+    if (!norm.beta.empty()) expected += to_tensor(norm.beta);
+    EXPECT_LT(test::relative_error(at::cat(seen.outputs.at(site.name)), expected), 1e-12)
+        << site.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorTest, testing::ValuesIn(cases()),
+                         [](const auto& instance) {
+                           std::string name = instance.param.name;
+                           for (char& c : name)
+                             if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace deadray

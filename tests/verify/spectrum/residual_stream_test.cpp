@@ -1,0 +1,147 @@
+#include "verify/spectrum/residual_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "host/base/error.h"
+#include "tests/verify/spectrum/spectra.h"
+
+namespace deadray {
+namespace {
+
+using namespace testing;
+using Node = ResidualStream::Node;
+
+constexpr std::int64_t kTokens = 200, kHidden = 20;
+/// sigma_min^2 is an eigenvalue of the Gram, known to 1e-4 at worst (the certificate's promise), so
+/// half of that for sigma_min.
+constexpr double kRelative = 1e-4;
+
+/// [N, d] with the given smallest singular value, others in [1, 2], columns orthogonal to 1 (so
+/// that centring changes nothing).
+at::Tensor with_smallest(double sigma, std::uint64_t seed) {
+  const at::Tensor ones = at::ones({kTokens, 1}, fp64());
+  const at::Tensor left =
+      std::get<0>(at::linalg_qr(at::cat({ones, gaussian(kTokens, kHidden, seed)}, 1)))
+          .narrow(1, 1, kHidden);
+  const at::Tensor values = at::linspace(1, 2, kHidden, fp64());
+  values[0].fill_(sigma);
+  return (left * values).mm(orthogonal(kHidden, seed + 1).t());
+}
+
+TEST(ResidualStreamTest, FindsKnownSingularValues) {
+  ResidualStream stream;
+  for (const double sigma : {1e-3, 0.5, 1.0}) stream.add(with_smallest(sigma, 61));
+  const ResidualSpectrum s = stream.finish();
+  for (const auto& values : {s.centred, s.uncentred}) {
+    EXPECT_NEAR(values[0], 1e-3, 1e-3 * kRelative);
+    EXPECT_NEAR(values[1], 0.5, 0.5 * kRelative);
+    EXPECT_NEAR(values[2], 1.0, 1.0 * kRelative);
+  }
+  EXPECT_NEAR(s.ratio[1], 500, 500 * 2 * kRelative);
+  EXPECT_EQ(s.preserved, true);
+}
+
+TEST(ResidualStreamTest, TellsCentredFromUncentred) {
+  // Column 0 is constant: nothing of it is left by centring. The others are orthogonal to it.
+  const at::Tensor x = with_smallest(1.0, 63).mm(orthogonal(kHidden, 64));
+  const at::Tensor flat = std::get<0>(at::linalg_qr(at::cat(
+                              {at::ones({kTokens, 1}, fp64()), x.narrow(1, 1, kHidden - 1)}, 1))) *
+                          3;
+  ResidualStream stream;
+  stream.add(flat);
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_NEAR(s.uncentred[0], 3, 3 * kRelative);
+  EXPECT_EQ(s.centred[0], 0.0);
+}
+
+TEST(ResidualStreamTest, IsNotPreservedWhereOneNodeFallsBelowTheFirst) {
+  ResidualStream stream;
+  for (const double sigma : {0.5, 0.8, 0.4, 0.9}) stream.add(with_smallest(sigma, 65));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.preserved, false);
+  EXPECT_NE(s.reason.find("node 2"), std::string::npos) << s.reason;
+}
+
+TEST(ResidualStreamTest, LeavesLayerNormOutputsOut) {
+  ResidualStream stream;
+  stream.add(normalised(gaussian(kTokens, kHidden, 66)), Node::layernorm_output);
+  stream.add(with_smallest(0.5, 67));
+  stream.add(normalised(gaussian(kTokens, kHidden, 68)), Node::layernorm_output);
+  stream.add(with_smallest(0.6, 69));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.excluded, (std::vector<std::int64_t>{0, 2}));
+  EXPECT_EQ(s.preserved, true);
+  EXPECT_EQ(s.reference, 1);
+  EXPECT_NEAR(s.ratio[3], 1.2, 1.2 * 2 * kRelative);
+  EXPECT_TRUE(std::isnan(s.ratio[0]) && std::isnan(s.ratio[2]))
+      << "no ratio of what is 0 by construction";
+  ASSERT_EQ(s.steps.size(), 4U);
+  for (const double step : s.steps)
+    EXPECT_TRUE(std::isnan(step)) << "an excluded node stands beside each";
+  EXPECT_EQ(s.centred[0], 0.0);
+}
+
+TEST(ResidualStreamTest, HasTheRatioOfEachStepBesideThatToTheFirstNode) {
+  ResidualStream stream;
+  for (const double sigma : {0.5, 0.8, 0.4}) stream.add(with_smallest(sigma, 78));
+  stream.add(normalised(gaussian(kTokens, kHidden, 79)), Node::layernorm_output);
+  stream.add(with_smallest(0.6, 80));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.reference, 0);
+  ASSERT_EQ(s.steps.size(), 5U);
+  EXPECT_TRUE(std::isnan(s.steps[0])) << "no node before it";
+  EXPECT_NEAR(s.steps[1], 1.6, 1.6 * 2 * kRelative);
+  EXPECT_NEAR(s.steps[2], 0.5, 0.5 * 2 * kRelative);
+  EXPECT_TRUE(std::isnan(s.steps[3]) && std::isnan(s.steps[4]));
+  EXPECT_NEAR(s.ratio[4], 1.2, 1.2 * 2 * kRelative);
+}
+
+TEST(ResidualStreamTest, TakesFloat32) {
+  ResidualStream stream;
+  stream.add(with_smallest(0.5, 70).to(at::kFloat));
+  // each entry, at most 2, rounded at 2^-24: a perturbation of norm sqrt(N d) 2^-23 at most
+  EXPECT_NEAR(stream.finish().uncentred[0], 0.5,
+              0.5 * kRelative + std::sqrt(kTokens * kHidden) * 0x1p-23);
+}
+
+TEST(ResidualStreamTest, IsUndefinedWithTooFewTokens) {
+  ResidualStream stream;
+  stream.add(gaussian(kHidden, kHidden, 71));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.uncentred[0], 0.0);
+  EXPECT_FALSE(s.preserved);
+  EXPECT_TRUE(s.ratio.empty() && s.steps.empty());
+  EXPECT_FALSE(s.reference);
+  EXPECT_NE(s.reason.find("20 tokens for hidden_size 20"), std::string::npos) << s.reason;
+}
+
+TEST(ResidualStreamTest, IsUndefinedWithoutAFirstNode) {
+  EXPECT_FALSE(ResidualStream{}.finish().preserved);
+  ResidualStream rank_deficient;
+  for (int i = 0; i < 2; ++i)
+    rank_deficient.add(gaussian(kTokens, 3, 72).mm(gaussian(3, kHidden, 73)));
+  EXPECT_FALSE(rank_deficient.finish().preserved);
+  EXPECT_NE(rank_deficient.finish().reason.find("X_0"), std::string::npos);
+}
+
+TEST(ResidualStreamTest, SaysWhichNodeIsNotFinite) {
+  ResidualStream stream;
+  stream.add(with_smallest(0.5, 74));
+  const at::Tensor x = with_smallest(0.9, 75);
+  x[3][4].fill_(std::nan(""));
+  stream.add(x);
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_FALSE(s.preserved);
+  EXPECT_NE(s.reason.find("node 1"), std::string::npos) << s.reason;
+}
+
+TEST(ResidualStreamTest, RefusesANodeOfAnotherShape) {
+  ResidualStream stream;
+  stream.add(gaussian(50, 4, 76));
+  EXPECT_THROW(stream.add(gaussian(50, 5, 77)), InternalError);
+}
+
+}  // namespace
+}  // namespace deadray

@@ -1,0 +1,59 @@
+#include "verify/calibration/default_calibration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/base/error.h"
+#include "verify/calibration/pixels.h"
+
+namespace deadray {
+
+std::int64_t default_tokens(std::int64_t hidden_size) {
+  constexpr std::int64_t kLeast = 4096;
+  return std::max(hidden_size + (hidden_size + 3) / 4, kLeast);
+}
+
+namespace {
+
+/// As many pictures or clips as the wanted number of tokens needs.
+Calibration make_pixels(const PatchInput& input, std::int64_t hidden_size, const std::string& name,
+                        const CalibrationRequest& request) {
+  const std::int64_t length = tokens_of_each(input);
+  if (request.sequence_length > 0)
+    throw UsageError(
+        fmt::format("sequence length {}: {} reads pixels, and makes {} tokens of each {}; give "
+                    "their number with --batch, or another size in "
+                    "a file with --tokens",
+                    request.sequence_length, name, length, pixel_unit(input)));
+  const std::int64_t wanted =
+      request.random_tokens > 0 ? request.random_tokens : default_tokens(hidden_size);
+  return random_pixels(input, request.seed,
+                       request.batch > 0 ? request.batch : (wanted - 1) / length + 1);
+}
+
+}  // namespace
+
+Calibration make_calibration(const Architecture& architecture, const std::string& name,
+                             const CalibrationRequest& request) {
+  if (!request.tokens.empty())
+    return read_tokens(request.tokens, architecture,
+                       {request.batch, request.sequence_length, request.checkpoint});
+  if (architecture.patches)
+    return make_pixels(*architecture.patches, architecture.hidden_size, name, request);
+  std::int64_t length =
+      request.sequence_length > 0 ? request.sequence_length : request.default_length;
+  const std::int64_t longest = architecture.max_positions;
+  if (longest > 0 && length > longest) {
+    if (request.sequence_length > 0)
+      throw UsageError(fmt::format("sequence length {}: {} takes sequences of at most {} tokens",
+                                   length, name, longest));
+    length = longest;
+  }
+  const std::int64_t wanted =
+      request.random_tokens > 0 ? request.random_tokens : default_tokens(architecture.hidden_size);
+  return random_tokens(architecture, request.seed,
+                       request.batch > 0 ? request.batch : (wanted - 1) / length + 1, length);
+}
+
+}  // namespace deadray

@@ -1,0 +1,43 @@
+#include "verify/command/calibration_options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+namespace deadray {
+
+std::vector<CLI::Option*> add_calibration_options(CLI::App& command, std::string& init,
+                                                  CalibrationRequest& request,
+                                                  std::string_view default_tokens) {
+  auto* weights = command
+                      .add_option("--init", init,
+                                  "Weights: the checkpoint's, or drawn at random by the family's "
+                                  "own rule (config.json suffices)")
+                      ->check(CLI::IsMember({"checkpoint", "random"}))
+                      ->capture_default_str();
+  auto* tokens =
+      command.add_option("--tokens", request.tokens,
+                         "Token file: .npy [batch, sequence], or safetensors with input_ids (and "
+                         "pixel_values, image_position_ids); of pictures or "
+                         "clips with pixel_values or pixel_values_videos");
+  auto* batch =
+      command.add_option("--batch", request.batch, "Number of sequences, pictures or clips")
+          ->check(positive_integer());
+  auto* random_tokens =
+      command
+          .add_option(
+              "--random-tokens", request.random_tokens,
+              fmt::format(
+                  "Number of random tokens, rounded up to whole sequences, pictures or clips ({})",
+                  default_tokens))
+          ->check(positive_integer())
+          ->excludes(tokens)
+          ->excludes(batch);
+  auto* length = command
+                     .add_option("--sequence-length", request.sequence_length,
+                                 "Tokens of each sequence (256, or the most that the model takes)")
+                     ->check(positive_integer());
+  return {weights, tokens, batch, random_tokens, length};
+}
+
+}  // namespace deadray

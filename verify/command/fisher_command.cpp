@@ -1,0 +1,140 @@
+#include "verify/command/fisher_command.h"
+
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "host/base/atomic_file.h"
+#include "host/base/output.h"
+#include "host/base/progress.h"
+#include "host/base/stop_signals.h"
+#include "host/command/command_line.h"
+#include "host/command/table.h"
+#include "verify/base/dtypes.h"
+#include "verify/command/calibration_options.h"
+#include "verify/device/device_option.h"
+#include "verify/fisher/fisher.h"
+#include "verify/fisher/fisher_dump.h"
+#include "verify/fisher/fisher_plan.h"
+#include "verify/record/fisher_record.h"
+
+namespace deadray {
+
+namespace {
+
+constexpr std::int64_t kDefaultTokens =
+    512;  // a mean over tokens: unlike a covariance it asks for no more of them than d
+
+struct FisherCommandOptions {
+  std::filesystem::path model;
+  std::string init = "checkpoint", dtype = "float64", device = "cpu";
+  CalibrationRequest calibration;
+  FisherOptions fisher;
+  std::filesystem::path dump;
+  int threads = 0;
+  bool no_kfac = false;
+  CheckpointOptions checkpoint;
+  OutputOptions output;
+};
+
+int run_fisher(const FisherCommandOptions& options) {
+  // Before libtorch's first tensor: large ones in large pages. Tangents are made and dropped by the
+  // gigabyte, and the system gives them in half the time; a forward pass alone is a little slower
+  // with it.
+  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
+  const JsonOutput json(options.output.json);
+  if (!options.dump.empty()) check_writable(options.dump);
+  catch_stop_signals();
+  const std::unique_ptr<Backend> device = backend_of_device(options.device);
+  Backend& backend = device ? *device : cpu_backend();
+  if (options.threads > 0) at::set_num_threads(options.threads);
+  const auto model = prepare_model(
+      options.model,
+      {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
+  CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
+  if (request.tokens.empty() && request.random_tokens == 0 && request.batch == 0)
+    request.random_tokens = kDefaultTokens;
+  const Calibration calibration = make_calibration(model->architecture, model->name, request);
+
+  FisherOptions fisher = options.fisher;
+  fisher.dtype = scalar_type(dtype_from_name(options.dtype));
+  fisher.kfac = !options.no_kfac;
+  fisher.seed = request.seed;
+  fisher.planned = [&](const FisherPlan& plan) {
+    if (plan.gemm_rate > 0 && !options.output.quiet)
+      write_message("plan: " + describe(plan, *model));
+  };
+  Progress progress(model->name + ": norm", options.output.quiet);
+  fisher.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
+  FisherMeasurement measurement = measure_fisher(*model, calibration, fisher);
+  progress.clear();
+
+  RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), {});
+  header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
+  if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
+  json.write(fisher_record(header, measurement, fisher, backend));
+  if (options.output.table_wanted())
+    write_output(
+        narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.output.no_color)));
+  if (!options.output.quiet)
+    for (const std::string& note : header.notes) write_message("note: " + note);
+  if (measurement.stopped) throw *measurement.stopped;
+  return static_cast<int>(exit_code_of(measurement));
+}
+
+}  // namespace
+
+void add_fisher_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<FisherCommandOptions>();
+  CLI::App& command = *app.add_subcommand(kFisherCommand.name, kFisherCommand.description);
+  command
+      .add_option("MODEL", options->model,
+                  "Folder with config.json and weights, or a .safetensors file with a config.json "
+                  "beside it")
+      ->required();
+  command
+      .add_option("--site", options->fisher.site,
+                  "final, all, or the name of one norm: its consumers are measured")
+      ->capture_default_str();
+  command
+      .add_option("--directions", options->fisher.counts.dead,
+                  "Dead directions that are measured of each consumer")
+      ->check(positive_integer())
+      ->capture_default_str();
+  command
+      .add_option("--controls", options->fisher.counts.controls,
+                  "Random directions of the same norm beside them")
+      ->check(positive_integer())
+      ->capture_default_str();
+  command.add_flag("--invariance", options->fisher.invariance,
+                   "Also finite steps of 1, 10 and 100 times |W|, in FP64");
+  command.add_flag("--no-kfac", options->no_kfac,
+                   "Leave out what K-FAC predicts, and its pass in reverse mode");
+  command.add_option(
+      "--dump", options->dump,
+      "Write the directions and F of each to a safetensors file, for another program to repeat");
+  add_calibration_options(command, options->init, options->calibration, "512");
+  command
+      .add_option("--dtype", options->dtype,
+                  "In which the model runs and its derivatives are carried")
+      ->check(CLI::IsMember({"float64", "float32"}))
+      ->capture_default_str();
+  command
+      .add_option("--seed", options->calibration.seed,
+                  "Seed of random weights, tokens, directions and labels")
+      ->capture_default_str();
+  command.add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--threads", options->threads, "Threads (all cores)")
+      ->check(positive_integer());
+  add_model_options(command, options->fisher.predict.relative_tau, options->checkpoint);
+  add_output_options(command, options->output);
+  command.callback([options, &chosen] { chosen = [options] { return run_fisher(*options); }; });
+}
+
+}  // namespace deadray

@@ -1,0 +1,200 @@
+#include "verify/command/verify_command.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "host/base/atomic_file.h"
+#include "host/base/error.h"
+#include "host/base/output.h"
+#include "host/base/stop_signals.h"
+#include "host/command/command_line.h"
+#include "host/command/commands.h"
+#include "host/command/table.h"
+#include "verify/base/dtypes.h"
+#include "verify/command/calibration_options.h"
+#include "verify/device/device_option.h"
+#include "verify/device/memory.h"
+#include "verify/measure/activations.h"
+#include "verify/measure/measurement.h"
+#include "verify/plan/plan_advice.h"
+#include "verify/record/narrative.h"
+#include "verify/record/plan_record.h"
+#include "verify/record/record.h"
+
+namespace deadray {
+
+namespace {
+
+struct VerifyOptions {
+  std::filesystem::path model, activations, dump;
+  std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32",
+              device = "cpu", norm;
+  CalibrationRequest calibration;
+  double relative_tau = PredictOptions{}.relative_tau;
+  std::optional<double> eps;
+  int threads = 0;
+  bool residual = false, dump_logits = false, dry_run = false;
+  CheckpointOptions checkpoint;
+  OutputOptions output;
+};
+
+ProbeOptions probe_options(const VerifyOptions& options) {
+  ProbeOptions probe;
+  probe.method = method_from_name(options.method);
+  probe.dtype = dtype_from_name(options.dtype);
+  probe.seed = options.calibration.seed;
+  probe.predict.relative_tau = options.relative_tau;
+  return probe;
+}
+
+int deliver(RecordHeader header, const Measurement& measurement, const Backend& backend,
+            const OutputOptions& options, JsonOutput& json) {
+  header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
+  json.write(verify_record(header, measurement, backend));
+  if (options.table_wanted())
+    write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
+  if (!options.quiet)
+    for (const std::string& note : header.notes) write_message("note: " + note);
+  if (measurement.stopped) throw *measurement.stopped;
+  return static_cast<int>(exit_code_of(measurement));
+}
+
+int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
+  if (!options.dump.empty()) check_writable(options.dump);
+  const auto model = prepare_model(
+      options.model,
+      {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
+  CalibrationRequest request = options.calibration;
+  request.checkpoint = options.checkpoint;
+  const Calibration calibration = make_calibration(model->architecture, model->name, request);
+  MeasurementOptions measurement_options;
+  measurement_options.probe = probe_options(options);
+  measurement_options.site = options.site;
+  measurement_options.residual = options.residual;
+  measurement_options.dump = options.dump;
+  measurement_options.dump_logits = options.dump_logits;
+  Plan plan = plan_measurement(*model, calibration, measurement_options);
+  if (options.dry_run) {
+    const std::int64_t available = available_memory(backend);
+    json.write(plan_record(plan, *model, calibration, measurement_options, available));
+    require_memory(plan, *model, calibration, measurement_options, available);
+    if (options.output.table_wanted()) write_output(describe(plan, *model, available) + "\n");
+    return static_cast<int>(ExitCode::done);
+  }
+  const Measurement measurement = measure_as_planned(
+      plan, *model, calibration, std::move(measurement_options), options.output.quiet);
+  return deliver(record_header(*model, calibration, dtype_from_name(options.dtype), plan),
+                 measurement, backend, options.output, json);
+}
+
+int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
+  ActivationsOptions activations;
+  activations.probe = probe_options(options);
+  activations.checkpoint = options.checkpoint;
+  activations.backend = &backend;
+  if (!options.norm.empty())
+    activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
+  activations.eps = options.eps;
+  const ActivationsResult result = verify_activations(options.activations, activations);
+  return deliver(result.header, result.measurement, backend, options.output, json);
+}
+
+int run_verify(const VerifyOptions& options) {
+  if (options.model.empty() == options.activations.empty())
+    throw UsageError("verify: give either MODEL or --activations FILE");
+  JsonOutput json(options.output.json);
+  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
+  const std::unique_ptr<Backend> device = backend_of_device(options.device);
+  Backend& backend = device ? *device : cpu_backend();
+  if (options.threads > 0) at::set_num_threads(options.threads);
+  return options.activations.empty() ? verify_model(options, backend, json)
+                                     : verify_activation_file(options, backend, json);
+}
+
+/// What holds for a model and for a file of activations.
+void add_measuring_options(CLI::App& command, VerifyOptions& options) {
+  command
+      .add_option("--method", options.method,
+                  "eigh: all eigenvalues, and the eigenvectors that the verdict reads; "
+                  "certificate: Cholesky and Lanczos; directional: no "
+                  "covariance")
+      ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
+      ->capture_default_str();
+  command
+      .add_option("--seed", options.calibration.seed,
+                  "Seed of random weights, tokens and directions")
+      ->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads (all cores)")
+      ->check(positive_integer());
+  add_model_options(command, options.relative_tau, options.checkpoint);
+}
+
+void add_options_of_activations(CLI::App& command, VerifyOptions& options,
+                                CLI::Option* activations) {
+  command
+      .add_option("--norm", options.norm,
+                  "Kind of norm of --activations, where its metadata does not say")
+      ->check(CLI::IsMember({"layernorm", "rmsnorm"}))
+      ->needs(activations);
+  command
+      .add_option("--eps", options.eps,
+                  "Epsilon of the norm of --activations, where its metadata does not say")
+      ->check(number_below(std::numeric_limits<double>::infinity()))
+      ->needs(activations);
+}
+
+/// @return what an activation file leaves no room for: it brings its own rows, in their own dtype
+std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions& options) {
+  std::vector<CLI::Option*> own =
+      add_calibration_options(command, options.init, options.calibration, "max(1.25 d, 4096)");
+  auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")
+                   ->capture_default_str();
+  auto* dtype = command
+                    .add_option("--dtype", options.dtype,
+                                "In which the model runs; measurements are FP64 always")
+                    ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
+                    ->capture_default_str();
+  auto* residual =
+      command.add_flag("--residual", options.residual,
+                       "Also the smallest singular value of the residual stream at every block");
+  auto* dump = command.add_option(
+      "--dump", options.dump,
+      "Write residual.0 ... residual.L and final_norm.output to a safetensors file");
+  auto* logits = command.add_flag("--dump-logits", options.dump_logits, "Add the logits to --dump")
+                     ->needs(dump);
+  auto* dry_run =
+      command.add_flag("--dry-run", options.dry_run,
+                       "Say what the run would take, and stop; 6 where that does not fit");
+  own.insert(own.end(), {dry_run, site, dtype, residual, dump, logits});
+  return own;
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<VerifyOptions>();
+  CLI::App& command = *app.add_subcommand(kVerifyCommand.name, kVerifyCommand.description);
+  auto* model = command.add_option(
+      "MODEL", options->model,
+      "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
+  auto* activations = command.add_option(
+      "--activations", options->activations,
+      "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
+  add_measuring_options(command, *options);
+  add_options_of_activations(command, *options, activations);
+  for (CLI::Option* option : add_options_of_models(command, *options))
+    option->excludes(activations);
+  activations->excludes(model);
+  add_output_options(command, options->output);
+  command.callback([options, &chosen] { chosen = [options] { return run_verify(*options); }; });
+}
+
+}  // namespace deadray

@@ -1,0 +1,129 @@
+#include <ATen/Parallel.h>
+#include <malloc.h>
+
+#include "kernels/operations/random_normal.h"
+#include "verify/base/dtypes.h"
+#include "verify/base/tensors.h"
+#include "verify/device/backend.h"
+#include "verify/device/bottom_eigh.h"
+#include "verify/device/moments.h"
+#include "verify/device/norm_rows.h"
+
+namespace deadray {
+namespace {
+
+class CpuChannel final : public Channel {
+ public:
+  explicit CpuChannel(ChannelSpec spec) : norm_(std::move(spec.norm)) {
+    if (spec.covariance) moments_.emplace(spec.hidden_size, spec.shift);
+    if (spec.directions.defined()) directions_.emplace(spec.directions, spec.shift);
+  }
+
+  void reserve(const at::Tensor&) override {}
+
+  void add(const at::Tensor& rows) override {
+    const at::Tensor measured = norm_ ? recompute_norm(norm_->site, norm_->parameters, rows) : rows;
+    if (moments_) moments_->add(measured);
+    if (directions_) directions_->add(measured);
+    count_ += rows.size(0);
+  }
+
+  RowMoments finish() override {
+    RowMoments result{count_};
+    if (moments_) result.mean = moments_->mean(), result.covariance = moments_->covariance();
+    if (directions_) result.variance = directions_->variance();
+    return result;
+  }
+
+ private:
+  std::optional<RecomputedNorm> norm_;
+  std::optional<CentredMoments> moments_;
+  std::optional<DirectionalMoments> directions_;
+  std::int64_t count_ = 0;
+};
+
+class CpuFactor final : public Factor {
+ public:
+  explicit CpuFactor(at::Tensor lower) : lower_(std::move(lower)) {}
+  at::Tensor solve(const at::Tensor& right) const override {
+    const at::Tensor half =
+        at::linalg_solve_triangular(lower_, right.unsqueeze(1), /*upper=*/false);
+    return at::linalg_solve_triangular(lower_.t(), half, /*upper=*/true).squeeze(1);
+  }
+
+ private:
+  at::Tensor lower_;  // column-major
+};
+
+class CpuBackend final : public Backend {
+ public:
+  at::Device device() const override { return at::kCPU; }
+  std::string description() const override { return "cpu"; }
+  std::optional<std::string> cuda_version() const override { return std::nullopt; }
+
+  std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
+    return std::make_unique<CpuChannel>(std::move(spec));
+  }
+  Eigendecomposition eigh(const at::Tensor& c) override { return deadray::eigh(c); }
+  Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) override {
+    return deadray::bottom_eigh(c, count);
+  }
+  std::unique_ptr<Factor> factor(const at::Tensor& work) override {
+    at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));
+    at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);
+    return info.item<int>() == 0 ? std::make_unique<CpuFactor>(lower) : nullptr;
+  }
+
+  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder,
+                         const at::Tensor& u) override {
+    const at::Tensor out = at::empty({h.size(0), u.size(0)}, fp64()), directions = u.contiguous();
+    const kernels::Rows hidden = rows_of(h), weight = rows_of(decoder.weight);
+    at::parallel_for(0, h.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
+      kernels::head_fisher(hidden.slice(begin, end - begin), weight, decoder.arguments(),
+                           directions.const_data_ptr<double>(), u.size(0),
+                           out.data_ptr<double>() + begin * u.size(0));
+    });
+    return out;
+  }
+
+  // Read-ahead would keep a second block in the memory that the computation has too, and take its
+  // cores.
+  void load(const std::function<void()>& work) override { work(); }
+  bool loads_ahead() const override { return false; }
+  void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation,
+                     const at::Tensor& out) override {
+    auto* values = out.data_ptr<float>();
+    at::parallel_for(0, out.numel(), std::int64_t{1} << 16,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       kernels::random_normal(seed, stream, first + begin, end - begin, deviation,
+                                              values + begin);
+                     });
+  }
+  void fill(const at::Tensor& out, const Reader& read) override {
+    read(0, out.numel(), out.data_ptr());
+  }
+
+  void synchronize() override {}
+  void release_unused() override {
+#ifdef __GLIBC__
+    ::malloc_trim(0);
+#endif
+  }
+  // Tensors of a few megabytes, as experts are, live on the heap among activations: freed they
+  // leave holes that the next block's do not fill, 12 GiB after 40 blocks of Qwen3-30B-A3B.
+  void mixture_done() override { release_unused(); }
+  std::size_t free_bytes() const override { return 0; }
+};
+
+}  // namespace
+
+Backend& cpu_backend() {
+  static CpuBackend backend;
+  return backend;
+}
+
+at::Tensor second_moment(const RowMoments& moments) {
+  return at::addr(moments.covariance, moments.mean, moments.mean);
+}
+
+}  // namespace deadray

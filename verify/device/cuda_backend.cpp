@@ -1,0 +1,201 @@
+#include "verify/device/cuda_backend.h"
+
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+
+#include "host/base/error.h"
+#include "verify/base/dtypes.h"
+#include "verify/device/cuda_channel.h"
+#include "verify/module/device_module.h"
+
+namespace deadray {
+namespace {
+
+constexpr const char* kEmulation = "CPU emulation";  // tests/simt
+constexpr std::int64_t kStagingBytes =
+    std::int64_t{32} << 20;  // a copy of so much takes ten times as long as starting it
+
+class CudaFactor final : public Factor {
+ public:
+  /// @param inverse  of the lower factor, column-major, as triangular_inverse() leaves it
+  CudaFactor(CudaDevice& device, at::Tensor inverse)
+      : device_(device),
+        inverse_(std::move(inverse)),
+        scratch_(at::empty({inverse_.size(0)}, device.fp64())) {}
+
+  at::Tensor solve(const at::Tensor& right) const override {
+    const at::Tensor x = right.contiguous(), y = at::empty_like(x);
+    device_.operations().inverse_product(device_.context(), inverse_.const_data_ptr<double>(),
+                                         inverse_.size(0), x.const_data_ptr<double>(),
+                                         y.data_ptr<double>(), scratch_.data_ptr<double>(),
+                                         device_.stream());
+    return y;
+  }
+
+ private:
+  CudaDevice& device_;
+  at::Tensor inverse_, scratch_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const kernels::CudaOperations& operations, at::Device device, int index)
+      : device_(operations, device, index), name_(operations.device_info(index).name) {
+    if (!device.is_cpu())
+      load_stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    for (Staging& staging : staging_)
+      staging.copied = device_.create_event();  // here, where the device is current
+  }
+
+  at::Device device() const override { return device_.device(); }
+  std::string description() const override {
+    return fmt::format("cuda:{} ({})", device_.index(), name_);
+  }
+  std::optional<std::string> cuda_version() const override {
+    const kernels::cuda::LibraryVersions versions = device_.operations().library_versions();
+    return fmt::format("{}, driver {}, cuBLAS {}, cuSOLVER {}", cuda_version_text(versions.runtime),
+                       cuda_version_text(versions.driver), versions.cublas, versions.cusolver);
+  }
+
+  std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
+    return make_cuda_channel(device_, spec);
+  }
+  Eigendecomposition eigh(const at::Tensor& c) override;
+  std::unique_ptr<Factor> factor(const at::Tensor& work) override;
+
+  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) override;
+
+  void load(const std::function<void()>& work) override;
+  bool loads_ahead() const override { return true; }
+  void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation,
+                     const at::Tensor& out) override {
+    device_.operations().random_normal(seed, stream, first, out.numel(), deviation,
+                                       out.data_ptr<float>(), device_.stream());
+  }
+  void fill(const at::Tensor& out, const Reader& read) override;
+
+  void synchronize() override { device_.operations().synchronize(device_.stream()); }
+  void release_unused() override { device_.release_unused(); }
+  void mixture_done() override {
+  }  // the caching allocator has bins for sizes, and its memory is dear to get
+  std::size_t free_bytes() const override { return device_.free_bytes(); }
+
+ private:
+  struct Staging {
+    CudaMemory memory;  // page-locked
+    CudaEvent copied;   // behind the last copy out of it
+  };
+
+  CudaDevice device_;
+  std::string name_;
+  std::optional<c10::Stream> load_stream_;
+  std::array<Staging, 2> staging_;
+  std::int64_t staging_bytes_ = 0;
+  std::mutex loading_;  // whoever loads has the load stream and the staging buffers
+};
+
+Eigendecomposition CudaBackend::eigh(const at::Tensor& c) {
+  const kernels::CudaOperations& operations = device_.operations();
+  const std::int64_t n = c.size(0);
+  const at::Tensor vectors = c.clone(at::MemoryFormat::Contiguous),
+                   values = at::empty({n}, device_.fp64());
+  const std::size_t bytes = operations.eigh_workspace(device_.context(), n);
+  const auto result =
+      operations.eigh(device_.context(), vectors.data_ptr<double>(), n, values.data_ptr<double>(),
+                      device_.workspace(bytes), bytes, device_.stream());
+  return {values, vectors.t(), result.residual, result.orthogonality,
+          fmt::format("cuSOLVER {}", kernels::cuda::to_string(result.driver))};
+}
+
+std::unique_ptr<Factor> CudaBackend::factor(const at::Tensor& work) {
+  const kernels::CudaOperations& operations = device_.operations();
+  const std::int64_t n = work.size(0);
+  const std::size_t bytes = operations.cholesky_workspace(device_.context(), n);
+  void* const workspace = device_.workspace(bytes);
+  auto* const matrix = work.data_ptr<double>();
+  if (!operations.cholesky(device_.context(), matrix, n, workspace, bytes, device_.stream()))
+    return nullptr;
+  operations.triangular_inverse(device_.context(), matrix, n, workspace, bytes, device_.stream());
+  return std::make_unique<CudaFactor>(device_, work);
+}
+
+at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
+                                    const at::Tensor& u) {
+  const kernels::CudaOperations& operations = device_.operations();
+  const at::Tensor out = at::empty({h.size(0), u.size(0)}, device_.fp64()),
+                   directions = u.contiguous();
+  const std::size_t bytes =
+      operations.head_fisher_workspace(h.size(0), h.size(1), decoder.weight.size(0), u.size(0));
+  operations.head_fisher(device_.context(), rows_of(h), rows_of(decoder.weight),
+                         decoder.arguments(), directions.const_data_ptr<double>(), u.size(0),
+                         out.data_ptr<double>(), device_.workspace(bytes), bytes, device_.stream());
+  return out;
+}
+
+// On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and
+// the executor waits for a block's computation before it gives the weights back: so no order
+// between the two streams is left to be seen to.
+void CudaBackend::load(const std::function<void()>& work) {
+  // An expert is loaded when a token chooses it, which may be while the next block is.
+  const std::lock_guard alone(loading_);
+  device_.operations().use_device(device_.index());  // a thread that has just begun is on device 0
+  if (!load_stream_) return work();
+  const c10::StreamGuard beside(*load_stream_);
+  work();
+  load_stream_->synchronize();
+}
+
+// Through two buffers in turn: one is read into while the other is copied. Only the copy out of the
+// buffer at hand is waited for.
+void CudaBackend::fill(const at::Tensor& out, const Reader& read) {
+  const auto element = static_cast<std::int64_t>(out.element_size());
+  if (const std::int64_t wanted = std::min(kStagingBytes, out.numel() * element);
+      wanted > staging_bytes_) {
+    staging_bytes_ = 0;
+    for (Staging& staging : staging_) staging.memory.reset();
+    for (Staging& staging : staging_)
+      staging.memory = device_.allocate(static_cast<std::size_t>(wanted), /*host=*/true);
+    staging_bytes_ = wanted;
+  }
+  const kernels::CudaOperations& operations = device_.operations();
+  const std::int64_t piece = std::max<std::int64_t>(1, staging_bytes_ / element);
+  auto* const place = static_cast<std::byte*>(out.data_ptr());
+  for (std::int64_t first = 0, turn = 0; first < out.numel(); first += piece, ++turn) {
+    const Staging& staging = staging_[static_cast<std::size_t>(turn % 2)];
+    const std::int64_t count = std::min(piece, out.numel() - first);
+    operations.synchronize_event(staging.copied.get());
+    read(first, count, staging.memory.get());
+    operations.copy(place + first * element, staging.memory.get(),
+                    static_cast<std::size_t>(count * element), device_.stream());
+    operations.record_event(staging.copied.get(), device_.stream());
+  }
+  operations.synchronize(device_.stream());
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(int index) {
+  const kernels::CudaOperations& operations = operations_of_device(index);
+  if (operations.device_info(index).name == kEmulation)
+    return make_cuda_backend(operations, at::kCPU, index);
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr)
+    throw ResourceError(fmt::format(
+        "libtorch's CUDA side cannot be loaded: {}; install torch with its CUDA libraries",
+        dlerror()));
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  return make_cuda_backend(operations, at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)),
+                           index);
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const kernels::CudaOperations& operations,
+                                           at::Device device, int index) {
+  return std::make_unique<CudaBackend>(operations, device, index);
+}
+
+}  // namespace deadray

@@ -1,0 +1,72 @@
+#include "verify/device/library_errors.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "host/base/error.h"
+#include "kernels/cuda/cuda_error.h"
+
+namespace deadray {
+namespace {
+
+/// What libtorch throws carries a call stack over many lines: one line of it, and the want of
+/// memory by its own name.
+[[noreturn]] void rethrow(const c10::Error& error) {
+  std::string what = error.what_without_backtrace();
+  what.resize(std::min(what.find('\n'), what.size()));
+  const auto says = [&](const char* words) { return what.find(words) != std::string::npos; };
+  if (says("allocate memory") || says("out of memory") ||
+      says("Storage size calculation overflowed")) {
+    const std::size_t wanted =
+        what.find("allocate ", std::min(what.find("tried to "), what.size()));
+    const std::string bytes =
+        wanted == std::string::npos
+            ? ""
+            : ": could not " + what.substr(wanted, what.find(". ", wanted) - wanted);
+    throw ResourceError(
+        fmt::format("not enough memory{}; give fewer tokens, or one norm with --site NAME", bytes));
+  }
+  throw std::runtime_error(what);
+}
+
+/// A device's failures by what the user can do about them.
+[[noreturn]] void rethrow(const kernels::CudaError& error) {
+  switch (error.kind()) {
+    case kernels::CudaError::Kind::no_device:
+      throw ResourceError(fmt::format("{}; give another --device", error.what()));
+    case kernels::CudaError::Kind::out_of_memory:
+      throw ResourceError(
+          fmt::format("not enough memory on the device: {}; give fewer tokens, one norm with "
+                      "--site NAME, or --device cpu",
+                      error.what()));
+    case kernels::CudaError::Kind::out_of_host_memory:
+      throw ResourceError(
+          fmt::format("not enough memory of the host: {}; free some of it, or give --device cpu",
+                      error.what()));
+    case kernels::CudaError::Kind::too_large:
+      throw ResourceError(fmt::format(
+          "too large for the device's libraries: {}; give --method certificate or --device cpu",
+          error.what()));
+    case kernels::CudaError::Kind::other:
+      break;
+  }
+  throw InternalError(error.what());
+}
+
+}  // namespace
+
+int translate_library_errors(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const c10::Error& error) {
+    rethrow(error);
+  } catch (const kernels::CudaError& error) {
+    rethrow(error);
+  }
+}
+
+}  // namespace deadray

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "verify/fisher/directional_fisher.h"
+
+namespace deadray {
+
+/// How far finite steps along directions move the outputs of one norm's network, in FP64.
+class Invariance {
+ public:
+  /// @param pass  in FP64; outlives this
+  explicit Invariance(const FisherPass& pass);
+  /// |z' - z| / |z| over all outputs, the worst over steps of 1, 10 and 100 times |W|, W the weight
+  /// of the direction's consumer. An output that is no number counts as infinitely far. @throws
+  /// Stopped
+  double movement(const ParameterDirection& direction) const;
+
+ private:
+  at::Tensor output_of(const Weights& weights) const;
+  const FisherPass& pass_;
+  at::Tensor still_;
+};
+
+}  // namespace deadray

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "host/architecture/architecture.h"
+#include "verify/layers/forward_mode.h"
+#include "verify/layers/weights.h"
+
+// What a head makes of the derivatives that reach it. The vocabulary comes in tiles, whose rows of
+// the decoder are read as they are needed: neither the decoder nor [n, vocabulary] is in memory
+// whole, but for those who ask for load_decoder().
+namespace deadray {
+
+/// F_k = mean over rows of Var_p(J_k), J_k = d logits / d k and p the model's own softmax; of a
+/// model without a head the Gaussian form, mean |J_k|^2.
+/// @param output      what the decoder reads [n, d] with its derivatives [K, n, d]; undefined ones
+/// are 0
+/// @param directions  K
+/// @param tile_bytes  of the FP64 logits and derivatives of a tile of the vocabulary, of 16 entries
+/// at least
+/// @return [K] FP64 on the CPU   @throws Stopped
+at::Tensor output_fisher(const Architecture& architecture, const Weights& weights,
+                         const Dual& output, std::int64_t directions,
+                         std::int64_t tile_bytes = std::int64_t{128} << 20);
+
+/// |z' - z| / |z|, Frobenius norms over all rows, of the logits z of `weights` and z' of `moved`;
+/// of a model without a head of h itself.
+/// @param h, moved_h  what the decoder reads in each [n, d]
+double output_movement(const Architecture& architecture, const Weights& weights,
+                       const at::Tensor& h, const Weights& moved, const at::Tensor& moved_h);
+
+/// The decoder whole, for what needs it so: the closed form of its own directions, and gradients.
+Decoder load_decoder(const Architecture& architecture, const Weights& weights,
+                     at::ScalarType dtype);
+
+}  // namespace deadray

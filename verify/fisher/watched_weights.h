@@ -1,0 +1,83 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "verify/fisher/parameter_directions.h"
+#include "verify/layers/forward_mode.h"
+#include "verify/layers/weights.h"
+
+// The weights of a model seen from a direction in the space of parameters: infinitesimally, or
+// moved by a finite step.
+namespace deadray {
+
+/// Another source, as it is; the base of what changes a part of it. Outlived by `base`.
+class WeightsView : public Weights {
+ public:
+  explicit WeightsView(const Weights& base) : Weights(base), base_(base) {}
+  void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override {
+    base_.read(spec, block, out);
+  }
+  void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override {
+    base_.read_rows(spec, ids, out);
+  }
+  void will_need(const BlockSpec& block, std::int64_t index) const override {
+    base_.will_need(block, index);
+  }
+  const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t block) const override {
+    return base_.as_stored(spec, block);
+  }
+  std::string stem(const TensorSpec& spec, std::int64_t block) const override {
+    return base_.stem(spec, block);
+  }
+  bool has_head() const override { return base_.has_head(); }
+
+ protected:
+  const Weights& base_;
+};
+
+/// Calls the hook of whoever asked for a stem.
+class WatchedWeights : public WeightsView {
+ public:
+  using WeightsView::WeightsView;
+  void watch(std::string stem, std::unique_ptr<LayerHook> hook) {
+    hooks_[std::move(stem)] = std::move(hook);
+  }
+  LayerHook* hook(const std::string& stem) const override {
+    const auto place = hooks_.find(stem);
+    return place == hooks_.end() ? nullptr : place->second.get();
+  }
+
+ private:
+  std::map<std::string, std::unique_ptr<LayerHook>> hooks_;
+};
+
+/// Puts on the outputs of consumers and norms the tangents that K directions cause, K =
+/// directions.size(): for an Executor that carries K. Exact: no dW is formed, u r^T h is.
+void watch_directions(WatchedWeights& weights, std::span<const ParameterDirection> directions);
+
+/// Every parameter moved by t along one direction: W + step_of_weights(t) u r^T, b + t s u, beta +
+/// t a.
+class MovedWeights final : public WeightsView {
+ public:
+  /// @param consumer_weights  W of a consumer [width, hidden_size] in FP64, asked for where u = W a
+  MovedWeights(const Weights& base, const ParameterDirection& direction, double t,
+               const std::function<at::Tensor(const std::string&)>& consumer_weights);
+  void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override;
+  void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
+
+ private:
+  struct Change {
+    at::Tensor u, r;  // of a matrix u r^T; all FP64 on the CPU
+    at::Tensor vector;
+    bool transposed = false;
+  };
+  const Change* find(const TensorSpec& spec, std::int64_t block) const;
+  std::map<std::string, Change> changes_;  // by the tensor's name
+};
+
+}  // namespace deadray

@@ -1,0 +1,194 @@
+#include "verify/measure/measurement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "host/architecture/catalogue.h"
+#include "host/architecture/norm_parameters.h"
+#include "host/base/error.h"
+#include "host/base/stop_signals.h"
+#include "host/base/stopwatch.h"
+#include "host/prediction/model_prediction.h"
+#include "verify/base/dtypes.h"
+#include "verify/forward/executor.h"
+#include "verify/measure/dump.h"
+
+namespace deadray {
+
+ExitCode exit_code_of(const Measurement& measurement) {
+  const auto any = [&](Verdict verdict) {
+    return std::any_of(measurement.sites.begin(), measurement.sites.end(),
+                       [&](const SiteResult& site) { return site.judgement.verdict == verdict; });
+  };
+  if (any(Verdict::refuted)) return ExitCode::refuted;
+  return any(Verdict::undetermined) ? ExitCode::undetermined : ExitCode::done;
+}
+
+namespace {
+
+/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its
+/// first tile to finished(), so that the covariances of one block, not of the whole model, are in
+/// memory.
+class Measuring final : public Observer {
+ public:
+  Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options)
+      : model_(model), options_(options) {
+    for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
+    for (const NormSite& site : model.sites)
+      if (site.is_final) final_site_ = site.name;
+    if (options.residual) residual_.emplace(model.weights->backend());
+    if (!options.dump.empty())
+      dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype),
+                    options.dump_logits);
+  }
+
+  bool wants(const std::string& site) override {
+    return chosen_.contains(site) || (dump_ && site == final_site_);
+  }
+
+  void residual(std::int64_t node, const at::Tensor& x) override {
+    const Stopwatch watch;
+    if (dump_) dump_->residual(x);
+    if (residual_)
+      residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output
+                                             : ResidualStream::Node::stream);
+    seconds_.moments += watch.seconds();
+  }
+
+  void prepare(const std::string& name, const at::Tensor& input,
+               const at::Tensor& output) override {
+    if (const auto site = chosen_.find(name); site != chosen_.end())
+      probe_of(site->second).reserve(input, output);
+  }
+
+  void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
+    throw_if_stopped();
+    if (dump_ && name == final_site_) dump_->final_norm(output);
+    if (const auto site = chosen_.find(name); site != chosen_.end())
+      probe_of(site->second).add(input, output);
+  }
+
+  void finished(const std::string& name) override {
+    const auto probe = probes_.find(name);
+    if (probe == probes_.end()) return;
+    const SiteResult& result = results_.emplace_back(probe->second.finish());
+    probes_.erase(probe);
+    seconds_.predict += result.predict_seconds;
+    seconds_.moments += result.moments_seconds;
+    seconds_.spectrum += result.spectrum_seconds;
+  }
+
+  void logits(const at::Tensor& tile) override { dump_->logits(tile); }
+  void progress(std::int64_t done, std::int64_t total) override {
+    throw_if_stopped();
+    if (options_.progress) options_.progress(done, total);
+  }
+
+  Measurement take() {
+    if (dump_) dump_->finish();
+    Measurement measurement;
+    note_what_never_ran(measurement.notes);
+    note_edges_of_range(measurement.notes);
+    measurement.sites = std::move(results_);
+    const Stopwatch watch;
+    if (residual_) measurement.residual = residual_->finish();
+    seconds_.spectrum += watch.seconds();
+    measurement.seconds = seconds_;
+    return measurement;
+  }
+
+  /// What was done when a signal came; a dump is dropped. @throws the signal when nothing was
+  Measurement take_partial(const Stopped& stopped) {
+    if (results_.empty()) throw stopped;
+    Measurement measurement;
+    measurement.notes.push_back(fmt::format("stopped by signal {}: {} of {} norms measured",
+                                            stopped.signal, results_.size(), chosen_.size()));
+    note_edges_of_range(measurement.notes);
+    measurement.sites = std::move(results_);
+    measurement.seconds = seconds_;
+    measurement.stopped = stopped;
+    return measurement;
+  }
+
+ private:
+  SiteProbe& probe_of(const NormSite& site) {
+    if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
+    const Stopwatch watch;
+    NormParameters norm = norm_parameters(model_.stored(), site);
+    seconds_.load += watch.seconds();
+    return probes_
+        .try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend())
+        .first->second;
+  }
+  void note_edges_of_range(std::vector<std::string>& notes) const {
+    NormsByEdge norms;
+    for (const SiteResult& result : results_)
+      for (const std::string_view edge : edges_of_range(result.predicted))
+        norms[edge].push_back(result.site.name);
+    deadray::note_edges_of_range(norms, notes);
+  }
+  /// Norms of a tower that saw no picture.
+  void note_what_never_ran(std::vector<std::string>& notes) const {
+    std::map<std::string, NormSite> silent = chosen_;
+    for (const SiteResult& result : results_) silent.erase(result.site.name);
+    if (silent.empty()) return;
+    const std::string which = silent.size() == 1
+                                  ? silent.begin()->first
+                                  : fmt::format("{} norms of the vision tower", silent.size());
+    const std::string why =
+        fmt::format("{}: not measured, since the tokens hold no pictures", which);
+    if (results_.empty())
+      throw UsageError(fmt::format("--site {}: {}; give --tokens with pixel_values, or none",
+                                   options_.site, why));
+    notes.push_back(why);
+  }
+  bool is_norm_output(std::int64_t node) const {
+    const Architecture& a = model_.architecture;
+    if (node == 0) return a.input_norm.has_value();
+    return a.block(node - 1).wiring == Wiring::post;
+  }
+
+  const Model& model_;
+  const MeasurementOptions& options_;
+  std::map<std::string, NormSite> chosen_;
+  std::string final_site_;
+  std::map<std::string, SiteProbe> probes_;
+  std::vector<SiteResult> results_;
+  std::optional<ResidualStream> residual_;
+  std::optional<Dump> dump_;
+  Seconds seconds_;
+};
+
+}  // namespace
+
+Measurement measure(const Model& model, const Calibration& calibration,
+                    const MeasurementOptions& options) {
+  if (options.dump_logits && !model.weights->has_head())
+    throw UnsupportedError(fmt::format("--dump-logits: {}: no head in its {}; leave it out",
+                                       model.name, model.checkpoint ? "weights" : "configuration"));
+  const Stopwatch watch;
+  Measuring measuring(model, calibration, options);
+  ExecutorOptions executor_options;
+  executor_options.dtype = scalar_type(options.probe.dtype);
+  executor_options.logits = options.dump_logits && !options.dump.empty();
+  Executor executor(model.architecture, *model.weights, executor_options);
+  Measurement measurement;
+  try {
+    executor.run(calibration, measuring);
+    measurement = measuring.take();
+  } catch (const Stopped& stopped) {
+    measurement = measuring.take_partial(stopped);
+  }
+  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(),
+                           executor.notes().end());
+  Seconds& seconds = measurement.seconds;
+  seconds.load += executor.load_seconds();
+  seconds.total = watch.seconds();
+  seconds.forward =
+      seconds.total - seconds.load - seconds.moments - seconds.spectrum - seconds.predict;
+  return measurement;
+}
+
+}  // namespace deadray

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/base/error.h"
+#include "host/base/stop_signals.h"
+#include "verify/calibration/calibration.h"
+#include "verify/measure/model.h"
+#include "verify/measure/probe.h"
+#include "verify/spectrum/residual_stream.h"
+
+namespace deadray {
+
+/// Where the time of a measurement went, in seconds; `load` is the wait for weights, `forward` is
+/// what the others leave of the total.
+struct Seconds {
+  double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
+};
+
+struct MeasurementOptions {
+  ProbeOptions probe;
+  std::string site = "final";
+  bool residual = false;       ///< also the singular values of the residual stream
+  std::filesystem::path dump;  ///< empty: none
+  bool dump_logits = false;
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per block; may be empty
+};
+
+struct Measurement {
+  std::vector<SiteResult> sites;  ///< in order of evaluation
+  std::optional<ResidualSpectrum> residual;
+  Seconds seconds;
+  std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
+  /// By a signal before the run was at its end: `sites` holds those that were, `residual` nothing.
+  std::optional<Stopped> stopped;
+};
+
+/// refuted when any site is, else undetermined when any is, else done.
+ExitCode exit_code_of(const Measurement& measurement);
+
+/// Runs the model once over the tokens, on the backend of its weights, and measures the chosen
+/// norms as they pass.
+/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that
+/// cannot be written,
+///         Stopped after a stop signal before any norm was measured, once catch_stop_signals() was
+///         called
+Measurement measure(const Model& model, const Calibration& calibration,
+                    const MeasurementOptions& options);
+
+}  // namespace deadray

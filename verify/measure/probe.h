@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "host/architecture/norm_parameters.h"
+#include "host/architecture/norm_site.h"
+#include "host/prediction/predictor.h"
+#include "verify/device/backend.h"
+#include "verify/measure/comparison.h"
+#include "verify/measure/verdict.h"
+
+namespace deadray {
+
+struct ProbeOptions {
+  Method method = Method::eigh;
+  PredictOptions predict;
+  DType dtype =
+      DType::f32;  ///< in which the model runs: sets the deployed reading's rounding floor
+  std::int64_t random_directions = 32;  ///< drawn beside v* for Method::directional
+  std::uint64_t seed = 0;               ///< of those
+};
+
+/// What measuring one norm gave.
+struct SiteResult {
+  NormSite site;
+  DeadSubspace predicted;
+  std::optional<Reading> exact, deployed;  ///< absent where the data for it were not given
+  std::optional<double> schur_input, schur_output;
+  double schur_null = 0.0;
+  Judgement judgement;  ///< on the decisive reading
+  double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
+
+  /// The exact reading; the deployed one where that is all there is. @throws InternalError when no
+  /// rows came at all
+  const Reading& decisive() const;
+};
+
+/// Measures one norm while its tiles pass: the prediction first, then moments of three things, each
+/// optional: the output recomputed in FP64 (exact), the output as the model made it (deployed), and
+/// the input (for the Schur ratio).
+class SiteProbe {
+ public:
+  SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options,
+            Backend& backend = cpu_backend());
+  /// Takes the memory that add() of the same tile needs: then the tile counts whole or not at all.
+  void reserve(const at::Tensor& input, const at::Tensor& output);
+  /// @param input, output [n, d] in any float dtype, on the backend's device; an undefined tensor
+  /// leaves its reading out
+  void add(const at::Tensor& input, const at::Tensor& output);
+  SiteResult finish();
+
+ private:
+  bool forms_covariance() const {
+    return options_.method != Method::directional;
+  }  // which promises none
+  Reading read_moments(const RowMoments& moments, double roundoff) const;
+
+  ProbeOptions options_;
+  NormParameters norm_;
+  Backend* backend_;
+  SiteResult result_;
+  at::Tensor directions_;         // [predicted + random, d] unit rows
+  std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
+  std::unique_ptr<Channel> exact_, deployed_, input_;
+};
+
+}  // namespace deadray

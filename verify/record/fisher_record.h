@@ -1,0 +1,21 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "verify/fisher/fisher.h"
+#include "verify/record/record.h"
+
+namespace deadray {
+
+/// The record `deadray/fisher/1` of docs/records.md.
+nlohmann::ordered_json fisher_record(const RecordHeader& header,
+                                     const FisherMeasurement& measurement,
+                                     const FisherOptions& options,
+                                     const Backend& backend = cpu_backend());
+
+/// The same for people, ending in '\n'.
+std::string narrate(const RecordHeader& header, const FisherMeasurement& measurement,
+                    bool coloured);
+
+}  // namespace deadray

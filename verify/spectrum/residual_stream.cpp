@@ -1,0 +1,77 @@
+#include "verify/spectrum/residual_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "host/base/error.h"
+#include "verify/spectrum/certificate.h"
+
+namespace deadray {
+
+void ResidualStream::add(const at::Tensor& x, Node node) {
+  const auto index = static_cast<std::int64_t>(spectrum_.uncentred.size());
+  if (x.dim() != 2 || (index > 0 && (x.size(0) != tokens_ || x.size(1) != hidden_size_)))
+    throw InternalError(
+        fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index,
+                    c10::str(x.sizes()), tokens_, hidden_size_));
+  tokens_ = x.size(0);
+  hidden_size_ = x.size(1);
+  if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
+
+  double centred = 0, uncentred = 0;
+  if (tokens_ > hidden_size_) {
+    const auto channel = backend_->make_channel({.hidden_size = hidden_size_});
+    channel->add(x);
+    const RowMoments moments = channel->finish();
+    centred = smallest_singular_value(moments.covariance, tokens_, *backend_);
+    uncentred = smallest_singular_value(second_moment(moments), tokens_, *backend_);
+  }
+  spectrum_.centred.push_back(centred);
+  spectrum_.uncentred.push_back(uncentred);
+}
+
+ResidualSpectrum ResidualStream::finish() const {
+  ResidualSpectrum result = spectrum_;
+  const auto& sigma = result.uncentred;
+  const auto is_excluded = [&](std::size_t l) {
+    return std::binary_search(result.excluded.begin(), result.excluded.end(),
+                              static_cast<std::int64_t>(l));
+  };
+  std::size_t first = 0;
+  while (first < sigma.size() && is_excluded(first)) ++first;
+  if (first == sigma.size()) {
+    result.reason = "every node is a LayerNorm's output";
+  } else if (tokens_ <= hidden_size_) {
+    result.reason =
+        fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}",
+                    tokens_, hidden_size_, hidden_size_);
+  } else if (const auto bad = std::find_if(sigma.begin(), sigma.end(),
+                                           [](double value) { return std::isnan(value); });
+             bad != sigma.end()) {
+    result.reason = fmt::format("node {} is not finite", bad - sigma.begin());
+  } else if (!(sigma[first] > 0)) {
+    result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
+  } else {
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    result.reference = static_cast<std::int64_t>(first);
+    for (std::size_t l = 0; l < sigma.size(); ++l) {
+      const bool judged = !is_excluded(l),
+                 follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
+      result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
+      result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
+    }
+    std::size_t smallest = first;  // of those that follow, whose own ratio is 1
+    for (std::size_t l = first + 1; l < sigma.size(); ++l)
+      if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest])))
+        smallest = l;
+    result.preserved = result.ratio[smallest] >= 1;
+    result.reason =
+        fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
+  }
+  return result;
+}
+
+}  // namespace deadray

@@ -1,0 +1,229 @@
+#include "verify/suite/suite.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "host/architecture/catalogue.h"
+#include "host/base/input_file.h"
+#include "host/command/table.h"
+#include "host/formats/hub_cache.h"
+#include "verify/base/dtypes.h"
+
+namespace deadray {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+/// FNV-1a, 64 bits: tells an edited text from the one before, no more.
+std::string fingerprint(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char byte : text) hash = (hash ^ byte) * 0x100000001b3;
+  return fmt::format("{:016x}", hash);
+}
+
+/// Name, size and time of a file: enough to see that it is another one.
+std::string identity(const fs::path& file) {
+  std::error_code ignored;
+  return fmt::format("{} {} {}", file.filename().string(), fs::file_size(file, ignored),
+                     fs::last_write_time(file, ignored).time_since_epoch().count());
+}
+
+/// The folder of a checkpoint's weights, or why there is none.
+RowSource locate_weights(const RosterEntry& entry) {
+  RowSource source;
+  std::error_code ignored;
+  const std::string gate = entry.gated.empty() ? "" : fmt::format(" ({})", entry.gated);
+  if (!entry.path.empty()) {
+    source.weights = entry.path;
+    if (!fs::exists(entry.path, ignored) && !entry.hf_id.empty())
+      source.missing =
+          fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
+                      download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
+    return source;
+  }
+  if (entry.hf_id.empty()) {
+    source.missing = "the roster gives neither hf_id nor path";
+    return source;
+  }
+  const CachedModel cached = find_cached_model(hub_cache(), entry.hf_id, entry.revision);
+  if (!cached.missing.empty())
+    source.missing = fmt::format("{}: {}{}", cached.missing,
+                                 download_command(entry.hf_id, entry.revision), gate);
+  source.weights = cached.folder;
+  source.commit = cached.commit;
+  return source;
+}
+
+Architecture architecture_of(const RowSource& source) {
+  return describe_architecture(Config::parse(source.config, source.config_name));
+}
+
+/// The names of the norms that a row measures.
+std::set<std::string> expected_sites(const SuiteOptions& options, const RowSource& source) {
+  const Architecture architecture = architecture_of(source);
+  std::optional<Checkpoint> checkpoint;
+  if (!source.weights.empty())
+    checkpoint.emplace(Checkpoint::open(source.weights, options.checkpoint));
+  std::set<std::string> names;
+  for (const NormSite& site :
+       select_sites(norm_sites(architecture, checkpoint ? &*checkpoint : nullptr), options.site))
+    names.insert(site.name);
+  return names;
+}
+
+/// The first key under which two sets of inputs differ, whatever their order; empty: none.
+std::string difference(const nlohmann::json& was, const nlohmann::json& is) {
+  for (const auto& [key, value] : is.items())
+    if (!was.is_object() || !was.contains(key) || was.at(key) != value) return key;
+  return was.size() == is.size() ? "" : "set of inputs";
+}
+
+}  // namespace
+
+std::vector<Row> rows_of(const Roster& roster, const SuiteOptions& options) {
+  std::vector<Row> rows;
+  for (const RosterEntry& entry : select_models(roster, options.only))
+    for (const std::string& init : options.init)
+      rows.push_back({entry, init == "random" ? Source::random : Source::checkpoint});
+  return rows;
+}
+
+fs::path record_file(const SuiteOptions& options, const Row& row) {
+  return options.out / (row.name() + ".json");
+}
+
+RowSource locate(const Row& row) {
+  const RosterEntry& entry = row.entry;
+  RowSource source;
+  if (row.init == Source::checkpoint) source = locate_weights(entry);
+  if (!source.missing.empty()) return source;
+  // Trained weights come with their own configuration; the roster's is for drawing them.
+  const fs::path folder = row.init == Source::checkpoint ? source.weights : entry.path;
+  if (row.init == Source::random && !entry.config.empty()) {
+    source.config = entry.config;
+    source.config_name = entry.config_name;
+  } else {
+    const Config config = Config::load(folder);  // says what is missing
+    source.config = config.json().dump();
+    source.config_name = config.path().string();
+  }
+  return source;
+}
+
+fs::path calibration_file(const SuiteOptions& options, const RosterEntry& entry) {
+  std::error_code ignored;
+  const fs::path file = options.calibration / (entry.name + ".safetensors");
+  return !options.calibration.empty() && fs::exists(file, ignored) ? file : entry.calibration;
+}
+
+nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
+                                  const RowSource& source) {
+  Json weights = nullptr;
+  if (!source.commit.empty()) {
+    weights = source.commit;
+  } else if (!source.weights.empty()) {
+    weights = Json::array();
+    const Checkpoint checkpoint = Checkpoint::open(source.weights, options.checkpoint);
+    for (const fs::path& file : checkpoint.files()) weights.push_back(identity(file));
+  }
+  const fs::path tokens = calibration_file(options, row.entry);
+  return {{"config", fingerprint(source.config)},
+          {"weights", weights},
+          {"calibration", tokens.empty() ? Json(nullptr) : Json(identity(tokens))},
+          {"random_tokens", options.random_tokens},
+          {"sequence_length",
+           row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
+          {"seed", options.seed},
+          {"device", options.device == "cpu" ? "cpu" : "cuda"},  // which of several does not matter
+          {"dtype", options.dtype},
+          {"method", options.method},
+          {"site", options.site},
+          {"tau", options.relative_tau},
+          {"residual", !options.no_residual}};
+}
+
+std::string why_not_whole(const SuiteOptions& options, const Row& row, const RowSource& source,
+                          nlohmann::ordered_json& record) {
+  const fs::path file = record_file(options, row);
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return "no record";
+  Json found = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
+  if (found.is_discarded()) return "not JSON: damaged";
+  try {
+    if (found.at("schema") != "deadray/verify/1") return "of another kind";
+    if (found.at("model").at("name") != row.entry.name ||
+        found.at("model").at("init") != to_string(row.init))
+      return "of another model";
+    Json made_with = found.at("suite").at("inputs");
+    if (made_with.is_object())
+      made_with.emplace("device",
+                        "cpu");  // records from before there was this key are all of the CPU
+    if (const std::string key = difference(made_with, row_inputs(options, row, source));
+        !key.empty())
+      return fmt::format("made with another {}", key);
+    std::set<std::string> sites;
+    for (const Json& site : found.at("sites")) {
+      site.at("verdict").get<std::string>(), site.at("exact").at("eigenvalues");
+      sites.insert(site.at("name"));
+    }
+    if (sites != expected_sites(options, source)) return "lacks norms";
+    if (!options.no_residual) found.at("residual").at("uncentred");
+    for (const char* key : {"peak_memory_bytes", "seconds"})
+      found.at("suite").at(key).get<double>();
+  } catch (const Json::exception&) {
+    return "lacks keys: damaged";
+  }
+  record = std::move(found);
+  return {};
+}
+
+std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row) {
+  const SuiteOptions defaults;
+  std::vector<std::string> words = {"deadray",
+                                    "suite",
+                                    options.roster.string(),
+                                    "--init",
+                                    std::string(to_string(row.init)),
+                                    "--only",
+                                    row.entry.name,
+                                    "--out",
+                                    options.out.string()};
+  const auto add = [&](const char* name, const auto& value, const auto& usual) {
+    if (value != usual) words.insert(words.end(), {name, fmt::format("{}", value)});
+  };
+  add("--site", options.site, defaults.site);
+  add("--method", options.method, defaults.method);
+  add("--dtype", options.dtype, defaults.dtype);
+  add("--device", options.device, defaults.device);
+  add("--seed", options.seed, defaults.seed);
+  add("--random-tokens", options.random_tokens, defaults.random_tokens);
+  add("--sequence-length", options.sequence_length, defaults.sequence_length);
+  add("--calibration", options.calibration.string(), std::string());
+  add("--threads", options.threads, defaults.threads);
+  add("--tau", options.relative_tau, defaults.relative_tau);
+  add("--max-header", options.checkpoint.max_header_bytes, defaults.checkpoint.max_header_bytes);
+  if (options.checkpoint.strict) words.push_back("--strict");
+  if (options.no_residual) words.push_back("--no-residual");
+  return words;
+}
+
+std::string command_line(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) {
+    const bool plain =
+        !word.empty() &&
+        word.find_first_not_of(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%") ==
+            std::string::npos;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    line += (line.empty() ? "" : " ") + (plain ? word : quoted + "'");
+  }
+  return line;
+}
+
+}  // namespace deadray

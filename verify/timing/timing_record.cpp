@@ -1,0 +1,169 @@
+#include "verify/timing/timing_record.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "host/base/time_text.h"
+#include "host/command/table.h"
+#include "verify/base/machine.h"
+#include "verify/record/record.h"
+#include "verify/timing/power_law.h"
+
+namespace deadray {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+std::string peer_name(const TimingRow& row) { return row.peer ? row.peer->name : ""; }
+
+Json identity_json(const TimingRow& row) {
+  return {{"d", row.d},
+          {"method", row.method},
+          {"device", row.device},
+          {"model", text_or_null(row.model)},
+          {"peer", text_or_null(peer_name(row))}};
+}
+
+Json row_json(const TimingRow& row) {
+  const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
+  Json json = identity_json(row);
+  json["version"] = row.peer ? Json(row.peer->version) : Json(nullptr);
+  json["threads"] = row.threads;
+  json["kernel"] = row.peer ? text_or_null(row.peer->kernel) : Json(nullptr);
+  json["seconds"] = row.median();
+  json["min"] = *least;
+  json["max"] = *most;
+  json["repetitions"] = row.seconds.size();
+  return json;
+}
+
+struct Fit {
+  std::string method, device, peer;
+  PowerLaw law;
+};
+
+/// In the order in which the first of each kind was measured.
+std::vector<Fit> fits_of(const TimingRun& run) {
+  std::vector<Fit> fits;
+  for (const TimingRow& first : run.rows) {
+    const auto key = [](const TimingRow& row) {
+      return std::tuple(row.method, row.device, peer_name(row));
+    };
+    const bool known = std::any_of(fits.begin(), fits.end(), [&](const Fit& fit) {
+      return std::tuple(fit.method, fit.device, fit.peer) == key(first);
+    });
+    if (known) continue;
+    std::vector<CostPoint> points;
+    for (const TimingRow& row : run.rows)
+      if (key(row) == key(first) && !row.seconds.empty())
+        points.push_back({static_cast<double>(row.d), row.median()});
+    if (points.empty()) continue;
+    if (const auto law = fit_power_law(points))
+      fits.push_back({first.method, first.device, peer_name(first), *law});
+  }
+  return fits;
+}
+
+/// What the row's eigendecomposition by deadray took; 0: not measured.
+double eigh_seconds(const TimingRun& run, const TimingRow& of) {
+  for (const TimingRow& row : run.rows)
+    if (row.method == "eigh" && !row.peer && row.d == of.d && row.device == of.device &&
+        row.model == of.model && !row.seconds.empty())
+      return row.median();
+  return 0;
+}
+
+}  // namespace
+
+double TimingRow::median() const {
+  std::vector<double> sorted = seconds;
+  std::sort(sorted.begin(), sorted.end());
+  const std::size_t half = sorted.size() / 2;
+  return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend) {
+  const Machine machine = this_machine();
+  Json problems = Json::array(), rows = Json::array(), skipped = Json::array(),
+       fits = Json::array();
+  for (const TimedProblem& problem : run.problems)
+    problems.push_back(
+        {{"d", problem.d}, {"n", problem.n}, {"model", text_or_null(problem.model)}});
+  for (const TimingRow& row : run.rows) {
+    if (!row.seconds.empty()) {
+      rows.push_back(row_json(row));
+    } else if (!row.skipped.empty()) {  // else a stop came first
+      skipped.push_back(identity_json(row));
+      skipped.back()["reason"] = row.skipped;
+    }
+  }
+  for (const Fit& fit : fits_of(run))
+    fits.push_back({{"method", fit.method},
+                    {"device", fit.device},
+                    {"peer", text_or_null(fit.peer)},
+                    {"exponent", fit.law.exponent},
+                    {"coefficient", fit.law.coefficient},
+                    {"points", fit.law.points}});
+  return {
+      {"schema", "deadray/timing/1"},
+      {"complete", run.complete},
+      {"date", utc_now()},
+      {"commit", build_commit()},
+      {"machine",
+       {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
+      {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},
+      {"problems", problems},
+      {"rows", rows},
+      {"skipped", skipped},
+      {"fits", fits},
+      {"environment", environment_json(backend)}};
+}
+
+std::string timing_text(const TimingRun& run, bool coloured) {
+  Table table({{"d", Align::right},
+               {"method"},
+               {"of"},
+               {"device"},
+               {"median", Align::right},
+               {"least", Align::right},
+               {"most", Align::right},
+               {"runs", Align::right},
+               {"eigh takes", Align::right}});
+  std::string skipped;
+  for (const TimingRow& row : run.rows) {
+    const std::string of =
+        row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
+    if (row.seconds.empty()) {
+      if (!row.skipped.empty())
+        skipped += fmt::format("not measured: {} of {} at d = {}: {}\n", row.method, of, row.d,
+                               row.skipped);
+      continue;
+    }
+    const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
+    const double eigh = eigh_seconds(run, row);
+    table.add_row({fmt::format("{}", row.d), row.method, of, row.device, duration(row.median()),
+                   duration(*least), duration(*most), fmt::format("{}", row.seconds.size()),
+                   eigh > 0 ? fmt::format("{:.3g} x", eigh / row.median()) : ""});
+  }
+  Table growth({{"method"},
+                {"of"},
+                {"device"},
+                {"grows as", Align::right},
+                {"seconds at d = 1024", Align::right}});
+  for (const Fit& fit : fits_of(run))
+    growth.add_row({fit.method, fit.peer.empty() ? "deadray" : fit.peer, fit.device,
+                    fmt::format("d^{:.2f}", fit.law.exponent),
+                    duration(fit.law.coefficient * std::pow(1024.0, fit.law.exponent))});
+  std::string text = table.render(coloured);
+  for (const std::string& part :
+       {skipped, growth.empty() ? std::string() : growth.render(coloured)})
+    if (!part.empty()) text.append("\n").append(part);
+  return text;
+}
+
+}  // namespace deadray

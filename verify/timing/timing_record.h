@@ -1,0 +1,44 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "verify/timing/timing_methods.h"
+
+namespace deadray {
+
+/// What became of one contender on one problem.
+struct TimingRow {
+  std::int64_t d = 0;
+  std::string method, device, model;
+  std::optional<Peer> peer;
+  int threads = 1;
+  std::vector<double> seconds;  ///< of each repetition; empty: skipped
+  std::string skipped;          ///< why
+
+  double median() const;
+};
+
+struct TimedProblem {
+  std::int64_t d = 0, n = 0;
+  std::string model;
+};
+
+/// All that one run has measured so far.
+struct TimingRun {
+  int repetitions = 0;
+  double budget = 0, limit = 0;
+  std::vector<TimedProblem> problems;
+  std::vector<TimingRow> rows;
+  bool complete = false;
+};
+
+/// The record `deadray/timing/1` of docs/records.md.
+nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend);
+
+/// A table of the rows, each against deadray's eigh of the same problem and device; then how each
+/// cost grows with d.
+std::string timing_text(const TimingRun& run, bool coloured);
+
+}  // namespace deadray
