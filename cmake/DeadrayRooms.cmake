@@ -46,8 +46,12 @@ function(deadray_room room)
   set_property(GLOBAL PROPERTY DEADRAY_USES_${name} "${arg_USES}")
 endfunction()
 
-# The first heavy target compiles the headers, the others reuse them.
+# The first heavy target compiles the headers, the others reuse them. ccache keeps what is compiled
+# with them only if the compiler says so in its output (-fpch-preprocess) and CCACHE_SLOPPINESS
+# allows it, see scripts/lib.sh.
 function(deadray_share_precompiled_headers target)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
   get_property(first GLOBAL PROPERTY DEADRAY_PRECOMPILED)
   if(first)
     target_precompile_headers(${target} REUSE_FROM ${first})

@@ -12,6 +12,7 @@
 #include "host/base/time_text.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
+#include "verify/forward/executor.h"
 #include "verify/plan/plan_advice.h"
 
 namespace deadray {

@@ -1,0 +1,157 @@
+"""The rooms of the source tree: arrows go one way, and doors are shut.
+
+    rooms_test.py BUILD/rooms.json COMPILER
+
+CMake writes rooms.json: each room, what it uses, its include path. Needs no package.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+HEADERS = (".h", ".cuh")
+SOURCES = (".cpp", ".cu")
+MOST_FILES = 30  # in one folder, test data and families aside
+MOST_LINES = 15  # of a room's README
+
+
+def load(path: str) -> tuple[Path, dict[str, dict]]:
+    described = json.loads(Path(path).read_text(encoding="utf-8"))
+    return Path(described["source"]), {room["room"]: room for room in described["rooms"]}
+
+
+ROOMS_JSON, COMPILER = (sys.argv[1:3] + ["", ""])[:2]
+SOURCE, ROOMS = load(ROOMS_JSON) if ROOMS_JSON else (Path(), {})
+
+
+@cache
+def may_use(room: str) -> frozenset[str]:
+    """The rooms whose headers `room` may include: its own, those it uses, those that they use."""
+    below = (may_use(used) for used in ROOMS[room]["uses"])
+    return frozenset({room}).union(*below)
+
+
+def files_of(room: str, endings: tuple[str, ...]) -> list[Path]:
+    return sorted(file for file in (SOURCE / room).rglob("*") if file.suffix in endings)
+
+
+def includes_of(file: Path) -> list[str]:
+    return re.findall(r'^#include "([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def room_of(path: str) -> str:
+    return "/".join(path.split("/")[:2])
+
+
+def preprocess(room: str, text: str) -> subprocess.CompletedProcess:
+    """Runs the preprocessor over `text` as over a source of this room."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source.cpp"
+        source.write_text(text, encoding="utf-8")
+        paths = [f"-I{path}" for path in ROOMS[room]["include_directories"] if path]
+        return subprocess.run(
+            [COMPILER, "-std=c++20", "-E", "-o", "/dev/null", *paths, str(source)],
+            capture_output=True,
+            text=True,
+        )
+
+
+def first_header(room: str) -> str:
+    return files_of(room, (".h",))[0].relative_to(SOURCE).as_posix()
+
+
+class DoorsTest(unittest.TestCase):
+    def test_an_include_against_the_arrows_does_not_compile(self):
+        pairs = [(room, other) for room in ROOMS for other in set(ROOMS) - may_use(room)]
+        self.assertTrue(pairs)
+
+        def found(pair: tuple[str, str]) -> tuple[int, str]:
+            result = preprocess(pair[0], f'#include "{first_header(pair[1])}"\n')
+            return result.returncode, result.stderr
+
+        with ThreadPoolExecutor(2) as pool:
+            for (room, other), (code, message) in zip(pairs, pool.map(found, pairs), strict=True):
+                with self.subTest(room=room, includes=other):
+                    self.assertNotEqual(code, 0, f"{room} can include {other}")
+                    self.assertIn("No such file or directory", message)
+
+    def test_every_room_that_may_be_used_is_found(self):
+        for room in ROOMS:
+            text = "".join(
+                f'#if !__has_include("{first_header(other)}")\n#error "{other} is not found"\n#endif\n'
+                for other in may_use(room)
+            )
+            with self.subTest(room=room):
+                self.assertEqual(preprocess(room, text).stderr, "")
+
+
+class ArrowsTest(unittest.TestCase):
+    def test_every_include_names_a_room_that_may_be_used(self):
+        for room in ROOMS:
+            for file in files_of(room, HEADERS + SOURCES):
+                for include in includes_of(file):
+                    if "/" in include:  # made by CMake otherwise
+                        with self.subTest(file=str(file), include=include):
+                            self.assertTrue((SOURCE / include).exists())
+                            self.assertIn(room_of(include), may_use(room))
+
+    def test_no_circle_of_units(self):
+        """A unit is a header with the sources of its name."""
+        uses: dict[str, set[str]] = {}
+        for room in ROOMS:
+            for file in files_of(room, HEADERS + SOURCES):
+                unit = file.relative_to(SOURCE).with_suffix("").as_posix()
+                named = {Path(include).with_suffix("").as_posix() for include in includes_of(file)}
+                uses.setdefault(unit, set()).update(named - {unit})
+        done: set[str] = set()
+
+        def visit(unit: str, way: tuple[str, ...]) -> None:
+            self.assertNotIn(unit, way, f"a circle: {' -> '.join((*way, unit))}")
+            if unit not in done:
+                for used in sorted(uses.get(unit, ())):
+                    visit(used, (*way, unit))
+                done.add(unit)
+
+        for unit in sorted(uses):
+            visit(unit, ())
+
+
+class TableTest(unittest.TestCase):
+    def test_contributing_says_what_cmake_says(self):
+        text = (SOURCE / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| `([a-z_/]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE)
+        table = {room: set(re.findall(r"`([a-z_/]+)`", uses)) for room, uses in rows}
+        for room in ROOMS:
+            with self.subTest(room=room):
+                self.assertEqual(table.get(room), set(ROOMS[room]["uses"]))
+        if "verify/command" in ROOMS:  # a build without the heavy side knows fewer rooms
+            self.assertEqual(set(table), set(ROOMS))
+
+    def test_every_room_has_a_short_readme(self):
+        for room in ROOMS:
+            with self.subTest(room=room):
+                lines = (SOURCE / room / "README.md").read_text(encoding="utf-8").splitlines()
+                self.assertLessEqual(len(lines), MOST_LINES)
+
+    def test_no_folder_is_too_full(self):
+        for top in ("kernels", "host", "verify", "tests", "scripts"):
+            folders = {
+                file.parent
+                for file in (SOURCE / top).rglob("*")
+                if file.is_file()
+                and not {"fixtures", "families", "__pycache__"} & set(file.parts)
+            }
+            for folder in sorted(folders):
+                count = sum(entry.is_file() for entry in folder.iterdir())
+                with self.subTest(folder=str(folder)):
+                    self.assertLessEqual(count, MOST_FILES)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
