@@ -9,10 +9,10 @@ namespace deadray::test {
 namespace {
 
 Config sample() {
-  return Config::parse(
-      R"({"n": 12, "zero": 0, "below": -1, "f": 1e-5, "whole": 768.0, "big": 18446744073709551615, "yes": true, "s": "gelu", "none": null,
+  return Config::parse(R"({"n": 12, "zero": 0, "below": -1, "f": 1e-5, "whole": 768.0,)"
+                       R"( "big": 18446744073709551615, "yes": true, "s": "gelu", "none": null,
     "text_config": {"hidden_size": 64, "bad": "x"}})",
-      "model/config.json");
+                       "model/config.json");
 }
 
 template <typename Action>

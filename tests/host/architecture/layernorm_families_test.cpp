@@ -203,8 +203,10 @@ struct Published {
 using Names = std::vector<std::string>;
 
 const Published kPublished[] = {
-    {R"({"model_type":"gpt_neox","hidden_size":768,"num_hidden_layers":12,"num_attention_heads":12,"intermediate_size":3072,"vocab_size":50304,
-       "architectures":["GPTNeoXForCausalLM"],"rotary_pct":0.25,"rotary_emb_base":10000,"use_parallel_residual":true,
+    {R"({"model_type":"gpt_neox","hidden_size":768,"num_hidden_layers":12,)"
+     R"("num_attention_heads":12,"intermediate_size":3072,"vocab_size":50304,
+       "architectures":["GPTNeoXForCausalLM"],"rotary_pct":0.25,"rotary_emb_base":10000,)"
+     R"("use_parallel_residual":true,
        "tie_word_embeddings":false,"max_position_embeddings":2048})",
      162'322'944,
      25,
@@ -213,7 +215,8 @@ const Published kPublished[] = {
      "gpt_neox.final_layer_norm",
      {"lm_head"},
      false},
-    {R"({"model_type":"gpt2","n_embd":1600,"n_layer":48,"n_head":25,"n_positions":1024,"vocab_size":50257,"architectures":["GPT2LMHeadModel"]})",
+    {R"({"model_type":"gpt2","n_embd":1600,"n_layer":48,"n_head":25,"n_positions":1024,)"
+     R"("vocab_size":50257,"architectures":["GPT2LMHeadModel"]})",
      1'557'611'200,
      97,
      "transformer.h.0.ln_1",
@@ -221,8 +224,10 @@ const Published kPublished[] = {
      "transformer.ln_f",
      {"lm_head"},
      true},
-    {R"({"model_type":"opt","hidden_size":4096,"num_hidden_layers":32,"num_attention_heads":32,"ffn_dim":16384,"vocab_size":50272,
-       "architectures":["OPTForCausalLM"],"max_position_embeddings":2048,"word_embed_proj_dim":4096,"do_layer_norm_before":true,
+    {R"({"model_type":"opt","hidden_size":4096,"num_hidden_layers":32,"num_attention_heads":32,)"
+     R"("ffn_dim":16384,"vocab_size":50272,
+       "architectures":["OPTForCausalLM"],"max_position_embeddings":2048,)"
+     R"("word_embed_proj_dim":4096,"do_layer_norm_before":true,
        "_remove_final_layer_norm":false,"pad_token_id":1})",
      6'658'473'984,
      65,
@@ -232,7 +237,8 @@ const Published kPublished[] = {
      "model.decoder.final_layer_norm",
      {"lm_head"},
      true},
-    {R"({"model_type":"bloom","hidden_size":4096,"n_layer":30,"n_head":32,"vocab_size":250880,"architectures":["BloomForCausalLM"],
+    {R"({"model_type":"bloom","hidden_size":4096,"n_layer":30,"n_head":32,"vocab_size":250880,)"
+     R"("architectures":["BloomForCausalLM"],
        "n_inner":null,"offset_alibi":100,"pretraining_tp":1,"pad_token_id":3})",
      7'069'016'064,
      62,
@@ -241,8 +247,10 @@ const Published kPublished[] = {
      "transformer.ln_f",
      {"lm_head"},
      true},
-    {R"({"model_type":"falcon","hidden_size":4544,"num_hidden_layers":32,"num_attention_heads":71,"vocab_size":65024,
-       "architectures":["FalconForCausalLM"],"alibi":false,"bias":false,"multi_query":true,"new_decoder_architecture":false,"parallel_attn":true})",
+    {R"({"model_type":"falcon","hidden_size":4544,"num_hidden_layers":32,)"
+     R"("num_attention_heads":71,"vocab_size":65024,
+       "architectures":["FalconForCausalLM"],"alibi":false,"bias":false,"multi_query":true,)"
+     R"("new_decoder_architecture":false,"parallel_attn":true})",
      6'921'720'704,
      33,
      "transformer.h.0.input_layernorm",
@@ -250,8 +258,10 @@ const Published kPublished[] = {
      "transformer.ln_f",
      {"lm_head"},
      true},
-    {R"({"model_type":"phi","hidden_size":2560,"num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":32,"intermediate_size":10240,
-       "vocab_size":51200,"architectures":["PhiForCausalLM"],"partial_rotary_factor":0.4,"rope_scaling":null,"rope_theta":10000.0,
+    {R"({"model_type":"phi","hidden_size":2560,"num_hidden_layers":32,"num_attention_heads":32,)"
+     R"("num_key_value_heads":32,"intermediate_size":10240,
+       "vocab_size":51200,"architectures":["PhiForCausalLM"],"partial_rotary_factor":0.4,)"
+     R"("rope_scaling":null,"rope_theta":10000.0,
        "qk_layernorm":false,"tie_word_embeddings":false})",
      2'779'683'840,
      33,
@@ -261,8 +271,10 @@ const Published kPublished[] = {
      "model.final_layernorm",
      {"lm_head"},
      false},
-    {R"({"model_type":"cohere","hidden_size":8192,"num_hidden_layers":40,"num_attention_heads":64,"num_key_value_heads":64,
-       "intermediate_size":22528,"vocab_size":256000,"architectures":["CohereForCausalLM"],"logit_scale":0.0625,"rope_theta":8000000.0,
+    {R"({"model_type":"cohere","hidden_size":8192,"num_hidden_layers":40,)"
+     R"("num_attention_heads":64,"num_key_value_heads":64,
+       "intermediate_size":22528,"vocab_size":256000,"architectures":["CohereForCausalLM"],)"
+     R"("logit_scale":0.0625,"rope_theta":8000000.0,
        "tie_word_embeddings":true,"use_qk_norm":false,"attention_bias":false,"pad_token_id":0})",
      34'980'831'232,
      41,
