@@ -1,16 +1,20 @@
-# deadray_find(NAME): a library that deadray is built on, from the system or else from the sources that scripts/bundle put into .bundle.
-# Targets as the library's own: nlohmann_json::nlohmann_json, CLI11::CLI11, GTest::gtest, GTest::gtest_main, benchmark::benchmark.
+# deadray_find(NAME): a library that deadray is built on. It comes from the system, or else from the
+# sources that scripts/bundle put into .bundle. Its targets are the library's own:
+# nlohmann_json::nlohmann_json, CLI11::CLI11, GTest::gtest, GTest::gtest_main, benchmark::benchmark.
 option(DEADRAY_BUNDLE_ONLY "Take libraries from .bundle even where the system has them" OFF)
 set(_bundle ${PROJECT_SOURCE_DIR}/.bundle)
 
-# Compiles the sources as they are: as static libraries, without their tests and installation, without our warnings, and only where a target links them.
+# Compiles the sources as static libraries, only where a target links them: without their tests,
+# their installation and our warnings.
 function(_deadray_add_bundled folder targets)
   set(CMAKE_WARN_DEPRECATED OFF CACHE INTERNAL "")
   set(BUILD_SHARED_LIBS OFF)
-  foreach(option BUILD_GMOCK INSTALL_GTEST BENCHMARK_ENABLE_TESTING BENCHMARK_ENABLE_INSTALL BENCHMARK_ENABLE_WERROR BENCHMARK_ENABLE_GTEST_TESTS BENCHMARK_INSTALL_DOCS)
+  foreach(option BUILD_GMOCK INSTALL_GTEST BENCHMARK_ENABLE_TESTING BENCHMARK_ENABLE_INSTALL
+      BENCHMARK_ENABLE_WERROR BENCHMARK_ENABLE_GTEST_TESTS BENCHMARK_INSTALL_DOCS)
     set(${option} OFF CACHE INTERNAL "")
   endforeach()
-  add_subdirectory(${_bundle}/${folder} ${PROJECT_BINARY_DIR}/bundle/${folder} EXCLUDE_FROM_ALL SYSTEM)
+  add_subdirectory(${_bundle}/${folder} ${PROJECT_BINARY_DIR}/bundle/${folder}
+    EXCLUDE_FROM_ALL SYSTEM)
   foreach(target ${targets})
     target_compile_options(${target} PRIVATE -w)
   endforeach()
@@ -33,7 +37,8 @@ function(_deadray_use_bundled name)
     set(targets benchmark)
   endif()
   if(NOT EXISTS ${_bundle}/${folder}/SOURCE)
-    message(FATAL_ERROR "${name} is neither installed nor in .bundle; run scripts/setup, or scripts/bundle where there is a network and carry .bundle here")
+    message(FATAL_ERROR "${name} is neither installed nor in .bundle; run scripts/setup, or "
+      "scripts/bundle where there is a network and carry .bundle here")
   endif()
   message(STATUS "${name}: the sources in .bundle/${folder}")
   if(headers)

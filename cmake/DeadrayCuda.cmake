@@ -1,8 +1,10 @@
-# Finds a CUDA compiler and turns the language on. Looked at, in this order: -DCMAKE_CUDA_COMPILER or $CUDACXX, PATH, /usr/local/cuda, and the
-# wheels of PyPI's cuda-toolkit, beside the torch in use or in .venv. The CUDA run time is linked statically.
-# Targets, where found: deadray::cublas, deadray::cusolver. Variables: DEADRAY_CUDA_ARCHITECTURES, DEADRAY_CUOBJDUMP.
+# Finds a CUDA compiler and turns the language on. It looks, in this order, at
+# -DCMAKE_CUDA_COMPILER or $CUDACXX, PATH, /usr/local/cuda, and the wheels of PyPI's cuda-toolkit,
+# beside the torch in use or in .venv. The CUDA run time is linked statically.
+# Targets, where found: deadray::cublas, deadray::cusolver.
+# Variables: DEADRAY_CUDA_ARCHITECTURES, DEADRAY_CUOBJDUMP.
 set(DEADRAY_CUDA_ARCHITECTURES "80-real;90a-real;100" CACHE STRING
-  "CUDA architectures, as CMAKE_CUDA_ARCHITECTURES takes them; without -real it is PTX too, from which later devices compile")
+  "As CMAKE_CUDA_ARCHITECTURES takes them; without -real also PTX, for later devices")
 
 file(GLOB _wheels ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages)
 if(DeadrayTorch_INCLUDE_DIR)
@@ -14,7 +16,8 @@ list(TRANSFORM _wheels APPEND /nvidia/cu13)
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(DEADRAY_NVCC nvcc PATHS /usr/local/cuda ${_wheels} PATH_SUFFIXES bin)
   if(NOT DEADRAY_NVCC)
-    message(FATAL_ERROR "no CUDA compiler: nvcc is neither on PATH nor in /usr/local/cuda nor in .venv; run scripts/setup, or leave the kernels out with -DDEADRAY_CUDA=OFF")
+    message(FATAL_ERROR "no CUDA compiler: nvcc is neither on PATH nor in /usr/local/cuda nor in "
+      ".venv; run scripts/setup, or leave the kernels out with -DDEADRAY_CUDA=OFF")
   endif()
   set(CMAKE_CUDA_COMPILER ${DEADRAY_NVCC})
 endif()
@@ -35,23 +38,30 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
 
-# One copy in the process: libtorch's, out of the same wheels, before the toolkit's. Wheels name shared libraries by version alone.
+# One copy in the process: libtorch's, out of the same wheels, goes before the toolkit's. Wheels
+# name shared libraries by version alone.
+set(_places HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT})
 foreach(_library cublas:13 cusolver:12)
   string(REPLACE ":" ";" _library ${_library})
   list(GET _library 0 _name)
   list(GET _library 1 _version)
-  find_library(DEADRAY_${_name} NAMES lib${_name}.so.${_version} ${_name} HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATH_SUFFIXES lib lib64)
-  find_path(DEADRAY_${_name}_INCLUDE_DIR NAMES ${_name}Dn.h ${_name}_v2.h HINTS ${_wheels} ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATH_SUFFIXES include)
+  find_library(DEADRAY_${_name} NAMES lib${_name}.so.${_version} ${_name}
+    ${_places} PATH_SUFFIXES lib lib64)
+  find_path(DEADRAY_${_name}_INCLUDE_DIR NAMES ${_name}Dn.h ${_name}_v2.h
+    ${_places} PATH_SUFFIXES include)
   if(DEADRAY_${_name} AND DEADRAY_${_name}_INCLUDE_DIR AND NOT TARGET deadray::${_name})
     add_library(deadray::${_name} SHARED IMPORTED GLOBAL)
     get_filename_component(_directory ${DEADRAY_${_name}} DIRECTORY)
     set_target_properties(deadray::${_name} PROPERTIES
       IMPORTED_LOCATION ${DEADRAY_${_name}}
       INTERFACE_INCLUDE_DIRECTORIES ${DEADRAY_${_name}_INCLUDE_DIR}
-      INTERFACE_LINK_OPTIONS LINKER:-rpath,${_directory})  # CMake leaves it out where nvcc looks by itself
+      # CMake leaves it out where nvcc looks by itself.
+      INTERFACE_LINK_OPTIONS LINKER:-rpath,${_directory})
   endif()
 endforeach()
 
-# Lists what a module was compiled for. Few toolkits of wheels have it: a package of its own, or triton's copy beside torch.
+# Lists what a module was compiled for. Few toolkits of wheels have it: it is a package of its own,
+# or triton's copy beside torch.
 string(REPLACE "/nvidia/cu13" "/triton/backends/nvidia" _tritons "${_wheels}")
-find_program(DEADRAY_CUOBJDUMP cuobjdump HINTS ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT} PATHS ${_wheels} ${_tritons} PATH_SUFFIXES bin)
+find_program(DEADRAY_CUOBJDUMP cuobjdump HINTS ${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT}
+  PATHS ${_wheels} ${_tritons} PATH_SUFFIXES bin)

@@ -1,4 +1,5 @@
-# deadray::fmt: header-only. libtorch carries its own fmt headers, which shadow any other: use those where libtorch is, and link no second copy.
+# deadray::fmt: header-only. libtorch carries its own fmt headers, which shadow any other. Where
+# libtorch is, those are used and no second copy is linked.
 add_library(deadray_fmt INTERFACE)
 add_library(deadray::fmt ALIAS deadray_fmt)
 target_compile_definitions(deadray_fmt INTERFACE FMT_HEADER_ONLY=1)

@@ -1,5 +1,6 @@
-# deadray_write_records_header(OUTPUT header ROSTER file FIXTURES index.json RESULTS files…): what has been verified for each family and for each
-# model of the roster, as C++ tables for `deadray models`, from the records themselves: nothing is listed by hand.
+# deadray_write_records_header(OUTPUT header ROSTER file FIXTURES index.json RESULTS files…)
+# writes what has been verified for each family and for each model of the roster, as C++ tables for
+# `deadray models`. They are made from the records themselves: nothing is listed by hand.
 
 # The worst of a record's verdicts: refuted, undetermined, confirmed, absent.
 function(_deadray_verdict record result)
@@ -18,12 +19,14 @@ function(_deadray_verdict record result)
   endforeach()
 endfunction()
 
-# Text of a file as a quoted argument carries it: CMake's lists know ; and [ ] only where nothing is quoted.
+# Reads a record. Text travels as a quoted argument: CMake's lists know ; and [ ] only where nothing
+# is quoted.
 function(_deadray_read_record file name family init verdict)
   file(READ ${file} record)
   string(JSON schema ERROR_VARIABLE error GET "${record}" schema)
   if(error OR NOT schema STREQUAL "deadray/verify/1")
-    message(FATAL_ERROR "${file}: not a record deadray/verify/1 (${error}); remove it, or make it again with deadray suite")
+    message(FATAL_ERROR "${file}: not a record deadray/verify/1 (${error}); remove it, or make it "
+      "again with deadray suite")
   endif()
   foreach(key name family init)
     string(JSON value GET "${record}" model ${key})
@@ -45,7 +48,8 @@ function(deadray_write_records_header)
   set(families "")
   if(EXISTS ${arg_FIXTURES})
     file(READ ${arg_FIXTURES} index)
-    string(REGEX MATCHALL "\"family\": *\"[^\"]+\"" entries "${index}")  # one parse for each of a hundred entries would take seconds
+    # One parse for each of a hundred entries would take seconds.
+    string(REGEX MATCHALL "\"family\": *\"[^\"]+\"" entries "${index}")
     foreach(entry IN LISTS entries)
       string(REGEX REPLACE ".*\"([^\"]+)\"$" "\\1" family "${entry}")
       list(APPEND families ${family})
@@ -72,11 +76,13 @@ function(deadray_write_records_header)
     string(JSON family GET "${roster}" models ${i} config model_type)
     string(JSON config GET "${roster}" models ${i} config)
     string(REGEX REPLACE "[ \n]+" " " config "${config}")
-    string(APPEND models "    {\"${name}\", \"${family}\", \"${hf_id}\", \"${norm}\", ${parameters}, R\"(${config})\"},\n")
+    string(APPEND models "    {\"${name}\", \"${family}\", \"${hf_id}\", \"${norm}\", "
+      "${parameters}, R\"(${config})\"},\n")
   endforeach()
 
   file(CONFIGURE OUTPUT ${arg_OUTPUT} @ONLY CONTENT [=[
-// Made at configuration from the roster, the fixtures' index and results/*.json (cmake/DeadrayRecords.cmake).
+// Made at configuration from the roster, the fixtures' index and results/*.json
+// (cmake/DeadrayRecords.cmake).
 #pragma once
 
 #include "host/command/known_records.h"

@@ -1,12 +1,13 @@
-# deadray::warnings carries the warnings of our own targets; nothing of it reaches those who link us.
+# deadray::warnings carries the warnings of our own targets. Nothing of it reaches who links us.
 add_library(deadray_warnings INTERFACE)
 add_library(deadray::warnings ALIAS deadray_warnings)
 target_compile_options(deadray_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>
-  # GCC 12 sees overlapping copies in `"literal" + std::string` where there are none (GCC bug 105651).
+  # GCC 12 sees overlapping copies in `"literal" + std::string` where there are none (bug 105651).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DEADRAY_WERROR}>>:-Werror>)
 if(DEADRAY_SANITIZE)
-  add_compile_options(-fsanitize=${DEADRAY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_options(-fsanitize=${DEADRAY_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${DEADRAY_SANITIZE})
 endif()

@@ -1,5 +1,7 @@
-# Finds the libtorch of a Python wheel (torch 2.11.0 is the pinned release) without torch's own TorchConfig, which insists on a CUDA toolkit
-# and links all of libtorch. Looks in DEADRAY_TORCH_DIR (a folder `torch` with include/ and lib/), then .venv, then the python3 at hand.
+# Finds the libtorch of a Python wheel (torch 2.11.0 is the pinned release). torch's own TorchConfig
+# is not used: it insists on a CUDA toolkit and links all of libtorch.
+# Looks in DEADRAY_TORCH_DIR (a folder `torch` with include/ and lib/), then in .venv, then asks the
+# python3 at hand.
 # Targets: deadray::torch_cpu. Variables: DeadrayTorch_INCLUDE_DIR, DeadrayTorch_VERSION.
 set(DEADRAY_TORCH_DIR "" CACHE PATH "Folder `torch` of a PyTorch wheel")
 if(DEADRAY_TORCH_DIR)
@@ -7,7 +9,8 @@ if(DEADRAY_TORCH_DIR)
 else()
   file(GLOB _torch_dir ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
   if(NOT _torch_dir)
-    execute_process(COMMAND python3 -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
+    execute_process(COMMAND python3 -c
+      "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
       OUTPUT_VARIABLE _torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()
 endif()
@@ -19,15 +22,20 @@ if(EXISTS ${_torch_dir}/version.py)
   string(REGEX REPLACE ".*'([0-9.]+).*" "\\1" DeadrayTorch_VERSION "${_version}")
 endif()
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(DeadrayTorch REQUIRED_VARS DeadrayTorch_CPU DeadrayTorch_C10 DeadrayTorch_INCLUDE_DIR
+string(CONCAT _advice "run scripts/setup, or point -DDEADRAY_TORCH_DIR at the folder torch of a "
+  "wheel, or build the predictor alone with -DDEADRAY_VERIFY=OFF")
+find_package_handle_standard_args(DeadrayTorch
+  REQUIRED_VARS DeadrayTorch_CPU DeadrayTorch_C10 DeadrayTorch_INCLUDE_DIR
   VERSION_VAR DeadrayTorch_VERSION
-  REASON_FAILURE_MESSAGE "run scripts/setup, or point -DDEADRAY_TORCH_DIR at the folder torch of a wheel, or build the predictor alone with -DDEADRAY_VERIFY=OFF")
+  REASON_FAILURE_MESSAGE "${_advice}")
 if(DeadrayTorch_FOUND AND NOT TARGET deadray::torch_cpu)
   add_library(deadray::torch_cpu INTERFACE IMPORTED)
   target_include_directories(deadray::torch_cpu SYSTEM INTERFACE ${DeadrayTorch_INCLUDE_DIR})
   target_compile_definitions(deadray::torch_cpu INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
   get_filename_component(DeadrayTorch_LIBRARY_DIR ${DeadrayTorch_CPU} DIRECTORY)
-  # libtorch_cpu needs CUPTI and the CUDA run time although it never calls them on the CPU; the wheel finds them through its own RPATH.
-  target_link_options(deadray::torch_cpu INTERFACE LINKER:-rpath,${DeadrayTorch_LIBRARY_DIR} LINKER:--allow-shlib-undefined)
+  # libtorch_cpu needs CUPTI and the CUDA run time although it never calls them on the CPU. The
+  # wheel finds them through its own RPATH.
+  target_link_options(deadray::torch_cpu INTERFACE
+    LINKER:-rpath,${DeadrayTorch_LIBRARY_DIR} LINKER:--allow-shlib-undefined)
   target_link_libraries(deadray::torch_cpu INTERFACE ${DeadrayTorch_CPU} ${DeadrayTorch_C10})
 endif()

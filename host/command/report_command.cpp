@@ -1,4 +1,4 @@
-// deadray report: Python draws, so the process becomes scripts/report.py.
+// deadray report: Python draws, so the process becomes scripts/lib/report.py.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ std::string from_environment(const char* name) {
   return value ? value : "";
 }
 
-/// Where report.py lies: $DEADRAY_SCRIPTS, or share/deadray of the prefix that the program is
+/// Where lib/report.py lies: $DEADRAY_SCRIPTS, or share/deadray of the prefix that the program is
 /// installed in, or the sources it was built from.
 fs::path find_scripts() {
   if (const std::string chosen = from_environment("DEADRAY_SCRIPTS"); !chosen.empty())
@@ -31,7 +31,7 @@ fs::path find_scripts() {
   const fs::path self = fs::read_symlink("/proc/self/exe", failed);
   if (!failed)
     if (const fs::path installed = self.parent_path().parent_path() / DEADRAY_SHARE;
-        fs::exists(installed / "report.py", failed))
+        fs::exists(installed / "lib/report.py", failed))
       return installed;
   return DEADRAY_SOURCE_SCRIPTS;
 }
@@ -48,7 +48,7 @@ std::string find_python(const fs::path& scripts) {
 }  // namespace
 
 void become_report(int argc, char** argv) {
-  const fs::path scripts = find_scripts(), script = scripts / "report.py";
+  const fs::path scripts = find_scripts(), script = scripts / "lib/report.py";
   std::error_code failed;
   if (!fs::exists(script, failed))
     throw ResourceError(

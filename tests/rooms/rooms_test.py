@@ -83,9 +83,10 @@ class DoorsTest(unittest.TestCase):
 
     def test_every_room_that_may_be_used_is_found(self):
         for room in ROOMS:
+            headers = {other: first_header(other) for other in may_use(room)}
             text = "".join(
-                f'#if !__has_include("{first_header(other)}")\n#error "{other} is not found"\n#endif\n'
-                for other in may_use(room)
+                f'#if !__has_include("{header}")\n#error "{other} is not found"\n#endif\n'
+                for other, header in headers.items()
             )
             with self.subTest(room=room):
                 self.assertEqual(preprocess(room, text).stderr, "")
@@ -144,8 +145,7 @@ class TableTest(unittest.TestCase):
             folders = {
                 file.parent
                 for file in (SOURCE / top).rglob("*")
-                if file.is_file()
-                and not {"fixtures", "families", "__pycache__"} & set(file.parts)
+                if file.is_file() and not {"fixtures", "families", "__pycache__"} & set(file.parts)
             }
             for folder in sorted(folders):
                 count = sum(entry.is_file() for entry in folder.iterdir())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""scripts/calibration on text, pictures and clips that the test makes. Ends with 77 (skipped) where its Python packages are not installed.
+"""scripts/calibration on text, pictures and clips that the test makes.
 
-.venv/bin/python tests/scripts/calibration_test.py
+.venv/bin/python tests/scripts/calibration_test.py   exit code 77 (skipped): packages are missing
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError as error:
     sys.exit(77)
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 import calibration  # noqa: E402
 import calibration_pixels  # noqa: E402
 from tool import run_tool  # noqa: E402
@@ -37,7 +37,10 @@ WORDS = ["[UNK]", "<s>", "the", "dead", "direction", "of", "a", "norm"]
 
 
 def read(file: Path) -> tuple[dict, dict, np.ndarray]:
-    """Metadata, description and values of a safetensors file of one tensor, read without the code under test."""
+    """Reads a safetensors file of one tensor without the code under test.
+
+    Returns metadata, description and values.
+    """
     data = file.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -68,13 +71,13 @@ class CalibrationCase(unittest.TestCase):
         with (
             mock.patch("sys.argv", ["calibration.py", words[0], str(self.out), *words[1:]]),
             contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(errors),
         ):
-            with contextlib.redirect_stderr(errors):
-                try:
-                    run_tool(calibration.main)
-                    ended = 0
-                except SystemExit as end:
-                    ended = end.code or 0
+            try:
+                run_tool(calibration.main)
+                ended = 0
+            except SystemExit as end:
+                ended = end.code or 0
         self.assertEqual(ended, code, errors.getvalue())
         if code:
             self.assertFalse(self.out.exists())
@@ -106,9 +109,8 @@ class TextTest(CalibrationCase):
         self.make("text", file, *self.tokens("--length", 4, "--sequences", 9))
         metadata, tensor, ids = read(self.out)
         self.assertEqual((tensor["name"], tensor["dtype"]), ("input_ids", "I32"))
-        self.assertEqual(
-            ids.tolist(), [[2, 3, 4, 5], [6, 7, 2, 3]]
-        )  # the last two tokens make no whole sequence
+        # the last two tokens make no whole sequence
+        self.assertEqual(ids.tolist(), [[2, 3, 4, 5], [6, 7, 2, 3]])
         self.assertEqual(metadata["source"], "a.txt")
         self.assertEqual(metadata["sha256"], hashlib.sha256(text.encode()).hexdigest())
         self.assertEqual(len(metadata["tokenizer_sha256"]), 64)
@@ -195,7 +197,10 @@ class TextTest(CalibrationCase):
 
 class PixelsTest(CalibrationCase):
     def test_prepares_a_picture_as_the_arithmetic_says(self):
-        """A plain picture stays plain under any resize and cut: (1 - mean)/std in red, -mean/std elsewhere, to the rounding of float32."""
+        """A plain picture stays plain under any resize and cut.
+
+        It is (1 - mean)/std in red and -mean/std elsewhere, to the rounding of float32.
+        """
         self.picture("pictures/a.png")
         self.make("images", self.folder / "pictures", "--size", 14, "--count", 1)
         _, tensor, values = read(self.out)
@@ -203,7 +208,12 @@ class PixelsTest(CalibrationCase):
             (tensor["name"], tensor["dtype"], values.shape), ("pixel_values", "F32", (1, 3, 14, 14))
         )
         for channel, (colour, mean, std) in enumerate(
-            zip((1, 0, 0), calibration_pixels.IMAGENET_MEAN, calibration_pixels.IMAGENET_STD)
+            zip(
+                (1, 0, 0),
+                calibration_pixels.IMAGENET_MEAN,
+                calibration_pixels.IMAGENET_STD,
+                strict=True,
+            )
         ):
             np.testing.assert_allclose(values[0, channel], (colour - mean) / std, rtol=1e-6)
 
@@ -249,14 +259,20 @@ class PixelsTest(CalibrationCase):
             1,
             1,
         )
+        # float32 of n/255
         np.testing.assert_allclose(
             read(self.out)[2][:, 0, 0, 0] * 255, [0, 50, 100, 150, 200], atol=1e-4
-        )  # float32 of n/255
+        )
 
     def test_reads_the_models_own_preparation(self):
         self.picture("pictures/a.png")
-        config = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
-                  "rescale_factor": 1 / 255}  # fmt: skip
+        config = {
+            "size": {"shortest_edge": 20},
+            "crop_size": {"height": 16, "width": 16},
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+            "rescale_factor": 1 / 255,
+        }
         self.make(
             "images",
             self.folder / "pictures",
@@ -283,9 +299,8 @@ class PixelsTest(CalibrationCase):
         rows = [{"image": Image.new("L", (40, 40), 255), "label": i} for i in range(5)]
         with mock.patch.object(datasets, "load_dataset", return_value=iter(rows)):
             self.make("images", "--imagenet", "--count", 3, "--size", 8)
-        self.assertEqual(
-            read(self.out)[2].shape, (3, 3, 8, 8)
-        )  # grey pictures have three channels too
+        # grey pictures have three channels too
+        self.assertEqual(read(self.out)[2].shape, (3, 3, 8, 8))
 
     def test_says_in_one_line_what_is_wrong_with_pictures(self):
         self.assertIn("no such folder", self.complaint("images", self.folder / "none", code=2))
@@ -369,9 +384,8 @@ class PixelsTest(CalibrationCase):
         )
         values = read(self.out)[2]
         self.assertEqual(values.shape, (1, 6, 3, 16, 16))
-        np.testing.assert_allclose(
-            values[0, :, 1, 8, 8] * 255, [0, 40, 80, 120, 160, 200], atol=12
-        )  # a lossy codec: every other frame, in order
+        # a lossy codec: every other frame, in order
+        np.testing.assert_allclose(values[0, :, 1, 8, 8] * 255, [0, 40, 80, 120, 160, 200], atol=12)
         self.out.unlink()
         (self.folder / "clips/a.mp4").write_text("no video")
         self.assertIn(

@@ -1,8 +1,10 @@
-"""Headless Chromium for tests of pages, over the DevTools protocol and its pipe: the browser is all that is needed, no driver and no package.
+"""Headless Chromium for tests of pages, over the DevTools protocol and its pipe.
 
-with Chromium() as browser:
-    page = browser.open(file, width=400, dark=True)
-    page.value("document.title"), page.errors, page.screenshot()
+The browser is all that is needed: no driver and no package.
+
+    with Chromium() as browser:
+        page = browser.open(file, width=400, dark=True)
+        page.value("document.title"), page.errors, page.screenshot()
 """
 
 from __future__ import annotations
@@ -40,9 +42,21 @@ class Chromium:
         )
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        # The protocol wants descriptors 3 and 4; the shell puts them there whatever numbers the pipes have here.
-        command = [find(), "--headless", "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}", "--disable-gpu", "--hide-scrollbars",
-                   "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--no-first-run", "--force-device-scale-factor=1"]  # fmt: skip
+        # The protocol wants descriptors 3 and 4. The shell puts the pipes there, whatever their
+        # numbers are here.
+        command = [
+            find(),
+            "--headless",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self._profile.name}",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--force-device-scale-factor=1",
+        ]
         if os.geteuid() == 0:
             command.append("--no-sandbox")  # which Chromium refuses to root
         shell = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""scripts/convert on good and on damaged files. Ends with 77 (skipped) where its Python packages are not installed.
+"""scripts/convert on good and on damaged files.
 
-.venv/bin/python tests/scripts/convert_test.py
+.venv/bin/python tests/scripts/convert_test.py   exit code 77 (skipped): packages are missing
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ except ImportError as error:
     sys.exit(77)
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "scripts/lib"))
 import convert  # noqa: E402
 from tool import run_tool  # noqa: E402
 
@@ -110,7 +110,11 @@ class FileKindTest(ConvertCase):
 
     def test_a_full_disk_leaves_no_half_file(self) -> None:
         torch.save({"a.weight": torch.ones(1 << 16)}, self.folder / "model.bin")
-        command = f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/convert.py' '{self.folder}/model.bin' '{self.out}'"  # files of 8 or 16 KiB at most
+        # files of 8 or 16 KiB at most
+        command = (
+            f"ulimit -f 16; exec '{sys.executable}' '{ROOT}/scripts/lib/convert.py' "
+            f"'{self.folder}/model.bin' '{self.out}'"
+        )
         result = subprocess.run(
             ["bash", "-c", "trap '' XFSZ; " + command], capture_output=True, text=True
         )
@@ -225,9 +229,8 @@ class BinTest(ConvertCase):
                 for member in archive.infolist()
             }
             centre = archive.start_dir
-        at = content.index(
-            struct.pack("<I", offsets["data/1"]), centre
-        )  # the directory's entry of data/1 now points into data/0
+        # the directory's entry of data/1 now points into data/0
+        at = content.index(struct.pack("<I", offsets["data/1"]), centre)
         content[at : at + 4] = struct.pack("<I", offsets["data/0"])
         self.expect_failure(self.write("overlap.bin", bytes(content)), 3, "overlap")
 
@@ -248,9 +251,20 @@ class BinTest(ConvertCase):
         self.expect_failure(self.save({"a": torch.ones(2)}), 3, "config.json", "not JSON")
 
 
-GGUF_STEMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-              "mlp.down_proj": "ffn_down", "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}  # fmt: skip
+GGUF_STEMS = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
 
 
 def gguf_name(name: str) -> str:
@@ -261,7 +275,10 @@ def gguf_name(name: str) -> str:
 
 
 def interleave(rows: np.ndarray, heads: int) -> np.ndarray:
-    """GGUF's order of q and k: row i + head_dim/2 of each head follows row i. Written out, to share nothing with the converter."""
+    """GGUF's order of q and k: row i + head_dim/2 of each head follows row i.
+
+    Written out, to share nothing with the converter.
+    """
     half = len(rows) // heads // 2
     order = [
         head * 2 * half + place
@@ -323,7 +340,10 @@ class GgufTest(ConvertCase):
         return file
 
     def expect_model(self, fixture: str) -> dict:
-        """The conversion gives back the fixture's tensors, and its configuration where GGUF keeps it."""
+        """The conversion gives back the fixture's tensors.
+
+        It gives back the configuration too, as far as GGUF keeps it.
+        """
         result = self.convert(self.folder / "model.gguf")
         self.assertEqual(result.returncode, 0, result.stderr)
         expected, found = (
@@ -384,9 +404,8 @@ class GgufTest(ConvertCase):
         for name, tensor in original.items():
             self.assertEqual(found[name].dtype, torch.float32)
             values = tensor.numpy()
-            if (
-                values.ndim == 2 and values.shape[1] % 32 == 0
-            ):  # quantisation acts within a row, so it commutes with the order of rows
+            # quantisation acts within a row, so it commutes with the order of rows
+            if values.ndim == 2 and values.shape[1] % 32 == 0:
                 values = dequantize(
                     quantize(values, GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
                 )

@@ -1,4 +1,4 @@
-"""What the tests of scripts/report.py share: a folder for records, and runs of the script on it."""
+"""What the tests of scripts/lib/report.py share: a folder for records, and runs of the script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import report_records as made
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "scripts/lib"))
 sys.dont_write_bytecode = True
 needs_matplotlib = unittest.skipUnless(
     importlib.util.find_spec("matplotlib"), "matplotlib is missing: scripts/setup --report"
@@ -32,7 +32,7 @@ class ReportTest(unittest.TestCase):
             sys.executable,
             *python,
             "-B",
-            ROOT / "scripts/report.py",
+            ROOT / "scripts/lib/report.py",
             folder or self.folder,
             *more,
         ]

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""scripts/report.py on damaged and hostile records: one line for each that cannot be used, and no harm from those that can."""
+"""scripts/lib/report.py on damaged and hostile records.
+
+One line for each that cannot be used, and no harm from those that can.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ from reporting.table import Table, count, text
 
 class WhatItRefuses(ReportTest):
     def expect_problem(self, content: str | bytes, *parts: str) -> None:
-        """One line naming the file and each part; the good record is still reported, the exit code says that not all is."""
+        """One line names the file and each part.
+
+        The good record is still reported, and the exit code says that not all is.
+        """
         self.write("good.json", made.verify("good"))
         (self.folder / "bad.json").write_bytes(
             content.encode() if isinstance(content, str) else content
@@ -38,8 +44,13 @@ class WhatItRefuses(ReportTest):
 
     def test_names_the_key_at_which_a_record_was_cut_off(self):
         text = json.dumps(made.verify("a", sites=2))
-        for stop, key in (("", "empty"), ('{"sch', "cut off at its beginning"), (text[: text.index('"floor"') + 9], "cut off at sites[0].exact.floor"),
-                          (text[: text.rindex('"hidden_size"') + 5], "cut off at sites[1]"), (text[:-1], "cut off at environment")):  # fmt: skip
+        for stop, key in (
+            ("", "empty"),
+            ('{"sch', "cut off at its beginning"),
+            (text[: text.index('"floor"') + 9], "cut off at sites[0].exact.floor"),
+            (text[: text.rindex('"hidden_size"') + 5], "cut off at sites[1]"),
+            (text[:-1], "cut off at environment"),
+        ):
             self.expect_problem(stop, key)
 
     def test_names_what_is_missing_or_of_another_type(self):
@@ -99,9 +110,13 @@ class WhatItRefuses(ReportTest):
         )
 
     def test_names_what_must_be_above_zero(self):
-        for record, kind, key, expected in ((made.timing(), "rows", "seconds", "a number above 0"), (made.timing(), "rows", "d", "at least 1"),
-                                            (made.predictor(), "warm", "hidden_size", "at least 1"), (made.predictor(), "warm", "copy", "a number above 0"),
-                                            (made.predictor(), "warm", "predict", "a number above 0")):  # fmt: skip
+        for record, kind, key, expected in (
+            (made.timing(), "rows", "seconds", "a number above 0"),
+            (made.timing(), "rows", "d", "at least 1"),
+            (made.predictor(), "warm", "hidden_size", "at least 1"),
+            (made.predictor(), "warm", "copy", "a number above 0"),
+            (made.predictor(), "warm", "predict", "a number above 0"),
+        ):
             record[kind][1][key] = 0
             self.expect_problem(json.dumps(record), f"{kind}[1].{key}: 0, expected {expected}")
         timing = made.timing()
@@ -133,7 +148,8 @@ class WhatItRefuses(ReportTest):
             (run.returncode, run.stderr),
             (
                 3,
-                f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it again, or remove it\n",
+                f"deadray report: {self.folder}/{printed}: cut off at its beginning; make it "
+                "again, or remove it\n",
             ),
         )
         self.assertIn(printed.replace("`", "\\`").replace("<", "\\<"), run.stdout)
@@ -183,7 +199,10 @@ ABSENT = object()
 
 
 def hostile(value: object, spec: object) -> object:
-    """`value` with HOSTILE wherever its schema has any text; keys that may lack are added, and what is null stays so."""
+    """`value` with HOSTILE wherever its schema has any text.
+
+    Keys that may lack are added, and what is null stays so.
+    """
     if isinstance(spec, Nullable):
         return None if value is None else hostile(value, spec.inner)
     if isinstance(spec, dict):
@@ -253,12 +272,31 @@ class WhatItEndures(ReportTest):
             )
         )
         self.assertEqual((tags.counts["script"], tags.counts["section"]), (1, 1))
-        self.assertLessEqual({name for name in tags.attributes if not name.startswith("aria-")},
-                             {"lang", "charset", "name", "content", "http-equiv", "rel", "href", "class", "id", "role", "tabindex", "scope", "data-value"})  # fmt: skip
+        self.assertLessEqual(
+            {name for name in tags.attributes if not name.startswith("aria-")},
+            {
+                "lang",
+                "charset",
+                "name",
+                "content",
+                "http-equiv",
+                "rel",
+                "href",
+                "class",
+                "id",
+                "role",
+                "tabindex",
+                "scope",
+                "data-value",
+            },
+        )
 
     @needs_matplotlib
     def test_draws_extremes(self):
-        """Nothing, zeros, negative and huge values, long names: a figure of them must neither stop the report nor make matplotlib warn."""
+        """Figures of nothing, zeros, negative and huge values, and long names.
+
+        None may stop the report or make matplotlib warn.
+        """
         record = made.verify("a", sites=3)
         record["sites"][0]["exact"]["lambda_v"] = record["sites"][0]["deployed"]["lambda_v"] = 0.0
         record["sites"][1] |= {"exact": None, "deployed": None, "spectrum": None, "gamma": None}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The figures of scripts/report.py: as files and in the page, and their colours."""
+"""The figures of scripts/lib/report.py: as files and in the page, and their colours."""
 
 from __future__ import annotations
 
@@ -97,9 +97,8 @@ class ItsColours(unittest.TestCase):
     def test_stand_out_from_the_paper(self):
         """4.5:1 is WCAG's AA for text; the grid is decoration."""
         self.assertAlmostEqual(contrast("#000000", "#ffffff"), 21)
-        self.assertAlmostEqual(
-            contrast("#767676", "#ffffff"), 4.54, places=2
-        )  # the well-known lightest grey
+        # the well-known lightest grey
+        self.assertAlmostEqual(contrast("#767676", "#ffffff"), 4.54, places=2)
         for colours in (LIGHT, DARK):
             self.assertEqual(colours.keys(), LIGHT.keys())
             for name, colour in colours.items():

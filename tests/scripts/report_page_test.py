@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""The page that scripts/report.py makes, in headless Chromium: no error, no request, every figure named, tables that sort, text that can be read.
+"""The page that scripts/lib/report.py makes, in headless Chromium.
 
-python3 tests/scripts/report_page_test.py [--screenshots FOLDER]      exit code 77: no browser, or no matplotlib
+No error, no request, every figure named, tables that sort, text that can be read.
+
+python3 tests/scripts/report_page_test.py [--screenshots FOLDER]
+
+Ends with exit code 77 (skipped) without a browser or without matplotlib.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests/fixtures/records"  # real records of the samples
 VIEWS = [(width, dark) for width in (1280, 400) for dark in (False, True)]
 
-# Contrast of each piece of text with what lies behind it, computed in the page; the least, with its text. Numbers in cells of a heat map, black or white,
-# are chosen by the fill they stand on.
+# Computes in the page the contrast of each piece of text with what lies behind it; gives the least,
+# with its text. Numbers in cells of a heat map are left out: they are black or white by the fill
+# that they stand on.
 CONTRAST = """
 (() => {
   const context = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
@@ -34,7 +39,8 @@ CONTRAST = """
     return [...context.getImageData(0, 0, 1, 1).data];
   };
   const luminance = (colour) => {
-    const [r, g, b] = rgba(colour).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgba(colour).map((c) => linear(c / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (element) => {
@@ -45,11 +51,13 @@ CONTRAST = """
     return "white";
   };
   let least = [21, ""];
-  for (const element of document.querySelectorAll("h1, h2, h3, p, a, li, th, td, caption, summary, button, svg text")) {
+  const kinds = "h1, h2, h3, p, a, li, th, td, caption, summary, button, svg text";
+  for (const element of document.querySelectorAll(kinds)) {
     if (!element.textContent.trim() || element.closest(".skip")) continue;
     const style = getComputedStyle(element);
-    if (element instanceof SVGElement && /^rgb\\((1, 1, 1|254, 254, 254)\\)$/.test(style.fill)) continue;
-    const ink = luminance(element instanceof SVGElement ? style.fill : style.color), paper = luminance(behind(element));
+    const drawn = element instanceof SVGElement;
+    if (drawn && /^rgb\\((1, 1, 1|254, 254, 254)\\)$/.test(style.fill)) continue;
+    const ink = luminance(drawn ? style.fill : style.color), paper = luminance(behind(element));
     const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
     if (ratio < least[0]) least = [ratio, element.textContent];
   }
@@ -73,7 +81,7 @@ class ReportPageTest(unittest.TestCase):
                 [
                     sys.executable,
                     "-B",
-                    ROOT / "scripts/report.py",
+                    ROOT / "scripts/lib/report.py",
                     folder,
                     "--json",
                     folder / "about.json",
@@ -134,7 +142,8 @@ class ReportPageTest(unittest.TestCase):
             )
             self.assertEqual(
                 page.value(
-                    "[...document.querySelectorAll('figure > svg')].filter((s) => s.getBoundingClientRect().height > 80).length"
+                    "[...document.querySelectorAll('figure > svg')].filter((s) => "
+                    "s.getBoundingClientRect().height > 80).length"
                 ),
                 len(self.figures[folder]),
             )
@@ -168,13 +177,18 @@ class ReportPageTest(unittest.TestCase):
         )
 
     def sort(self, page: chromium.Page, section: str, title: str) -> tuple[str, list[str]]:
-        """Clicks the heading; how the table is then sorted, and what stands in the column, "" for what was not measured."""
+        """Clicks the heading. Returns how the table is then sorted, and what stands in the column.
+
+        What was not measured is "".
+        """
         return tuple(
             page.value(f"""(() => {{
-          const table = document.querySelector("#{section} table"), heading = [...table.tHead.rows[0].cells].find((th) => th.textContent === "{title}");
+          const table = document.querySelector("#{section} table");
+          const headings = [...table.tHead.rows[0].cells];
+          const heading = headings.find((th) => th.textContent === "{title}");
           heading.querySelector("button").click();
-          const values = [...table.tBodies[0].rows].map((row) => row.cells[heading.cellIndex]).map((cell) => cell.dataset.value ?? cell.textContent);
-          return [heading.ariaSort, values];
+          const cells = [...table.tBodies[0].rows].map((row) => row.cells[heading.cellIndex]);
+          return [heading.ariaSort, cells.map((cell) => cell.dataset.value ?? cell.textContent)];
         }})()""")
         )
 
@@ -197,7 +211,8 @@ class ReportPageTest(unittest.TestCase):
             self.assertEqual(self.sort(page, "agreement", "p")[1], ["0.5", "", ""])
         self.assertEqual(
             page.value(
-                "document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], #agreement table:first-of-type [aria-sort=descending]').length"
+                "document.querySelectorAll('#agreement table:first-of-type [aria-sort=ascending], "
+                "#agreement table:first-of-type [aria-sort=descending]').length"
             ),
             1,
         )

@@ -1,4 +1,7 @@
-"""Records of each kind that a report reads, small and made up: what tests/scripts change to see what a report does with it."""
+"""Records of each kind that a report reads, small and made up.
+
+tests/scripts change them to see what a report does with it.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,44 @@ ENVIRONMENT = {
 
 
 def reading(cosine: float | None, dimension: int, floor: float, along: float) -> dict:
-    return {"abs_cos": cosine, "principal_cosines": [cosine] * dimension, "dimension": dimension, "lambda_v": along,
-            "eigenvalues": {"first": -1e-18, "second": 0.25, "next": 0.25, "mean": 0.5, "last": 2.0}, "residual": 1e-17, "chance_p": 0.5, "floor": floor,
-            "gap": 0.25 / floor, "depth": along / 0.5, "below": [dimension] * 4, "random_variance": None, "driver": "dsyevd"}  # fmt: skip
+    return {
+        "abs_cos": cosine,
+        "principal_cosines": [cosine] * dimension,
+        "dimension": dimension,
+        "lambda_v": along,
+        "eigenvalues": {"first": -1e-18, "second": 0.25, "next": 0.25, "mean": 0.5, "last": 2.0},
+        "residual": 1e-17,
+        "chance_p": 0.5,
+        "floor": floor,
+        "gap": 0.25 / floor,
+        "depth": along / 0.5,
+        "below": [dimension] * 4,
+        "random_variance": None,
+        "driver": "dsyevd",
+    }
 
 
 def site(name: str, norm: str = "layernorm", final: bool = False, along: float = 1e-14) -> dict:
     dimension = 1 if norm == "layernorm" else 0
     cosine = 1.0 if dimension else 0.125
-    return {"name": name, "norm": norm, "final": final, "hidden_size": 8, "predicted": {"dimension": dimension}, "gamma": {"min": 0.125, "max": 2.0},
-            "exact": reading(cosine, dimension, 1e-15, 1e-32), "deployed": reading(cosine, dimension, 1e-13, along),
-            "spectrum": {"index": [0, 1, 7], "exact": [-1e-18, 0.25, 2.0], "deployed": [1e-14, 0.25, 2.0]},
-            "schur": {"input": 0.75, "output": None, "null": 0.0625}, "verdict": "confirmed" if dimension else "absent", "reason": "as predicted"}  # fmt: skip
+    return {
+        "name": name,
+        "norm": norm,
+        "final": final,
+        "hidden_size": 8,
+        "predicted": {"dimension": dimension},
+        "gamma": {"min": 0.125, "max": 2.0},
+        "exact": reading(cosine, dimension, 1e-15, 1e-32),
+        "deployed": reading(cosine, dimension, 1e-13, along),
+        "spectrum": {
+            "index": [0, 1, 7],
+            "exact": [-1e-18, 0.25, 2.0],
+            "deployed": [1e-14, 0.25, 2.0],
+        },
+        "schur": {"input": 0.75, "output": None, "null": 0.0625},
+        "verdict": "confirmed" if dimension else "absent",
+        "reason": "as predicted",
+    }
 
 
 def verify(
@@ -36,18 +65,60 @@ def verify(
     sites: int = 1,
     along: float = 1e-14,
 ) -> dict:
-    return {"schema": "deadray/verify/1", "model": {"name": name, "family": "gpt2", "parameters": 100, "init": init, "dtype": "float32"},
-            "calibration": {"kind": "random", "tokens": 64, "sequence_length": 8, "seed": 0, "pixels": None},
-            "sites": [site(f"h.{i}.ln", norm, i == sites - 1, along) for i in range(sites)],
-            "residual": {"centred": [1.0, 2.0, 3.0], "uncentred": [1.0, 2.0, 0.0], "ratio": [1.0, 2.0, None], "steps": [None, 2.0, None],
-                         "reference": 0, "excluded": [2], "reason": "", "preserved": True},
-            "notes": [], "seconds": {}, "forward": None, "environment": ENVIRONMENT}  # fmt: skip
+    return {
+        "schema": "deadray/verify/1",
+        "model": {
+            "name": name,
+            "family": "gpt2",
+            "parameters": 100,
+            "init": init,
+            "dtype": "float32",
+        },
+        "calibration": {
+            "kind": "random",
+            "tokens": 64,
+            "sequence_length": 8,
+            "seed": 0,
+            "pixels": None,
+        },
+        "sites": [site(f"h.{i}.ln", norm, i == sites - 1, along) for i in range(sites)],
+        "residual": {
+            "centred": [1.0, 2.0, 3.0],
+            "uncentred": [1.0, 2.0, 0.0],
+            "ratio": [1.0, 2.0, None],
+            "steps": [None, 2.0, None],
+            "reference": 0,
+            "excluded": [2],
+            "reason": "",
+            "preserved": True,
+        },
+        "notes": [],
+        "seconds": {},
+        "forward": None,
+        "environment": ENVIRONMENT,
+    }
 
 
 def fisher(name: str) -> dict:
-    measured = {"name": "h.0.attn.c_attn", "site": "h.0.ln", "width": 24, "claimed": True, "family": "weight_and_bias", "count": 24, "why": "its bias takes up the constant",
-                "dead": 1e-33, "weight_only": 1e-6, "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3}, "ratio": 1e-29, "kfac": 1e-30, "kfac_random": 1e-4,
-                "invariance": 1e-14, "invariance_random": 1.5, "verdict": "confirmed", "reason": "as predicted"}  # fmt: skip
+    measured = {
+        "name": "h.0.attn.c_attn",
+        "site": "h.0.ln",
+        "width": 24,
+        "claimed": True,
+        "family": "weight_and_bias",
+        "count": 24,
+        "why": "its bias takes up the constant",
+        "dead": 1e-33,
+        "weight_only": 1e-6,
+        "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3},
+        "ratio": 1e-29,
+        "kfac": 1e-30,
+        "kfac_random": 1e-4,
+        "invariance": 1e-14,
+        "invariance_random": 1.5,
+        "verdict": "confirmed",
+        "reason": "as predicted",
+    }
     zero = measured | {
         "name": "h.0.mlp.c_fc",
         "dead": 0.0,
@@ -76,8 +147,11 @@ def fisher(name: str) -> dict:
 
 
 def timing() -> dict:
-    rows = [{"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5} for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
-            for d in (256, 1024)]  # fmt: skip
+    rows = [
+        {"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5}
+        for method, scale, exponent in (("predict", 1e-9, 1), ("eigh", 1e-9, 3))
+        for d in (256, 1024)
+    ]
     rows.append(
         {
             "d": 256,
@@ -132,8 +206,16 @@ def predictor() -> dict:
 
 
 def suite() -> dict:
-    rows = [{"model": "a", "init": "random", "state": "measured", "record": "a.random.json"},
-            {"model": "far", "init": "checkpoint", "state": "not downloaded", "code": 5, "reason": "hf download some/far"}]  # fmt: skip
+    rows = [
+        {"model": "a", "init": "random", "state": "measured", "record": "a.random.json"},
+        {
+            "model": "far",
+            "init": "checkpoint",
+            "state": "not downloaded",
+            "code": 5,
+            "reason": "hf download some/far",
+        },
+    ]
     return {
         "schema": "deadray/suite/1",
         "roster": {"file": "mine.json", "note": "two of mine"},

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""scripts/report.py, and `deadray report` in front of it: tables of records that the test writes, and the command line.
+"""scripts/lib/report.py, and `deadray report` in front of it.
 
-python3 tests/scripts/report_test.py        the program from $DEADRAY; its tests are skipped without it
+Tables of records that the test writes, and the command line. The program is $DEADRAY; its tests are
+skipped without it.
+
+python3 tests/scripts/report_test.py
 """
 
 from __future__ import annotations
@@ -108,10 +111,8 @@ class WhatItShows(ReportTest):
     def test_gives_the_verdict_on_each_consumer_of_a_norm(self):
         record = made.fisher("a")
         record["consumers"][0] |= {"verdict": "refuted", "reason": "dead/random above its limit"}
-        del (
-            record["consumers"][1]["verdict"],
-            record["consumers"][1]["reason"],
-        )  # as of records from before them
+        # as of records from before them
+        del (record["consumers"][1]["verdict"], record["consumers"][1]["reason"])
         self.write("a.json", record)
         self.assertEqual(
             [(row["verdict"], row["reason"]) for row in self.rows("fisher")],
@@ -165,8 +166,14 @@ class ItsCommandLine(ReportTest):
 
 class ItsInterpreter(ReportTest):
     def test_must_be_new_enough(self):
-        """Of the version alone; files that an older interpreter reads before it is told so are kept to what that one understands."""
-        code = f"import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, {str(ROOT / 'scripts')!r}); runpy.run_path('scripts/report.py')"
+        """The version alone stops an interpreter that is too old.
+
+        The files that it reads before it is told so keep to what it understands.
+        """
+        code = (
+            "import runpy, sys; sys.version_info = (3, 9, 18); sys.path.insert(0, "
+            f"{str(ROOT / 'scripts/lib')!r}); runpy.run_path('scripts/lib/report.py')"
+        )
         run = subprocess.run(
             [sys.executable, "-B", "-c", code],
             cwd=ROOT,
@@ -177,14 +184,27 @@ class ItsInterpreter(ReportTest):
         self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
         self.assertIn("Python 3.9, expected 3.10 or later; set DEADRAY_PYTHON", run.stderr)
         for file in ("report.py", "reporting/__init__.py"):
-            text = (ROOT / "scripts" / file).read_text()
+            text = (ROOT / "scripts/lib" / file).read_text()
             ast.parse(text, feature_version=(3, 7))
             self.assertNotIn("from __future__", text)  # annotations are known from 3.7 on
 
     def test_writes_utf_8_whatever_the_locale(self):
         self.write("a.json", made.verify("γ"))
-        run = subprocess.run([sys.executable, "-B", ROOT / "scripts/report.py", self.folder, "--format", "csv", "--out", "-"], capture_output=True, check=False,
-                             env=os.environ | {"PYTHONIOENCODING": "ascii"})  # fmt: skip
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-B",
+                ROOT / "scripts/lib/report.py",
+                self.folder,
+                "--format",
+                "csv",
+                "--out",
+                "-",
+            ],
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        )
         self.assertEqual((run.returncode, run.stderr), (0, b""))
         self.assertIn("γ".encode(), run.stdout)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/results_table.py on records that the test writes, and the table that is committed.
+"""scripts/results_table on records that the test writes, and the table that is committed.
 
 python3 tests/scripts/results_table_test.py
 """
@@ -23,16 +23,39 @@ def record(name: str, init: str, verdicts: list[str]) -> dict:
         "depth": 1e-20,
         "below": [3, 2, 1, 0],
     }
-    sites = [{"norm": "layernorm", "final": True, "hidden_size": 24, "exact": reading, "deployed": reading | {"principal_cosines": []}, "verdict": v}
-             for v in verdicts]  # fmt: skip
+    sites = [
+        {
+            "norm": "layernorm",
+            "final": True,
+            "hidden_size": 24,
+            "exact": reading,
+            "deployed": reading | {"principal_cosines": []},
+            "verdict": v,
+        }
+        for v in verdicts
+    ]
     for earlier in sites[:-1]:
         earlier |= {"final": False, "exact": reading | {"principal_cosines": [0.125]}}
     machine = {"cpu": "Some CPU", "cores": 2, "memory_bytes": 2**34, "device": "cpu"}
-    suite = {"command": f"deadray suite r --only {name}", "commit": "abc", "started": "2026-01-02T03:04:05Z", "seconds": 12.34, "peak_memory_bytes": 2**30,
-             "machine": machine}  # fmt: skip
-    return {"schema": "deadray/verify/1", "model": {"name": name, "init": init}, "calibration": {"tokens": 4096}, "sites": sites,
-            "residual": {"preserved": False}, "seconds": {"forward": 16.0}, "forward": {"flops": 1e12}, "environment": {"gemm_flops_per_second": 1e11},
-            "suite": suite}  # fmt: skip
+    suite = {
+        "command": f"deadray suite r --only {name}",
+        "commit": "abc",
+        "started": "2026-01-02T03:04:05Z",
+        "seconds": 12.34,
+        "peak_memory_bytes": 2**30,
+        "machine": machine,
+    }
+    return {
+        "schema": "deadray/verify/1",
+        "model": {"name": name, "init": init},
+        "calibration": {"tokens": 4096},
+        "sites": sites,
+        "residual": {"preserved": False},
+        "seconds": {"forward": 16.0},
+        "forward": {"flops": 1e12},
+        "environment": {"gemm_flops_per_second": 1e11},
+        "suite": suite,
+    }
 
 
 class ResultsTableTest(unittest.TestCase):
@@ -47,7 +70,7 @@ class ResultsTableTest(unittest.TestCase):
     def run_script(self, *more: str) -> subprocess.CompletedProcess:
         command = [
             sys.executable,
-            ROOT / "scripts/results_table.py",
+            ROOT / "scripts/lib/results_table.py",
             self.folder,
             "--roster",
             self.folder / "r.json",
@@ -71,7 +94,8 @@ class ResultsTableTest(unittest.TestCase):
         )
         self.assertIn("Not run yet, 3 of 4 rows: a (trained), b (random), b (trained).", text)
         self.assertIn(
-            "Commit abc, 2026-01-02, Some CPU, 2 cores, 16 GiB, cpu:\n\n    deadray suite r --only a\n    deadray suite r --only extra\n",
+            "Commit abc, 2026-01-02, Some CPU, 2 cores, 16 GiB, cpu:\n\n    deadray suite r "
+            "--only a\n    deadray suite r --only extra\n",
             text,
         )
         self.assertIn("our own choice", text)
@@ -117,7 +141,7 @@ class ResultsTableTest(unittest.TestCase):
 
     def test_the_committed_table_is_what_the_committed_records_say(self):
         run = subprocess.run(
-            [sys.executable, ROOT / "scripts/results_table.py", "--check"],
+            [sys.executable, ROOT / "scripts/lib/results_table.py", "--check"],
             capture_output=True,
             text=True,
             check=False,

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""scripts/timing_peers.py: what it offers, and how it answers. Needs none of the libraries that it times.
+"""scripts/lib/timing_peers.py: what it offers, and how it answers.
+
+Needs none of the libraries that it times.
 
 python3 tests/scripts/timing_peers_test.py
 """
@@ -13,8 +15,9 @@ import sys
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from timing_peers import WAYS, Problem, Way, kernel_of, offer, serve
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
+from timing_peers import kernel_of, offer, serve
+from timing_ways import WAYS, Problem, Way
 
 INSTALLED = next(iter(importlib.metadata.distributions())).metadata["Name"]
 
@@ -100,9 +103,21 @@ class ServeTest(unittest.TestCase):
 
 
 class KernelTest(unittest.TestCase):
-    LIBRARIES = [{"internal_api": "openmp", "filepath": "/v/numpy.libs/libgomp.so", "version": None},
-                 {"internal_api": "openblas", "filepath": "/v/scipy.libs/libscipy_openblas.so", "version": "0.3.30", "architecture": "Zen"},
-                 {"internal_api": "openblas", "filepath": "/v/numpy.libs/libscipy_openblas64_.so", "version": "0.3.31", "architecture": "SkylakeX"}]  # fmt: skip
+    LIBRARIES = [
+        {"internal_api": "openmp", "filepath": "/v/numpy.libs/libgomp.so", "version": None},
+        {
+            "internal_api": "openblas",
+            "filepath": "/v/scipy.libs/libscipy_openblas.so",
+            "version": "0.3.30",
+            "architecture": "Zen",
+        },
+        {
+            "internal_api": "openblas",
+            "filepath": "/v/numpy.libs/libscipy_openblas64_.so",
+            "version": "0.3.31",
+            "architecture": "SkylakeX",
+        },
+    ]
 
     def test_is_that_of_the_package_itself(self) -> None:
         self.assertEqual(kernel_of("numpy", self.LIBRARIES), "OpenBLAS 0.3.31 SkylakeX")

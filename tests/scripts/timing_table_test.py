@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/timing_table.py on records that the test writes, and the table that is committed.
+"""scripts/timing_table on records that the test writes, and the table that is committed.
 
 python3 tests/scripts/timing_table_test.py
 """
@@ -17,8 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(date: str, *rows: tuple[int, str, str | None, float]) -> str:
-    return json.dumps({"schema": "deadray/timing/1", "date": date,
-                       "rows": [{"d": d, "method": method, "peer": peer, "device": "cpu", "model": None, "seconds": seconds} for d, method, peer, seconds in rows]})  # fmt: skip
+    return json.dumps(
+        {
+            "schema": "deadray/timing/1",
+            "date": date,
+            "rows": [
+                {
+                    "d": d,
+                    "method": method,
+                    "peer": peer,
+                    "device": "cpu",
+                    "model": None,
+                    "seconds": seconds,
+                }
+                for d, method, peer, seconds in rows
+            ],
+        }
+    )
 
 
 class TimingTableTest(unittest.TestCase):
@@ -29,7 +44,7 @@ class TimingTableTest(unittest.TestCase):
 
     def run_script(self, *arguments) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, ROOT / "scripts/timing_table.py", *arguments],
+            [sys.executable, ROOT / "scripts/lib/timing_table.py", *arguments],
             capture_output=True,
             text=True,
         )
@@ -54,9 +69,20 @@ class TimingTableTest(unittest.TestCase):
         )
         done = self.run_script("--document", self.document, new, old)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(self.document.read_text().splitlines(), [
-            "before", "<!-- table -->", "| method | of | 256 | 512 | grows as |", "|---|---|---|---|---|", "| `predict` | deadray | 200 ns |  |  |",
-            "| `eigh` | deadray | 10 ms | 80 ms | d^3.00 |", "| `eigh` | scipy evr | 30 ms |  |  |", "<!-- /table -->", "after"])  # fmt: skip
+        self.assertEqual(
+            self.document.read_text().splitlines(),
+            [
+                "before",
+                "<!-- table -->",
+                "| method | of | 256 | 512 | grows as |",
+                "|---|---|---|---|---|",
+                "| `predict` | deadray | 200 ns |  |  |",
+                "| `eigh` | deadray | 10 ms | 80 ms | d^3.00 |",
+                "| `eigh` | scipy evr | 30 ms |  |  |",
+                "<!-- /table -->",
+                "after",
+            ],
+        )
         self.assertEqual(
             self.run_script("--check", "--document", self.document, old, new).returncode, 0
         )
@@ -70,7 +96,7 @@ class TimingTableTest(unittest.TestCase):
         self.assertIn("deadray/verify/1", done.stderr)
 
     def test_the_committed_table_is_that_of_the_committed_records(self) -> None:
-        self.assertEqual(self.run_script("--check").returncode, 0, "run scripts/timing_table.py")
+        self.assertEqual(self.run_script("--check").returncode, 0, "run scripts/timing_table")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/tool.py: whatever a script ends in becomes one line on standard error and an exit code of deadray's."""
+"""scripts/lib/tool.py: whatever a script ends in becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import sys
 import unittest
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts/lib"
 
 
 def run(body: str) -> tuple[int, str]:
     """Exit code and standard error of a script whose main() is `body`."""
-    code = f"import sys\nsys.path.insert(0, {str(SCRIPTS)!r})\nsys.argv[0] = 'script'\nfrom tool import *\ndef main():\n    {body}\nrun_tool(main)"
+    code = (
+        f"import sys\nsys.path.insert(0, {str(SCRIPTS)!r})\nsys.argv[0] = 'script'\nfrom tool "
+        f"import *\ndef main():\n    {body}\nrun_tool(main)"
+    )
     ended = subprocess.run(
         [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False
     )

@@ -7,7 +7,7 @@
 
 namespace deadray {
 
-/// Activations of one norm that another program wrote (scripts/capture.py, say): so any model can
+/// Activations of one norm that another program wrote (scripts/capture, say): so any model can
 /// be verified. A safetensors file with `weight` [d], `bias` [d] (may lack) and `input` [N, d] or
 /// `output` [N, d] (or both); metadata or options give the rest.
 struct ActivationsOptions {

@@ -102,7 +102,8 @@ TEST(CheckpointTest, RefusesToWidenQuantisedOrUnknownStorage) {
   const TemporaryFolder folder;
   const Checkpoint checkpoint = Checkpoint::open(folder.write(
       "m.safetensors", safetensors(R"({"f8":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[1,2]},
-    "i8":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"odd":{"dtype":"NF4","shape":[1000000000000,1000],"data_offsets":[2,3]},
+    "i8":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"odd":{"dtype":"NF4",)"
+                                   R"("shape":[1000000000000,1000],"data_offsets":[2,3]},
     "ids":{"dtype":"I64","shape":[1],"data_offsets":[3,11]}})",
                                    "xyz12345678")));
   const auto complaint = [&](std::string_view name) {
@@ -201,7 +202,8 @@ TEST(CheckpointTest, NamesAMissingShardAndWhatItLoses) {
   const TemporaryFolder folder;
   write_sharded(
       folder,
-      R"("a":"one.safetensors","b":"two.safetensors","h.0.ln_1.weight":"three.safetensors","w":"three.safetensors")");
+      R"("a":"one.safetensors","b":"two.safetensors","h.0.ln_1.weight":"three.safetensors",)"
+      R"("w":"three.safetensors")");
   EXPECT_TRUE(contains(
       open_error(folder.path()),
       "shard 'three.safetensors' is missing: 2 of 4 tensors lost, 1 of them norm parameters"));
@@ -222,7 +224,8 @@ TEST(CheckpointTest, TakesTheCopyThatTheIndexNames) {
   const TemporaryFolder folder;
   write_sharded(folder, R"("a":"two.safetensors","c":"one.safetensors")");
   const std::string both =
-      R"({"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"c":{"dtype":"F32","shape":[],"data_offsets":[4,8]}})";
+      R"({"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"c":{"dtype":"F32","shape":[],)"
+      R"("data_offsets":[4,8]}})";
   folder.write("one.safetensors", safetensors(both, bytes_of(1.0f) + bytes_of(5.0f)));
   folder.write("two.safetensors", one_tensor("a", 9.0f));
   const Checkpoint checkpoint = Checkpoint::open(folder.path());

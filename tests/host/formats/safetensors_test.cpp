@@ -203,7 +203,8 @@ TEST(SafetensorsTest, NamesAFieldOfTheWrongType) {
 
 TEST(SafetensorsTest, SkipsFieldsThatTheFormatDoesNotDefine) {
   const SafetensorsHeader header = read_bytes(safetensors(
-      R"({"k":{"note":{"a":[1,{"b":null}],"c":2.5},"dtype":"I8","shape":[1],"data_offsets":[0,1]}})",
+      R"({"k":{"note":{"a":[1,{"b":null}],"c":2.5},"dtype":"I8","shape":[1],"data_offsets":[0,)"
+      R"(1]}})",
       "x"));
   EXPECT_EQ(header.tensors.at(0).elements(), 1);
 }

@@ -339,7 +339,8 @@ TEST_F(VerifyCommandTest, SaysWhatARunWouldTake) {
 TEST_F(VerifyCommandTest, ADryRunOfWhatDoesNotFitSaysSo) {
   write_text(
       folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})");
+      R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2, "n_layer": 1, "n_positions": 16,)"
+      R"( "vocab_size": 11})");
   const std::vector<std::string> run = {
       folder_.path().string(), "--init", "random",   "--batch", "1",
       "--sequence-length",     "1",      "--dry-run"};
@@ -489,7 +490,8 @@ TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
   };
   write_text(
       folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
+      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64,)"
+      R"( "vocab_size": 11})");
   Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512",
                "--residual", "--dump", (folder_.path() / "dumps" / "x.safetensors").string()});
   for (int tries = 0; n_entries() == 0 && tries < 60'000; ++tries) usleep(1000);
@@ -505,7 +507,8 @@ TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
 TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
   write_text(
       folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 2000, "n_positions": 64, "vocab_size": 11})");
+      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 2000, "n_positions": 64,)"
+      R"( "vocab_size": 11})");
   const std::filesystem::path file = folder_.path() / "part.json";
   for (useconds_t delay = 100'000; !std::filesystem::exists(file); delay *= 2) {
     Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512",

@@ -208,7 +208,8 @@ TEST_F(BenchTimingCommandTest, KeepsWhatWasFinishedWhenItIsStopped) {
 
 TEST_F(BenchTimingCommandTest, ShowsPeersInTheSameTable) {
   const std::string offer =
-      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2.1", "threads": 2, "kernel": "fast", "bytes": 0}],)"
+      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2.1", "threads": 2,)"
+      R"( "kernel": "fast", "bytes": 0}],)"
       R"( "missing": [{"method": "svd", "peer": "absent", "reason": "not installed"}]})";
   const Json result =
       run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-", "--peers",
@@ -225,7 +226,8 @@ TEST_F(BenchTimingCommandTest, ShowsPeersInTheSameTable) {
 
 TEST_F(BenchTimingCommandTest, GoesOnWithoutPeersThatEnd) {
   const std::string offer =
-      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2", "threads": 1, "bytes": 0}], "missing": []})";
+      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2", "threads": 1,)"
+      R"( "bytes": 0}], "missing": []})";
   const Json result = run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-",
                            "--peers", program("echo '" + offer + "'\nread n\n")});
   EXPECT_EQ(result.at("rows").size(), 1U);
