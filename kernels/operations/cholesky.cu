@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cuda/block_sums.cuh"
 #include "kernels/cuda/cuda_context.cuh"
-#include "kernels/cuda/row_statistics.cuh"
 #include "kernels/operations/spectrum.h"
 
 namespace deadray::kernels::cuda {

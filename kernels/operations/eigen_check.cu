@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cuda/row_statistics.cuh"
+#include "kernels/cuda/block_sums.cuh"
 
 namespace deadray::kernels::cuda {
 namespace {

@@ -4,9 +4,8 @@
 #include <limits>
 
 #include "kernels/arithmetic/head_fisher_arithmetic.h"
-#include "kernels/cuda/cuda_operation.cuh"
+#include "kernels/arithmetic/rows.h"
 #include "kernels/cuda/warp.cuh"
-#include "kernels/operations/head_fisher.h"
 
 /// Takes a tile of products W h into the softmax moments of its tokens. A block has kRows tokens at
 /// once, so that an entry of the directions is loaded once for all of them, and kDirections
@@ -55,33 +54,9 @@ __device__ Champion<Real> better(const Champion<Real>& a, const Champion<Real>& 
   return b.value > a.value || (b.value == a.value && b.column < a.column) ? b : a;
 }
 
-__device__ inline float from_lane(float value, int bit) {
-  return __shfl_xor_sync(kAllLanes, value, bit);
-}
-__device__ inline double from_lane(double value, int bit) {
-  return __shfl_xor_sync(kAllLanes, value, bit);
-}
 template <typename Real>
 __device__ Champion<Real> from_lane(const Champion<Real>& own, int bit) {
   return {from_lane(own.value, bit), __shfl_xor_sync(kAllLanes, own.column, bit)};
-}
-
-/// Combines each of n values over the warp and leaves them dealt out: lane l keeps values l * n /
-/// 32 and on (n >= 32), or value l / (32 / n) (n < 32), at the front. Half of the values change
-/// hands at a step: n exchanges rather than 5 n.
-template <int kept, int bit = kWarpSize / 2, int n, typename T, typename Combine>
-__device__ void deal_out(T (&values)[n], Combine combine) {
-  if constexpr (kept > 1) {
-    const bool upper = (threadIdx.x & bit) != 0;
-    for (int i = 0; i < kept / 2; ++i) {
-      const T mine = upper ? values[i + kept / 2] : values[i],
-              other = upper ? values[i] : values[i + kept / 2];
-      values[i] = combine(mine, from_lane(other, bit));
-    }
-  } else {
-    values[0] = combine(values[0], from_lane(values[0], bit));
-  }
-  if constexpr (bit > 1) deal_out<(kept > 1 ? kept / 2 : 1), bit / 2>(values, combine);
 }
 
 /// Leaves the warps' champions in shared memory.
