@@ -3,7 +3,7 @@
 #include <limits>
 #include <optional>
 
-#include "kernels/operations/spectrum.h"
+#include "kernels/operations/cholesky.h"
 #include "tests/gpu/symmetric.h"
 
 namespace deadray::kernels {
