@@ -5,7 +5,6 @@
 #include "kernels/arithmetic/head_fisher_arithmetic.h"
 #include "kernels/cuda/cuda_operation.cuh"
 #include "kernels/cuda/workspace.h"
-#include "kernels/operations/head_fisher.h"
 
 /// Some directions at work: head_fisher() and logit_fisher() hand them products W h piece by piece.
 /// Real is the type in which products become softmax weights: FP64 for FP64 products, else FP32.
