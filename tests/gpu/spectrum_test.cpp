@@ -55,11 +55,10 @@ class EighGpuTest : public ::testing::Test {
   }
 };
 
-/// That the pairs are what the result says, by sums that share no code with the device's.
+/// That the pairs are as good as eigh() demands of them, 30 n u, by sums that share no code with
+/// its own check.
 void expect_eigenpairs(const Matrix& a, const Eigenpairs& pairs) {
   const auto k = static_cast<std::int64_t>(pairs.values.size());
-  EXPECT_LE(pairs.check.residual, 30);
-  EXPECT_LE(pairs.check.orthogonality, 30);
   EXPECT_TRUE(std::is_sorted(pairs.values.begin(), pairs.values.end()));
   const double unit = static_cast<double>(a.n) * kRoundoff, size = norm(a.values);
   for (const std::int64_t j : sample(k)) {
@@ -152,15 +151,15 @@ TEST_F(EighGpuTest, SizeDoesNotMatter) {
     const double unit = 64 * kRoundoff * norm(a.values);
     for (double& value : a.values) value = std::ldexp(value, exponent);
     const Eigenpairs pairs = solve(a);
-    EXPECT_LE(pairs.check.residual, 30);
-    for (std::size_t i = 0; i < want.size(); ++i)
-      EXPECT_NEAR(std::ldexp(pairs.values[i], -exponent), want[i], 80 * unit) << exponent;
+    const double off = pairs.check.residual + pairs.check.orthogonality + 20;
+    for (std::size_t i = 0; i < want.size(); ++i)  // as in expect_eigenvalues
+      EXPECT_NEAR(std::ldexp(pairs.values[i], -exponent), want[i], off * unit) << exponent;
   }
 }
 
 // A solver reads the lower triangle, the check both: with one element above the diagonal off by e,
-// the residual is e/(n u |A|_F), and the solver's own on top. So the measure is what it says, and a
-// wrong result is caught, on any device.
+// the residual is e/(n u |A|_F), and the solver's own on top; 0.1 is the rounding of the element.
+// So the measure is what it says, and a wrong result is caught, on any device.
 TEST_F(EighGpuTest, MeasuresWhatASolverGotWrong) {
   Matrix a = with_spectrum(geometric(64, 0.1, 3.0));
   const double unit = 64 * kRoundoff * norm(a.values), before = a(3, 40),
@@ -275,7 +274,8 @@ TEST_F(EighFaultTest, TheBottomHasThreeDrivers) {
   }
 }
 
-// The first vector leans towards the last: two elements of V^T V are off by 20 n u/sqrt(2).
+// The first vector leans towards the last: two elements of V^T V are off by 20 n u/sqrt(2). The
+// solver's own comes on top; 0.1 is the rounding of the vector.
 TEST_F(EighFaultTest, MeasuresHowFarVectorsAreFromOrthogonal) {
   const double own = solve(a_).check.orthogonality;
   const Fault fault(kXsyevd, "skew");

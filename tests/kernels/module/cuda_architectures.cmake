@@ -1,9 +1,11 @@
-# Asks cuobjdump what MODULE holds, and compares it with ARCHITECTURES as CMake writes them: 90a-real is machine code, 100-virtual PTX, 100 both.
+# Asks cuobjdump what MODULE holds, and compares it with ARCHITECTURES as CMake writes them:
+# 90a-real is machine code, 100-virtual PTX, 100 both.
 if(NOT CUOBJDUMP)
   message(STATUS "skipped: no cuobjdump here; the wheel nvidia-cuda-cuobjdump has it")
   return()
 endif()
-execute_process(COMMAND ${CUOBJDUMP} --list-elf --list-ptx ${MODULE} OUTPUT_VARIABLE found ERROR_VARIABLE error RESULT_VARIABLE result)
+execute_process(COMMAND ${CUOBJDUMP} --list-elf --list-ptx ${MODULE}
+  OUTPUT_VARIABLE found ERROR_VARIABLE error RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "${CUOBJDUMP} ${MODULE}: ${error}")
 endif()
