@@ -7,13 +7,21 @@
 #include "kernels/arithmetic/host_device.h"
 #include "kernels/arithmetic/running_moments.h"
 
-/// The arithmetic of head_fisher, one place for host and device. The vocabulary is taken in pieces;
-/// in each the entry of the largest logit, the champion, is kept apart from the sums over the rest,
-/// so that a softmax that all but one entry have left (1 - p far below the rounding of the sums)
-/// still shows its variance; pieces merge without cancellation.
+/// The arithmetic of head_fisher, one place for host and device. The vocabulary is taken in pieces.
+/// In each piece the entry with the largest logit, the champion, is kept apart from the sums over
+/// the rest: a softmax of which one entry has nearly all (1 - p far below the rounding of the sums)
+/// still shows its variance. Pieces merge without cancellation.
 namespace deadray::kernels {
 
-/// How products W h become logits; inverse_cap = 1 / soft_cap, 0 without a cap.
+/// What follows the head's product: logits = cap(scale * (W h + bias)) with scale > 0. Where
+/// soft_cap > 0, cap(z) = soft_cap * tanh(z / soft_cap), else cap(z) = z. A bias of -inf masks its
+/// entry, with a cap too: p = 0. A token all of whose entries are masked has variance 0.
+struct LogitArguments {
+  const double* bias = nullptr;  ///< [vocab] FP64 in the rows' memory, or null
+  double scale = 1.0, soft_cap = 0.0;
+};
+
+/// LogitArguments as the arithmetic wants them; inverse_cap = 1 / soft_cap, 0 without a cap.
 template <typename Real>
 struct LogitRule {
   Real scale, soft_cap, inverse_cap;
@@ -32,8 +40,8 @@ DEADRAY_HOST_DEVICE LogitRule<Real> logit_rule(double scale, double soft_cap) {
           static_cast<Real>(capped ? 1.0 / soft_cap : 0.0)};
 }
 
-/// exp(x), x <= 0. In FP32 on a device 2 + 1.2 |x| units in the last place: the weight, which falls
-/// as exp(x), errs by 1.2e-7 at most.
+/// exp(x), x <= 0. In FP32 on a device to 2 + 1.2 |x| units in the last place: since the weight
+/// falls as exp(x), it errs by 1.2e-7 at most.
 DEADRAY_HOST_DEVICE double softmax_weight(double x) { return std::exp(x); }
 DEADRAY_HOST_DEVICE float softmax_weight(float x) {
 #if defined(__CUDA_ARCH__)
@@ -53,8 +61,8 @@ DEADRAY_HOST_DEVICE float quotient(float a, float b) {
 #endif
 }
 
-/// The slope is 1 / cosh^2 rather than 1 - tanh^2, which keeps no digit where the cap saturates. z
-/// = -inf is an entry that is masked: it stays -inf.
+/// The slope is 1 / cosh^2 rather than 1 - tanh^2, which keeps no digit where the cap saturates.
+/// z = -inf is an entry that is masked: it stays -inf.
 template <typename Real>
 DEADRAY_HOST_DEVICE Logit<Real> capped_logit(Real z, const LogitRule<Real>& rule) {
   const Real x = z * rule.inverse_cap, e = softmax_weight(Real{-2} * std::fabs(x)),
@@ -84,16 +92,17 @@ DEADRAY_HOST_DEVICE DirectionFrame direction_frame(double first, double sum, dou
   return {reference, scale == 0.0 ? 1.0 : scale};
 }
 
-/// J_i / (logit scale * frame scale), J the derivative of logit i along a direction, less its value
-/// at u = reference and the champion's slope.
+/// J_i / (logit scale * frame scale), where J_i is the derivative of logit i along a direction,
+/// less the value that it has for u = reference with the champion's slope.
 template <typename Real>
 DEADRAY_HOST_DEVICE Real centred_derivative(Real delta, Real slope, Real champion_slope,
                                             Real ratio) {
   return slope * delta + (slope - champion_slope) * ratio;
 }
 
-/// Moments of one direction's derivatives under the softmax over a part of the vocabulary, weights
-/// relative to exp(maximum). The mean is in units of the frame's scale, relative to its reference.
+/// Moments of one direction's derivatives under the softmax over a part of the vocabulary. Weights
+/// are relative to exp(maximum); the mean is in units of the frame's scale, relative to its
+/// reference.
 struct SoftmaxMoments {
   double maximum = -std::numeric_limits<double>::infinity();
   RunningMoments moments;
@@ -116,8 +125,8 @@ struct SoftmaxMoments {
   }
 };
 
-/// A piece of the vocabulary: the champion and, over all other entries, the sums of w, w D, w D^2;
-/// w = exp(logit - champion's logit), D as centred_derivative gives it.
+/// A piece of the vocabulary: the champion and, over all other entries, the sums of w, w D and
+/// w D^2. Here w = exp(logit - champion's logit), and D is as centred_derivative gives it.
 DEADRAY_HOST_DEVICE SoftmaxMoments piece_moments(const Logit<double>& champion,
                                                  double champion_delta, double ratio, double mass,
                                                  double first, double second) {

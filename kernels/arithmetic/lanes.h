@@ -6,8 +6,8 @@
 #include "kernels/arithmetic/rows.h"
 
 /// Eight FP64 lanes as GCC and Clang know them: one AVX-512 register, or as many smaller ones as
-/// the machine needs. For CPU counterparts only. GCC keeps sums in such a register, where it would
-/// leave an array of partial sums in memory; and the order of summation is the same everywhere.
+/// the machine needs. For CPU counterparts only. GCC keeps sums of this type in registers, where it
+/// would leave an array of partial sums in memory. The order of summation is the same everywhere.
 namespace deadray::kernels {
 
 constexpr int kLanes = 8;
@@ -41,9 +41,8 @@ DEADRAY_HOST_DEVICE void store_lanes(double* x, const Lanes& lanes) {
 
 DEADRAY_HOST_DEVICE Lanes magnitude(const Lanes& x) {
   using Bits = std::int64_t __attribute__((vector_size(8 * kLanes)));
-  return reinterpret_cast<Lanes>(
-      reinterpret_cast<Bits>(x) &
-      0x7fffffffffffffff);  // no sign bit; the comparison that fabs would be is slower
+  // Clears the sign bits; the comparison that fabs would be is slower.
+  return reinterpret_cast<Lanes>(reinterpret_cast<Bits>(x) & 0x7fffffffffffffff);
 }
 
 /// Lane by lane; b where either is NaN.

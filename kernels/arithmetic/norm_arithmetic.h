@@ -11,15 +11,15 @@ namespace deadray::kernels {
 
 enum class NormType { layernorm, rmsnorm, identity };
 
-/// A norm: out = gamma * z + (beta - shift), z = (x - mean) / sqrt(var + eps) for LayerNorm, x /
-/// sqrt(mean(x^2) + eps) for RMSNorm, x itself for identity. Pointers are [hidden_size] FP64 in the
-/// rows' memory (host or device), or null: gamma 1, beta 0, shift 0.
+/// A norm: out = gamma * z + (beta - shift). For LayerNorm z = (x - mean) / sqrt(var + eps), for
+/// RMSNorm z = x / sqrt(mean(x^2) + eps), for identity z = x. Pointers are [hidden_size] FP64 in
+/// the rows' memory (host or device), or null: gamma 1, beta 0, shift 0.
 struct NormArguments {
   NormType type = NormType::layernorm;
   const double* gamma = nullptr;
   const double* beta = nullptr;
-  const double* shift = nullptr;  ///< subtracted from the output; beta itself makes later moments
-                                  ///< free of cancellation
+  /// Subtracted from the output. With beta itself, moments of the output suffer no cancellation.
+  const double* shift = nullptr;
   double eps = 0.0;
 };
 
@@ -31,23 +31,23 @@ struct RowStatistics {
 /// Leaves x as it is.
 DEADRAY_HOST_DEVICE RowStatistics identity_statistics() { return {0.0, 0.0, 1.0}; }
 
-/// 1/sqrt(variance + eps); 0 where both vanish, so that a row without variance normalises to 0
-/// rather than to NaN.
+/// 1/sqrt(variance + eps). It is 0 where both vanish, so that a row without variance becomes 0
+/// rather than NaN.
 DEADRAY_HOST_DEVICE double norm_scale(double variance, double eps) {
   const double square = variance + eps;
   return square == 0.0 ? 0.0 : 1.0 / std::sqrt(square);
 }
 
-/// Second pass of LayerNorm: `sum` and `squares` are of x - mean, whose mean rounding has moved off
-/// 0 by `correction`. Keeping that apart from the mean holds sum(z) at rounding level even when
-/// |mean| exceeds the deviation by far. Source of the correction: Chan, Golub, LeVeque, "Algorithms
-/// for computing the sample variance", 1983 (eq. 1.7).
+/// Second pass of LayerNorm: `sum` and `squares` are of x - mean. Since the mean was rounded, these
+/// differences have a mean of their own, `correction`. It is kept apart from the mean, so that
+/// sum(z) stays at rounding level even when |mean| exceeds the deviation by far. Source: Chan,
+/// Golub, LeVeque, "Algorithms for computing the sample variance", 1983 (eq. 1.7).
 DEADRAY_HOST_DEVICE RowStatistics layernorm_statistics(double mean, double sum, double squares,
                                                        std::int64_t hidden_size, double eps) {
   const auto n = static_cast<double>(hidden_size);
   const double correction = sum / n, variance = squares / n - correction * correction;
-  return {mean, correction,
-          norm_scale(variance > 0.0 ? variance : 0.0 * variance, eps)};  // 0 * NaN keeps a NaN
+  // 0 * variance, rather than 0, keeps a NaN.
+  return {mean, correction, norm_scale(variance > 0.0 ? variance : 0.0 * variance, eps)};
 }
 
 DEADRAY_HOST_DEVICE RowStatistics rmsnorm_statistics(double squares, std::int64_t hidden_size,
@@ -59,8 +59,8 @@ DEADRAY_HOST_DEVICE double normalised(double x, const RowStatistics& row) {
   return ((x - row.mean) - row.correction) * row.scale;
 }
 
-/// <v, gamma z> from sums over x - row.mean: dot = sum_i w_i (x_i - mean) and weight_sum = sum_i
-/// w_i, w = v gamma. Nothing cancels: the correction is the rounding of the mean.
+/// <v, gamma z> from sums over x - row.mean. With w = v gamma, dot = sum_i w_i (x_i - mean) and
+/// weight_sum = sum_i w_i. Nothing cancels: the correction is the rounding of the mean.
 DEADRAY_HOST_DEVICE double projection(double dot, double weight_sum, const RowStatistics& row) {
   return (dot - row.correction * weight_sum) * row.scale;
 }

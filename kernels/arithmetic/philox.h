@@ -11,7 +11,7 @@ struct PhiloxWords {
   std::uint32_t w0, w1, w2, w3;
 };
 
-/// Philox4x32-10: a bijection of 128-bit counters for each 64-bit key, whose values pass as
+/// Philox4x32-10: for each 64-bit key a bijection of 128-bit counters, whose values pass as
 /// independent uniform words. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
 /// as 1, 2, 3", SC 2011.
 DEADRAY_HOST_DEVICE PhiloxWords philox4x32(PhiloxWords counter, std::uint64_t key) {

@@ -59,8 +59,8 @@ void destroy_context(Context* context) noexcept {
 void Context::use(Stream stream, const Operation& operation) {
   operation.check(cudaSetDevice(device), "cudaSetDevice");
   operation.check(cublasSetStream(blas, stream), "cublasSetStream");
-  operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace),
-                  "cublasSetWorkspace");  // cublasSetStream takes it away
+  // Again, since cublasSetStream takes the workspace away.
+  operation.check(cublasSetWorkspace(blas, blas_workspace, kBlasWorkspace), "cublasSetWorkspace");
   operation.check(cusolverDnSetStream(solver, stream), "cusolverDnSetStream");
 }
 

@@ -18,16 +18,16 @@ struct Context {
   cusolverDnParams_t solver_parameters = nullptr;
   void* blas_workspace = nullptr;
   std::vector<std::byte> host_workspace;
-  /// For an operation that overlaps two kinds of work: a stream beside the caller's, and marks to
-  /// order the two by.
+  /// For an operation that overlaps two kinds of work: a stream beside the caller's, and marks by
+  /// which the two are ordered.
   Stream side = nullptr;
   cudaEvent_t produced[2] = {}, consumed[2] = {};
 
   /// The handles' work goes to `stream` from now on.
   void use(Stream stream, const Operation& operation);
 
-  /// Memory of the host, which cuSOLVER's 64-bit interface asks for too: as much as the largest
-  /// call needed, kept.
+  /// Host memory, which cuSOLVER's 64-bit interface asks for too. It is kept, and as large as the
+  /// largest call wanted.
   void* host_memory(std::size_t bytes) {
     if (host_workspace.size() < bytes) host_workspace.resize(bytes);
     return host_workspace.data();

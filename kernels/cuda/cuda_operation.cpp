@@ -113,6 +113,11 @@ void Operation::check(cusolverStatus_t status, const char* call, Kind otherwise)
            std::to_string(static_cast<int>(status)) + ")");
 }
 
+void Operation::download(void* to, const void* from, std::size_t bytes, Stream stream) const {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+}
+
 void Operation::check_workspace(std::size_t bytes, std::size_t needed) const {
   if (bytes < needed)
     fail(Kind::other,

@@ -23,12 +23,13 @@ struct Extent {
 /// How a kernel is launched.
 struct Launch {
   dim3 blocks, threads;
-  std::size_t shared_bytes = 0;  ///< at most 48 KiB: beyond, a kernel would have to ask
+  /// At most 48 KiB: beyond, a kernel would have to ask.
+  std::size_t shared_bytes = 0;
   Stream stream = nullptr;
 };
 
-/// One call of an operation: a range in a profiler's timeline for as long as it lives, and the
-/// name, shapes and device of every failure.
+/// One call of an operation. As long as it lives it is a range in a profiler's timeline; every
+/// failure names it, with its shapes and the device.
 class Operation {
  public:
   Operation(const char* name, std::initializer_list<Extent> shape);
@@ -36,12 +37,16 @@ class Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
-  /// @param otherwise  what a status means that names no want of memory
+  /// @param otherwise  the kind of error that a failure is, unless the status says out of memory
   /// @throws CudaError unless the status is success
   void check(cudaError_t status, const char* call) const;
   void check(cublasStatus_t status, const char* call) const;
   void check(cusolverStatus_t status, const char* call,
              CudaError::Kind otherwise = CudaError::Kind::other) const;
+
+  /// Copies from the device to the host, and waits for it and for what is on the stream before.
+  /// @throws CudaError
+  void download(void* to, const void* from, std::size_t bytes, Stream stream) const;
 
   /// @throws CudaError when a caller's workspace is too small
   void check_workspace(std::size_t bytes, std::size_t needed) const;
@@ -53,7 +58,7 @@ class Operation {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) const;
 
-  /// Blocks of a kernel without dynamic shared memory that the whole device runs at a time: the
+  /// How many blocks of a kernel without dynamic shared memory the whole device runs at a time: the
   /// grid of a kernel whose blocks loop.
   template <class... Parameters>
   std::int64_t resident_blocks(void (*kernel)(Parameters...), unsigned threads) const {

@@ -2,40 +2,10 @@
 
 #include "kernels/arithmetic/norm_arithmetic.h"
 #include "kernels/arithmetic/rows.h"
-#include "kernels/cuda/warp.cuh"
+#include "kernels/cuda/block_sums.cuh"
 
-/// Sums over a block and the statistics of rows, for kernels whose blocks have whole warps, at most
-/// kMaxWarps of them.
+/// The statistics of rows, for kernels whose blocks have whole warps, at most kMaxWarps of them.
 namespace deadray::kernels::cuda {
-
-constexpr int kMaxWarps = 8;
-
-/// Threads that suit a row: a warp for each 128 elements.
-inline unsigned threads_for(std::int64_t hidden_size) {
-  const std::int64_t warps = (hidden_size + 127) / 128;
-  return static_cast<unsigned>(kWarpSize * (warps < 1 ? 1 : warps > kMaxWarps ? kMaxWarps : warps));
-}
-
-/// Replaces each of n values by its sum over the block, in every thread, in a fixed order. All
-/// threads take part.
-/// @param scratch  shared memory, [kMaxWarps * n]
-template <int n>
-__device__ void block_sum(double (&values)[n], double* scratch) {
-  const int warp = threadIdx.x / kWarpSize, n_warps = blockDim.x / kWarpSize;
-  for (double& value : values) {
-    for (int step = kWarpSize / 2; step > 0; step /= 2)
-      value += __shfl_xor_sync(kAllLanes, value, step);
-  }
-  if (threadIdx.x % kWarpSize == 0) {
-    for (int k = 0; k < n; ++k) scratch[warp * n + k] = values[k];
-  }
-  __syncthreads();
-  for (int k = 0; k < n; ++k) {
-    values[k] = 0.0;
-    for (int w = 0; w < n_warps; ++w) values[k] += scratch[w * n + k];
-  }
-  __syncthreads();  // scratch may be written again
-}
 
 /// Two-pass FP64 statistics of n_rows rows at once, each held by the whole block.
 /// @param x        rows[r] is row r, in shared or global memory

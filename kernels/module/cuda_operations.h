@@ -7,6 +7,7 @@
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/operations/ceilings.h"
 #include "kernels/operations/centred_moments.h"
+#include "kernels/operations/cholesky.h"
 #include "kernels/operations/directional_variance.h"
 #include "kernels/operations/head_fisher.h"
 #include "kernels/operations/norm_recompute.h"

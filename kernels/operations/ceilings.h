@@ -5,7 +5,7 @@
 #include "kernels/arithmetic/rows.h"
 #include "kernels/cuda/cuda_context.h"
 
-/// Bare products of cuBLAS, as ceilings that a benchmark holds the operations against.
+/// Bare products by cuBLAS: ceilings that a benchmark holds the other operations against.
 namespace deadray::kernels::cuda {
 
 /// c = a b^T, all row-major and contiguous in device memory: a [m, k], b [n, k], c [m, n]; 2 m n k

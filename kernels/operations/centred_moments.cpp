@@ -8,8 +8,8 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr std::int64_t kTile =
-    32;  // rows whose products are added to a column of the Gram while it is in the first cache
+/// Rows whose products are added to a column of the Gram while it is in the first-level cache.
+constexpr std::int64_t kTile = 32;
 
 /// Column by column of the lower triangle, row after row of the tile.
 DEADRAY_CLONES void add_products(const double* tile, std::int64_t n_rows, std::int64_t n,

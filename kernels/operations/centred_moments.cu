@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/cuda_context.cuh"
+#include "kernels/cuda/workspace.h"
 #include "kernels/operations/norm_recompute.h"
 
 namespace deadray::kernels::cuda {
@@ -16,10 +17,11 @@ std::int64_t most_tile_rows(std::int64_t hidden_size) {
   return std::max<std::int64_t>(kTileBytes / (8 * hidden_size), 1);
 }
 
-constexpr int kEdge = 32, kThreadRows = 8;  // of the squares in which the matrix is finished
+/// Of the squares in which the matrix is finished.
+constexpr int kEdge = 32, kThreadRows = 8;
 
-/// A square of the lower triangle a block, in place and, across the diagonal, by way of shared
-/// memory whose odd rows keep banks apart.
+/// Each block finishes a square of the lower triangle in place. The copy across the diagonal goes
+/// by way of shared memory, whose rows of odd length keep banks apart.
 __global__ void finish_moments_kernel(double n_tokens, std::int64_t hidden_size, bool centred,
                                       const double* sums, double* mean, double* gram) {
   __shared__ double square[kEdge][kEdge + 1];
@@ -57,22 +59,21 @@ void add_moments(Context& context, const Rows& rows, const NormArguments& norm, 
   if (rows.n_tokens == 0 || rows.hidden_size == 0) return;
   const Operation operation("add_moments",
                             {{"n_tokens", rows.n_tokens}, {"hidden_size", rows.hidden_size}});
-  const std::size_t parts_bytes =
-      norm_recompute_workspace(rows.hidden_size);  // the tile comes behind
-  const std::int64_t room =
-      workspace_bytes < parts_bytes ? 0 : static_cast<std::int64_t>(workspace_bytes - parts_bytes);
-  const std::int64_t tile_rows =
-      std::min(room / (8 * rows.hidden_size), most_tile_rows(rows.hidden_size));
-  operation.check_workspace(
-      workspace_bytes,
-      parts_bytes + 8 * static_cast<std::size_t>(rows.hidden_size));  // for one row at least
-  auto* const tile = reinterpret_cast<double*>(static_cast<char*>(workspace) + parts_bytes);
+  // What norm_recompute() needs comes first, the tile behind it, of one row at least.
+  WorkspacePieces pieces(workspace);
+  void* const parts =
+      pieces.take<char>(static_cast<std::int64_t>(norm_recompute_workspace(rows.hidden_size)));
+  auto* const tile = pieces.rest<double>();
+  const std::size_t row_bytes = static_cast<std::size_t>(rows.hidden_size) * sizeof(double);
+  operation.check_workspace(workspace_bytes, pieces.used() + row_bytes);
+  const auto room = static_cast<std::int64_t>((workspace_bytes - pieces.used()) / row_bytes);
+  const std::int64_t tile_rows = std::min(room, most_tile_rows(rows.hidden_size));
   const auto n = static_cast<int>(rows.hidden_size);
   const double one = 1.0;
   context.use(stream, operation);
   for (std::int64_t first = 0; first < rows.n_tokens; first += tile_rows) {
     const std::int64_t n_rows = std::min(tile_rows, rows.n_tokens - first);
-    norm_recompute(rows.slice(first, n_rows), norm, tile, sums, workspace, stream);
+    norm_recompute(rows.slice(first, n_rows), norm, tile, sums, parts, stream);
     operation.check(cublasDsyrk(context.blas, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, n,
                                 static_cast<int>(n_rows), &one, tile, n, &one, gram, n),
                     "cublasDsyrk");

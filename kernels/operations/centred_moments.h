@@ -16,10 +16,10 @@ DEADRAY_HOST_DEVICE double covariance_entry(double product_sum, double sum_i, do
 }
 
 /// Adds to sums [hidden_size] the sum of h_t, and to the lower triangle (column-major) of gram
-/// [hidden_size, hidden_size] that of h_t h_t^T, all FP64, h = norm_recompute of the rows.
-/// NormType::identity gives the moments of the rows themselves. Any number of rows, in any number
-/// of calls; two sets of sums about the same shift merge by adding them. A shift near the mean
-/// (beta is the exact one for a LayerNorm) keeps the later centring free of cancellation; without a
+/// [hidden_size, hidden_size] the sum of h_t h_t^T, all FP64. h is norm_recompute of the rows;
+/// NormType::identity gives the moments of the rows themselves. Takes any number of rows, in any
+/// number of calls; two sets of sums about the same shift merge by adding them. A shift near the
+/// mean (for a LayerNorm beta is exact) keeps the later centring free of cancellation; without a
 /// shift the second moments are uncentred.
 /// @param sums, gram  all zeros to begin with
 void add_moments(const Rows& rows, const NormArguments& norm, double* sums, double* gram);
@@ -33,14 +33,13 @@ void finish_moments(std::int64_t n_tokens, std::int64_t hidden_size, bool centre
 
 namespace cuda {
 
-/// Bytes of device memory for add_moments calls of at most n_tokens rows, at most some 300 MB up to
-/// hidden_size 16384, 400 MB at 65536: ask once, use again. It works through the rows in tiles that
-/// fit, so that less does too, down to norm_recompute_workspace() and one row.
+/// Bytes of device memory for add_moments calls of at most n_tokens rows: up to some 300 MB for
+/// hidden_size 16384, 400 MB for 65536. The rows are worked through in tiles that fit, so less does
+/// too, down to norm_recompute_workspace() and one row. See kernels/cuda/workspace.h.
 std::size_t add_moments_workspace(std::int64_t n_tokens, std::int64_t hidden_size);
 
-/// The same on the device, the Gram by cublasDsyrk; all pointers are device memory, the workspace
-/// aligned to 16 bytes. Asynchronous on `stream`; on one device the result repeats bit for bit.
-/// @throws CudaError
+/// The same on the device, the Gram by cublasDsyrk. All pointers are device memory. Asynchronous on
+/// `stream`; on one device the result repeats bit for bit. @throws CudaError
 void add_moments(Context& context, const Rows& rows, const NormArguments& norm, double* sums,
                  double* gram, void* workspace, std::size_t workspace_bytes, Stream stream);
 void finish_moments(std::int64_t n_tokens, std::int64_t hidden_size, bool centred,

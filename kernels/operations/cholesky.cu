@@ -1,25 +1,41 @@
+#include "kernels/operations/cholesky.h"
+
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cuda/block_sums.cuh"
 #include "kernels/cuda/cuda_context.cuh"
-#include "kernels/cuda/row_statistics.cuh"
-#include "kernels/operations/spectrum.h"
+#include "kernels/cuda/workspace.h"
 
 namespace deadray::kernels::cuda {
 namespace {
 
-constexpr std::int64_t kMaxBlocks = 1056;  // each takes every 1056th column
-constexpr std::size_t kFlagBytes = 256;    // two ints, and the alignment of what follows
+/// Each takes every 1056th column.
+constexpr std::int64_t kMaxBlocks = 1056;
 
 struct Flags {
   int info, bad_diagonal;
+};
+
+/// The flags come first, then cuSOLVER's memory or the panel of the inverse, as the call wants.
+struct CholeskyMemory {
+  Flags* flags;
+  void* rest;
+  std::size_t bytes;
+
+  CholeskyMemory(void* workspace, std::size_t rest_bytes) {
+    WorkspacePieces pieces(workspace);
+    flags = pieces.take<Flags>(1);
+    rest = pieces.rest<void>();
+    bytes = pieces.used() + rest_bytes;
+  }
 };
 
 unsigned blocks_for(std::int64_t columns) {
   return static_cast<unsigned>(std::min(kMaxBlocks, columns));
 }
 
-/// Columns of the inverse that are solved for at once. An eighth of all: eight wide solves, each
+/// Columns of the inverse that are solved for at once: an eighth of all. Eight wide solves, each
 /// parallel over its columns, cost 0.4 n^3 flops where n^3/3 are needed.
 std::int64_t panel_columns(std::int64_t n) {
   return std::min(n, std::max<std::int64_t>(64, (n / 8 + 63) / 64 * 64));
@@ -43,14 +59,14 @@ std::size_t panel_bytes(std::int64_t n) {
   return static_cast<std::size_t>(n * panel_columns(n)) * sizeof(double);
 }
 
-/// Zeros above the diagonal; notes a diagonal that no factor has. NaN anywhere below ends up on the
-/// diagonal of its row.
+/// Writes zeros above the diagonal and notes a diagonal that no factor has. NaN anywhere below ends
+/// up on the diagonal of its row.
 __global__ void finish_factor_kernel(double* a, std::int64_t n, Flags* flags) {
   for (std::int64_t j = blockIdx.x; j < n; j += gridDim.x) {
     double* const column = a + j * n;
     for (std::int64_t i = threadIdx.x; i < j; i += blockDim.x) column[i] = 0.0;
-    if (threadIdx.x == 0 && !(column[j] > 0.0 && isfinite(column[j])))
-      flags->bad_diagonal = 1;  // all that write, write the same
+    // All that write, write the same.
+    if (threadIdx.x == 0 && !(column[j] > 0.0 && isfinite(column[j]))) flags->bad_diagonal = 1;
   }
 }
 
@@ -74,7 +90,8 @@ __global__ void place_panel_kernel(const double* panel, std::int64_t rows, std::
 std::size_t cholesky_workspace(Context& context, std::int64_t n) {
   const Operation operation("cholesky_workspace", {{"n", n}});
   if (n == 0) return 0;
-  return kFlagBytes + std::max(potrf_bytes(context, operation, n).device, panel_bytes(n));
+  const std::size_t rest = std::max(potrf_bytes(context, operation, n).device, panel_bytes(n));
+  return CholeskyMemory(nullptr, rest).bytes;
 }
 
 bool cholesky(Context& context, double* a, std::int64_t n, void* workspace,
@@ -82,20 +99,19 @@ bool cholesky(Context& context, double* a, std::int64_t n, void* workspace,
   if (n == 0) return true;
   const Operation operation("cholesky", {{"n", n}});
   const Bytes bytes = potrf_bytes(context, operation, n);
-  operation.check_workspace(workspace_bytes, kFlagBytes + bytes.device);
-  auto* const flags = static_cast<Flags*>(workspace);
+  const CholeskyMemory memory(workspace, bytes.device);
+  operation.check_workspace(workspace_bytes, memory.bytes);
+  Flags* const flags = memory.flags;
   context.use(stream, operation);
   operation.check(cudaMemsetAsync(flags, 0, sizeof(Flags), stream), "cudaMemsetAsync");
   operation.check(
       cusolverDnXpotrf(context.solver, context.solver_parameters, CUBLAS_FILL_MODE_LOWER, n,
-                       CUDA_R_64F, a, n, CUDA_R_64F, static_cast<char*>(workspace) + kFlagBytes,
-                       bytes.device, context.host_memory(bytes.host), bytes.host, &flags->info),
+                       CUDA_R_64F, a, n, CUDA_R_64F, memory.rest, bytes.device,
+                       context.host_memory(bytes.host), bytes.host, &flags->info),
       "cusolverDnXpotrf");
   operation.launch(finish_factor_kernel, {blocks_for(n), threads_for(n), 0, stream}, a, n, flags);
   Flags found{};
-  operation.check(cudaMemcpyAsync(&found, flags, sizeof found, cudaMemcpyDeviceToHost, stream),
-                  "cudaMemcpyAsync");
-  operation.check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  operation.download(&found, flags, sizeof found, stream);
   if (found.info < 0)
     operation.fail(CudaError::Kind::other,
                    "cusolverDnXpotrf gave info " + std::to_string(found.info));
@@ -109,8 +125,9 @@ void triangular_inverse(Context& context, double* lower, std::int64_t n, void* w
                         std::size_t workspace_bytes, Stream stream) {
   if (n == 0) return;
   const Operation operation("triangular_inverse", {{"n", n}});
-  operation.check_workspace(workspace_bytes, kFlagBytes + panel_bytes(n));
-  auto* const panel = reinterpret_cast<double*>(static_cast<char*>(workspace) + kFlagBytes);
+  const CholeskyMemory memory(workspace, panel_bytes(n));
+  operation.check_workspace(workspace_bytes, memory.bytes);
+  auto* const panel = static_cast<double*>(memory.rest);
   const double one = 1.0;
   context.use(stream, operation);
   for (std::int64_t j = 0; j < n; j += panel_columns(n)) {

@@ -9,8 +9,8 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr std::int64_t kTileBytes =
-    256 * 1024;  // of normalised rows: they stay in the second-level cache
+/// Of normalised rows: they stay in the second-level cache.
+constexpr std::int64_t kTileBytes = 256 * 1024;
 
 RunningMoments moments_of(const double* values, std::int64_t count) {
   RunningMoments moments;

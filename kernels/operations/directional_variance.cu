@@ -8,27 +8,34 @@
 #include "kernels/cuda/row_statistics.cuh"
 
 // <v, h> = scale * (sum w_i (x_i - mean) - correction * sum w_i) + sum v_i offset_i with w = v
-// gamma: two sweeps over a row, the second for its statistics and all projections. What it costs an
-// H100 in percent of what it has while it reads memory at 3.0 TB/s (12.9 bytes a processor and
-// clock), for 1 and 4 directions: FP64 arithmetic, 3 + K instructions of 64 a clock, 20 and 35
-// (FP32), 40 and 71 (bf16); weights out of the first-level cache, 8 K bytes for each column of
-// kRows rows of 128 a clock, 10 and 40, 20 and 80; widening, 16 a clock, 20 and 41.
+// gamma: two sweeps over a row, the second for its statistics and all projections.
+//
+// Calculated, not measured: while an H100 reads memory at 3.0 TB/s (12.9 bytes a processor and
+// clock), K = 1 and K = 4 directions take of what else it has, in percent,
+//                                                         FP32 rows     bf16 rows
+//   FP64 arithmetic, 3 + K instructions of 64 a clock     20 and 35     40 and 71
+//   first-level cache, 8 K bytes of weights a column
+//     of kRows rows, of 128 a clock                       10 and 40     20 and 80
+//   widening, 16 a clock, whatever K                         20            41
 namespace deadray::kernels::cuda {
 namespace {
 
-constexpr int kMaxDirections = 4;         // for which the rows are read once
-constexpr std::int64_t kPartials = 2112;  // most blocks, each with moments of its own
+/// For which the rows are read once.
+constexpr int kMaxDirections = 4;
+/// Most blocks, each with moments of its own.
+constexpr std::int64_t kPartials = 2112;
 
 /// What the projections along at most kMaxDirections need, in the workspace.
 struct Weights {
-  double *values, *sums, *constants;  // w [n, hidden_size], in the order of the chunks; sum w_i
-                                      // [n]; sum v_i offset_i [n]
-  unsigned n;                         // directions
-  RunningMoments* partials;           // [blocks, n]
+  double* values;            ///< w [n, hidden_size], in the order of the chunks
+  double* sums;              ///< sum_i w_i [n]
+  double* constants;         ///< sum_i v_i offset_i [n]
+  unsigned n;                ///< directions
+  RunningMoments* partials;  ///< [blocks, n]
 };
 
-/// A block each direction; one too many is the last one again. Chunks of `width` columns: a warp
-/// that takes neighbouring chunks finds their same pairs side by side.
+/// A block for each direction; one too many is the last one again. Values lie in chunks of `width`
+/// columns, so that a warp that takes neighbouring chunks finds their same pairs side by side.
 __global__ void prepare_weights_kernel(const double* directions, std::int64_t hidden_size,
                                        NormArguments norm, int width, Weights weights) {
   __shared__ double scratch[kMaxWarps * 2];
@@ -59,26 +66,68 @@ constexpr int kColumns = sizeof(T) == 8 || n_directions > 2 ? 8 : 16;
 template <typename T, int n_directions>
 using Held = HeldRows<T, kWidth<T>, kRows<T>, kColumns<T, n_directions>>;
 
-/// A block keeps some rows in registers, the next ones on their way, and adds <v_k, gamma z> of
-/// each to its own moments, of which thread k has the k-th.
+/// Any number near the mean will do as the centre of a row, and FP32 needs no widening.
+template <typename T>
+using Centre = std::conditional_t<sizeof(T) == 8, double, float>;
+
+/// The thread's part of the mean of each row. Elements are scaled before they are added: the sum
+/// itself may overflow FP32.
+template <typename T, int n_rows, typename HeldRowsOfT>
+__device__ void add_means(const HeldRowsOfT& held, std::int64_t n, Centre<T> (&means)[n_rows]) {
+  const Centre<T> share = Centre<T>{1} / static_cast<Centre<T>>(n);
+  held.for_each_pair(n, [&](int, unsigned, int, const T(&pair)[n_rows][2]) {
+#pragma unroll
+    for (int r = 0; r < n_rows; ++r) {
+      means[r] += static_cast<Centre<T>>(widen(pair[r][0])) * share;
+      means[r] += static_cast<Centre<T>>(widen(pair[r][1])) * share;
+    }
+  });
+}
+
+/// The thread's part of the sums over each row about its centre: of d, of d^2, and of w_k d for
+/// each direction; sums [n_rows][2 + n_directions].
+template <typename T, int n_directions, int n_rows, typename HeldRowsOfT>
+__device__ void add_sums(const HeldRowsOfT& held, std::int64_t n, const double (&centre)[n_rows],
+                         const double2* values, double* sums) {
+  constexpr int n_sums = 2 + n_directions;
+  const auto n_chunks = static_cast<unsigned>(n / kWidth<T>);
+  held.for_each_pair(n, [&](int, unsigned chunk, int place, const T(&pair)[n_rows][2]) {
+    double d[n_rows][2];
+#pragma unroll
+    for (int r = 0; r < n_rows; ++r) {
+      d[r][0] = widen(pair[r][0]) - centre[r], d[r][1] = widen(pair[r][1]) - centre[r];
+      sums[r * n_sums] += d[r][0] + d[r][1];
+      // Two fused multiply-adds, where += would take three instructions.
+      sums[r * n_sums + 1] = d[r][0] * d[r][0] + (d[r][1] * d[r][1] + sums[r * n_sums + 1]);
+    }
+#pragma unroll
+    for (int k = 0; k < n_directions; ++k) {
+      const double2 w = values[(k * (kWidth<T> / 2) + place) * n_chunks + chunk];
+#pragma unroll
+      for (int r = 0; r < n_rows; ++r) {
+        double& dot = sums[r * n_sums + 2 + k];
+        dot = w.x * d[r][0] + (w.y * d[r][1] + dot);
+      }
+    }
+  });
+}
+
+/// A block keeps some rows in registers while the next ones are on their way. It adds <v_k, gamma
+/// z> of each to moments of its own, of which thread k has the k-th.
 template <typename T, int n_directions>
 __global__ void __launch_bounds__(kMaxHeldThreads, 1)
     directional_variance_kernel(const T* x, Rows rows, NormType type, double eps, Weights weights) {
   constexpr int n_rows = kRows<T>, n_sums = 2 + n_directions;
-  using Centre =
-      std::conditional_t<sizeof(T) == 8, double,
-                         float>;  // any number near the mean will do, and FP32 needs no widening
-  using CentreSums = BlockSums<Centre, n_rows>;
+  using CentreSums = BlockSums<Centre<T>, n_rows>;
   using Sums = BlockSums<double, n_rows * n_sums>;
-  __shared__ Centre centre_scratch[CentreSums::kScratch];
+  __shared__ Centre<T> centre_scratch[CentreSums::kScratch];
   __shared__ double sums_scratch[Sums::kScratch], own_scratch[3 * n_directions];
   CentreSums centre_sums(centre_scratch);
   Sums block_sums(sums_scratch);
   const std::int64_t n = rows.hidden_size, step = std::int64_t{gridDim.x} * n_rows;
   const auto* values = reinterpret_cast<const double2*>(weights.values);
-  const auto n_chunks = static_cast<unsigned>(n / kWidth<T>);
-  auto* const own = reinterpret_cast<RunningMoments*>(own_scratch) +
-                    threadIdx.x;  // not in registers, of which there are none too many
+  // Not in registers, of which there are none too many.
+  auto* const own = reinterpret_cast<RunningMoments*>(own_scratch) + threadIdx.x;
   if (threadIdx.x < weights.n) *own = RunningMoments{};
   Held<T, n_directions> held, next;
   held.load(x, rows, std::int64_t{blockIdx.x} * n_rows);
@@ -87,41 +136,13 @@ __global__ void __launch_bounds__(kMaxHeldThreads, 1)
     next.load(x, rows, t + step);
     double centre[n_rows] = {}, sums[n_rows * n_sums] = {};
     if (type == NormType::layernorm) {
-      const Centre share =
-          Centre{1} /
-          static_cast<Centre>(n);  // of each element in the mean: the sum itself may overflow FP32
-      Centre means[n_rows] = {};
-      held.for_each_pair(n, [&](int, unsigned, int, const T(&pair)[n_rows][2]) {
-#pragma unroll
-        for (int r = 0; r < n_rows; ++r) {
-          means[r] += static_cast<Centre>(widen(pair[r][0])) * share;
-          means[r] += static_cast<Centre>(widen(pair[r][1])) * share;
-        }
-      });
+      Centre<T> means[n_rows] = {};
+      add_means<T>(held, n, means);
       centre_sums.share(means);
 #pragma unroll
       for (int r = 0; r < n_rows; ++r) centre[r] = static_cast<double>(centre_sums.total(r));
     }
-    held.for_each_pair(n, [&](int, unsigned chunk, int place, const T(&pair)[n_rows][2]) {
-      double d[n_rows][2];
-#pragma unroll
-      for (int r = 0; r < n_rows; ++r) {
-        d[r][0] = widen(pair[r][0]) - centre[r], d[r][1] = widen(pair[r][1]) - centre[r];
-        sums[r * n_sums] += d[r][0] + d[r][1];
-        sums[r * n_sums + 1] =
-            d[r][0] * d[r][0] +
-            (d[r][1] * d[r][1] + sums[r * n_sums + 1]);  // two fused, where += would take three
-      }
-#pragma unroll
-      for (int k = 0; k < n_directions; ++k) {
-        const double2 w = values[(k * (kWidth<T> / 2) + place) * n_chunks + chunk];
-#pragma unroll
-        for (int r = 0; r < n_rows; ++r) {
-          double& dot = sums[r * n_sums + 2 + k];
-          dot = w.x * d[r][0] + (w.y * d[r][1] + dot);
-        }
-      }
-    });
+    add_sums<T, n_directions>(held, n, centre, values, sums);
     block_sums.share(sums);
     if (threadIdx.x >= weights.n) continue;  // the others go on to the next rows
     for (int r = 0; r < n_rows && t + r < rows.n_tokens; ++r) {

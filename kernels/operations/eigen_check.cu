@@ -4,14 +4,12 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cuda/row_statistics.cuh"
+#include "kernels/cuda/block_sums.cuh"
 
 namespace deadray::kernels::cuda {
 namespace {
 
-constexpr std::int64_t kMaxBlocks = 264;  // two for each of an H100's processors
-static_assert(MatrixSums::kBytes == kMaxBlocks * kMaxWarps * sizeof(double),
-              "a partial result for each warp");
+static_assert(MatrixSums::kMaxWarpsOfABlock == kMaxWarps);
 
 struct Sum {
   DEADRAY_HOST_DEVICE static double of(double a, double b) { return a + b; }
@@ -87,10 +85,7 @@ double MatrixSums::fold(void (*kernel)(Parameters...), std::int64_t columns, std
   const unsigned threads = threads_for(rows);
   operation_.launch(kernel, {blocks, threads, 0, stream_}, partials_, arguments...);
   std::vector<double> values(blocks * (threads / kWarpSize));
-  operation_.check(cudaMemcpyAsync(values.data(), partials_, values.size() * sizeof(double),
-                                   cudaMemcpyDeviceToHost, stream_),
-                   "cudaMemcpyAsync");
-  operation_.check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  operation_.download(values.data(), partials_, values.size() * sizeof(double), stream_);
   double result = 0.0;
   for (const double value : values) result = Fold::of(result, value);
   return result;

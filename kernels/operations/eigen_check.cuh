@@ -6,14 +6,17 @@
 #include "kernels/cuda/cuda_context.cuh"
 
 /// What eigh() asks about a matrix before and after a solver, column-major FP64. Each call waits
-/// for its end. The same bits each time.
+/// for its end and gives the same bits each time.
 namespace deadray::kernels::cuda {
 
 /// Sums over the elements of a device's matrices.
 class MatrixSums {
  public:
-  static constexpr std::size_t kBytes =
-      264 * 8 * sizeof(double);  // of device memory that it works in
+  /// Two blocks for each of an H100's processors.
+  static constexpr std::int64_t kMaxBlocks = 264;
+  static constexpr std::int64_t kMaxWarpsOfABlock = 8;
+  /// Of device memory to work in: a partial result for each warp.
+  static constexpr std::size_t kBytes = kMaxBlocks * kMaxWarpsOfABlock * sizeof(double);
 
   MatrixSums(Context& context, const Operation& operation, void* memory, Stream stream)
       : context_(context),

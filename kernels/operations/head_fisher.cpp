@@ -9,10 +9,12 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr std::int64_t kTokens = 64, kPiece = 1024;  // tokens that share a widened piece of the
-                                                     // weight; entries of the vocabulary at a time
-constexpr std::int64_t kTileBytes =
-    256 * 1024;  // of widened weight: it stays in the second-level cache
+/// Tokens that share a widened piece of the weight.
+constexpr std::int64_t kTokens = 64;
+/// Entries of the vocabulary at a time.
+constexpr std::int64_t kPiece = 1024;
+/// Of widened weight: it stays in the second-level cache.
+constexpr std::int64_t kTileBytes = 256 * 1024;
 
 struct Directions {
   std::int64_t count, vocab;

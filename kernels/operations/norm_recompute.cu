@@ -10,13 +10,13 @@
 namespace deadray::kernels::cuda {
 namespace {
 
-/// One row; loads of two elements, so that a warp's FP64 output, most of what goes through memory,
-/// lies side by side.
+/// One row, loaded two elements at a time: then a warp's FP64 output, most of what goes through
+/// memory, lies side by side.
 template <typename T>
 using HeldRow = HeldRows<T, 2, 1, 16>;
 constexpr std::int64_t kMaxBlocks = 1 << 16;
-constexpr std::int64_t kSumBytes =
-    16 << 20;  // of the blocks' column sums, small beside what a tile reads and writes
+/// Of the blocks' column sums: small beside what a tile reads and writes.
+constexpr std::int64_t kSumBytes = 16 << 20;
 
 std::int64_t most_sum_blocks(std::int64_t hidden_size) {
   return std::max<std::int64_t>(kSumBytes / 8 / hidden_size, 256);
@@ -55,8 +55,8 @@ __device__ RowStatistics held_statistics(const HeldRow<T>& row, std::int64_t hid
   return layernorm_statistics(mean, block_sums.total(0), block_sums.total(1), hidden_size, eps);
 }
 
-/// A row a block at a time. column_sums [blocks, hidden_size] or null: what the block wrote, added
-/// row after row.
+/// A block takes one row at a time. column_sums [blocks, hidden_size], or null, gets what the block
+/// wrote, added row after row.
 template <typename T, typename Out>
 __global__ void __launch_bounds__(kMaxHeldThreads, 1)
     norm_recompute_kernel(const T* x, Rows rows, NormArguments norm, Out* out,

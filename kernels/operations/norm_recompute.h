@@ -11,8 +11,7 @@ namespace deadray::kernels {
 /// sum_i (out_i + shift_i - beta_i) / gamma_i is 0 to rounding for any finite input and any eps;
 /// not so for RMSNorm. Rows that hold NaN or infinity give NaN. One thread per call; callers split
 /// the rows. The order of summation is fixed: every build and machine gives the same bits.
-/// @param out  [n_tokens, hidden_size], contiguous, FP64 or FP32, which is the FP64 value rounded
-/// once
+/// @param out  [n_tokens, hidden_size], contiguous; FP32 is the FP64 value rounded once
 void norm_recompute(const Rows& rows, const NormArguments& norm, double* out);
 void norm_recompute(const Rows& rows, const NormArguments& norm, float* out);
 
@@ -25,8 +24,8 @@ void norm_recompute(const Rows& rows, const NormArguments& norm, float* out, Str
 
 /// Adds besides to sums [hidden_size] the sum of the rows it wrote; on one device both repeat bit
 /// for bit.
-/// @param workspace  device memory of norm_recompute_workspace() bytes, 16-byte aligned, while it
-/// runs
+/// @param workspace  device memory of norm_recompute_workspace() bytes, see
+/// kernels/cuda/workspace.h
 void norm_recompute(const Rows& rows, const NormArguments& norm, double* out, double* sums,
                     void* workspace, Stream stream);
 std::size_t norm_recompute_workspace(std::int64_t hidden_size);

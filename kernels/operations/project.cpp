@@ -5,8 +5,8 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr int kDirections =
-    2;  // with kRowMultiple rows the block of dot products whose sums stay in registers
+/// With kRowMultiple rows the block of dot products whose sums stay in registers.
+constexpr int kDirections = 2;
 
 /// out[k][r] = <directions[k, :], rows[r, :]> for kRowMultiple rows and `n` directions, n <=
 /// kDirections.

@@ -8,7 +8,7 @@
 
 /// Random tensors by counter: element i of a stream depends on (seed, stream, i) alone, so neither
 /// threads, tiles, machine nor device change a bit. Every function fills out[0 … count) with
-/// elements first … first + count of the stream; first >= 0, count >= 0.
+/// elements first … first + count of the stream, where first >= 0 and count >= 0.
 namespace deadray::kernels {
 
 /// The stream of a tensor: FNV-1a of its name.

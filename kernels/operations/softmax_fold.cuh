@@ -4,23 +4,23 @@
 #include <limits>
 
 #include "kernels/arithmetic/head_fisher_arithmetic.h"
-#include "kernels/cuda/cuda_operation.cuh"
+#include "kernels/arithmetic/rows.h"
 #include "kernels/cuda/warp.cuh"
-#include "kernels/operations/head_fisher.h"
 
 /// Takes a tile of products W h into the softmax moments of its tokens. A block has kRows tokens at
 /// once, so that an entry of the directions is loaded once for all of them, and kDirections
-/// directions; it goes through its columns kStepBytes of logits a token at a time: the champions
-/// first, then the sums over the rest. At 8 directions in FP32 a logit costs 16 multiply-adds and,
-/// as compiled for sm_90, 32 other instructions, 11 of them its share of the sums over the block;
-/// and 4 + 32 / kRows bytes from the second-level cache, less what blocks on one processor find of
-/// each other's in its L1.
+/// directions. It goes through its columns kStepBytes of logits a token at a time: the champions
+/// first, then the sums over the rest.
+///
+/// At 8 directions in FP32 a logit costs 16 multiply-adds and, as compiled for sm_90, 32 other
+/// instructions, 11 of them its share of the sums over the block. It costs 4 + 32 / kRows bytes
+/// from the second-level cache, less what blocks on one processor find of each other's in its L1.
 namespace deadray::kernels::cuda {
 
 constexpr int kFoldWarps = 4, kFoldThreads = kFoldWarps * kWarpSize;
 constexpr int kRows = 4, kDirections = 8;
-static_assert(kRows * kDirections ==
-              kWarpSize);  // lane r * kDirections + k ends with the sums of token r and direction k
+// Lane r * kDirections + k ends with the sums of token r and direction k.
+static_assert(kRows * kDirections == kWarpSize);
 constexpr int kStepBytes = 8192;
 
 /// One entry of kDirections directions, in their frames.
@@ -55,33 +55,9 @@ __device__ Champion<Real> better(const Champion<Real>& a, const Champion<Real>& 
   return b.value > a.value || (b.value == a.value && b.column < a.column) ? b : a;
 }
 
-__device__ inline float from_lane(float value, int bit) {
-  return __shfl_xor_sync(kAllLanes, value, bit);
-}
-__device__ inline double from_lane(double value, int bit) {
-  return __shfl_xor_sync(kAllLanes, value, bit);
-}
 template <typename Real>
 __device__ Champion<Real> from_lane(const Champion<Real>& own, int bit) {
   return {from_lane(own.value, bit), __shfl_xor_sync(kAllLanes, own.column, bit)};
-}
-
-/// Combines each of n values over the warp and leaves them dealt out: lane l keeps values l * n /
-/// 32 and on (n >= 32), or value l / (32 / n) (n < 32), at the front. Half of the values change
-/// hands at a step: n exchanges rather than 5 n.
-template <int kept, int bit = kWarpSize / 2, int n, typename T, typename Combine>
-__device__ void deal_out(T (&values)[n], Combine combine) {
-  if constexpr (kept > 1) {
-    const bool upper = (threadIdx.x & bit) != 0;
-    for (int i = 0; i < kept / 2; ++i) {
-      const T mine = upper ? values[i + kept / 2] : values[i],
-              other = upper ? values[i] : values[i + kept / 2];
-      values[i] = combine(mine, from_lane(other, bit));
-    }
-  } else {
-    values[0] = combine(values[0], from_lane(values[0], bit));
-  }
-  if constexpr (bit > 1) deal_out<(kept > 1 ? kept / 2 : 1), bit / 2>(values, combine);
 }
 
 /// Leaves the warps' champions in shared memory.
@@ -109,7 +85,7 @@ __device__ Logit<Real> logit_of(Real z, const LogitRule<Real>& rule) {
   return {z, Real{1}};
 }
 
-/// Past the first-level cache, which is the directions'.
+/// Loads past the first-level cache, which is for the directions.
 __device__ inline double streamed(const double* x) { return __ldcg(x); }
 __device__ inline float streamed(const float* x) { return __ldcg(x); }
 __device__ inline float streamed(const BFloat16* x) {
@@ -118,8 +94,8 @@ __device__ inline float streamed(const BFloat16* x) {
 
 /// z = scale * product + scaled bias for the thread's columns of a step, and the largest of each
 /// row.
-/// @param products  of each row at the thread's first column: one address a row, to which the steps
-/// of an unrolled loop are constants
+/// @param products  of each row, at the thread's first column: to one address a row the steps of an
+/// unrolled loop add constants
 template <int step, typename T, typename Real, typename Bias>
 __device__ void put_columns(const T* (&products)[kRows], int n, Bias scaled_bias, Real scale,
                             Real (*z)[step], Champion<Real> (&own)[kRows]) {
@@ -163,11 +139,74 @@ __device__ void add_columns(const Real (*z)[step], int n, const DirectionEntry<R
   }
 }
 
+/// Logits before the cap, z, for the thread's columns of the step of n columns from `first` on, and
+/// the thread's champions among them.
+template <int step, typename T, typename Real>
+__device__ void load_step(const Fold<T, Real>& fold, const T* const (&row)[kRows],
+                          std::int64_t first, int n, Real (*z)[step],
+                          Champion<Real> (&own)[kRows]) {
+  for (int r = 0; r < kRows; ++r) own[r] = {-std::numeric_limits<Real>::infinity(), INT_MAX};
+  const T* from[kRows];
+  for (int r = 0; r < kRows; ++r) from[r] = row[r] + first + threadIdx.x;
+  if (fold.bias) {
+    const auto scaled_bias = [&, bias = fold.bias + first](int c) {
+      return fold.rule.scale * static_cast<Real>(bias[c]);
+    };
+    put_columns(from, n, scaled_bias, fold.rule.scale, z, own);
+  } else {
+    put_columns(from, n, [](int) { return Real{0}; }, fold.rule.scale, z, own);
+  }
+}
+
+/// The logits of the block's champions; 0 where all entries are masked, for weights of exp(-inf). A
+/// champion's weight is 1 and known: it leaves z, whose sums are then of the rest. Each thread
+/// wrote, and will read, its own columns alone.
+template <bool capped, int step, typename Real>
+__device__ void take_champions(const Champion<Real> (*champions)[kRows],
+                               const Champion<Real> (&own)[kRows], const LogitRule<Real>& rule,
+                               Real (*z)[step], Logit<Real> (&top)[kRows]) {
+  for (int r = 0; r < kRows; ++r) {
+    const Champion<Real> best = block_champion(champions, r);
+    const bool any = best.column != INT_MAX;
+    if (any && own[r].column == best.column)
+      z[r][best.column] = -std::numeric_limits<Real>::infinity();
+    top[r] = logit_of<capped>(any ? best.value : Real{0}, rule);
+  }
+}
+
+/// Leaves the warps' sums in shared memory, those of a token and a direction in their lane's place.
+template <typename Real>
+__device__ void share_sums(Sums<Real>& sums, double (*totals)[3][kWarpSize]) {
+  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+  const auto add = [](Real a, Real b) { return a + b; };
+  deal_out<kRows>(sums.mass, add);
+  deal_out<kRows * kDirections * 2>(sums.moments, add);
+  totals[warp][0][lane] = sums.mass[0];
+  totals[warp][1][lane] = sums.moments[0];
+  totals[warp][2][lane] = sums.moments[1];
+  __syncthreads();
+}
+
+/// What the step adds to the moments of this lane's token and direction.
+template <bool capped, typename Real>
+__device__ SoftmaxMoments step_moments(const Champion<Real>& champion,
+                                       const DirectionEntry<Real>* entries, int own_direction,
+                                       double own_ratio, const LogitRule<Real>& rule,
+                                       const double (*totals)[3][kWarpSize]) {
+  double total[3] = {};
+  for (int w = 0; w < kFoldWarps; ++w)
+    for (int i = 0; i < 3; ++i) total[i] += totals[w][i][threadIdx.x % kWarpSize];
+  const Logit<Real> at = logit_of<capped>(champion.value, rule);
+  const double delta = champion.column != INT_MAX
+                           ? static_cast<double>(entries[champion.column].delta[own_direction])
+                           : 0.0;
+  return piece_moments({at.value, at.slope}, delta, own_ratio, total[0], total[1], total[2]);
+}
+
 template <typename T, typename Real, bool capped>
 __global__ void __launch_bounds__(kFoldThreads, sizeof(Real) == 4 ? 4 : 2)
     softmax_fold_kernel(Fold<T, Real> fold) {
   constexpr int kStep = kStepBytes / sizeof(Real);
-  constexpr Real kNothing = -std::numeric_limits<Real>::infinity();
   __shared__ Real z[kRows][kStep];
   __shared__ Real ratios[kDirections];
   __shared__ Champion<Real> champions[kFoldWarps][kRows];
@@ -190,55 +229,22 @@ __global__ void __launch_bounds__(kFoldThreads, sizeof(Real) == 4 ? 4 : 2)
     const int n = fold.n_columns - first < kStep ? static_cast<int>(fold.n_columns - first) : kStep;
     const DirectionEntry<Real>* const entries = fold.entries + chunk * fold.vocab + first;
     Champion<Real> own[kRows];
-    for (int r = 0; r < kRows; ++r) own[r] = {kNothing, INT_MAX};
-    const T* from[kRows];
-    for (int r = 0; r < kRows; ++r) from[r] = row[r] + first + threadIdx.x;
-    if (fold.bias) {
-      put_columns(
-          from, n,
-          [&, bias = fold.bias + first](int c) {
-            return fold.rule.scale * static_cast<Real>(bias[c]);
-          },
-          fold.rule.scale, z, own);
-    } else {
-      put_columns(from, n, [](int) { return Real{0}; }, fold.rule.scale, z, own);
-    }
+    load_step(fold, row, first, n, z, own);
     share_champions(own, champions);
-
-    // A champion's weight is 1 and known; without it the sums are of the rest. Each thread wrote,
-    // and will read, its own columns alone.
     Logit<Real> top[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      const Champion<Real> best = block_champion(champions, r);
-      const bool any = best.column != INT_MAX;  // else all are masked: weights of exp(-inf - 0)
-      if (any && own[r].column == best.column) z[r][best.column] = kNothing;
-      top[r] = logit_of<capped>(any ? best.value : Real{0}, fold.rule);
-    }
+    take_champions<capped>(champions, own, fold.rule, z, top);
     const Champion<Real> champion = block_champion(champions, own_row);
     Sums<Real> sums = {};
     add_columns<capped>(z, n, entries, ratios, fold.rule, top, sums);
-    const auto add = [](Real a, Real b) { return a + b; };
-    deal_out<kRows>(sums.mass, add);
-    deal_out<kRows * kDirections * 2>(sums.moments, add);
-    totals[warp][0][lane] = sums.mass[0];
-    totals[warp][1][lane] = sums.moments[0];
-    totals[warp][2][lane] = sums.moments[1];
-    __syncthreads();
-
+    share_sums(sums, totals);
     if (warp == 0 && first_token + own_row < fold.n_tokens) {
-      double total[3] = {};
-      for (int w = 0; w < kFoldWarps; ++w)
-        for (int i = 0; i < 3; ++i) total[i] += totals[w][i][lane];
-      const Logit<Real> at = logit_of<capped>(champion.value, fold.rule);
-      const double delta = champion.column != INT_MAX
-                               ? static_cast<double>(entries[champion.column].delta[own_direction])
-                               : 0.0;
       SoftmaxMoments* const place =
           fold.moments + ((blockIdx.y * fold.n_tokens + first_token + own_row) * n_directions +
                           chunk * kDirections + own_direction);
+      const SoftmaxMoments step =
+          step_moments<capped>(champion, entries, own_direction, own_ratio, fold.rule, totals);
       SoftmaxMoments moments = fresh ? SoftmaxMoments{} : *place;
-      moments.merge(
-          piece_moments({at.value, at.slope}, delta, own_ratio, total[0], total[1], total[2]));
+      moments.merge(step);
       *place = moments;
     }
     fresh = false;

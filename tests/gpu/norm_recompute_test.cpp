@@ -22,8 +22,8 @@ std::vector<double> recompute_on_device(const TestRows& x, const TestNorm& norm)
   return out.download();
 }
 
-/// Both sides carry the statistics' rounding, which sums of n terms of mixed order keep within n/2
-/// + 16 roundings of |gamma z| and a few of the offset.
+/// Both sides carry the statistics' rounding: sums of n terms, in any order, keep it within n/2 +
+/// 16 roundings of |gamma z|, and a few of the offset.
 void expect_agreement(const TestRows& x, const TestNorm& norm) {
   const std::vector<double> got = recompute_on_device(x, norm), want = recompute(x, norm),
                             bare = recompute(x, norm.without_offset());
@@ -56,8 +56,8 @@ TEST_P(NormRecomputeGpuTest, AgreesOnExtremeRows) {
     expect_agreement(gaussian_rows(5, 300, element_type, scale, 0.1),
                      random_norm(norm_type, 300, 0.0));
   }
-  TestRows outlier =
-      gaussian_rows(5, 300, element_type, 1.0, 0.0);  // one channel as trained models have it
+  // One channel as trained models have it.
+  TestRows outlier = gaussian_rows(5, 300, element_type, 1.0, 0.0);
   for (std::int64_t t = 0; t < 5; ++t) outlier.set(t, 17, 3000.0);
   expect_agreement(outlier, random_norm(norm_type, 300, 1e-5));
   TestRows equal(element_type, 4, 64, 64);
@@ -89,8 +89,8 @@ TEST_P(NormRecomputeGpuTest, AgreesWhereverRowsAndParametersBegin) {
   const TestNorm norm = random_norm(norm_type, 96, 1e-5);
   for (const std::int64_t stride : {96, 97, 98, 104}) expect_agreement(x.with_stride(stride), norm);
   DeviceRows rows(x);
-  std::vector<double> ahead(
-      1, 1e300);  // parameters and output one FP64 away from a multiple of 16 bytes
+  // Parameters and output one FP64 away from a multiple of 16 bytes.
+  std::vector<double> ahead(1, 1e300);
   for (const auto* parameter : {&norm.gamma, &norm.beta, &norm.shift})
     ahead.insert(ahead.end(), parameter->begin(), parameter->end());
   DeviceArray<double> parameters(ahead), out(std::vector<double>(1 + 6 * 96, 0.0));
@@ -98,8 +98,8 @@ TEST_P(NormRecomputeGpuTest, AgreesWhereverRowsAndParametersBegin) {
   operations().norm_recompute(rows.view(), {norm.type, gamma, gamma + 96, gamma + 192, norm.eps},
                               out.data() + 1, nullptr);
   const std::vector<double> got = out.download(), want = recompute(x, norm);
-  for (std::size_t j = 0; j < want.size();
-       ++j)  // as in expect_agreement; |gamma z|, |beta| and |shift| stay below 16 here
+  // As in expect_agreement; |gamma z|, |beta| and |shift| stay below 16 here.
+  for (std::size_t j = 0; j < want.size(); ++j)
     ASSERT_NEAR(got[j + 1], want[j], (96 + 32) * kUnit * 32) << j;
 }
 

@@ -58,8 +58,8 @@ inline Matrix with_spectrum(const std::vector<double>& eigenvalues) {
     for (std::int64_t j = 0; j < a.n; ++j) {
       for (std::int64_t i = 0; i < a.n; ++i) {
         const auto row = static_cast<std::size_t>(i), column = static_cast<std::size_t>(j);
-        a(i, j) -= 2 * (u[row] * image[column] +
-                        image[row] * u[column]);  // the same bits in both triangles
+        // The same bits in both triangles.
+        a(i, j) -= 2 * (u[row] * image[column] + image[row] * u[column]);
       }
     }
   }

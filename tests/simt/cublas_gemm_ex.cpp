@@ -24,8 +24,8 @@ void store(double value, void* data, cudaDataType type, std::ptrdiff_t i) {
     const auto narrow = static_cast<float>(value);
     std::uint32_t bits;
     std::memcpy(&bits, &narrow, sizeof bits);
-    static_cast<std::uint16_t*>(data)[i] =
-        static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to nearest even
+    bits += 0x7fff + ((bits >> 16) & 1);  // to nearest even
+    static_cast<std::uint16_t*>(data)[i] = static_cast<std::uint16_t>(bits >> 16);
   }
 }
 

@@ -12,10 +12,19 @@
 
 /// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and
 /// one cyclic Jacobi method behind all three eigensolvers. They read the triangle that is named,
-/// and spoil the whole workspace that they asked for. DEADRAY_SIMT_XSYEVD, …_XSYEVDX and …_DSYEVJ
-/// make that solver go wrong: "status", "memory", "info", "nan", "value" (one eigenvalue off by
-/// 1e-9 of the largest), "vector" (one eigenvector turned by 1e-9), "order", "skew" (the
-/// orthogonality is 20 n u).
+/// and spoil the whole workspace that they asked for.
+///
+/// The variables DEADRAY_SIMT_XSYEVD, …_XSYEVDX and …_DSYEVJ make that solver go wrong:
+///   "status", "memory"  the call fails, or fails for want of memory
+///   "info"              it did not converge
+///   "nan"               an eigenvector holds one
+///   "value"             an eigenvalue is off by 1e-9 of the largest
+///   "vector"            an eigenvector is turned by 1e-9
+///   "order"             the first and last eigenpair change places
+///   "skew"              the orthogonality is 20 n u
+/// or make its query of workspace
+///   "query refuses", "query wants memory"  fail
+///   "query takes any size"                 pass where cuSOLVER 12 would refuse
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -85,17 +94,22 @@ void jacobi(cublasFillMode_t fill, double* a, std::int64_t n, std::int64_t lda, 
     const std::int64_t from = order[static_cast<std::size_t>(j)];
     w[j] = j < count ? value(from) : kNaN;
     const double* const vector = v.data() + from * n;
-    const double length = std::sqrt(std::inner_product(
-        vector, vector + n, vector, 0.0));  // equal angles round alike: it drifts
+    // Rotations by equal angles round alike, so that the length drifts.
+    const double length = std::sqrt(std::inner_product(vector, vector + n, vector, 0.0));
     for (std::int64_t i = 0; i < n; ++i) a[i + j * lda] = j < count ? vector[i] / length : kNaN;
   }
 }
 
-/// The solver, and what `fault` makes of it.
-cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std::int64_t n,
+/// What the variable says, or nothing.
+std::string mode_of(const char* variable) {
+  const char* const given = std::getenv(variable);
+  return given ? given : "";
+}
+
+/// The solver, and what the variable makes of it.
+cusolverStatus_t solve(const char* variable, cublasFillMode_t fill, double* a, std::int64_t n,
                        std::int64_t lda, double* w, std::int64_t count, int* info) {
-  const char* given = std::getenv(fault);
-  const std::string mode = given ? given : "";
+  const std::string mode = mode_of(variable);
   *info = 0;
   if (mode == "status") return CUSOLVER_STATUS_EXECUTION_FAILED;
   if (mode == "memory") return CUSOLVER_STATUS_ALLOC_FAILED;
@@ -116,9 +130,13 @@ cusolverStatus_t solve(const char* fault, cublasFillMode_t fill, double* a, std:
   return CUSOLVER_STATUS_SUCCESS;
 }
 
-/// The eigensolvers' workspace, whose doubles cuSOLVER 12 counts in an int.
-cusolverStatus_t workspace(std::int64_t n, std::size_t* device, std::size_t* host) {
-  if (4 * n * n > INT_MAX) return CUSOLVER_STATUS_INVALID_VALUE;
+/// The workspace of Xsyevd and Xsyevdx, whose doubles cuSOLVER 12 counts in an int.
+cusolverStatus_t query(const char* variable, std::int64_t n, std::size_t* device,
+                       std::size_t* host) {
+  const std::string mode = mode_of(variable);
+  if (mode == "query refuses") return CUSOLVER_STATUS_INVALID_VALUE;
+  if (mode == "query wants memory") return CUSOLVER_STATUS_ALLOC_FAILED;
+  if (4 * n * n > INT_MAX && mode != "query takes any size") return CUSOLVER_STATUS_INVALID_VALUE;
   *device = static_cast<std::size_t>(2 * n * n + 64 * n) * sizeof(double);
   *host = 1000;
   return CUSOLVER_STATUS_SUCCESS;
@@ -183,7 +201,7 @@ cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParam
                                              cudaDataType, const void*, int64_t, cudaDataType,
                                              const void*, cudaDataType, size_t* device,
                                              size_t* host) {
-  return workspace(n, device, host);
+  return query("DEADRAY_SIMT_XSYEVD", n, device, host);
 }
 cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
                                   cublasFillMode_t fill, int64_t n, cudaDataType, void* a,
@@ -201,7 +219,7 @@ cusolverStatus_t cusolverDnXsyevdx_bufferSize(cusolverDnHandle_t, cusolverDnPara
                                               const void*, int64_t, void*, void*, int64_t, int64_t,
                                               int64_t*, cudaDataType, const void*, cudaDataType,
                                               size_t* device, size_t* host) {
-  return workspace(n, device, host);
+  return query("DEADRAY_SIMT_XSYEVDX", n, device, host);
 }
 cusolverStatus_t cusolverDnXsyevdx(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
                                    cusolverEigRange_t range, cublasFillMode_t fill, int64_t n,
@@ -227,6 +245,9 @@ cusolverStatus_t cusolverDnXsyevjSetMaxSweeps(syevjInfo_t, int) { return CUSOLVE
 cusolverStatus_t cusolverDnDsyevj_bufferSize(cusolverDnHandle_t, cusolverEigMode_t,
                                              cublasFillMode_t, int n, const double*, int,
                                              const double*, int* count, syevjInfo_t) {
+  const std::string mode = mode_of("DEADRAY_SIMT_DSYEVJ");
+  if (mode == "query refuses") return CUSOLVER_STATUS_INVALID_VALUE;
+  if (mode == "query wants memory") return CUSOLVER_STATUS_ALLOC_FAILED;
   *count = 3 * n * n;
   return CUSOLVER_STATUS_SUCCESS;
 }

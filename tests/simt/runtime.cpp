@@ -101,8 +101,8 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  const auto status = static_cast<cudaError_t>(
-      number_in("DEADRAY_SIMT_STATUS"));  // of a system on which CUDA does not start
+  // Of a system on which CUDA does not start.
+  const auto status = static_cast<cudaError_t>(number_in("DEADRAY_SIMT_STATUS"));
   if (status != cudaSuccess) return last_error = status;
   *count = 1;
   return cudaSuccess;

@@ -75,8 +75,8 @@ TEST(SimtTest, ThreadsThatHaveLeftDoNotHoldABarrier) {
 TEST(SimtDeathTest, WaitThatCannotEndAborts) {
   EXPECT_DEATH(run({1}, {32}, 0,
                    [] {
-                     if (threadIdx.x < 16)
-                       __shfl_xor_sync(0xffffffffu, 0, 1);  // the mask says all 32
+                     // The mask says all 32.
+                     if (threadIdx.x < 16) __shfl_xor_sync(0xffffffffu, 0, 1);
                    }),
                "cannot go on: 0 threads at a barrier, 16 in an exchange of a warp, 16 done");
 }

@@ -64,8 +64,8 @@ TEST_P(CentredMomentsKernelTest, FinishingGivesMeanAndCovarianceExactlySymmetric
                         covariance = second - sums.sums[i] / kTokens * (sums.sums[j] / kTokens);
       const double bound =
           product_bound(kTokens, n) * std::sqrt(sums.squares[i] * sums.squares[j]) / kTokens;
-      EXPECT_NEAR(centred.gram[j * n + i], static_cast<double>(covariance),
-                  3 * bound);  // the product of the means errs by two more
+      // The product of the means errs by two more.
+      EXPECT_NEAR(centred.gram[j * n + i], static_cast<double>(covariance), 3 * bound);
       EXPECT_NEAR(uncentred.gram[j * n + i], static_cast<double>(second), bound);
       EXPECT_EQ(centred.gram[j * n + i], centred.gram[i * n + j]);
       EXPECT_EQ(uncentred.gram[j * n + i], uncentred.gram[i * n + j]);
@@ -81,6 +81,7 @@ TEST_P(CentredMomentsKernelTest, SetsOfSumsMergeByAddition) {
   add_moments(x.view().slice(0, 31), parameters.arguments(), a.sums.data(), a.gram.data());
   add_moments(x.view().slice(31, 0), parameters.arguments(), b.sums.data(), b.gram.data());
   add_moments(x.view().slice(31, 44), parameters.arguments(), b.sums.data(), b.gram.data());
+  // Two orders of summation of the same 75 terms, each within 75 u of their magnitudes.
   const MomentsReference size = reference_moments(x, parameters);
   for (std::size_t j = 0; j < 20; ++j) {
     EXPECT_NEAR(a.sums[j] + b.sums[j], whole.sums[j],
@@ -135,8 +136,9 @@ TEST(CentredMomentsLayerNormTest, ShiftKeepsLargeBetaFromDrowningTheDeadDirectio
   const double drowned = quadratic_form(finish(add(x, norm), 300, true).gram, v);
   norm.shift = norm.beta;
   const double resolved = quadratic_form(finish(add(x, norm), 300, true).gram, v);
-  EXPECT_LT(std::abs(resolved), 1e-13);
-  EXPECT_GT(std::abs(drowned), 1e4 * std::abs(resolved));
+  const double rounding = quadratic_bound(reference_moments(x, norm), v, 300);
+  EXPECT_LE(std::abs(resolved), rounding);
+  EXPECT_GT(std::abs(drowned), 1e4 * rounding);
 }
 
 TEST(CentredMomentsIdentityTest, GivesTheMomentsOfTheRowsThemselves) {

@@ -59,10 +59,13 @@ inline std::vector<double> random_bias(std::int64_t vocab) {
 /// What the variance is and what its errors are relative to.
 struct ReferenceFisher {
   double variance = 0.0;
-  double square = 0.0;  ///< second moment of the derivatives about their value at the mean of u and
-                        ///< the likeliest entry's slope
-  double magnitude = 0;  ///< root of the second moment of the derivatives themselves
-  double size = 0.0;     ///< largest scale * (sum_i |w_i h_i| + |bias|) of a logit
+  /// Second moment of the derivatives about the value that they have at the mean of u with the
+  /// likeliest entry's slope.
+  double square = 0.0;
+  /// Root of the second moment of the derivatives themselves.
+  double magnitude = 0.0;
+  /// Largest scale * (sum_i |w_i h_i| + |bias|) of a logit.
+  double size = 0.0;
 };
 
 /// What the rows' type holds, [n_tokens, hidden_size].
@@ -132,12 +135,14 @@ inline std::vector<std::vector<ReferenceFisher>> reference_fisher(const TestHead
   return results;
 }
 
-/// How far a result may be from the reference when every logit errs by at most `logit_error` and
-/// every rounding of a sum or of a derivative by `rounding` relatively. The variance is the least
-/// of sum_i p_i (J_i - c)^2 over c, so logits that err by e change it by a factor within exp(2 e),
-/// and 1.1 * 2 e covers that for e < 0.1; a cap makes each J err by up to 2 e / cap of itself,
-/// which moves the deviation by as much of their root mean square; sums about a centre err
-/// relatively to the second moment about it.
+/// How far a result may be from the reference when every logit errs by at most `logit_error` = e,
+/// and sums and derivatives by `rounding` relatively.
+/// - The variance is the least of sum_i p_i (J_i - c)^2 over c. So logits that err by e change it
+/// by
+///   a factor within exp(2 e), which 1 + 1.1 * 2 e covers for e < 0.1.
+/// - A cap makes each J err by up to 2 e / cap of itself, which moves the deviation by as much of
+///   their root mean square.
+/// - Sums about a centre err relatively to the second moment about it.
 inline double fisher_bound(const TestHead& head, const ReferenceFisher& want, double logit_error,
                            double rounding) {
   const double shift =

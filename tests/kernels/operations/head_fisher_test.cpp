@@ -56,8 +56,8 @@ TEST_P(HeadFisherTest, AgreesWithLongDoubleWithinTheBound) {
 
 TEST_P(HeadFisherTest, LogitsInMemoryGiveTheSame) {
   const auto [type, rule] = GetParam();
-  TestHead head =
-      random_head(5, 1, 1500, 4, type);  // one weight a token: what the type holds is the product
+  // One weight a token: what the type holds is the product.
+  TestHead head = random_head(5, 1, 1500, 4, type);
   head.hidden = TestRows(type, 5, 1, 1);
   for (std::int64_t t = 0; t < 5; ++t)
     head.hidden.set(t, 0, std::ldexp(1.0, static_cast<int>(t) - 2));
@@ -87,7 +87,7 @@ TEST(HeadFisherExtremesTest, ConstantDirectionIsDeadUnlessLogitsAreCapped) {
   }
   head.directions.assign(1500, 1.0);
   head.soft_cap = 3.0;
-  for (const double value : fisher(head)) EXPECT_GT(value, 1e-4);
+  for (const double value : fisher(head)) EXPECT_GT(value, 1e-4);  // no bound: plainly not dead
 }
 
 TEST(HeadFisherExtremesTest, ResolvesNoiseOnAConstant) {
@@ -126,8 +126,11 @@ TEST(HeadFisherExtremesTest, LogitsOfTenThousandAreOneHot) {
   const TestHead two = head_of_logits(logits, 3);
   const std::vector<double> got = fisher(two);
   for (std::size_t k = 0; k < 3; ++k) {
-    const double step = two.directions[k * 1500 + 7] - two.directions[k * 1500 + 1234];
-    EXPECT_NEAR(got[k], step * step / 4, 8 * kUnit * step * step);
+    const double a = two.directions[k * 1500 + 7], b = two.directions[k * 1500 + 1234],
+                 step = a - b;
+    // Each value is rounded three times on its way into the frame and out, the square four times.
+    const double off = 3 * kUnit * (std::fabs(a) + std::fabs(b));
+    EXPECT_NEAR(got[k], step * step / 4, std::fabs(step) * off / 2 + kUnit * step * step);
   }
 }
 
@@ -205,9 +208,10 @@ TYPED_TEST(CappedLogitTest, ValueAndSlopeKeepTheirDigitsIntoSaturation) {
     const long double x = static_cast<long double>(static_cast<TypeParam>(z)) / 30;
     const auto value = static_cast<double>(30 * std::tanh(x)),
                slope = static_cast<double>(1 / (std::cosh(x) * std::cosh(x)));
+    // In units in the last place: x errs by 1, libm's tanh by 2, the product by 1/2.
     EXPECT_NEAR(got.value, value, 4 * unit * std::fabs(value)) << z;
-    EXPECT_NEAR(got.slope, slope, (8 + 4 * std::fabs(z) / 30) * unit * slope)
-        << z;  // x errs by u x, exp(-2 x) by 2 u x of itself
+    // That of x makes exp(-2 x) err by 2 x, twice where it is squared; all else rounds within 8.
+    EXPECT_NEAR(got.slope, slope, (8 + 4 * std::fabs(z) / 30) * unit * slope) << z;
   }
   const auto infinity = std::numeric_limits<TypeParam>::infinity();
   EXPECT_EQ(capped_logit(-infinity, rule).value, -infinity);  // masked
@@ -234,6 +238,7 @@ TEST(SoftmaxMomentsTest, PiecesMergeInAnyOrderAndWithNothing) {
   }
   for (const int i : {2, 0, 1}) pieces[2].merge(i == 2 ? SoftmaxMoments{} : pieces[i]);
   const double p = 1 / (1 + std::exp(-1.0)), want = p * (1 - p) * 9;
+  // Two exponentials and two merges: not more than 16 roundings on the way of any value.
   EXPECT_NEAR(whole.moments.variance(), want, 16 * kUnit * want);
   EXPECT_NEAR(pieces[2].moments.variance(), want, 16 * kUnit * want);
   EXPECT_EQ(whole.maximum, 700.0);

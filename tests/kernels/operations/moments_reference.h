@@ -10,7 +10,8 @@
 namespace deadray::kernels {
 
 struct Moments {
-  std::vector<double> sums, gram, mean;  ///< gram column-major, the lower triangle until finished
+  /// gram is column-major, of which only the lower triangle is filled until it is finished.
+  std::vector<double> sums, gram, mean;
 };
 inline Moments empty_moments(std::int64_t hidden_size) {
   const auto n = static_cast<std::size_t>(hidden_size);
@@ -18,7 +19,8 @@ inline Moments empty_moments(std::int64_t hidden_size) {
 }
 
 struct MomentsReference {
-  std::vector<long double> sums, gram;  ///< gram with both triangles
+  /// gram has both triangles.
+  std::vector<long double> sums, gram;
   /// sum_t s_ti^2, s = |gamma z| + 4 |gamma| + 2 |offset|: an output errs by (n/4 + 8) u s, see
   /// norm_recompute_test.cpp.
   std::vector<double> squares;

@@ -23,8 +23,8 @@ struct TestRows {
   TestRows(ElementType element_type, std::int64_t rows, std::int64_t columns, std::int64_t stride)
       : type(element_type), n_tokens(rows), hidden_size(columns), row_stride(stride) {
     const auto size = static_cast<std::size_t>(n_tokens * row_stride);
-    if (type == ElementType::float64)
-      float64.assign(size, 1e300);  // the gap between rows must not be read
+    // What fills the gaps between rows must not be read.
+    if (type == ElementType::float64) float64.assign(size, 1e300);
     if (type == ElementType::float32) float32.assign(size, 1e38f);
     if (type == ElementType::bfloat16) bfloat16.assign(size, 0x7f00);
   }
