@@ -1,6 +1,7 @@
-# deadray_write_records_header(OUTPUT header ROSTER file FIXTURES index.json RESULTS files…)
-# writes what has been verified for each family and for each model of the roster, as C++ tables for
-# `deadray models`. They are made from the records themselves: nothing is listed by hand.
+# deadray_write_known_models(OUTPUT models.json ROSTER file FIXTURES index.json RESULTS files…)
+# writes the file that `deadray models` reads: the roster as it is, how many fixtures each family
+# has, and the verdict of each record. It is made from the records themselves: nothing is listed by
+# hand. host/command/known_models.h reads it.
 
 # The worst of a record's verdicts: refuted, undetermined, confirmed, absent.
 function(_deadray_verdict record result)
@@ -36,67 +37,47 @@ function(_deadray_read_record file name family init verdict)
   set(${verdict} ${value} PARENT_SCOPE)
 endfunction()
 
-function(deadray_write_records_header)
-  cmake_parse_arguments(arg "" "OUTPUT;ROSTER;FIXTURES" "RESULTS" ${ARGN})
-  set(records "")
-  foreach(file IN LISTS arg_RESULTS)
-    _deadray_read_record(${file} name family init verdict)
-    string(APPEND records "    {\"${name}\", \"${family}\", \"${init}\", \"${verdict}\"},\n")
-  endforeach()
-
-  set(fixtures "")
+# {"bert": 3, "gpt2": 5}: how many entries of the fixtures' index each family has.
+function(_deadray_count_fixtures index result)
   set(families "")
-  if(EXISTS ${arg_FIXTURES})
-    file(READ ${arg_FIXTURES} index)
+  if(EXISTS ${index})
+    file(READ ${index} text)
     # One parse for each of a hundred entries would take seconds.
-    string(REGEX MATCHALL "\"family\": *\"[^\"]+\"" entries "${index}")
+    string(REGEX MATCHALL "\"family\": *\"[^\"]+\"" entries "${text}")
     foreach(entry IN LISTS entries)
       string(REGEX REPLACE ".*\"([^\"]+)\"$" "\\1" family "${entry}")
       list(APPEND families ${family})
     endforeach()
-    set(each ${families})
-    list(REMOVE_DUPLICATES each)
-    foreach(family IN LISTS each)
-      set(of_family ${families})
-      list(FILTER of_family INCLUDE REGEX "^${family}$")
-      list(LENGTH of_family n)
-      string(APPEND fixtures "    {\"${family}\", ${n}},\n")
-    endforeach()
   endif()
-
-  file(READ ${arg_ROSTER} roster)
-  string(JSON note GET "${roster}" note)
-  string(JSON n LENGTH "${roster}" models)
-  math(EXPR last "${n} - 1")
-  set(models "")
-  foreach(i RANGE ${last})
-    foreach(key name hf_id norm parameters)
-      string(JSON ${key} GET "${roster}" models ${i} ${key})
-    endforeach()
-    string(JSON family GET "${roster}" models ${i} config model_type)
-    string(JSON config GET "${roster}" models ${i} config)
-    string(REGEX REPLACE "[ \n]+" " " config "${config}")
-    string(APPEND models "    {\"${name}\", \"${family}\", \"${hf_id}\", \"${norm}\", "
-      "${parameters}, R\"(${config})\"},\n")
+  set(counts "")
+  set(each ${families})
+  list(REMOVE_DUPLICATES each)
+  foreach(family IN LISTS each)
+    set(of_family ${families})
+    list(FILTER of_family INCLUDE REGEX "^${family}$")
+    list(LENGTH of_family n)
+    list(APPEND counts "\"${family}\": ${n}")
   endforeach()
+  list(JOIN counts ", " counts)
+  set(${result} "{${counts}}" PARENT_SCOPE)
+endfunction()
 
-  file(CONFIGURE OUTPUT ${arg_OUTPUT} @ONLY CONTENT [=[
-// Made at configuration from the roster, the fixtures' index and results/*.json
-// (cmake/DeadrayRecords.cmake).
-#pragma once
-
-#include "host/command/known_records.h"
-
-namespace deadray {
-
-inline constexpr const char* kRosterNote = R"(@note@)";
-inline constexpr std::array kRosterModels = std::to_array<RosterModel>({
-@models@});
-inline constexpr FixtureCount kFixtureCounts[] = {
-@fixtures@    {"", 0}};
-inline constexpr ModelRecord kModelRecords[] = {
-@records@    {"", "", "", ""}};
-
-}  // namespace deadray
-]=])
+function(deadray_write_known_models)
+  cmake_parse_arguments(arg "" "OUTPUT;ROSTER;FIXTURES" "RESULTS" ${ARGN})
+  set(records "")
+  foreach(file IN LISTS arg_RESULTS)
+    _deadray_read_record(${file} name family init verdict)
+    set(record "")
+    foreach(key name family init verdict)
+      list(APPEND record "\"${key}\": \"${${key}}\"")
+    endforeach()
+    list(JOIN record ", " record)
+    list(APPEND records "  {${record}}")
+  endforeach()
+  list(JOIN records ",\n" records)
+  _deadray_count_fixtures(${arg_FIXTURES} fixtures)
+  file(READ ${arg_ROSTER} roster)
+  string(STRIP "${roster}" roster)
+  file(WRITE ${arg_OUTPUT}
+    "{\"roster\": ${roster},\n\"fixtures\": ${fixtures},\n\"records\": [\n${records}\n]}\n")
 endfunction()

@@ -32,8 +32,8 @@ std::string_view norm_stem(std::string_view tensor) {
   for (const std::string_view ending : {".weight", ".bias", ".gamma", ".beta", ".scale"}) {
     if (!tensor.ends_with(ending)) continue;
     const std::string_view stem = tensor.substr(0, tensor.size() - ending.size());
-    std::string_view named =
-        stem;  // its last component that is no number: norms.3 are norms, norm1.linear is none
+    // Its last component that is no number decides: norms.3 are norms, norm1.linear is none.
+    std::string_view named = stem;
     std::size_t dot = named.rfind('.');
     while (dot != named.npos && std::all_of(named.begin() + static_cast<std::ptrdiff_t>(dot) + 1,
                                             named.end(), is_digit)) {
@@ -149,8 +149,8 @@ bool is_in_numbered_part(std::string_view site) {
   if (!last.empty() && std::all_of(last.begin(), last.end(), is_digit)) return true;
   for (std::string_view before = site.substr(0, site.size() - last.size()); !before.empty();) {
     const std::string_view component = before.substr(0, before.find('.'));
-    const std::string_view number = component.substr(
-        component.rfind('_') + 1);  // the whole where there is no '_': npos + 1 is 0
+    // The whole component where there is no '_': npos + 1 is 0.
+    const std::string_view number = component.substr(component.rfind('_') + 1);
     if (!number.empty() && std::all_of(number.begin(), number.end(), is_digit)) return true;
     before.remove_prefix(component.size() + 1);
   }

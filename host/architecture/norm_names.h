@@ -19,22 +19,21 @@ bool comes_before(std::string_view a, std::string_view b);
 bool is_in_numbered_part(std::string_view site);
 
 struct DiscoveredNorms {
-  std::vector<NormSite> sites;  ///< in the order of comes_before(), the final one last; none is
-                                ///< where the names do not tell
-  std::vector<std::string>
-      notes;  ///< tensors that are called as a norm's and were not taken for one
+  /// In the order of comes_before(), the final one last. None is final where names do not tell.
+  std::vector<NormSite> sites;
+  std::vector<std::string> notes;  ///< on tensors named as a norm's that were not taken for one
 };
 
 /// Norms guessed from tensor names alone, for a model_type that deadray does not know and whose
-/// norm kind the user states: every rank-1 tensor called …norm….weight, …ln_x.weight or the like;
-/// consumers unknown. Final is the only one outside the numbered parts, those that belong to an
-/// embedding or a head aside.
-/// @throws MalformedError when there is none, and naming file and tensor when a shift is not as
-/// long as its scale
+/// kind of norm the user states. Taken is every tensor of rank 1 called …norm….weight, …ln_x.weight
+/// or the like; consumers are unknown. The final norm is the only one outside the numbered parts,
+/// those of an embedding or a head aside.
+/// @throws MalformedError when there is none; when a shift is not as long as its scale, naming file
+/// and tensor
 DiscoveredNorms discover_norms(const Checkpoint& checkpoint, NormKind kind, double weight_offset);
 
-/// Adds to `notes` one line on the norms that the checkpoint holds and `sites`, those that its
-/// configuration describes, do not; what architecture.left_out names aside.
+/// Adds to `notes` one line on norms that the checkpoint holds and that are not among `sites`,
+/// those that its configuration describes. What architecture.left_out names is passed over.
 /// @throws MalformedError with that line where `strict`
 void note_undescribed_norms(const Checkpoint& checkpoint, const Architecture& architecture,
                             const std::vector<NormSite>& sites, bool strict,

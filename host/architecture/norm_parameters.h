@@ -18,18 +18,17 @@ struct NormParameters {
   std::uint64_t bytes = 0;    ///< bytes read
 };
 
-/// Whether anything can be predicted from these values.
-/// @param gamma_name, beta_name  what a message begins with: "norm.safetensors: tensor
-/// 'norm.weight'"
-/// @throws MalformedError naming index and count when gamma or beta is not finite, when gamma is
-/// empty or all zero
+/// Refuses values from which nothing can be predicted.
+/// @param gamma_name, beta_name  what a message begins with: "a.safetensors: tensor 'norm.weight'"
+/// @throws MalformedError when gamma or beta is not finite, naming index and count, and when gamma
+/// is empty or all zero
 void require_sound(std::span<const double> gamma, std::span<const double> beta,
                    std::string_view gamma_name, std::string_view beta_name);
 
-/// Reads gamma and beta; gamma = stored + weight_offset.
-/// @throws MalformedError naming file and tensor when one is missing or nothing can be predicted
-/// from its values (require_sound()),
-///         UnsupportedError for a quantised scale
+/// Reads gamma and beta of a site: the one place where a checkpoint's gamma is read.
+/// gamma = stored + weight_offset.
+/// @throws MalformedError naming file and tensor when one is missing or not sound (require_sound())
+/// @throws UnsupportedError for a quantised scale
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 
 /// Gamma 1, beta 0: what every family initialises its norms to.

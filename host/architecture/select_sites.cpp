@@ -1,9 +1,11 @@
+#include "host/architecture/select_sites.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <string>
 
-#include "host/architecture/catalogue.h"
 #include "host/architecture/norm_names.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
@@ -12,8 +14,8 @@
 namespace deadray {
 namespace {
 
-/// A few names that the user may have meant by `which`; where none is near the last ones, those
-/// outside the blocks first choice: that is where people look.
+/// A few names that the user may have meant by `which`. Where none is near: the last ones outside
+/// the blocks, where people look first, or the last ones of all.
 std::vector<std::string> a_few_of(const std::vector<NormSite>& sites, std::string_view which) {
   constexpr std::size_t kShown = 3;
   std::vector<std::string> names, outside;

@@ -25,8 +25,8 @@ fs::path folder_of(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
-/// By chance, since containers and machines that share a folder share process numbers too; short,
-/// since the target's own name may already be as long as names can be.
+/// A random name: containers and machines that share a folder may share process numbers too. A
+/// short one: the target's own name may already be as long as names can be.
 fs::path working_name(const fs::path& target) {
   std::random_device chance;
   return folder_of(target) / fmt::format(".deadray-{:08x}{:08x}.part", chance(), chance());
@@ -97,7 +97,7 @@ void AtomicFile::reserve() {
   do result = ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(expected_bytes_));
   while (result != 0 && errno == EINTR);
   if (result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
-    fail("reserving room", errno);  // others: cannot reserve, may still write
+    fail("reserving room", errno);  // after any other error the file may still be written
 }
 
 AtomicFile::~AtomicFile() {
@@ -153,10 +153,9 @@ void check_writable(const fs::path& file) {
   const fs::file_status status = fs::status(file, error);
   const bool special =
       fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
-  if (!special)
-    AtomicFile probe(file);
-  else if (::access(file.c_str(), W_OK) !=
-           0)  // opening a pipe and closing it again would tell its reader that all is over
+  if (!special) AtomicFile probe(file);
+  // Not opened: to open a pipe and close it again would tell its reader that all is over.
+  else if (::access(file.c_str(), W_OK) != 0)
     throw ResourceError(
         fmt::format("{}: cannot be written: {}", file.string(), advice(errno, file)));
 }

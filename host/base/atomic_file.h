@@ -8,15 +8,14 @@
 
 namespace deadray {
 
-/// A file that appears whole or not at all: written under another name in the target's folder, then
-/// renamed over the target. A target that is a link stays one; a target that is a device or a pipe
-/// cannot be replaced and is written as the bytes come.
+/// A file that appears whole or not at all: it is written under another name in the target's
+/// folder, then renamed over the target. A target that is a link stays one. A device or a pipe
+/// cannot be replaced; it is written as the bytes come.
 class AtomicFile {
  public:
-  /// @param expected_bytes  reserved on the disk at once where the file system can, so that a lack
-  /// of room shows before the work
-  /// @throws ResourceError missing or read-only folder, no room: names the file and the bytes
-  /// needed
+  /// @param expected_bytes  reserved on the disk at once, where the file system can: a lack of room
+  /// shows before the work
+  /// @throws ResourceError missing or read-only folder, no room; names file and bytes needed
   explicit AtomicFile(const std::filesystem::path& target, std::uint64_t expected_bytes = 0);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -45,8 +44,7 @@ class AtomicFile {
 void write_file_atomically(const std::filesystem::path& file, std::string_view content);
 
 /// To be called before long work whose result goes there.
-/// @throws ResourceError when the folder is missing or nothing can be created in it, or when `file`
-/// is a folder
+/// @throws ResourceError when the folder is missing, or takes no new file, or `file` is a folder
 void check_writable(const std::filesystem::path& file);
 
 }  // namespace deadray

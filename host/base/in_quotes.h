@@ -6,8 +6,8 @@
 
 namespace deadray {
 
-/// A name out of a file, as a message shows it: in single quotes, on one line (control characters
-/// as \x0a), at most about 100 bytes.
+/// A name out of a file, as a message shows it: in single quotes, on one line, at most about 100
+/// bytes. Control characters become \x0a and the like.
 std::string in_quotes(std::string_view name);
 
 /// The same without the quotes, for longer text out of a file; cut after about `most` bytes, at a

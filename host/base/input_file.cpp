@@ -47,9 +47,8 @@ const char* kind_of(mode_t mode) {
 }  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
-  descriptor_ = ::open(
-      path.c_str(), O_RDONLY | O_CLOEXEC |
-                        O_NONBLOCK);  // without O_NONBLOCK a pipe would make us wait for a writer
+  // Without O_NONBLOCK a pipe would make us wait for a writer.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) throw_open_error(path, errno);
   struct stat status = {};
   const int error = ::fstat(descriptor_, &status) == 0 ? 0 : errno;

@@ -23,11 +23,9 @@ class InputFile {
   std::uint64_t size() const noexcept { return size_; }  ///< when it was opened
 
   /// Reads `count` bytes at `offset`. Thread-safe.
-  /// @throws MalformedError when the file ends before (it shrank since it was opened), with the
-  /// byte numbers
+  /// @throws MalformedError with the byte numbers when the file ends before: it shrank meanwhile
   void read(std::uint64_t offset, std::size_t count, void* destination) const;
-  /// Lets the system read these bytes ahead, into its own cache, while we do something else. A
-  /// hint: it cannot fail.
+  /// Lets the system read these bytes ahead, into its own cache. A hint that cannot fail.
   void will_need(std::uint64_t offset, std::uint64_t count) const noexcept;
 
  private:

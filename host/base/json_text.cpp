@@ -9,36 +9,16 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/base/utf8.h"
 
 namespace deadray {
 namespace {
 
 constexpr int kMaxDepth = 100;
 
-/// Length of the UTF-8 character that begins at text[i]; 0 when it is ill-formed (overlong, a
-/// surrogate, beyond U+10FFFF, cut off).
-std::size_t utf8_length(std::string_view text, std::size_t i) {
-  const auto byte = [&](std::size_t k) {
-    return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u;
-  };
-  const unsigned lead = byte(i), second = byte(i + 1);
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xC2 ? 0
-                             : lead < 0xE0 ? 2
-                             : lead < 0xF0 ? 3
-                             : lead < 0xF5 ? 4
-                                           : 0;
-  for (std::size_t k = 1; k < length; ++k)
-    if ((byte(i + k) & 0xC0) != 0x80) return 0;
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool out_of_range = (lead == 0xED && second >= 0xA0) || (lead == 0xF4 && second >= 0x90);
-  return overlong || out_of_range ? 0 : length;
-}
-
 std::size_t first_invalid_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const std::size_t length = utf8_length(text, i);
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = first_character(text.substr(i)).length;
     if (length == 0) return i;
     i += length;
   }
@@ -57,8 +37,7 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
   const std::string_view before = text.substr(0, at);
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
-  // nlohmann: "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while
-  // …"
+  // The library says "[json.exception.parse_error.101] parse error at line 1, column 2: …".
   if (const std::size_t colon = what.find(": "); what.starts_with('[') && colon != what.npos)
     what.remove_prefix(colon + 2);
   return fmt::format("not JSON at line {}, column {} (byte {}): {}", line, column, first + at,
@@ -67,8 +46,8 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
 
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name) {
   using Event = nlohmann::json::parse_event_t;
-  std::vector<std::unordered_set<std::string>>
-      keys;  // of each object around the place that was reached
+  // Of each object around the place that was reached.
+  std::vector<std::unordered_set<std::string>> keys;
   const auto check = [&](int depth, Event event, const nlohmann::json& value) {
     if (depth > kMaxDepth)
       throw MalformedError(
@@ -87,8 +66,8 @@ nlohmann::json parse_json_object(const std::string& text, const std::filesystem:
   } catch (const nlohmann::json::parse_error& error) {
     throw MalformedError(
         fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
-  } catch (
-      const nlohmann::json::exception& error) {  // a number too large for a double has no position
+  } catch (const nlohmann::json::exception& error) {
+    // A number too large for a double: the library tells no position.
     throw MalformedError(
         fmt::format("{}: not JSON: {}", name.string(), on_one_line(error.what(), 160)));
   }

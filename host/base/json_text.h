@@ -20,8 +20,7 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
 /// has a key twice in one object
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name);
 
-/// "'x' (a string)", "12 (an integer)", …: a value as a message shows it, on one line, cut when
-/// long.
+/// A value as a message shows it, on one line, cut when long: "'x' (a string)", "12 (an integer)".
 std::string show_json(const nlohmann::json& value);
 
 }  // namespace deadray

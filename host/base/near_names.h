@@ -7,9 +7,9 @@
 
 namespace deadray {
 
-/// The names of `known` that a user who wrote `wanted` may have meant, nearest first: those within
-/// an edit distance (insertions, deletions, substitutions) of a third of its length, and those that
-/// differ from it by a prefix only ("h.0.ln_1" for "transformer.h.0.ln_1").
+/// The names of `known` that a user who wrote `wanted` may have meant, nearest first. Near are
+/// names that differ by a prefix only ("h.0.ln_1" for "transformer.h.0.ln_1"), and those within an
+/// edit distance (insertions, deletions, substitutions) of a third of its length.
 std::vector<std::string> near_names(std::string_view wanted, std::span<const std::string> known,
                                     int most = 3);
 

@@ -18,7 +18,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void show(std::int64_t done, std::int64_t total);
-  /// @param where  how far, in words   @param left  seconds; absent: not known
+  /// @param where  how far, in words
+  /// @param left   seconds; absent: not known
   void show(std::string_view where, std::optional<double> left);
   void clear();
 

@@ -30,14 +30,12 @@ pid_t spawn(const std::string& program, std::vector<std::string> arguments,
     else
       posix_spawn_file_actions_adddup2(&actions, ours, theirs);
   }
+  // A signal that is blocked stays blocked in a new program, and then nothing would stop it.
   sigset_t none;
   sigemptyset(&none);
-  posix_spawnattr_setsigmask(
-      &attributes,
-      &none);  // a blocked signal stays blocked in a new program: nothing would stop it
-  posix_spawnattr_setflags(
-      &attributes,
-      static_cast<short>(POSIX_SPAWN_SETSIGMASK | (options.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
+  posix_spawnattr_setsigmask(&attributes, &none);
+  const int group = options.own_group ? POSIX_SPAWN_SETPGROUP : 0;
+  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | group));
   pid_t child = -1;
   const int error =
       posix_spawn(&child, program.c_str(), &actions, &attributes, argv.data(), environ);

@@ -14,8 +14,8 @@ struct Descriptor {
 };
 
 struct SpawnOptions {
-  std::vector<Descriptor>
-      descriptors;  ///< in this order; all others are ours, but for those that close themselves
+  /// In this order. The child shares all others with us, but for those that close themselves.
+  std::vector<Descriptor> descriptors;
   bool own_group = false;  ///< a terminal's Ctrl-C then comes once, through us
 };
 

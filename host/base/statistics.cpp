@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 
 namespace deadray {
@@ -11,8 +12,8 @@ namespace {
 // cost double four digits.
 using Real = long double;
 
-/// Continued fraction of I_x(a, b) by Lentz's method (DLMF 8.17.22); converges fast for x < (a +
-/// 1)/(a + b + 2).
+/// Continued fraction of I_x(a, b) by Lentz's method (DLMF 8.17.22). It converges fast where
+/// x < (a + 1)/(a + b + 2).
 Real beta_continued_fraction(Real a, Real b, Real x) {
   constexpr Real kTiny = 1e-300L;
   constexpr int kMaxTerms = 100'000;  // about sqrt(max(a, b)) are needed
@@ -48,6 +49,15 @@ Real incomplete_beta(Real a, Real b, Real x, Real y) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  for (const double value : values)
+    if (std::isnan(value)) return value;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
 double incomplete_beta(double a, double b, double x) {
   if (!(a > 0 && b > 0 && x >= 0 && x <= 1)) return std::numeric_limits<double>::quiet_NaN();

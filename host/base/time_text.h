@@ -17,9 +17,8 @@ inline std::string utc_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::
 inline std::string duration(double seconds) {
   static constexpr std::pair<double, const char*> kUnits[] = {
       {1e-9, "ns"}, {1e-6, "µs"}, {1e-3, "ms"}, {1.0, "s"}};
-  for (const auto& [unit, name] : kUnits)
-    if (seconds < 999.5 * unit)
-      return fmt::format("{:.3g} {}", seconds / unit, name);  // which 999.5 would round up to 1e+03
+  for (const auto& [unit, name] : kUnits)  // from 999.5 on three digits would be 1e+03
+    if (seconds < 999.5 * unit) return fmt::format("{:.3g} {}", seconds / unit, name);
   return fmt::format("{:.0f} s", seconds);
 }
 

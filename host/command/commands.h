@@ -1,9 +1,8 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <array>
 #include <functional>
-
-#include "host/command/command_line.h"
 
 namespace deadray {
 
@@ -29,8 +28,8 @@ inline constexpr std::array kHeavyCommands{kVerifyCommand, kFisherCommand, kSuit
 /// A subcommand that Python does.
 inline constexpr HeavyCommand kReportCommand{
     "report", "Tables and figures from the records of a folder: Markdown, CSV and one HTML page"};
-/// Replaces this process by scripts/lib/report.py with the same arguments. @throws ResourceError
-/// where it or Python is not found
+/// Replaces this process by scripts/lib/report.py with the same arguments.
+/// @throws ResourceError where the script or Python is not found
 [[noreturn]] void become_report(int argc, char** argv);
 
 void add_predict_command(CLI::App& app, Command& chosen);

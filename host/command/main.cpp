@@ -7,27 +7,26 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <string_view>
 
 #include "host/base/error.h"
+#include "host/base/program_folder.h"
 #include "host/base/version.h"
+#include "host/command/command_line.h"
 #include "host/command/commands.h"
+#include "host/command/run_program.h"
 
 namespace deadray {
 namespace {
 
 /// Replaces this process by deadray-verify with the same arguments.
 [[noreturn]] void become_verify(char** argv) {
-  std::error_code failed;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed)
-    throw ResourceError(
-        fmt::format("/proc/self/exe: {}; call deadray-verify directly", failed.message()));
-  const auto program = self.parent_path() / "deadray-verify";
-  // Read when the OpenMP library is loaded. Threads that wait spin for microseconds, then sleep:
-  // its own choice, to spin for milliseconds, made a busy machine several times slower, and
-  // sleeping at once costs an idle one a tenth.
+  const auto folder = program_folder();
+  if (!folder) throw ResourceError("/proc/self/exe cannot be read: call deadray-verify directly");
+  const auto program = *folder / "deadray-verify";
+  // Threads that wait shall spin for microseconds, then sleep. The OpenMP library, which reads this
+  // when it is loaded, would let them spin for milliseconds: a busy machine was several times
+  // slower. Sleeping at once costs an idle machine a tenth.
   if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw ResourceError(

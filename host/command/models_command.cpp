@@ -3,16 +3,23 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
-#include "deadray_records.h"
 #include "host/architecture/architecture.h"
+#include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/command/commands.h"
+#include "host/command/common_options.h"
+#include "host/command/json_output.h"
+#include "host/command/known_models.h"
+#include "host/command/share_folder.h"
 #include "host/command/table.h"
 #include "host/prediction/dead_directions.h"
 
@@ -20,34 +27,29 @@ namespace deadray {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-int fixtures_of(std::string_view family) {
-  for (const FixtureCount& fixtures : kFixtureCounts)
-    if (fixtures.family == family) return fixtures.count;
-  return 0;
-}
-
-bool is_in_roster(std::string_view name) {
-  return std::any_of(kRosterModels.begin(), kRosterModels.end(),
-                     [&](const RosterModel& model) { return model.name == name; });
-}
+namespace fs = std::filesystem;
 
 /// The models of a family with a record of this initialisation. Drawn at random only those of the
 /// roster count: they have a full size.
-std::vector<std::string> recorded(std::string_view family, std::string_view init) {
+std::vector<std::string> recorded(const KnownModels& known, std::string_view family,
+                                  std::string_view init) {
+  const auto is_in_roster = [&](std::string_view name) {
+    return std::any_of(known.roster.begin(), known.roster.end(),
+                       [&](const RosterModel& model) { return model.name == name; });
+  };
   std::vector<std::string> names;
-  for (const ModelRecord& record : kModelRecords)
+  for (const ModelRecord& record : known.records)
     if (record.family == family && record.init == init &&
         (init == "checkpoint" || is_in_roster(record.name)))
       names.push_back(record.name);
   return names;
 }
 
-/// "confirmed", …; "" when there is no record.
-std::string_view verdict_of(std::string_view model, std::string_view init) {
-  for (const ModelRecord& record : kModelRecords)
+/// "confirmed", …; null when there is no record.
+Json verdict_of(const KnownModels& known, std::string_view model, std::string_view init) {
+  for (const ModelRecord& record : known.records)
     if (record.name == model && record.init == init) return record.verdict;
-  return "";
+  return nullptr;
 }
 
 /// Of parameters, from the configuration alone.
@@ -56,32 +58,41 @@ Json dead_directions_of(const RosterModel& model) {
   return count_dead_directions(describe_architecture(Config::parse(model.config, model.name)));
 }
 
-Json models_record() {
-  const auto or_null = [](std::string_view text) { return text.empty() ? Json() : Json(text); };
-  Json record{{"schema", "deadray/models/1"},
-              {"families", Json::array()},
-              {"roster", {{"note", kRosterNote}, {"models", Json::array()}}}};
-  for (const Family& family : families())
-    record["families"].push_back({{"model_type", family.model_type},
-                                  {"description", family.description},
-                                  {"fixtures", fixtures_of(family.model_type)},
-                                  {"random_at_full_scale", recorded(family.model_type, "random")},
-                                  {"trained", recorded(family.model_type, "checkpoint")}});
-  for (const RosterModel& model : kRosterModels) {
-    const Json dead = dead_directions_of(model);
-    record["roster"]["models"].push_back(
-        {{"name", model.name},
-         {"family", model.family},
-         {"known", find_family(model.family) != nullptr},
-         {"hf_id", model.hf_id},
-         {"norm", model.norm},
-         {"parameters", model.parameters},
-         {"dead_directions", dead},
-         {"llc_lowering", dead.is_null() ? Json() : Json(dead.get<double>() / 2)},
-         {"random", or_null(verdict_of(model.name, "random"))},
-         {"checkpoint", or_null(verdict_of(model.name, "checkpoint"))}});
+/// @param known  null: not known of any family
+Json families_json(const KnownModels* known) {
+  Json all = Json::array();
+  for (const Family& family : families()) {
+    const auto fixtures = [&] {
+      const auto found = known->fixtures.find(std::string(family.model_type));
+      return found == known->fixtures.end() ? 0 : found->second;
+    };
+    all.push_back(
+        {{"model_type", family.model_type},
+         {"description", family.description},
+         {"fixtures", known ? Json(fixtures()) : Json()},
+         {"random_at_full_scale",
+          known ? Json(recorded(*known, family.model_type, "random")) : Json()},
+         {"trained", known ? Json(recorded(*known, family.model_type, "checkpoint")) : Json()}});
   }
-  return record;
+  return all;
+}
+
+Json roster_json(const KnownModels& known) {
+  Json models = Json::array();
+  for (const RosterModel& model : known.roster) {
+    const Json dead = dead_directions_of(model);
+    models.push_back({{"name", model.name},
+                      {"family", model.family},
+                      {"known", find_family(model.family) != nullptr},
+                      {"hf_id", model.hf_id},
+                      {"norm", model.norm},
+                      {"parameters", model.parameters},
+                      {"dead_directions", dead},
+                      {"llc_lowering", dead.is_null() ? Json() : Json(dead.get<double>() / 2)},
+                      {"random", verdict_of(known, model.name, "random")},
+                      {"checkpoint", verdict_of(known, model.name, "checkpoint")}});
+  }
+  return {{"note", known.note}, {"models", models}};
 }
 
 std::string families_table(const Json& record, bool coloured) {
@@ -95,7 +106,7 @@ std::string families_table(const Json& record, bool coloured) {
                {"trained weights"},
                {"description"}});
   for (const Json& family : record.at("families")) {
-    const int fixtures = family.at("fixtures");
+    const int fixtures = family.at("fixtures").is_null() ? 0 : family.at("fixtures").get<int>();
     table.add_row({family.at("model_type"), fixtures > 0 ? std::to_string(fixtures) : "–",
                    names(family.at("random_at_full_scale")), names(family.at("trained")),
                    family.at("description")});
@@ -127,6 +138,39 @@ std::string roster_table(const Json& roster, bool coloured) {
   return table.render(coloured);
 }
 
+std::string models_text(const Json& record, bool coloured) {
+  std::string text = families_table(record, coloured);
+  const Json& roster = record.at("roster");
+  if (roster.is_null()) return text;
+  return text +
+         "\nfixtures: small models compared with transformers block by block. The others: models "
+         "with a record in results/.\n\n" +
+         roster_table(roster, coloured) +
+         "\ndead parameter directions: of all consumers of all norms, from the configuration "
+         "alone; "
+         "they lower the local learning coefficient by half their number.\n" +
+         roster.at("note").get<std::string>() + "\n";
+}
+
+int run_models(const OutputOptions& options) {
+  const JsonOutput json(options.json);
+  const fs::path file = share_folder().value_or(fs::path()) / "models.json";
+  std::optional<KnownModels> known;
+  if (std::error_code ignored; fs::exists(file, ignored)) known = read_known_models(file);
+  const Json record{{"schema", "deadray/models/1"},
+                    {"families", families_json(known ? &*known : nullptr)},
+                    {"roster", known ? roster_json(*known) : Json()}};
+  json.write(record);
+  if (options.table_wanted())
+    write_output(models_text(record, colour_allowed(STDOUT_FILENO, options.no_color)));
+  if (!known && !options.quiet)
+    write_message(
+        fmt::format("note: {}: no such file; it tells the roster and what has been "
+                    "verified: build or install deadray again",
+                    file.string()));
+  return static_cast<int>(ExitCode::done);
+}
+
 }  // namespace
 
 void add_models_command(CLI::App& app, Command& chosen) {
@@ -135,24 +179,7 @@ void add_models_command(CLI::App& app, Command& chosen) {
       "List the families that deadray knows, the roster, and what has been verified of each");
   const auto options = std::make_shared<OutputOptions>();
   add_output_options(*command, *options);
-  command->callback([options, &chosen] {
-    chosen = [options] {
-      const JsonOutput json(options->json);
-      const Json record = models_record();
-      json.write(record);
-      if (!options->table_wanted()) return 0;
-      const bool coloured = colour_allowed(STDOUT_FILENO, options->no_color);
-      write_output(families_table(record, coloured) +
-                   "\nfixtures: small models compared with transformers block by block. The "
-                   "others: models with a record in results/.\n\n" +
-                   roster_table(record.at("roster"), coloured) +
-                   "\ndead parameter directions: of all consumers of all norms, from the "
-                   "configuration alone; they lower the local learning "
-                   "coefficient by half their number.\n" +
-                   kRosterNote + "\n");
-      return 0;
-    };
-  });
+  command->callback([options, &chosen] { chosen = [options] { return run_models(*options); }; });
 }
 
 }  // namespace deadray

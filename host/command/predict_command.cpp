@@ -7,6 +7,8 @@
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/command/commands.h"
+#include "host/command/common_options.h"
+#include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
 #include "host/command/table.h"
 #include "host/prediction/model_prediction.h"

@@ -100,13 +100,11 @@ Table table_of(const Prediction& prediction, bool classified) {
 /// What the columns mean, for a reader who has not met the paper.
 constexpr std::string_view kLegend =
     "dead: directions of the norm's output without variance, whatever the input: 1/gamma, or where "
-    "gamma is practically zero those "
-    "coordinates.\n"
+    "gamma is practically zero those coordinates.\n"
     "constant: what <1/gamma, output> equals for every input. floor: least variance that rounding "
     "to the model's dtype leaves along them.\n"
     "dead parameters: directions in the weights of the maps that read the norm which change no "
-    "output (each of their outputs gives one, by "
-    "1/gamma;\n"
+    "output (each of their outputs gives one, by 1/gamma;\n"
     "coordinates that are exactly zero give one each).\n";
 
 std::string plural(std::int64_t count, std::string_view noun) {
@@ -116,22 +114,22 @@ std::string plural(std::int64_t count, std::string_view noun) {
 std::string summary_of(const Prediction& p) {
   const auto norms = static_cast<std::int64_t>(p.sites.size());
   const auto is_rms = [](const SitePrediction& s) { return s.site.kind == NormKind::rmsnorm; };
-  std::string text = fmt::format("{}: {}", on_one_line(p.name, 100), plural(norms, "norm"));
-  if (p.dead_directions == 0)
-    text += ", no dead direction predicted";
-  else
-    text += fmt::format(", {} of activations", plural(p.dead_directions, "dead direction")) +
-            (p.family.empty()
-                 ? " predicted; of parameters: not known for this architecture\n"
-                 : fmt::format(
-                       " and {} of parameters predicted; local learning coefficient lower by {}\n",
-                       p.dead_parameter_directions,
-                       static_cast<double>(p.dead_parameter_directions) / 2));
-  if (p.dead_directions == 0)
-    text += std::all_of(p.sites.begin(), p.sites.end(), is_rms)
-                ? ": an RMSNorm does not subtract the mean, so none of its directions is fixed\n"
-                : "\n";
+  std::string text = fmt::format("{}: {}, ", on_one_line(p.name, 100), plural(norms, "norm"));
+  if (p.dead_directions == 0) {
+    text += "no dead direction predicted";
+    if (std::all_of(p.sites.begin(), p.sites.end(), is_rms))
+      text += ": an RMSNorm does not subtract the mean, so none of its directions is fixed";
+  } else {
+    text += fmt::format("{} of activations", plural(p.dead_directions, "dead direction"));
+    text +=
+        p.family.empty()
+            ? " predicted; of parameters: not known for this architecture"
+            : fmt::format(" and {} of parameters predicted; local learning coefficient lower by {}",
+                          p.dead_parameter_directions,
+                          static_cast<double>(p.dead_parameter_directions) / 2);
+  }
   text += fmt::format(
+      "\n"
       "{} bytes read: {:.0f} µs to open, {:.0f} µs for the norms; {:.1f} µs to predict\n",
       p.bytes_read, p.seconds_open * 1e6, p.seconds_read * 1e6, p.seconds_predict * 1e6);
   return text;

@@ -21,8 +21,8 @@ nlohmann::ordered_json to_json(const std::optional<HubSnapshot>& hub);
 nlohmann::ordered_json gamma_json(const NormSite& site, const DeadSubspace& subspace);
 /// The table and the summary for people.
 std::string to_text(const Prediction& prediction, bool coloured);
-/// Writes a safetensors file with one FP64 unit vector [hidden_size], v*, for each LayerNorm where
-/// it exists, named after the site. An RMSNorm has no dead direction of that kind.
+/// Writes a safetensors file with v*, an FP64 unit vector [hidden_size], for each LayerNorm that
+/// has one. Tensors are named after the sites.
 void write_directions(const std::filesystem::path& file, const Prediction& prediction);
 
 }  // namespace deadray

@@ -11,6 +11,7 @@
 
 #include "host/base/error.h"
 #include "host/command/commands.h"
+#include "host/command/share_folder.h"
 
 namespace deadray {
 namespace {
@@ -22,17 +23,15 @@ std::string from_environment(const char* name) {
   return value ? value : "";
 }
 
-/// Where lib/report.py lies: $DEADRAY_SCRIPTS, or share/deadray of the prefix that the program is
-/// installed in, or the sources it was built from.
+/// Where lib/report.py lies: $DEADRAY_SCRIPTS, or what was installed with the program, or the
+/// sources that it was built from.
 fs::path find_scripts() {
   if (const std::string chosen = from_environment("DEADRAY_SCRIPTS"); !chosen.empty())
     return chosen;
-  std::error_code failed;
-  const fs::path self = fs::read_symlink("/proc/self/exe", failed);
-  if (!failed)
-    if (const fs::path installed = self.parent_path().parent_path() / DEADRAY_SHARE;
-        fs::exists(installed / "lib/report.py", failed))
-      return installed;
+  std::error_code ignored;
+  if (const auto installed = share_folder();
+      installed && fs::exists(*installed / "lib/report.py", ignored))
+    return *installed;
   return DEADRAY_SOURCE_SCRIPTS;
 }
 
@@ -56,8 +55,8 @@ void become_report(int argc, char** argv) {
                     "scripts of deadray's sources",
                     script.string()));
   const std::string python = find_python(scripts);
-  std::string file = script.string(), program = python,
-              no_bytecode = "-B";  // -B: an installation is not written to
+  std::string file = script.string(), program = python;
+  std::string no_bytecode = "-B";  // an installation is not written to
   std::vector<char*> arguments{program.data(), no_bytecode.data(), file.data()};
   for (int i = 2; i < argc; ++i) arguments.push_back(argv[i]);
   arguments.push_back(nullptr);

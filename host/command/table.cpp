@@ -7,20 +7,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/utf8.h"
+
 namespace deadray {
 namespace {
-
-/// Code point that starts at text[i]; moves i past it. A byte that starts none stands for itself.
-char32_t next_code_point(std::string_view text, std::size_t& i) noexcept {
-  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
-  const unsigned char lead = byte(i);
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-  if (length == 1 || i + length > text.size()) return byte(i++);
-  char32_t code = lead & (0xFFu >> (length + 1));
-  for (std::size_t k = 1; k < length; ++k) code = code << 6 | (byte(i + k) & 0x3Fu);
-  i += length;
-  return code;
-}
 
 bool is_combining(char32_t c) noexcept {
   return (c >= 0x300 && c < 0x370) || (c >= 0x200B && c < 0x2010) || (c >= 0xFE00 && c < 0xFE10);
@@ -43,9 +33,11 @@ void append_cell(std::string& line, std::string_view cell, std::size_t width, Al
 
 std::size_t display_width(std::string_view text) noexcept {
   std::size_t width = 0;
-  for (std::size_t i = 0; i < text.size();) {
-    const char32_t c = next_code_point(text, i);
-    width += is_combining(c) ? 0 : is_wide(c) ? 2 : 1;
+  while (!text.empty()) {
+    const auto [code, length] = first_character(text);
+    // A byte that begins no character is shown as one sign.
+    width += length == 0 ? 1 : is_combining(code) ? 0 : is_wide(code) ? 2 : 1;
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return width;
 }

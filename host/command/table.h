@@ -14,12 +14,12 @@ struct Column {
   Align align = Align::left;
 };
 
-/// Columns that a UTF-8 text takes on a terminal: one a code point, none for combining marks, two
-/// for East Asian wide ones.
+/// Columns that a UTF-8 text takes on a terminal: one for a character, none for a combining mark,
+/// two for an East Asian wide character.
 std::size_t display_width(std::string_view text) noexcept;
 
-/// A small text table: titles, then rows, two spaces between columns, no line longer than it must
-/// be.
+/// A small text table: titles, then rows. Two spaces are between columns, none at the end of a
+/// line.
 class Table {
  public:
   explicit Table(std::vector<Column> columns);
@@ -34,9 +34,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Whether text to this file descriptor may carry colour: CLICOLOR_FORCE (not "0") says yes,
-/// --no-color and NO_COLOR (not empty) say no before that, and else it must be a terminal other
-/// than TERM=dumb.
+/// Whether text to this file descriptor may carry colour. --no-color (`refused`) and NO_COLOR (not
+/// empty) say no; else CLICOLOR_FORCE (not "0") says yes; else it must be a terminal that is not
+/// TERM=dumb.
 bool colour_allowed(int descriptor, bool refused);
 
 }  // namespace deadray

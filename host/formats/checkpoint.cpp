@@ -1,8 +1,7 @@
 #include "host/formats/checkpoint.h"
 
 #include <algorithm>
-#include <optional>
-#include <span>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,11 +16,16 @@
 
 namespace deadray {
 
-std::int64_t TensorInfo::elements() const noexcept {
-  std::int64_t product = 1;
-  for (const std::int64_t extent : shape) product *= extent;
-  return product;
+namespace {
+
+/// Each container format has its reader; a further one is chosen here, by the file's name or its
+/// first bytes.
+ContainerHeader read_header(const InputFile& file, const CheckpointOptions& options,
+                            std::size_t file_index) {
+  return read_safetensors_header(file, options, file_index);
 }
+
+}  // namespace
 
 struct Checkpoint::State {
   std::filesystem::path path;
@@ -32,7 +36,6 @@ struct Checkpoint::State {
   std::uint64_t header_bytes = 0;
 
   void add_file(const std::filesystem::path& file, const CheckpointOptions& options);
-  void apply_index(const ShardIndex& index, const std::filesystem::path& file);
 
   std::string where(const TensorInfo& tensor) const {
     return fmt::format("{}: tensor {}", files.at(tensor.file).string(), in_quotes(tensor.name));
@@ -44,72 +47,17 @@ struct Checkpoint::State {
   }
 };
 
-namespace {
-
-bool by_name_then_file(const TensorInfo& a, const TensorInfo& b) {
-  return a.name != b.name ? a.name < b.name : a.file < b.file;
-}
-
-}  // namespace
-
 void Checkpoint::State::add_file(const std::filesystem::path& file,
                                  const CheckpointOptions& options) {
   inputs.emplace_back(file);
   files.push_back(file);
-  SafetensorsHeader header = read_safetensors_header(inputs.back(), options, files.size() - 1);
+  ContainerHeader header = read_header(inputs.back(), options, files.size() - 1);
   header_bytes += header.bytes;
   std::move(header.notes.begin(), header.notes.end(), std::back_inserter(notes));
   if (tensors.empty())
     tensors = std::move(header.tensors);
   else
     std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(tensors));
-}
-
-/// Keeps of each name the copy that the index points to. Names that the index does not know are
-/// kept when there is one copy.
-void Checkpoint::State::apply_index(const ShardIndex& index, const std::filesystem::path& file) {
-  std::sort(tensors.begin(), tensors.end(), by_name_then_file);
-  std::vector<TensorInfo> kept;
-  kept.reserve(tensors.size());
-  std::size_t unlisted = 0, copies = 0;
-  auto entry = index.tensors.begin();
-  const auto refuse_missing = [&](const std::string& name, std::size_t shard) {
-    throw MalformedError(fmt::format("{}: maps tensor {} to {}, which does not hold it",
-                                     file.string(), in_quotes(name),
-                                     files[shard].filename().string()));
-  };
-  for (auto first = tensors.begin(); first != tensors.end();) {
-    const auto last = std::find_if(first, tensors.end(),
-                                   [&](const TensorInfo& t) { return t.name != first->name; });
-    if (entry != index.tensors.end() && entry->first < first->name)
-      refuse_missing(entry->first, entry->second);
-    auto taken = first;
-    if (entry != index.tensors.end() && entry->first == first->name) {
-      taken =
-          std::find_if(first, last, [&](const TensorInfo& t) { return t.file == entry->second; });
-      if (taken == last) refuse_missing(entry->first, entry->second);
-      copies += static_cast<std::size_t>(last - first) - 1;
-      ++entry;
-    } else {
-      if (last - first > 1)
-        throw MalformedError(fmt::format(
-            "{}: tensor {} is in {} and in {}, and the index names neither", file.string(),
-            in_quotes(first->name), files[first->file].filename().string(),
-            files[(first + 1)->file].filename().string()));
-      ++unlisted;
-    }
-    kept.push_back(std::move(*taken));
-    first = last;
-  }
-  if (entry != index.tensors.end()) refuse_missing(entry->first, entry->second);
-  tensors = std::move(kept);
-  if (unlisted > 0)
-    notes.push_back(
-        fmt::format("{}: {} tensors of the shards are not in the index", file.string(), unlisted));
-  if (copies > 0)
-    notes.push_back(
-        fmt::format("{}: {} tensors are in several shards; the copy that the index names is taken",
-                    file.string(), copies));
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& model, const CheckpointOptions& options) {
@@ -123,7 +71,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
     const ShardIndex index = read_shard_index(weights.file);
     state->header_bytes += index.bytes;
     for (const std::filesystem::path& shard : index.shards) state->add_file(shard, options);
-    state->apply_index(index, weights.file);
+    state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
   return Checkpoint(std::move(state));
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -8,38 +7,18 @@
 #include <string_view>
 #include <vector>
 
-#include "host/formats/dtype.h"
+#include "host/formats/container.h"
 
 namespace deadray {
 
-/// A tensor as the checkpoint's headers describe it; its values stay on disk until read.
-struct TensorInfo {
-  std::string name;
-  DType dtype = DType::unknown;
-  std::string stored_dtype;         ///< the header's own spelling, also when dtype is unknown
-  std::vector<std::int64_t> shape;  ///< row-major; {} is a scalar
-  std::size_t file = 0;             ///< index into Checkpoint::files()
-  std::uint64_t offset = 0;         ///< first byte, counted from the start of the file
-  std::uint64_t bytes = 0;
-  std::int64_t elements() const noexcept;
-};
-
-struct CheckpointOptions {
-  std::uint64_t max_header_bytes = 100'000'000;  ///< safetensors' own limit
-  bool strict =
-      false;  ///< what would be a note becomes an error (trailing bytes, two sets of weights)
-};
-
-/// Named tensors of one model, read on demand with pread: a file truncated under us is an error,
-/// not a SIGBUS. Opens a single `.safetensors` file, a folder that holds `model.safetensors`, or a
-/// folder with a sharded `*.safetensors.index.json`.
+/// Named tensors of one model, read on demand. It opens a single `.safetensors` file, a folder that
+/// holds `model.safetensors`, or a folder with a sharded `*.safetensors.index.json`. Files are read
+/// with pread and never mapped: a file that is truncated meanwhile is an error, not a SIGBUS.
 class Checkpoint {
  public:
   /// Reads and checks all headers, no values.
-  /// @throws MalformedError   a damaged or contradictory file; the message names file, tensor and
-  /// byte
-  /// @throws UnsupportedError no weights that deadray reads, listing what was found and how to
-  /// convert it
+  /// @throws MalformedError   a damaged or contradictory file; names file, tensor and byte
+  /// @throws UnsupportedError no weights that deadray reads; says what was found and what to do
   static Checkpoint open(const std::filesystem::path& model, const CheckpointOptions& options = {});
 
   Checkpoint(Checkpoint&&) noexcept;
@@ -49,17 +28,17 @@ class Checkpoint {
   const std::filesystem::path& path() const noexcept;  ///< what open() was given
   const std::vector<std::filesystem::path>& files() const noexcept;
   const std::vector<TensorInfo>& tensors() const noexcept;  ///< in order of name
-  const std::vector<std::string>& notes()
-      const noexcept;  ///< what the user should know although it is no error
+  /// What the user should know although it is no error.
+  const std::vector<std::string>& notes() const noexcept;
   std::uint64_t header_bytes() const noexcept;  ///< bytes read to open it
 
   const TensorInfo* find(std::string_view name) const noexcept;  ///< nullptr when absent
   /// @throws MalformedError naming the tensor, the checkpoint and near names
   const TensorInfo& at(std::string_view name) const;
 
-  /// Reads elements [first, first + count) as stored into `destination` (count * size_of(dtype)
-  /// bytes). Thread-safe. @throws MalformedError when the file ends early, UnsupportedError for an
-  /// unknown dtype
+  /// Reads elements [first, first + count) as stored; `destination` takes count * size_of(dtype)
+  /// bytes. Thread-safe.
+  /// @throws MalformedError when the file ends early; UnsupportedError for an unknown dtype
   void read(const TensorInfo& tensor, std::int64_t first, std::int64_t count,
             void* destination) const;
   void read(const TensorInfo& tensor, void* destination) const {
@@ -69,8 +48,8 @@ class Checkpoint {
   void will_need(const TensorInfo& tensor) const noexcept;
   /// @throws UnsupportedError naming file and tensor, unless it is stored as F64, F32, F16 or BF16
   void require_plain_float(const TensorInfo& tensor) const;
-  /// Elements [first, first + count), widened to FP64. @throws as require_plain_float() and read()
-  /// do
+  /// Elements [first, first + count), widened to FP64.
+  /// @throws as require_plain_float() and read() do
   std::vector<double> read_fp64(const TensorInfo& tensor, std::int64_t first,
                                 std::int64_t count) const;
   std::vector<double> read_fp64(const TensorInfo& tensor) const {

@@ -60,9 +60,8 @@ double widen_f16(std::uint16_t bits) noexcept {
 template <typename Stored, typename Widen>
 void widen_each(const std::byte* bytes, double* values, std::size_t count, Widen widen_one) {
   for (std::size_t i = 0; i < count; ++i) {
-    Stored stored;
-    std::memcpy(&stored, bytes + i * sizeof(Stored),
-                sizeof(Stored));  // a checkpoint aligns nothing
+    Stored stored;  // copied bytewise: a checkpoint aligns nothing
+    std::memcpy(&stored, bytes + i * sizeof(Stored), sizeof(Stored));
     values[i] = widen_one(stored);
   }
 }

@@ -33,11 +33,10 @@ DType parse_dtype(std::string_view name) noexcept;
 std::string_view to_string(DType type) noexcept;
 /// Bytes an element takes; 0 for unknown.
 std::size_t size_of(DType type) noexcept;
-/// True for f64, f32, f16, bf16: the types whose values stand for themselves (FP8 needs a scale
-/// from elsewhere).
+/// True for f64, f32, f16, bf16: the types whose values stand for themselves. (FP8 values need a
+/// scale that is stored elsewhere.)
 bool is_plain_float(DType type) noexcept;
-/// Half the distance from 1 to the next larger number, 2^-p for p significant bits: f64 2^-53, f32
-/// 2^-24, f16 2^-11, bf16 2^-8.
+/// Half the distance from 1 to the next larger number: f64 2^-53, f32 2^-24, f16 2^-11, bf16 2^-8.
 /// @throws std::invalid_argument for a type that is no plain float
 double unit_roundoff(DType type);
 /// Widens little-endian elements to FP64, exactly.

@@ -29,16 +29,13 @@ namespace {
 
 /// ASCII where a safetensors file has its header's length, and no control characters after it.
 bool is_text(std::string_view head) {
-  const auto ends_text = [](unsigned char c) {
-    return (c < ' ' &&
-            std::string_view("\t\n\r").find(static_cast<char>(c)) == std::string_view::npos) ||
-           c == 0x7f;
+  const auto is_control = [](unsigned char c) {
+    const bool white = c == '\t' || c == '\n' || c == '\r';
+    return (c < ' ' && !white) || c == 0x7f;
   };
-  return std::none_of(head.begin(), head.end(), ends_text) &&
-         std::all_of(
-             head.begin(),
-             head.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(head.size(), 8)),
-             [](unsigned char c) { return c < 0x80; });
+  const std::string_view length = head.substr(0, 8);
+  return std::none_of(head.begin(), head.end(), is_control) &&
+         std::all_of(length.begin(), length.end(), [](unsigned char c) { return c < 0x80; });
 }
 
 }  // namespace

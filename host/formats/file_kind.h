@@ -17,8 +17,7 @@ std::optional<std::string_view> convertible_format(const std::filesystem::path& 
 
 /// Looks at the first bytes of a file that is no safetensors file.
 /// @throws UnsupportedError for GGUF and PyTorch content under another name
-/// @throws MalformedError   for a git-LFS pointer, a web page or another text that stands in place
-/// of the weights
+/// @throws MalformedError   for a git-LFS pointer, a web page or another text in place of weights
 void refuse_other_formats(const InputFile& file);
 
 }  // namespace deadray

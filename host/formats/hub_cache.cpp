@@ -73,8 +73,8 @@ fs::path find_snapshot(const fs::path& model, const std::string& revision) {
   return commit.empty() ? newest_snapshot(model / "snapshots").value_or(fs::path()) : fs::path();
 }
 
-/// Weights of a snapshot that are named but not there; formats other than safetensors are left to
-/// those who open them.
+/// The first file that a snapshot names and does not hold; "" when all are there. Whether other
+/// formats than safetensors can be read is left to those who open them.
 std::string missing_file(const fs::path& snapshot) {
   if (!is_there(snapshot / "config.json")) return "config.json";
   const fs::path index = snapshot / "model.safetensors.index.json";
@@ -104,8 +104,8 @@ std::string missing_file(const fs::path& snapshot) {
 }  // namespace
 
 fs::path hub_cache() {
-  for (const char* variable :
-       {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})  // the second is the first one's old name
+  // The second is the first one's old name.
+  for (const char* variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
     if (const std::string folder = environment(variable); !folder.empty()) return folder;
   if (const std::string home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
   if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
@@ -122,16 +122,17 @@ CachedModel find_cached_model(const fs::path& cache, const std::string& hf_id,
   std::error_code ignored;
   if (!fs::is_directory(model, ignored)) return {{}, {}, fmt::format("not in {}", cache.string())};
   const fs::path snapshot = find_snapshot(model, revision);
-  if (snapshot.empty())
-    return {{},
-            {},
-            fmt::format("{}: no snapshot of revision {}", model.string(),
-                        revision.empty() ? "main" : revision)};
+  if (snapshot.empty()) {
+    std::string none = fmt::format("{}: no snapshot of revision {}", model.string(),
+                                   revision.empty() ? "main" : revision);
+    return {{}, {}, std::move(none)};
+  }
   const std::string commit = snapshot.filename().string();
-  if (const std::string file = missing_file(snapshot); !file.empty())
-    return {{},
-            commit,
-            fmt::format("{}: {} is missing (interrupted download?)", snapshot.string(), file)};
+  if (const std::string file = missing_file(snapshot); !file.empty()) {
+    std::string incomplete =
+        fmt::format("{}: {} is missing (interrupted download?)", snapshot.string(), file);
+    return {{}, commit, std::move(incomplete)};
+  }
   return {snapshot, commit, {}};
 }
 

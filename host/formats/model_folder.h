@@ -6,9 +6,9 @@
 
 namespace deadray {
 
-/// What records and tables call a model: the last component of its path, where "." and links stand
-/// for the folder they lead to; of a snapshot in the hub's cache, whose folder is called by its
-/// commit, the repository's name without its owner.
+/// What records and tables call a model: the last component of its path. "." and links stand for
+/// the folder that they lead to. A snapshot in the hub's cache, whose folder is called by its
+/// commit, has the repository's name without its owner.
 std::string model_name(const std::filesystem::path& model);
 
 /// Which files of a model's folder hold its weights.
@@ -21,8 +21,8 @@ struct WeightFiles {
 /// @param model  a folder, a safetensors file, or the index of a sharded set
 /// @param strict a second set of weights is an error instead of a note
 /// @throws UsageError       no such path
-/// @throws UnsupportedError only formats for scripts/convert, only an adapter, or nothing: says
-/// what was found
+/// @throws UnsupportedError formats that only scripts/convert reads, an adapter, or no weights at
+/// all; says what was found
 /// @throws MalformedError   several files and no index that says how they belong together
 WeightFiles find_weights(const std::filesystem::path& model, bool strict);
 

@@ -23,8 +23,8 @@ constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::uint64_t kMaxHeaderBytes = 1'000'000;
 
 struct NpyHeader {
-  std::optional<std::string>
-      descr;  // as written, "<i4"; with its brackets when the type is a structure
+  /// As written: "<i4", or with its brackets where the type is a structure.
+  std::optional<std::string> descr;
   std::optional<bool> fortran_order;
   std::optional<std::vector<std::int64_t>> shape;
   std::uint64_t data_begin = 0;

@@ -14,8 +14,8 @@ struct IntegerMatrix {
 
 /// Reads a NumPy .npy file (format 1, 2 or 3) of little-endian int32 or int64 in C order, rank 2,
 /// or rank 1 as one row.
-/// @throws MalformedError for anything else, naming what was found; an array without elements is
-/// refused too
+/// @throws MalformedError for anything else, and for an array without elements; names what was
+/// found
 IntegerMatrix read_npy(const std::filesystem::path& file);
 
 }  // namespace deadray

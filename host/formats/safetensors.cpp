@@ -82,8 +82,8 @@ std::uint64_t check_layout(const std::vector<TensorInfo>& tensors, const InputFi
 
 }  // namespace
 
-SafetensorsHeader read_safetensors_header(const InputFile& file, const CheckpointOptions& options,
-                                          std::size_t file_index) {
+ContainerHeader read_safetensors_header(const InputFile& file, const CheckpointOptions& options,
+                                        std::size_t file_index) {
   const std::uint64_t length = header_length(file, options);
   const auto text = std::make_unique_for_overwrite<char[]>(length);
   file.read(kLengthBytes, length, text.get());
@@ -93,7 +93,7 @@ SafetensorsHeader read_safetensors_header(const InputFile& file, const Checkpoin
                                      file.path().string(), in_quotes(json.substr(0, 8))));
 
   const std::uint64_t data_begin = kLengthBytes + length;
-  SafetensorsHeader header =
+  ContainerHeader header =
       parse_safetensors_header(json, file.path(), file.size() - data_begin, file_index);
   header.bytes = data_begin;
   const auto by_name = [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; };

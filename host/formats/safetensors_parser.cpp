@@ -26,15 +26,14 @@ class HeaderHandler {
                 std::size_t file_index)
       : json_(json), file_(file), data_bytes_(data_bytes), file_index_(file_index) {}
 
-  SafetensorsHeader take() { return std::move(header_); }
+  ContainerHeader take() { return std::move(header_); }
 
   bool null() { return ignore("null"); }
   bool boolean(bool value) { return ignore(value ? "true" : "false"); }
-  bool number_integer(std::int64_t value) {
-    return ignored() || (complain(fmt::format("{}", value)), false);
-  }  // always negative
+  /// Of negative numbers only.
+  bool number_integer(std::int64_t value) { return ignore(fmt::format("{}", value)); }
   bool number_float(double, const std::string& spelling) {
-    return ignored() || (complain(on_one_line(spelling, 40)), false);
+    return ignore(on_one_line(spelling, 40));
   }
   bool binary(const nlohmann::json::binary_t&) { return ignore("binary data"); }
 
@@ -170,7 +169,11 @@ class HeaderHandler {
 
   /// Inside a field that safetensors does not define.
   bool ignored() const { return depth_ >= 2 && !in_metadata_ && field_ == Field::other; }
-  bool ignore(std::string_view found) { return ignored() || (complain(found), false); }
+  /// A value of a type that no field has: passed over in a foreign field, else refused.
+  bool ignore(std::string_view found) const {
+    if (!ignored()) complain(found);
+    return true;
+  }
 
   [[noreturn]] void complain(std::string_view found) const {
     if (depth_ < 1)
@@ -198,7 +201,7 @@ class HeaderHandler {
   const std::filesystem::path& file_;
   std::uint64_t data_bytes_;
   std::size_t file_index_;
-  SafetensorsHeader header_;
+  ContainerHeader header_;
 
   int depth_ = 0;  // 1 inside the header, 2 inside an entry, 3 inside its shape or data_offsets
   bool in_metadata_ = false, had_metadata_ = false;
@@ -213,8 +216,8 @@ class HeaderHandler {
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::string_view json, const std::filesystem::path& file,
-                                           std::uint64_t data_bytes, std::size_t file_index) {
+ContainerHeader parse_safetensors_header(std::string_view json, const std::filesystem::path& file,
+                                         std::uint64_t data_bytes, std::size_t file_index) {
   HeaderHandler handler(json, file, data_bytes, file_index);
   nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   return handler.take();

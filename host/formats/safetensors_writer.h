@@ -20,14 +20,13 @@ struct TensorDeclaration {
   std::vector<std::int64_t> shape;
 };
 
-/// Writes a safetensors file piece by piece: all tensors are declared first, then their bytes are
+/// Writes a safetensors file piece by piece. All tensors are declared first; then their bytes are
 /// appended in that order, in pieces of any size. The file appears under its name when finish()
-/// succeeds, and never in part; data begin at a multiple of 8 bytes.
+/// succeeds, and never in part. Data begin at a multiple of 8 bytes.
 class SafetensorsWriter {
  public:
   /// Writes the header.
-  /// @throws ResourceError         missing or read-only folder, no room on the disk, with the bytes
-  /// needed
+  /// @throws ResourceError missing or read-only folder; no room on the disk, with the bytes needed
   /// @throws std::invalid_argument a name twice or "__metadata__", an unknown dtype, a negative or
   /// overflowing shape
   SafetensorsWriter(const std::filesystem::path& file,

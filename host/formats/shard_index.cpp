@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string_view>
 #include <system_error>
 
@@ -50,18 +51,32 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   return path;
 }
 
-[[noreturn]] void throw_missing(const fs::path& index, const ShardIndex& lost_from,
-                                std::size_t shard) {
+[[noreturn]] void throw_missing(const ShardIndex& index, std::size_t shard) {
   std::size_t lost = 0, norms = 0;
-  for (const auto& [name, of] : lost_from.tensors) {
+  for (const auto& [name, of] : index.tensors) {
     lost += of == shard;
     norms += of == shard && looks_like_norm(name);
   }
   throw MalformedError(
       fmt::format("{}: shard {} is missing: {} of {} tensors lost, {} of them norm parameters; "
                   "fetch it into the folder",
-                  index.string(), in_quotes(lost_from.shards[shard].filename().string()), lost,
-                  lost_from.tensors.size(), norms));
+                  index.file.string(), in_quotes(index.shards[shard].filename().string()), lost,
+                  index.tensors.size(), norms));
+}
+
+[[noreturn]] void throw_not_held(const ShardIndex& index,
+                                 const std::pair<std::string, std::size_t>& entry) {
+  throw MalformedError(fmt::format("{}: maps tensor {} to {}, which does not hold it",
+                                   index.file.string(), in_quotes(entry.first),
+                                   index.shards[entry.second].filename().string()));
+}
+
+void refuse_two_copies(const ShardIndex& index, std::span<const TensorInfo> copies) {
+  if (copies.size() < 2) return;
+  throw MalformedError(fmt::format("{}: tensor {} is in {} and in {}, and the index names neither",
+                                   index.file.string(), in_quotes(copies[0].name),
+                                   index.shards[copies[0].file].filename().string(),
+                                   index.shards[copies[1].file].filename().string()));
 }
 
 }  // namespace
@@ -90,6 +105,7 @@ ShardIndex read_shard_index(const fs::path& file) {
     numbers.emplace(shard.get_ref<const std::string&>(), 0);
   }
   ShardIndex index;
+  index.file = file;
   index.bytes = text.size();
   for (auto& [name, number] : numbers) {
     number = index.shards.size();
@@ -101,8 +117,49 @@ ShardIndex read_shard_index(const fs::path& file) {
 
   std::error_code error;
   for (std::size_t i = 0; i < index.shards.size(); ++i)
-    if (!fs::exists(index.shards[i], error)) throw_missing(file, index, i);
+    if (!fs::exists(index.shards[i], error)) throw_missing(index, i);
   return index;
+}
+
+std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<TensorInfo> tensors,
+                                      std::vector<std::string>& notes) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
+    return a.name != b.name ? a.name < b.name : a.file < b.file;
+  });
+  std::vector<TensorInfo> kept;
+  kept.reserve(tensors.size());
+  std::size_t unlisted = 0, superfluous = 0;
+  auto entry = index.tensors.begin();
+  for (auto first = tensors.begin(); first != tensors.end();) {
+    const auto last = std::find_if(first, tensors.end(),
+                                   [&](const TensorInfo& t) { return t.name != first->name; });
+    const std::span<TensorInfo> copies(first, last);
+    first = last;
+    if (entry != index.tensors.end() && entry->first < copies[0].name)
+      throw_not_held(index, *entry);
+    if (entry == index.tensors.end() || entry->first != copies[0].name) {
+      refuse_two_copies(index, copies);
+      kept.push_back(std::move(copies[0]));
+      ++unlisted;
+      continue;
+    }
+    const auto named = std::find_if(copies.begin(), copies.end(), [&](const TensorInfo& copy) {
+      return copy.file == entry->second;
+    });
+    if (named == copies.end()) throw_not_held(index, *entry);
+    kept.push_back(std::move(*named));
+    superfluous += copies.size() - 1;
+    ++entry;
+  }
+  if (entry != index.tensors.end()) throw_not_held(index, *entry);
+  if (unlisted > 0)
+    notes.push_back(fmt::format("{}: {} tensors of the shards are not in the index",
+                                index.file.string(), unlisted));
+  if (superfluous > 0)
+    notes.push_back(
+        fmt::format("{}: {} tensors are in several shards; the copy that the index names is taken",
+                    index.file.string(), superfluous));
+  return kept;
 }
 
 }  // namespace deadray

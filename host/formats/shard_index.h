@@ -7,18 +7,30 @@
 #include <utility>
 #include <vector>
 
+#include "host/formats/tensor_info.h"
+
 namespace deadray {
 
 /// A `*.safetensors.index.json`: which shard holds which tensor.
 struct ShardIndex {
+  std::filesystem::path file;
   std::vector<std::filesystem::path> shards;  ///< in order of name, each of them existing
-  std::vector<std::pair<std::string, std::size_t>>
-      tensors;              ///< name and index into shards, in order of name
+  /// Name and index into shards, in order of name.
+  std::vector<std::pair<std::string, std::size_t>> tensors;
   std::uint64_t bytes = 0;  ///< of the index file
 };
 
-/// @throws MalformedError no JSON object, no weight_map, a shard that is missing (with what is
-/// lost), or whose path leaves the model's tree
+/// @throws MalformedError no JSON object or no weight_map; a shard that is missing, with what is
+/// lost; a shard whose path leaves the model's tree
 ShardIndex read_shard_index(const std::filesystem::path& file);
+
+/// Of the tensors of all shards the copy that the index points to, in order of name. A tensor that
+/// the index does not name is kept when there is one copy of it.
+/// @param tensors  TensorInfo::file is an index into index.shards
+/// @param notes    gains a line on tensors that the index does not name, and one on further copies
+/// @throws MalformedError a shard lacks a tensor that the index maps to it; or two shards hold a
+/// tensor that the index does not name
+std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<TensorInfo> tensors,
+                                      std::vector<std::string>& notes);
 
 }  // namespace deadray

@@ -45,7 +45,7 @@ struct Shares {
 
 double dot(std::span<const double> a, std::span<const double> b) {
   double sum = 0.0;
-  // A plain loop of independent products; the order of the sum is free.
+  // The order of the sum is free.
 #pragma omp simd reduction(+ : sum)
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;

@@ -18,21 +18,23 @@ struct NormEvidence {
     consumers,  ///< rho of the linear maps that read it
     none,       ///< no shift, and no consumer whose weight could be read
   } source = Source::none;
-  std::optional<NormKind> suggested;  ///< layernorm when a shift is stored or rho leaves the null
-                                      ///< range; rmsnorm is never proven, so else empty
-  double rho = 0.0;  ///< |W gamma|^2/|W D_gamma|_F^2, all consumers stacked: 1 on average along a
-                     ///< random direction
-  double null_low = 0.0,
-         null_high = 0.0;  ///< central 95 % of the same ratio along random unit directions
+  /// layernorm where a shift is stored or rho leaves the null range. Nothing proves an rmsnorm:
+  /// else empty.
+  std::optional<NormKind> suggested;
+  /// |W gamma|^2 / |W D_gamma|_F^2 of all consumers stacked. Along a random direction the same
+  /// ratio is 1 on average.
+  double rho = 0.0;
+  double null_low = 0.0, null_high = 0.0;  ///< central 95 % of the ratio along random directions
 };
 
 std::string_view to_string(NormEvidence::Source source) noexcept;
 
-/// In a LayerNorm model the component of W D_gamma along 1 carries no gradient, so training leaves
-/// its share untouched while the rest moves: an own, exploratory statistic. Streams the consumers'
-/// weights in pieces of a few MiB; O(outputs * hidden_size * draws).
-/// @throws MalformedError when a weight cannot be read; weights of other shapes or integer storage
-/// are left out
+/// Asks beta, else the consumers' weights W. In a LayerNorm model the component of W D_gamma along
+/// (1, …, 1) carries no gradient: training leaves its share untouched while the rest moves. The
+/// statistic is deadray's own. Streams the weights in pieces of a few MiB;
+/// O(outputs * hidden_size * draws).
+/// @throws MalformedError when a weight cannot be read. Weights of other shapes or of integer
+/// storage are left out.
 NormEvidence classify_norm(const Checkpoint& checkpoint, const NormSite& site,
                            const NormParameters& norm, std::uint64_t seed = 0);
 

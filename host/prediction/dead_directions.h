@@ -6,10 +6,10 @@
 
 namespace deadray {
 
-/// Dead directions of all of a model's parameters, from its configuration alone: for scales none of
-/// which is zero, and shifts whose constant is not, as training leaves them. (At initialisation
-/// every shift is 0: then a consumer without bias has its width of them instead of a share of
-/// hidden_size.)
+/// Number of dead directions of a model's parameters, from its configuration alone. It holds for
+/// parameters as training leaves them: no scale is zero, and no constant sum beta/gamma. (At
+/// initialisation every shift is 0. Then a consumer without bias has as many as it has outputs,
+/// instead of a share of hidden_size.)
 std::int64_t count_dead_directions(const Architecture& architecture);
 
 }  // namespace deadray

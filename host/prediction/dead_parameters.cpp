@@ -7,8 +7,8 @@ namespace {
 
 using Family = DeadParameters::Family;
 
-/// Linear functionals <v, h> that are constant for every input, exactly: v* of a LayerNorm, or e_i
-/// for each gamma_i = 0.
+/// Vectors v for which <v, h> is constant for every input, exactly: v* of a LayerNorm, or e_i for
+/// each gamma_i = 0.
 struct ConstantFunctionals {
   std::int64_t count = 0;
   bool all_zero = true;  ///< their constants

@@ -11,6 +11,7 @@
 #include "host/architecture/config.h"
 #include "host/architecture/norm_names.h"
 #include "host/architecture/norm_parameters.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/model_folder.h"
@@ -18,8 +19,8 @@
 namespace deadray {
 namespace {
 
-/// The norms that the names tell, of the kind that the user states. @param why  what leaves it to
-/// the user
+/// The norms that the names tell, of the kind that the user states.
+/// @param why  what leaves it to the user
 void take_users_word(OpenedModel& model, std::string_view norm, std::string_view why) {
   const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
   DiscoveredNorms found = discover_norms(model.checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);

@@ -24,8 +24,8 @@ struct PredictRequest {
   std::string norm;  ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
   PredictOptions predict;
   CheckpointOptions checkpoint;
-  bool classify =
-      false;  ///< ask the parameters as well which norm it is: reads the consumers' weights
+  /// Ask the parameters too which norm it is; reads the consumers' weights.
+  bool classify = false;
 };
 
 struct SitePrediction {
@@ -39,8 +39,8 @@ struct SitePrediction {
 struct Prediction {
   std::string name, family;        ///< family empty: unknown, norms found by their names
   std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
-  std::optional<std::int64_t>
-      parameters;  ///< of the model that config.json describes; absent where the family is unknown
+  /// Number of parameters of the model that config.json describes; absent for an unknown family.
+  std::optional<std::int64_t> parameters;
   std::vector<SitePrediction> sites;
   std::int64_t dead_directions = 0;  ///< of activations, over the evaluated sites
   std::int64_t dead_parameter_directions = 0;
@@ -49,8 +49,7 @@ struct Prediction {
   std::vector<std::string> notes;
 };
 
-/// A model on disk together with the norm sites that its configuration, or its tensors' names,
-/// tell.
+/// A model on disk with the norm sites that its configuration, or its tensors' names, tell.
 struct OpenedModel {
   Checkpoint checkpoint;
   std::string family;
@@ -60,8 +59,9 @@ struct OpenedModel {
   double seconds = 0;  ///< to open it
 };
 
-/// One note for each kind of edges_of_range(), with the norms that it holds of.
+/// The names of the norms of which each clause of edges_of_range() holds.
 using NormsByEdge = std::map<std::string_view, std::vector<std::string>>;
+/// Adds one note for each clause.
 void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes);
 
 /// @throws Error of every kind that Checkpoint, Config and the catalogue throw

@@ -23,8 +23,8 @@ struct Sums : ReciprocalSums {
   int gamma_exponent = 0, beta_exponent = 0;
 };
 
-/// The same for any range, gamma scaled to lowest magnitude 1 and beta to highest magnitude 1: what
-/// vanishes is below 2^-400 of what stays.
+/// As invert(), for gamma of any range, scaled to lowest magnitude 1, and beta scaled to highest
+/// magnitude 1. What vanishes is below 2^-400 of what stays.
 Sums invert_wide(UnsetVector& gamma, const std::vector<double>& beta) {
   Sums sums;
   for (std::size_t i = 0; i < gamma.size(); ++i) {
@@ -44,9 +44,9 @@ std::pair<double, double> magnitudes(std::span<const double> values) {
   return range;
 }
 
-/// Where the fast pass gave up: bad values are named, others evaluated after scaling by powers of
-/// two, which is exact: a gamma that fits the safe range once it is centred there gets bit for bit
-/// the direction that it has unscaled.
+/// Where the fast pass gave up: refuses bad values by name, and evaluates others scaled by powers
+/// of two. Scaling is exact: a gamma that fits the safe range once it is centred there gets, bit
+/// for bit, the direction that it has unscaled.
 Sums invert_carefully(UnsetVector& inverse, std::span<const double> gamma,
                       std::span<const double> beta, std::string_view site) {
   require_sound(gamma, beta, fmt::format("tensor '{}'", site),

@@ -36,8 +36,8 @@ struct ReciprocalSums {
 };
 
 /// Writes 1/gamma, within 4 roundings, and sums up in FP64, in the same order on every machine.
-/// Zeros, values that are not finite, or magnitudes outside 2^-200 … 2^200 show in lowest, highest,
-/// or as sums that are not finite; the rest is then of no use.
+/// Zeros, values that are not finite and magnitudes outside 2^-200 … 2^200 show: in lowest, in
+/// highest, or as a sum that is not finite. The rest is then of no use.
 /// @param gamma    [n]
 /// @param beta     [n], or null: then both sums of quotients are 0
 /// @param inverse  [n], may be gamma itself

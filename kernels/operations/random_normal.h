@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/arithmetic/fnv1a.h"
 #include "kernels/arithmetic/host_device.h"
 
 /// Random tensors by counter: element i of a stream depends on (seed, stream, i) alone, so neither
@@ -12,11 +13,7 @@
 namespace deadray::kernels {
 
 /// The stream of a tensor: FNV-1a of its name.
-constexpr std::uint64_t stream_of(std::string_view tensor_name) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : tensor_name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
-}
+constexpr std::uint64_t stream_of(std::string_view tensor_name) { return fnv1a(tensor_name); }
 
 /// Normals of mean 0 and the given deviation, FP32; none lies beyond 6.7 deviations.
 void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, std::int64_t count,

@@ -58,8 +58,8 @@ inline SmallTensors small_gpt2() {
 }
 
 inline const std::string kSmallConfig =
-    R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_head": 2,)"
-    R"( "n_layer": 1, "n_positions": 16, "vocab_size": 11})";
+    R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8,
+    "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})";
 
 /// A model folder in the making.
 inline void write_small_gpt2(const std::filesystem::path& folder,

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "host/base/statistics.h"  // median(), beside least() and largest()
+
 namespace deadray {
 
 inline at::TensorOptions fp64() { return at::TensorOptions().dtype(at::kDouble); }
@@ -19,10 +21,6 @@ inline double largest(const std::vector<double>& values) {
 }
 inline double least(const std::vector<double>& values) {
   return to_tensor(values).min().item<double>();
-}
-/// The lower of the two in the middle where their number is even; NaN where one value is.
-inline double median(const std::vector<double>& values) {
-  return to_tensor(values).median().item<double>();
 }
 
 }  // namespace deadray

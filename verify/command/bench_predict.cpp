@@ -8,6 +8,8 @@
 
 #include "host/base/error.h"
 #include "host/base/output.h"
+#include "host/command/common_options.h"
+#include "host/command/json_output.h"
 #include "host/command/table.h"
 #include "verify/record/record.h"
 #include "verify/timing/predictor_timing.h"

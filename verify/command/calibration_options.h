@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "host/command/command_line.h"
+#include "host/command/common_options.h"
 #include "verify/calibration/default_calibration.h"
 
 namespace deadray {

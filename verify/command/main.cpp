@@ -2,6 +2,7 @@
 
 #include "host/command/command_line.h"
 #include "host/command/commands.h"
+#include "host/command/run_program.h"
 #include "verify/command/bench_predict.h"
 #include "verify/command/bench_timing.h"
 #include "verify/command/fisher_command.h"

@@ -7,6 +7,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/norm_parameters.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/error.h"
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/output.h"
 #include "host/base/progress.h"
 #include "host/base/stopwatch.h"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/error.h"
 #include "verify/device/memory.h"
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "verify/plan/plan_advice.h"
 #include "verify/record/record.h"
 

@@ -7,9 +7,11 @@
 #include <set>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/input_file.h"
 #include "host/command/table.h"
 #include "host/formats/hub_cache.h"
+#include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
 
 namespace deadray {
@@ -18,11 +20,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-/// FNV-1a, 64 bits: tells an edited text from the one before, no more.
+/// Tells an edited text from the one before, no more.
 std::string fingerprint(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char byte : text) hash = (hash ^ byte) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", kernels::fnv1a(text));
 }
 
 /// Name, size and time of a file: enough to see that it is another one.

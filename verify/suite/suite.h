@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "host/architecture/roster.h"
-#include "host/command/command_line.h"
+#include "host/command/common_options.h"
 #include "host/prediction/predictor.h"
 #include "verify/measure/measurement.h"
 

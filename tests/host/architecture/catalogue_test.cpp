@@ -1,10 +1,10 @@
 #include "host/architecture/catalogue.h"
-#include "host/architecture/norm_parameters.h"
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 
+#include "host/architecture/norm_parameters.h"
+#include "host/architecture/select_sites.h"
 #include "host/formats/safetensors_writer.h"
 #include "tests/support/errors.h"
 #include "tests/support/safetensors_bytes.h"
@@ -284,77 +284,6 @@ TEST(CatalogueTest, RefusesWhatTheConfigurationsNormHasNot) {
                        "'model.layers.1.input_layernorm.bias'"));
   EXPECT_TRUE(
       contains(complaint("olmo-plain", "model.norm.weight"), "this norm of olmo has no scale"));
-}
-
-TEST(CatalogueTest, NamesFileAndTensorOfValuesThatTellNothing) {
-  const TemporaryFolder folder;
-  const auto complaint = [&](std::vector<float> gamma, std::vector<float> beta) {
-    SafetensorsWriter writer(folder / "m.safetensors",
-                             {{"ln_f.bias", DType::f32, {2}}, {"ln_f.weight", DType::f32, {2}}});
-    for (const auto* values : {&beta, &gamma}) writer.append(std::as_bytes(std::span(*values)));
-    writer.finish();
-    NormSite site;
-    site.hidden_size = 2;
-    site.weight = "ln_f.weight";
-    site.bias = "ln_f.bias";
-    const Checkpoint checkpoint = Checkpoint::open(folder / "m.safetensors");
-    return message_of(ExitCode::malformed, [&] { load_norm(checkpoint, site); });
-  };
-  const std::string file = (folder / "m.safetensors").string();
-  EXPECT_EQ(
-      complaint({1.0F, INFINITY}, {0.0F, 0.0F}),
-      file + ": tensor 'ln_f.weight': 1 of 2 values are not finite, the first at index 1 (inf)");
-  EXPECT_EQ(
-      complaint({1.0F, 1.0F}, {-INFINITY, 0.0F}),
-      file + ": tensor 'ln_f.bias': 1 of 2 values are not finite, the first at index 0 (-inf)");
-  EXPECT_TRUE(contains(complaint({0.0F, 0.0F}, {0.0F, 0.0F}),
-                       file + ": tensor 'ln_f.weight': all 2 values are zero"));
-}
-
-std::vector<NormSite> named(const Names& names) {
-  std::vector<NormSite> sites;
-  for (const std::string& name : names) {
-    sites.emplace_back();
-    sites.back().name = name;
-  }
-  sites.back().is_final = true;
-  return sites;
-}
-
-TEST(SelectSitesTest, MatchesWholeComponentsFromTheEnd) {
-  const auto sites =
-      named({"model.layers.0.input_layernorm", "model.layers.10.input_layernorm", "model.norm"});
-  const auto one = [&](std::string_view which) { return select_sites(sites, which).at(0).name; };
-  EXPECT_EQ(select_sites(sites, "all").size(), 3u);
-  EXPECT_EQ(one("final"), "model.norm");
-  EXPECT_EQ(one("norm"), "model.norm") << "input_layernorm ends so too, but is another component";
-  EXPECT_EQ(one("model.norm"), "model.norm");
-  EXPECT_EQ(one("0.input_layernorm"), "model.layers.0.input_layernorm");
-  EXPECT_TRUE(
-      contains(message_of(ExitCode::usage, [&] { one("input_layernorm"); }), "2 norms end so"));
-  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one("orm"); }), "no such norm"));
-  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { one(""); }), "no such norm"));
-}
-
-TEST(SelectSitesTest, NamesAFewOfManyNorms) {
-  Names names;
-  for (int block = 0; block < 40; ++block)
-    names.push_back("model.layers." + std::to_string(block) + ".input_layernorm");
-  names.push_back("model.norm");
-  std::vector<NormSite> sites = named(names);
-  const auto complaint = [&](std::string_view which) {
-    return message_of(ExitCode::usage, [&] { select_sites(sites, which); });
-  };
-  EXPECT_TRUE(contains(complaint("nothing_like_them"),
-                       "no such norm; give final, all, or one of 41 names, such as model.norm"));
-  EXPECT_TRUE(contains(complaint("model.layers.7.input_layernom"),
-                       "such as model.layers.7.input_layernorm"));
-  EXPECT_LT(complaint("input_layernorm").size(), 250U)
-      << "room for a few of the 40 names, which together have 1,230 letters";
-  sites.back().is_final = false;
-  EXPECT_TRUE(contains(complaint("final"),
-                       "the names do not tell which is its last; give all, or --site NAME with one "
-                       "of 41 names, such as model.norm"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "tests/support/errors.h"
 #include "tests/support/small_model.h"
 #include "tests/support/temporary_folder.h"

@@ -14,6 +14,19 @@ void expect_relative(double got, double want, double tolerance) {
   EXPECT_NEAR(got, want, tolerance * std::abs(want));
 }
 
+TEST(MedianTest, IsOneOfTheValuesAndTheLowerOfTwo) {
+  EXPECT_EQ(median({3}), 3);
+  EXPECT_EQ(median({5, -1, 2}), 2);
+  EXPECT_EQ(median({4, 1, 3, 2}), 2);
+  EXPECT_EQ(median({1, 1, 1, 9}), 1);
+}
+
+TEST(MedianTest, IsNanWhereAValueIsOrThereIsNone) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(median({1, 2, nan})));
+  EXPECT_TRUE(std::isnan(median({})));
+}
+
 TEST(IncompleteBetaTest, IsTheArcsineLawForTwoHalves) {
   for (const double x : {1e-10, 0.1, 0.3, 0.5, 0.77, 0.999})
     expect_relative(incomplete_beta(0.5, 0.5, x), 2 / M_PI * std::asin(std::sqrt(x)), kPromised);

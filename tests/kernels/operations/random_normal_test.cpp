@@ -174,10 +174,9 @@ TEST(RandomNormalTest, DeviationScalesEveryElement) {
   }
 }
 
-TEST(StreamOfTest, IsFnv1aAndTellsTensorsApart) {
-  EXPECT_EQ(stream_of(""), 0xcbf29ce484222325u);  // published test vectors of 64-bit FNV-1a
-  EXPECT_EQ(stream_of("a"), 0xaf63dc4c8601ec8cu);
-  EXPECT_EQ(stream_of("foobar"), 0x85944171f73967e8u);
+TEST(StreamOfTest, TellsTensorsApart) {
+  EXPECT_EQ(stream_of("foobar"),
+            0x85944171f73967e8u);  // FNV-1a's published vector: no draw changes
   std::set<std::uint64_t> streams;
   for (int block = 0; block < 1000; ++block) {
     for (const char* tensor : {".attn.c_attn.weight", ".attn.c_attn.bias", ".mlp.c_fc.weight"})

@@ -1,0 +1,13 @@
+#include "host/base/program_folder.h"
+
+#include <system_error>
+
+namespace deadray {
+
+std::optional<std::filesystem::path> program_folder() {
+  std::error_code failed;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  return failed ? std::nullopt : std::optional(self.parent_path());
+}
+
+}  // namespace deadray

@@ -1,0 +1,25 @@
+#include "host/command/json_output.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "host/base/atomic_file.h"
+#include "host/base/output.h"
+
+namespace deadray {
+
+JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
+  if (!path_.empty() && path_ != "-") check_writable(path_);
+}
+
+void JsonOutput::write(const nlohmann::ordered_json& record) const {
+  if (path_.empty()) return;
+  const std::string text =
+      record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (path_ == "-")
+    write_output(text);
+  else
+    write_file_atomically(path_, text);
+}
+
+}  // namespace deadray

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace deadray {
+
+/// Where a record goes: a file, "-" for standard output, "" for nowhere. Checked before the work,
+/// so that an unwritable place costs no computation. A file appears whole or not at all.
+class JsonOutput {
+ public:
+  /// @throws ResourceError naming the path and the reason
+  explicit JsonOutput(std::string path);
+  /// @throws ResourceError, ClosedPipe
+  void write(const nlohmann::ordered_json& record) const;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace deadray

@@ -1,0 +1,52 @@
+#include "host/command/run_program.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include "host/base/error.h"
+#include "host/base/output.h"
+#include "host/base/stop_signals.h"
+#include "host/base/version.h"
+
+namespace deadray {
+namespace {
+
+constexpr int kClosedPipe = 128 + SIGPIPE;
+
+int fail(ExitCode code, std::string_view message) {
+  write_message(fmt::format("deadray: {}", message));
+  return static_cast<int>(code);
+}
+
+/// Of what only a defect can throw.
+int fail_internally(std::string_view what) {
+  return fail(ExitCode::internal,
+              fmt::format("internal error{}; this is a defect of deadray {}, please report it",
+                          what, version()));
+}
+
+}  // namespace
+
+int run_program(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const ClosedPipe&) {
+    return kClosedPipe;
+  } catch (const Stopped& stopped) {
+    return 128 + stopped.signal;
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::resources, "not enough memory");
+  } catch (const std::exception& error) {
+    return fail_internally(fmt::format(": {}", error.what()));
+  } catch (...) {
+    return fail_internally(" of an unknown kind");
+  }
+}
+
+}  // namespace deadray
