@@ -13,6 +13,8 @@
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/command/table.h"
+#include "verify/base/dtypes.h"
+#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/device/library_errors.h"
 #include "verify/suite/suite.h"
@@ -26,10 +28,16 @@ namespace {
 constexpr const char* kRowFlag = "--row";
 
 ExitCode code_of(const nlohmann::ordered_json& record) {
-  const std::string verdict = worst_verdict(record);
-  return verdict == "refuted"        ? ExitCode::refuted
-         : verdict == "undetermined" ? ExitCode::undetermined
-                                     : ExitCode::done;
+  switch (worst_verdict(record)) {
+    case Verdict::refuted:
+      return ExitCode::refuted;
+    case Verdict::undetermined:
+      return ExitCode::undetermined;
+    case Verdict::confirmed:
+    case Verdict::absent:
+      return ExitCode::done;
+  }
+  return ExitCode::internal;
 }
 
 Outcome failed(ExitCode code, std::string reason) {
@@ -51,21 +59,13 @@ Outcome outcome_of(const ChildResult& child) {
       child.message.empty() ? fmt::format("ended with exit code {}", child.code) : child.message);
 }
 
-Outcome run_row(const SuiteOptions& options, const Row& row) {
-  const RowSource source = locate(row);
-  if (!source.missing.empty())
-    return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
-  Outcome outcome;
-  if (options.resume) {
-    const std::string why = why_not_whole(options, row, source, outcome.record);
-    if (why.empty()) {
-      outcome.state = Outcome::State::kept;
-      outcome.code = code_of(outcome.record);
-      return outcome;
-    }
-    if (why != "no record")
-      write_message(fmt::format("{}: {}: measured again", record_file(options, row).string(), why));
-  }
+Outcome with_record(Outcome::State state, nlohmann::ordered_json record) {
+  const ExitCode code = code_of(record);
+  return {state, code, {}, std::move(record)};
+}
+
+/// Measures the row in a process of its own.
+Outcome measure_in_child(const SuiteOptions& options, const Row& row, const RowSource& source) {
   std::vector<std::string> arguments = row_arguments(options, row);
   arguments.push_back(kRowFlag);
   if (options.output.quiet) arguments.push_back("--quiet");
@@ -75,12 +75,25 @@ Outcome run_row(const SuiteOptions& options, const Row& row) {
   const bool measured =
       child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
   if (!measured) return outcome_of(child);
-  if (const std::string why = why_not_whole(options, row, source, outcome.record); !why.empty())
-    return failed(ExitCode::internal, fmt::format("{}: {} after it was measured",
-                                                  record_file(options, row).string(), why));
-  outcome.state = Outcome::State::measured;
-  outcome.code = code_of(outcome.record);
-  return outcome;
+  RowRecord made = read_record(options, row, source);
+  if (made.whole) return with_record(Outcome::State::measured, std::move(*made.whole));
+  return failed(ExitCode::internal,
+                fmt::format("{}: {} after it was measured", record_file(options, row).string(),
+                            made.flaw.empty() ? "no record" : made.flaw));
+}
+
+Outcome run_row(const SuiteOptions& options, const Row& row) {
+  const RowSource source = locate(row);
+  if (!source.missing.empty())
+    return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
+  if (options.resume) {
+    RowRecord earlier = read_record(options, row, source);
+    if (earlier.whole) return with_record(Outcome::State::kept, std::move(*earlier.whole));
+    if (!earlier.flaw.empty())
+      write_message(
+          fmt::format("{}: {}: measured again", record_file(options, row).string(), earlier.flaw));
+  }
+  return measure_in_child(options, row, source);
 }
 
 /// A row that fails is a row of the summary, and the next one goes on.
@@ -96,7 +109,7 @@ void announce(const Row& row, const Outcome& outcome, std::size_t number, std::s
   std::string line = fmt::format("{} of {}: {}, {}: {}", number, total, row.entry.name,
                                  to_string(row.init), to_string(outcome.state));
   if (!outcome.record.is_null())
-    line += fmt::format(", {}, {:.1f} s", worst_verdict(outcome.record),
+    line += fmt::format(", {}, {:.1f} s", to_string(worst_verdict(outcome.record)),
                         outcome.record.at("suite").at("seconds").get<double>());
   write_message(outcome.reason.empty() ? line : line + ": " + outcome.reason);
 }
@@ -130,8 +143,8 @@ int run_suite(const SuiteOptions& options) {
     // Why there is no record is an error, and said even with --quiet.
     if (!options.output.quiet || outcomes[i].record.is_null())
       announce(rows[i], outcomes[i], i + 1, rows.size());
-    summary.write(suite_record(options, roster, rows, outcomes,
-                               code()));  // after each row: what is done survives whatever comes
+    // After each row: what is done survives whatever comes.
+    summary.write(suite_record(options, roster, rows, outcomes, code()));
   }
   const auto record = suite_record(options, roster, rows, outcomes, code());
   summary.write(record);
@@ -156,14 +169,13 @@ int run_one_row(const SuiteOptions& options) {
 void add_measuring_options(CLI::App& command, SuiteOptions& options) {
   command.add_option("--site", options.site, "final, all, or the name of one norm")
       ->capture_default_str();
-  command.add_option("--method", options.method, "eigh, or certificate: Cholesky and Lanczos")
-      ->check(CLI::IsMember({"eigh", "certificate"}))
-      ->capture_default_str();
-  command
-      .add_option("--dtype", options.dtype,
-                  "In which the models run (verify: float32); measurements are FP64 always")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
-      ->capture_default_str();
+  add_choice_with_default(command, "--method", options.method,
+                          choices_of<Method>({Method::eigh, Method::certificate}),
+                          "eigh, or certificate: Cholesky and Lanczos");
+  add_choice_with_default(
+      command, "--dtype", options.dtype,
+      choices_of<DType>({DType::f32, DType::bf16, DType::f64}, long_name),
+      "Number type of the forward passes (verify: float32). Measurements are always FP64");
   command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")
       ->capture_default_str();
   command
@@ -197,11 +209,9 @@ void add_suite_command(CLI::App& app, Command& chosen) {
       .add_option("ROSTER", options->roster,
                   "List of models: docs/rosters.md; ours is scripts/rosters/fourteen.json")
       ->required();
-  command
-      .add_option("--init", options->init,
+  add_choice_list(command, "--init", options->init,
+                  choices_of<Source>({Source::random, Source::checkpoint}),
                   "Weights: random, checkpoint, or both with a comma between")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"random", "checkpoint"}))
       ->default_str("random,checkpoint");
   command
       .add_option(
@@ -218,8 +228,8 @@ void add_suite_command(CLI::App& app, Command& chosen) {
       "Keep whole records of an earlier run with the same inputs and options; redo the others");
   add_measuring_options(command, *options);
   add_output_options(command, options->output);
-  auto* row =
-      command.add_flag(kRowFlag)->group("");  // not for people: measure the one row in this process
+  // Not for people: measures the one row in this process.
+  auto* row = command.add_flag(kRowFlag)->group("");
   command.callback([options, row, &chosen] {
     const bool one_row = row->count() > 0;
     chosen = [options, one_row] { return one_row ? run_one_row(*options) : run_suite(*options); };

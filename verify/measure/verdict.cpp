@@ -106,6 +106,13 @@ std::string_view to_string(Verdict verdict) noexcept {
   return "?";
 }
 
+std::optional<Verdict> verdict_from_name(std::string_view name) noexcept {
+  for (const Verdict verdict :
+       {Verdict::confirmed, Verdict::absent, Verdict::refuted, Verdict::undetermined})
+    if (name == to_string(verdict)) return verdict;
+  return std::nullopt;
+}
+
 Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted, const Reading& r) {
   const auto k = predicted.dimension;
   if (!is_finite(r))

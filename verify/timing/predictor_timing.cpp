@@ -20,6 +20,7 @@
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"
 #include "host/prediction/predictor.h"
+#include "verify/base/tensors.h"
 
 namespace deadray {
 namespace {
@@ -106,8 +107,7 @@ ProcessTiming time_process(const std::filesystem::path& program,
   for (int i = 0; i < repetitions; ++i)
     seconds.push_back(
         seconds_of(1, [&] { expect_success(run(program.string(), arguments), program.string()); }));
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds.front(), seconds[seconds.size() / 2]};
+  return {least(seconds), median(seconds)};
 }
 
 std::filesystem::path program_beside_this(const char* name) {

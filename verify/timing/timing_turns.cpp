@@ -37,7 +37,7 @@ double read_once(const Contender& contender, bool first) {
 struct Turn {
   const Contender* contender;
   std::size_t row;                   // in TimingRun::rows
-  double spent = 0;                  // seconds, as a clock on the wall counts them
+  double spent = 0;                  // seconds of wall time
   std::optional<double> expected{};  // seconds of the next reading
 
   bool open(const TimingRow& of, const TurnOptions& options) const {
@@ -67,7 +67,8 @@ std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
       best = &row;
   }
   if (best == nullptr) return std::nullopt;
-  return best->median() * std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
+  return best->median_seconds() *
+         std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
 }
 
 /// Why it is not to be tried; "" where it is.
@@ -136,8 +137,8 @@ void take_turns(const std::vector<Contender>& contenders, const TimedProblem& pr
       if (!turn.open(row, options)) continue;
       throw_if_stopped();
       progress.show(
-          fmt::format("{}{}, run {} of {}", row.method, row.peer ? " of " + row.peer->name : "",
-                      round + 1, options.repetitions),
+          fmt::format("{}{}, run {} of {}", to_string(row.method),
+                      row.peer ? " of " + row.peer->name : "", round + 1, options.repetitions),
           seconds_left(turns, run, options));
       take_turn(turn, row);
     }
