@@ -46,9 +46,9 @@ struct FisherCommandOptions {
 };
 
 int run_fisher(const FisherCommandOptions& options) {
-  // Before libtorch's first tensor: large ones in large pages. Tangents are made and dropped by the
-  // gigabyte, and the system gives them in half the time; a forward pass alone is a little slower
-  // with it.
+  // Has libtorch put large tensors into large pages; it reads this before its first tensor.
+  // Tangents are made and dropped by the gigabyte, and the system gives large pages in half the
+  // time. A forward pass alone would be a little slower.
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   const JsonOutput json(options.output.json);
   if (!options.dump.empty()) check_writable(options.dump);

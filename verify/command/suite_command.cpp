@@ -44,8 +44,8 @@ Outcome failed(ExitCode code, std::string reason) {
   return {Outcome::State::failed, code, std::move(reason), {}};
 }
 
-/// A code that our own programs give; else the defect is ours, or a signal's: 9 is what a kernel
-/// out of memory sends.
+/// The child's own exit code, where it is one of deadray's; else an internal error. The kernel
+/// sends signal 9 when memory runs out.
 Outcome outcome_of(const ChildResult& child) {
   if (child.code > 128) {
     const int signal = child.code - 128;
@@ -96,7 +96,7 @@ Outcome run_row(const SuiteOptions& options, const Row& row) {
   return measure_in_child(options, row, source);
 }
 
-/// A row that fails is a row of the summary, and the next one goes on.
+/// A row that fails becomes an outcome, and the next row goes on.
 Outcome try_row(const SuiteOptions& options, const Row& row) {
   try {
     return run_row(options, row);
@@ -140,7 +140,7 @@ int run_suite(const SuiteOptions& options) {
   };
   for (std::size_t i = 0; i < rows.size() && !stop_asked_for(); ++i) {
     outcomes[i] = try_row(options, rows[i]);
-    // Why there is no record is an error, and said even with --quiet.
+    // A row without a record is an error: it is announced even with --quiet.
     if (!options.output.quiet || outcomes[i].record.is_null())
       announce(rows[i], outcomes[i], i + 1, rows.size());
     // After each row: what is done survives whatever comes.
@@ -155,7 +155,7 @@ int run_suite(const SuiteOptions& options) {
   return static_cast<int>(exit_code_of(outcomes));
 }
 
-/// What the suite starts for each row.
+/// What the process does that the suite starts for a row.
 int run_one_row(const SuiteOptions& options) {
   return report_to_parent([&] {
     return translate_library_errors([&] {

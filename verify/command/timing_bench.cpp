@@ -23,13 +23,13 @@
 namespace deadray {
 namespace {
 
-/// Whether deadray has a way of its own to it, on a problem without a model.
+/// Whether deadray has a way of its own to it, on rows without a model.
 bool is_own_on_rows(TimingMethod method) {
   return method != TimingMethod::forward &&
          std::find(kOwnMethods.begin(), kOwnMethods.end(), method) != kOwnMethods.end();
 }
 
-/// Gone with what is in it.
+/// A temporary folder; its end removes it with what is in it.
 class ScratchFolder {
  public:
   ScratchFolder() {
@@ -81,7 +81,7 @@ class TimingBench {
     measure(problem, path, forwards);
   }
 
-  /// What there is, also after a stop or a failure.
+  /// Writes what there is, also after a stop or a failure.
   void deliver(bool complete) {
     if (run_.rows.empty()) return;
     run_.complete = complete;
@@ -160,7 +160,7 @@ class TimingBench {
             {d, method, backend.description(), model, {}, at::get_num_threads(), {}, reason});
   }
 
-  /// So that a run that is ended by force, too, leaves what it had finished.
+  /// Writes the record so far: a run that is killed leaves what it had finished.
   void save() {
     if (options_.output.json != "-") json_.write(timing_record(run_, *backends_.back()));
   }

@@ -122,7 +122,7 @@ int run_verify(const VerifyOptions& options) {
                                      : verify_activation_file(options, backend, json);
 }
 
-/// What holds for a model and for a file of activations.
+/// Options for a model and for a file of activations.
 void add_measuring_options(CLI::App& command, VerifyOptions& options) {
   add_choice_with_default(
       command, "--method", options.method,

@@ -68,8 +68,8 @@ Judgement judge_nothing_predicted(const Reading& r) {
                                        r.eigenvalues.first, r.eigenvalues.first / r.floor)};
 }
 
-/// Without the spectrum: only what the variance along the prediction, beside that along random
-/// directions, can say.
+/// Without the spectrum: compares the variance along the prediction with that along random
+/// directions.
 Judgement judge_directional(std::int64_t k, const Reading& r) {
   if (!r.random_variance) return undetermined("no random directions were measured to compare with");
   const double random = *r.random_variance;

@@ -74,7 +74,7 @@ double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t seque
   for (std::int64_t index = first; index < stack.n_blocks; ++index) {
     const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
-    // Keys that a query meets: all of its sequence, or on average half.
+    // Keys that a query meets: its whole sequence, or half of it on average.
     const double keys = static_cast<double>(sequence_length) * (attention.causal ? 0.5 : 1.0);
     flops += 2 * matrix_elements(block, Experts::chosen) * n_tokens;
     flops += 4 * product(attention.n_heads, attention.head_dim) * keys * n_tokens;

@@ -125,7 +125,7 @@ std::vector<std::string> cells_of(const ConsumerFisher& consumer, const Json& ro
   return cells;
 }
 
-/// The reasons of what is not confirmed, each once where it repeats, and where more is to be found.
+/// Why what is not confirmed is not, a reason that repeats but once; and what --site all would add.
 std::string remarks(const FisherMeasurement& measurement) {
   const auto& consumers = measurement.consumers;
   std::string text, last;

@@ -83,8 +83,8 @@ std::string difference(const nlohmann::json& was, const nlohmann::json& is) {
   return was.size() == is.size() ? "" : "set of inputs";
 }
 
-/// Why a record does not stand for this row; empty: it does. @throws Json::exception for what lacks
-/// keys
+/// Why a record does not stand for this row; empty: it does.
+/// @throws Json::exception for a record that lacks keys
 std::string flaw_in(const Json& record, const SuiteOptions& options, const Row& row,
                     const RowSource& source) {
   if (record.at("schema") != "deadray/verify/1") return "of another kind";

@@ -30,7 +30,7 @@ Json cosine(const Json& reading) {
   });
 }
 
-/// The figures of a row: the final norm's, which is the last one; the verdict of all.
+/// The figures of a row: those of the final norm, and the worst verdict on any.
 Json figures(const Json& record) {
   const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
              &residual = record.at("residual");

@@ -68,7 +68,8 @@ Ended run(const std::string& program, std::vector<std::string> arguments) {
   return ended;
 }
 
-/// Its failure is ours: the same exit code and, without the program's name, the same line.
+/// The program's failure becomes an Error: the same exit code and, without the program's name, the
+/// same line.
 void expect_success(const Ended& ended, const std::string& program) {
   if (ended.status == 0) return;
   throw_if_stopped();  // the terminal's signal is for both of us

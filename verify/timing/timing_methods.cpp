@@ -52,7 +52,7 @@ double bytes_of(TimingMethod method, std::int64_t n, std::int64_t d) {
   return 0;
 }
 
-/// Seconds of `work` on the backend, with all that was asked of it done.
+/// Seconds from asking the backend for `work` until it has done all of it.
 template <class Work>
 double seconds_on(Backend& backend, Work work) {
   backend.synchronize();
@@ -84,7 +84,7 @@ double seconds_of_prediction(const TimingProblem& problem) {
   return watch.seconds() / kPredictions;
 }
 
-/// Made on the backend of the problem.
+/// A call that gives the seconds of `work` on the problem's backend.
 template <class Work>
 std::function<double()> timed(const PlacedProblem& placed, Work work) {
   return [placed, work] { return seconds_on(*placed.backend, [&] { work(placed); }); };
@@ -142,7 +142,7 @@ PlacedProblem place(const TimingProblem& problem, Backend& backend) {
 }
 
 double problem_bytes(std::int64_t rows, std::int64_t d) {
-  // FP32 input, its FP64 rows while they are made and after; covariance and its sums
+  // FP32 input, its FP64 rows while they are made and after; covariance and its sums.
   return static_cast<double>(rows) * static_cast<double>(d) * (4 + 3 * 8) + 2 * square(d);
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kReading = 0.05;  // seconds of calls in one reading
 constexpr double kSlow = 1.0;      // seconds; what takes longer needs no call to warm up
-// Threads of the contender before spin for some time after their last work (OpenMP's, OpenBLAS's).
+// The threads of the previous contender (OpenMP's, OpenBLAS's) spin for a while after their work.
 constexpr std::chrono::milliseconds kSettle{50};
 
 /// Mean of the calls that fill a reading.
@@ -45,7 +45,7 @@ struct Turn {
     if (!of.skipped.empty() || taken >= options.repetitions) return false;
     return taken == 0 || spent + expected.value_or(0) <= options.budget;
   }
-  /// Of all its readings to come.
+  /// Seconds of all its readings to come; absent where nothing tells.
   std::optional<double> left(const TimingRow& of, const TurnOptions& options) const {
     if (!open(of, options)) return 0.0;
     if (!expected) return std::nullopt;
@@ -55,8 +55,8 @@ struct Turn {
   }
 };
 
-/// What the same contender took on the largest smaller problem, grown with the cube of d, as all
-/// long ones do.
+/// Seconds to expect: those of the same contender on the largest smaller problem, times the cube of
+/// the ratio of d. All long methods grow so.
 std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
   const TimingRow* best = nullptr;
   for (const TimingRow& row : run.rows) {
@@ -71,7 +71,7 @@ std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
          std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
 }
 
-/// Why it is not to be tried; "" where it is.
+/// Why it is not to be tried; empty: it is.
 std::string refusal(const Contender& contender, const std::optional<double>& expected,
                     const TurnOptions& options) {
   if (expected && *expected > options.limit)
