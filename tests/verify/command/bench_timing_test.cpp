@@ -35,6 +35,15 @@ class BenchTimingTest : public testing::Test {
     return path("peers");
   }
 
+  static Json peer(const std::string& method) {
+    return {
+        {"method", method}, {"peer", "other"}, {"version", "2.1"}, {"threads", 2}, {"bytes", 0}};
+  }
+  /// The line in which such a program says what it can do.
+  static std::string offer(const Json& peer, const Json& missing = Json::array()) {
+    return Json{{"peers", Json::array({peer})}, {"missing", missing}}.dump();
+  }
+
   TemporaryFolder folder_;
 };
 
@@ -97,12 +106,12 @@ TEST_F(BenchTimingTest, KeepsWhatWasFinishedWhenItIsStopped) {
 }
 
 TEST_F(BenchTimingTest, ShowsPeersInTheSameTable) {
-  const std::string offer =
-      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2.1", "threads": 2, "kernel": "fast", "bytes": 0}],)"
-      R"( "missing": [{"method": "svd", "peer": "absent", "reason": "not installed"}]})";
+  Json fast = peer("eigh");
+  fast["kernel"] = "fast";
+  const Json absent = {{"method", "svd"}, {"peer", "absent"}, {"reason", "not installed"}};
   const Json result =
       run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-", "--peers",
-           program("test -s \"$2\" || exit 1\necho '" + offer +
+           program("test -s \"$2\" || exit 1\necho '" + offer(fast, Json::array({absent})) +
                    "'\nwhile read n; do echo '{\"seconds\": 0.25}'; done\n")});
   ASSERT_EQ(result.at("rows").size(), 2U);
   const Json& row = result.at("rows")[1];
@@ -114,10 +123,8 @@ TEST_F(BenchTimingTest, ShowsPeersInTheSameTable) {
 }
 
 TEST_F(BenchTimingTest, GoesOnWithoutPeersThatEnd) {
-  const std::string offer =
-      R"({"peers": [{"method": "eigh", "peer": "other", "version": "2", "threads": 1, "bytes": 0}], "missing": []})";
   const Json result = run({"--dims", "16", "--methods", "eigh", "--repetitions", "2", "--json", "-",
-                           "--peers", program("echo '" + offer + "'\nread n\n")});
+                           "--peers", program("echo '" + offer(peer("eigh")) + "'\nread n\n")});
   EXPECT_EQ(result.at("rows").size(), 1U);
   EXPECT_EQ(result.at("skipped")[0].at("peer"), "other");
   expect_failure(
@@ -127,11 +134,9 @@ TEST_F(BenchTimingTest, GoesOnWithoutPeersThatEnd) {
 }
 
 TEST_F(BenchTimingTest, RefusesAPeerOfAMethodThatThereIsNot) {
-  const std::string offer =
-      R"({"peers": [{"method": "guess", "peer": "other", "version": "2", "threads": 1, "bytes": 0}], "missing": []})";
   expect_failure(ExitCode::resources,
                  command({"--dims", "16", "--methods", "eigh", "--json", "-", "--peers",
-                          program("echo '" + offer + "'\nread n\n")}),
+                          program("echo '" + offer(peer("guess")) + "'\nread n\n")}),
                  {"--peers", "'guess'"});
 }
 

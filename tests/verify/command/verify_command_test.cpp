@@ -176,9 +176,9 @@ TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
     const std::filesystem::directory_iterator entries(folder_.path() / "dumps");
     return std::distance(begin(entries), end(entries));
   };
-  write_text(
-      folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2,
+      "n_layer": 200, "n_positions": 64, "vocab_size": 11})");
   Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512",
                "--residual", "--dump", (folder_.path() / "dumps" / "x.safetensors").string()});
   EXPECT_TRUE(wait_until("the dump to begin", [&] { return n_entries() == 1; }));
@@ -191,9 +191,9 @@ TEST_F(VerifyCommandTest, LeavesNoHalfDumpBehindWhenStopped) {
 // The first norm is done long before the last of 4001: some delay of a doubling series falls
 // between them.
 TEST_F(VerifyCommandTest, SavesTheNormsThatAreDoneWhenStopped) {
-  write_text(
-      folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2, "n_layer": 2000, "n_positions": 64, "vocab_size": 11})");
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 128, "n_head": 2,
+      "n_layer": 2000, "n_positions": 64, "vocab_size": 11})");
   const std::filesystem::path file = folder_.path() / "part.json";
   for (useconds_t delay = 100'000; !std::filesystem::exists(file); delay *= 2) {
     Spawned run({"verify", folder_.path().string(), "--init", "random", "--random-tokens", "512",

@@ -95,9 +95,9 @@ TEST_F(VerifyRefusalsTest, SaysInOneLineThatMemoryIsShort) {
 // A block of 12 d^2 weights takes 3.8 TB in bfloat16, for one token and one norm: neither fewer
 // tokens nor another norm is a way out.
 TEST_F(VerifyRefusalsTest, ADryRunOfWhatDoesNotFitSaysSo) {
-  write_text(
-      folder_.path() / "config.json",
-      R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2, "n_layer": 1, "n_positions": 16, "vocab_size": 11})");
+  write_text(folder_.path() / "config.json",
+             R"({"model_type": "gpt2", "n_embd": 400000, "n_head": 2,
+      "n_layer": 1, "n_positions": 16, "vocab_size": 11})");
   const std::vector<std::string> run = {
       folder_.path().string(), "--init", "random",   "--batch", "1",
       "--sequence-length",     "1",      "--dry-run"};
