@@ -43,7 +43,6 @@ DType dtype_of(at::ScalarType type) {
 std::string_view long_name(DType dtype) {
   return find(&Names::stored, dtype, to_string(dtype)).spoken;
 }
-DType dtype_from_name(std::string_view name) { return find(&Names::spoken, name, name).stored; }
 
 kernels::ElementType element_type(at::ScalarType type) {
   switch (type) {

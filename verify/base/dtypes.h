@@ -25,7 +25,5 @@ kernels::Rows rows_of(const at::Tensor& dense);
 
 /// "float32", "bfloat16", "float16", "float64". @throws InternalError for others
 std::string_view long_name(DType dtype);
-/// The inverse of long_name(). @throws InternalError for other words
-DType dtype_from_name(std::string_view name);
 
 }  // namespace deadray

@@ -119,6 +119,7 @@ Calibration read_tokens(const std::filesystem::path& file, const Architecture& a
   check(ids, file, architecture);
   Calibration calibration{.ids = ids.contiguous(), .kind = file.filename().string()};
   calibration.notes = std::move(notes);
+  calibration.file = file;
   note_if_fewer(calibration, file, all.size(0), options.sequences, "sequences");
   note_if_fewer(calibration, file, all.size(1), options.length, "tokens a sequence");
   if (!architecture.vision) return calibration;

@@ -33,6 +33,7 @@ struct Calibration {
                                     ///< that the ids hold for them
   std::vector<std::string>
       notes{};  ///< what the user should know of the file although it is no error
+  std::filesystem::path file{};  ///< that it was read from; empty: drawn at random
 
   std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
   std::int64_t length() const {

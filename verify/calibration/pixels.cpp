@@ -123,6 +123,7 @@ Calibration read_pixels(const std::filesystem::path& path, const PatchInput& inp
   const std::int64_t length = tokens_of_each(input, pixels);
   Calibration calibration{{}, path.filename().string(), 0, std::move(pixels), length};
   calibration.notes = file.notes();
+  calibration.file = path;
   note_if_fewer(calibration, path, tensor.shape[0], count, fmt::format("{}s", pixel_unit(input)));
   return calibration;
 }

@@ -2,19 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include "verify/command/choice_option.h"
 
 namespace deadray {
 
-std::vector<CLI::Option*> add_calibration_options(CLI::App& command, std::string& init,
+CLI::Option* add_init_option(CLI::App& command, Source& init, const std::string& description) {
+  return add_choice_with_default(command, "--init", init,
+                                 choices_of<Source>({Source::checkpoint, Source::random}),
+                                 description);
+}
+
+std::vector<CLI::Option*> add_calibration_options(CLI::App& command, Source& init,
                                                   CalibrationRequest& request,
                                                   std::string_view default_tokens) {
-  auto* weights = command
-                      .add_option("--init", init,
+  auto* weights = add_init_option(command, init,
                                   "Weights: the checkpoint's, or drawn at random by the family's "
-                                  "own rule (config.json suffices)")
-                      ->check(CLI::IsMember({"checkpoint", "random"}))
-                      ->capture_default_str();
+                                  "own rule (config.json suffices)");
   auto* tokens =
       command.add_option("--tokens", request.tokens,
                          "Token file: .npy [batch, sequence], or safetensors with input_ids (and "

@@ -18,6 +18,7 @@
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
+#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/fisher/fisher.h"
 #include "verify/fisher/fisher_dump.h"
@@ -28,12 +29,14 @@ namespace deadray {
 
 namespace {
 
-constexpr std::int64_t kDefaultTokens =
-    512;  // a mean over tokens: unlike a covariance it asks for no more of them than d
+// F is a mean over tokens. Unlike a covariance it does not ask for more of them than d.
+constexpr std::int64_t kDefaultTokens = 512;
 
 struct FisherCommandOptions {
   std::filesystem::path model;
-  std::string init = "checkpoint", dtype = "float64", device = "cpu";
+  Source init = Source::checkpoint;
+  DType dtype = DType::f64;
+  std::string device = "cpu";
   CalibrationRequest calibration;
   FisherOptions fisher;
   std::filesystem::path dump;
@@ -44,9 +47,9 @@ struct FisherCommandOptions {
 };
 
 int run_fisher(const FisherCommandOptions& options) {
-  // Before libtorch's first tensor: large ones in large pages. Tangents are made and dropped by the
-  // gigabyte, and the system gives them in half the time; a forward pass alone is a little slower
-  // with it.
+  // Has libtorch put large tensors into large pages; it reads this before its first tensor.
+  // Tangents are made and dropped by the gigabyte, and the system gives large pages in half the
+  // time. A forward pass alone would be a little slower.
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   const JsonOutput json(options.output.json);
   if (!options.dump.empty()) check_writable(options.dump);
@@ -56,7 +59,7 @@ int run_fisher(const FisherCommandOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(
       options.model,
-      {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
+      {options.init == Source::random, options.calibration.seed, options.checkpoint, &backend});
   CalibrationRequest request = options.calibration;
   request.checkpoint = options.checkpoint;
   if (request.tokens.empty() && request.random_tokens == 0 && request.batch == 0)
@@ -64,7 +67,7 @@ int run_fisher(const FisherCommandOptions& options) {
   const Calibration calibration = make_calibration(model->architecture, model->name, request);
 
   FisherOptions fisher = options.fisher;
-  fisher.dtype = scalar_type(dtype_from_name(options.dtype));
+  fisher.dtype = scalar_type(options.dtype);
   fisher.kfac = !options.no_kfac;
   fisher.seed = request.seed;
   fisher.planned = [&](const FisherPlan& plan) {
@@ -76,7 +79,7 @@ int run_fisher(const FisherCommandOptions& options) {
   FisherMeasurement measurement = measure_fisher(*model, calibration, fisher);
   progress.clear();
 
-  RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), {});
+  RecordHeader header = record_header(*model, calibration, options.dtype, {});
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
   json.write(fisher_record(header, measurement, fisher, backend));
@@ -121,11 +124,9 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
       "--dump", options->dump,
       "Write the directions and F of each to a safetensors file, for another program to repeat");
   add_calibration_options(command, options->init, options->calibration, "512");
-  command
-      .add_option("--dtype", options->dtype,
-                  "In which the model runs and its derivatives are carried")
-      ->check(CLI::IsMember({"float64", "float32"}))
-      ->capture_default_str();
+  add_choice_with_default(command, "--dtype", options->dtype,
+                          choices_of<DType>({DType::f64, DType::f32}, long_name),
+                          "Number type of the forward pass and of its derivatives");
   command
       .add_option("--seed", options->calibration.seed,
                   "Seed of random weights, tokens, directions and labels")

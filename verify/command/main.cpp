@@ -38,8 +38,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace deadray
 
-/// The heavy program behind `deadray verify`, `fisher`, `suite` and `bench`: the light one replaces
-/// itself by this.
+/// `deadray-verify`: the light program `deadray` replaces itself by this one for `verify`,
+/// `fisher`, `suite` and `bench`.
 int main(int argc, char** argv) {
   return deadray::run_program(
       [&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });

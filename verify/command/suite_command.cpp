@@ -15,6 +15,8 @@
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
 #include "host/command/table.h"
+#include "verify/base/dtypes.h"
+#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/device/library_errors.h"
 #include "verify/suite/suite.h"
@@ -28,18 +30,24 @@ namespace {
 constexpr const char* kRowFlag = "--row";
 
 ExitCode code_of(const nlohmann::ordered_json& record) {
-  const std::string verdict = worst_verdict(record);
-  return verdict == "refuted"        ? ExitCode::refuted
-         : verdict == "undetermined" ? ExitCode::undetermined
-                                     : ExitCode::done;
+  switch (worst_verdict(record)) {
+    case Verdict::refuted:
+      return ExitCode::refuted;
+    case Verdict::undetermined:
+      return ExitCode::undetermined;
+    case Verdict::confirmed:
+    case Verdict::absent:
+      return ExitCode::done;
+  }
+  return ExitCode::internal;
 }
 
 Outcome failed(ExitCode code, std::string reason) {
   return {Outcome::State::failed, code, std::move(reason), {}};
 }
 
-/// A code that our own programs give; else the defect is ours, or a signal's: 9 is what a kernel
-/// out of memory sends.
+/// The child's own exit code, where it is one of deadray's; else an internal error. The kernel
+/// sends signal 9 when memory runs out.
 Outcome outcome_of(const ChildResult& child) {
   if (child.code > 128) {
     const int signal = child.code - 128;
@@ -53,21 +61,13 @@ Outcome outcome_of(const ChildResult& child) {
       child.message.empty() ? fmt::format("ended with exit code {}", child.code) : child.message);
 }
 
-Outcome run_row(const SuiteOptions& options, const Row& row) {
-  const RowSource source = locate(row);
-  if (!source.missing.empty())
-    return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
-  Outcome outcome;
-  if (options.resume) {
-    const std::string why = why_not_whole(options, row, source, outcome.record);
-    if (why.empty()) {
-      outcome.state = Outcome::State::kept;
-      outcome.code = code_of(outcome.record);
-      return outcome;
-    }
-    if (why != "no record")
-      write_message(fmt::format("{}: {}: measured again", record_file(options, row).string(), why));
-  }
+Outcome with_record(Outcome::State state, nlohmann::ordered_json record) {
+  const ExitCode code = code_of(record);
+  return {state, code, {}, std::move(record)};
+}
+
+/// Measures the row in a process of its own.
+Outcome measure_in_child(const SuiteOptions& options, const Row& row, const RowSource& source) {
   std::vector<std::string> arguments = row_arguments(options, row);
   arguments.push_back(kRowFlag);
   if (options.output.quiet) arguments.push_back("--quiet");
@@ -77,15 +77,28 @@ Outcome run_row(const SuiteOptions& options, const Row& row) {
   const bool measured =
       child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
   if (!measured) return outcome_of(child);
-  if (const std::string why = why_not_whole(options, row, source, outcome.record); !why.empty())
-    return failed(ExitCode::internal, fmt::format("{}: {} after it was measured",
-                                                  record_file(options, row).string(), why));
-  outcome.state = Outcome::State::measured;
-  outcome.code = code_of(outcome.record);
-  return outcome;
+  RowRecord made = read_record(options, row, source);
+  if (made.whole) return with_record(Outcome::State::measured, std::move(*made.whole));
+  return failed(ExitCode::internal,
+                fmt::format("{}: {} after it was measured", record_file(options, row).string(),
+                            made.flaw.empty() ? "no record" : made.flaw));
 }
 
-/// A row that fails is a row of the summary, and the next one goes on.
+Outcome run_row(const SuiteOptions& options, const Row& row) {
+  const RowSource source = locate(row);
+  if (!source.missing.empty())
+    return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
+  if (options.resume) {
+    RowRecord earlier = read_record(options, row, source);
+    if (earlier.whole) return with_record(Outcome::State::kept, std::move(*earlier.whole));
+    if (!earlier.flaw.empty())
+      write_message(
+          fmt::format("{}: {}: measured again", record_file(options, row).string(), earlier.flaw));
+  }
+  return measure_in_child(options, row, source);
+}
+
+/// A row that fails becomes an outcome, and the next row goes on.
 Outcome try_row(const SuiteOptions& options, const Row& row) {
   try {
     return run_row(options, row);
@@ -98,7 +111,7 @@ void announce(const Row& row, const Outcome& outcome, std::size_t number, std::s
   std::string line = fmt::format("{} of {}: {}, {}: {}", number, total, row.entry.name,
                                  to_string(row.init), to_string(outcome.state));
   if (!outcome.record.is_null())
-    line += fmt::format(", {}, {:.1f} s", worst_verdict(outcome.record),
+    line += fmt::format(", {}, {:.1f} s", to_string(worst_verdict(outcome.record)),
                         outcome.record.at("suite").at("seconds").get<double>());
   write_message(outcome.reason.empty() ? line : line + ": " + outcome.reason);
 }
@@ -129,11 +142,11 @@ int run_suite(const SuiteOptions& options) {
   };
   for (std::size_t i = 0; i < rows.size() && !stop_asked_for(); ++i) {
     outcomes[i] = try_row(options, rows[i]);
-    // Why there is no record is an error, and said even with --quiet.
+    // A row without a record is an error: it is announced even with --quiet.
     if (!options.output.quiet || outcomes[i].record.is_null())
       announce(rows[i], outcomes[i], i + 1, rows.size());
-    summary.write(suite_record(options, roster, rows, outcomes,
-                               code()));  // after each row: what is done survives whatever comes
+    // After each row: what is done survives whatever comes.
+    summary.write(suite_record(options, roster, rows, outcomes, code()));
   }
   const auto record = suite_record(options, roster, rows, outcomes, code());
   summary.write(record);
@@ -144,7 +157,7 @@ int run_suite(const SuiteOptions& options) {
   return static_cast<int>(exit_code_of(outcomes));
 }
 
-/// What the suite starts for each row.
+/// What the process does that the suite starts for a row.
 int run_one_row(const SuiteOptions& options) {
   return report_to_parent([&] {
     return translate_library_errors([&] {
@@ -158,14 +171,13 @@ int run_one_row(const SuiteOptions& options) {
 void add_measuring_options(CLI::App& command, SuiteOptions& options) {
   command.add_option("--site", options.site, "final, all, or the name of one norm")
       ->capture_default_str();
-  command.add_option("--method", options.method, "eigh, or certificate: Cholesky and Lanczos")
-      ->check(CLI::IsMember({"eigh", "certificate"}))
-      ->capture_default_str();
-  command
-      .add_option("--dtype", options.dtype,
-                  "In which the models run (verify: float32); measurements are FP64 always")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
-      ->capture_default_str();
+  add_choice_with_default(command, "--method", options.method,
+                          choices_of<Method>({Method::eigh, Method::certificate}),
+                          "eigh, or certificate: Cholesky and Lanczos");
+  add_choice_with_default(
+      command, "--dtype", options.dtype,
+      choices_of<DType>({DType::f32, DType::bf16, DType::f64}, long_name),
+      "Number type of the forward passes (verify: float32). Measurements are always FP64");
   command.add_option("--seed", options.seed, "Seed of random weights, tokens and directions")
       ->capture_default_str();
   command
@@ -199,11 +211,9 @@ void add_suite_command(CLI::App& app, Command& chosen) {
       .add_option("ROSTER", options->roster,
                   "List of models: docs/suite.md; ours is scripts/rosters/fourteen.json")
       ->required();
-  command
-      .add_option("--init", options->init,
+  add_choice_list(command, "--init", options->init,
+                  choices_of<Source>({Source::random, Source::checkpoint}),
                   "Weights: random, checkpoint, or both with a comma between")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"random", "checkpoint"}))
       ->default_str("random,checkpoint");
   command
       .add_option(
@@ -220,8 +230,8 @@ void add_suite_command(CLI::App& app, Command& chosen) {
       "Keep whole records of an earlier run with the same inputs and options; redo the others");
   add_measuring_options(command, *options);
   add_output_options(command, options->output);
-  auto* row =
-      command.add_flag(kRowFlag)->group("");  // not for people: measure the one row in this process
+  // Not for people: measures the one row in this process.
+  auto* row = command.add_flag(kRowFlag)->group("");
   command.callback([options, row, &chosen] {
     const bool one_row = row->count() > 0;
     chosen = [options, one_row] { return one_row ? run_one_row(*options) : run_suite(*options); };

@@ -20,11 +20,13 @@
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
+#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"
 #include "verify/measure/activations.h"
 #include "verify/measure/measurement.h"
 #include "verify/plan/plan_advice.h"
+#include "verify/plan/planned_measurement.h"
 #include "verify/record/narrative.h"
 #include "verify/record/plan_record.h"
 #include "verify/record/record.h"
@@ -35,10 +37,13 @@ namespace {
 
 struct VerifyOptions {
   std::filesystem::path model, activations, dump;
-  std::string init = "checkpoint", site = "final", method = "eigh", dtype = "float32",
-              device = "cpu", norm;
+  Source init = Source::checkpoint;
+  Method method = Method::eigh;
+  DType dtype = DType::f32;
+  std::string site = "final", device = "cpu";
   CalibrationRequest calibration;
   double relative_tau = PredictOptions{}.relative_tau;
+  std::optional<NormKind> norm;
   std::optional<double> eps;
   int threads = 0;
   bool residual = false, dump_logits = false, dry_run = false;
@@ -48,8 +53,8 @@ struct VerifyOptions {
 
 ProbeOptions probe_options(const VerifyOptions& options) {
   ProbeOptions probe;
-  probe.method = method_from_name(options.method);
-  probe.dtype = dtype_from_name(options.dtype);
+  probe.method = options.method;
+  probe.dtype = options.dtype;
   probe.seed = options.calibration.seed;
   probe.predict.relative_tau = options.relative_tau;
   return probe;
@@ -71,7 +76,7 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   if (!options.dump.empty()) check_writable(options.dump);
   const auto model = prepare_model(
       options.model,
-      {options.init == "random", options.calibration.seed, options.checkpoint, &backend});
+      {options.init == Source::random, options.calibration.seed, options.checkpoint, &backend});
   CalibrationRequest request = options.calibration;
   request.checkpoint = options.checkpoint;
   const Calibration calibration = make_calibration(model->architecture, model->name, request);
@@ -91,8 +96,8 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   }
   const Measurement measurement = measure_as_planned(
       plan, *model, calibration, std::move(measurement_options), options.output.quiet);
-  return deliver(record_header(*model, calibration, dtype_from_name(options.dtype), plan),
-                 measurement, backend, options.output, json);
+  return deliver(record_header(*model, calibration, options.dtype, plan), measurement, backend,
+                 options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -100,8 +105,7 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
   activations.probe = probe_options(options);
   activations.checkpoint = options.checkpoint;
   activations.backend = &backend;
-  if (!options.norm.empty())
-    activations.kind = options.norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
+  activations.kind = options.norm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
   return deliver(record_header(result), result.measurement, backend, options.output, json);
@@ -119,15 +123,13 @@ int run_verify(const VerifyOptions& options) {
                                      : verify_activation_file(options, backend, json);
 }
 
-/// What holds for a model and for a file of activations.
+/// Options for a model and for a file of activations.
 void add_measuring_options(CLI::App& command, VerifyOptions& options) {
-  command
-      .add_option("--method", options.method,
-                  "eigh: all eigenvalues, and the eigenvectors that the verdict reads; "
-                  "certificate: Cholesky and Lanczos; directional: no "
-                  "covariance")
-      ->check(CLI::IsMember({"eigh", "certificate", "directional"}))
-      ->capture_default_str();
+  add_choice_with_default(
+      command, "--method", options.method,
+      choices_of<Method>({Method::eigh, Method::certificate, Method::directional}),
+      "eigh: all eigenvalues, and the eigenvectors that the verdict reads; certificate: Cholesky "
+      "and Lanczos; directional: no covariance");
   command
       .add_option("--seed", options.calibration.seed,
                   "Seed of random weights, tokens and directions")
@@ -140,10 +142,9 @@ void add_measuring_options(CLI::App& command, VerifyOptions& options) {
 
 void add_options_of_activations(CLI::App& command, VerifyOptions& options,
                                 CLI::Option* activations) {
-  command
-      .add_option("--norm", options.norm,
-                  "Kind of norm of --activations, where its metadata does not say")
-      ->check(CLI::IsMember({"layernorm", "rmsnorm"}))
+  add_choice(command, "--norm", options.norm,
+             choices_of<NormKind>({NormKind::layernorm, NormKind::rmsnorm}),
+             "Kind of norm of --activations, where its metadata does not say")
       ->needs(activations);
   command
       .add_option("--eps", options.eps,
@@ -152,17 +153,16 @@ void add_options_of_activations(CLI::App& command, VerifyOptions& options,
       ->needs(activations);
 }
 
-/// @return what an activation file leaves no room for: it brings its own rows, in their own dtype
+/// @return the options that exclude --activations: its file brings rows, in a dtype, of one norm
 std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions& options) {
   std::vector<CLI::Option*> own =
       add_calibration_options(command, options.init, options.calibration, "max(1.25 d, 4096)");
   auto* site = command.add_option("--site", options.site, "final, all, or the name of one norm")
                    ->capture_default_str();
-  auto* dtype = command
-                    .add_option("--dtype", options.dtype,
-                                "In which the model runs; measurements are FP64 always")
-                    ->check(CLI::IsMember({"float32", "bfloat16", "float64"}))
-                    ->capture_default_str();
+  auto* dtype =
+      add_choice_with_default(command, "--dtype", options.dtype,
+                              choices_of<DType>({DType::f32, DType::bf16, DType::f64}, long_name),
+                              "Number type of the forward pass. Measurements are always FP64");
   auto* residual =
       command.add_flag("--residual", options.residual,
                        "Also the smallest singular value of the residual stream at every block");

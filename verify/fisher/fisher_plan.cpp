@@ -7,6 +7,7 @@
 #include "host/base/time_text.h"
 #include "verify/device/memory.h"
 #include "verify/fisher/directional_fisher.h"
+#include "verify/plan/gemm_rate.h"
 #include "verify/plan/plan.h"
 
 namespace deadray {

@@ -76,7 +76,8 @@ std::optional<double> percent_of_gemm(const Result& result, const Ceilings& ceil
   return percent(result.flops_per_second(), ceilings.of(result.row.gemm));
 }
 
-/// Nothing where there is no target, or where what it refers to was not measured.
+/// Whether the target is met; absent where there is none, or where what it refers to was not
+/// measured.
 std::optional<bool> target_met(const Result& result, const Ceilings& ceilings,
                                const std::map<std::string, double>& seconds_of) {
   const Target& target = result.row.target;

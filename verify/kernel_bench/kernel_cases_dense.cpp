@@ -121,8 +121,8 @@ void add_head_fisher(Cases& cases, bool quick) {
   }
 }
 
-/// A covariance of 1.25 n Gaussian rows, times their number: what the solvers get, and where they
-/// work on a copy of it.
+/// The Gram matrix of 1.25 n Gaussian rows, which the solvers get, and a place for the copy that
+/// they overwrite.
 struct Covariance {
   SharedBuffer original, work;
 

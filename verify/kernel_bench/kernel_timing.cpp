@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kSlow = 0.3;      // seconds; what takes longer is run once a repetition
 constexpr double kMinTime = 0.05;  // seconds of measured work a repetition
-constexpr double kBatch =
-    2e-3;  // seconds of calls between two events: a launch's own delay must not count
+// Seconds of calls between two events, so that a launch's own delay does not count.
+constexpr double kBatch = 2e-3;
 constexpr double kWarmUp = 0.1;  // seconds; a device that idled raises its clock first
 constexpr int kRepetitions = 5, kSlowRepetitions = 3, kMaxBatch = 128;
 

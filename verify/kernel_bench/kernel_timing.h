@@ -12,7 +12,8 @@ struct KernelTiming {
 };
 
 /// Runs a case on Google Benchmark: the time is that between two CUDA events, with as many calls
-/// between them as fill 2 ms. @throws kernels::CudaError
+/// between them as fill 2 ms.
+/// @throws kernels::CudaError
 KernelTiming time_kernel(const BenchDevice& device, const KernelCase& row, bool quick);
 
 }  // namespace deadray

@@ -66,7 +66,7 @@ class Rows {
   const TensorInfo* tensor_;
 };
 
-/// "layernorm" or "rmsnorm": the file's word, else the user's, else what a bias tells, with a note.
+/// The file's metadata say; else the user does; else a bias tells a LayerNorm, with a note.
 NormKind kind_of(const Checkpoint& file, const Metadata& metadata,
                  const ActivationsOptions& options, std::vector<std::string>& notes) {
   const auto entry = metadata.find("norm");
@@ -129,8 +129,8 @@ NormSite described_site(const Checkpoint& file, const Metadata& metadata,
   return site;
 }
 
-/// How far the stored output is from the norm of the stored input, over all tiles: what the exact
-/// reading alone would not show.
+/// How far the stored output is from the norm of the stored input, over all tiles. The exact
+/// reading, which recomputes the norm, would not show it.
 class OutputCheck {
  public:
   OutputCheck(const NormSite& site, const NormParameters& norm) : site_(site), norm_(norm) {
@@ -144,7 +144,7 @@ class OutputCheck {
     difference_ += (got - wanted).square().sum().item<double>();
     size_ += wanted.square().sum().item<double>();
   }
-  /// @throws MalformedError beyond what rounding, 2^-9 in bfloat16, explains by far
+  /// @throws MalformedError where they are apart by far more than rounding, 2^-9 in bfloat16
   void require_agreement(const Checkpoint& file) const {
     constexpr double kMost = 0.05;
     const double relative = size_ > 0 ? std::sqrt(difference_ / size_) : 0.0;

@@ -87,9 +87,8 @@ void read_certificate(const Measured& measured, const at::Tensor& basis,
   if (proof.sine_bound >= 1) return;  // says nothing of the angle
   const double cosine = std::sqrt(1 - proof.sine_bound * proof.sine_bound);
   reading.principal_cosines.assign(static_cast<std::size_t>(k), cosine);
-  if (k == 1 &&
-      direction
-          .defined()) {  // the angle to v* is at most the angle to P plus that between P and v*
+  // The angle to v* is at most the angle to P plus that between P and v*.
+  if (k == 1 && direction.defined()) {
     const double offset =
         std::min(1.0, std::abs(basis.squeeze(1).dot(direction.squeeze(1)).item<double>()));
     reading.abs_cos =
@@ -100,14 +99,24 @@ void read_certificate(const Measured& measured, const at::Tensor& basis,
 void read_directional(const Measured& measured, Reading& reading) {
   reading.driver = "projection";
   if (!measured.random_variances.defined() || measured.random_variances.numel() == 0) return;
-  const double random = measured.random_variances.median().item<double>();
+  const double random = median(to_vector(measured.random_variances));
   reading.random_variance = random;
-  reading.floor =
-      rounding_floor(measured.hidden_size, random,
-                     measured.roundoff);  // lambda_d is at least the variance along any direction
+  reading.floor = rounding_floor(measured.hidden_size, random, measured.roundoff);
 }
 
-/// NaN in every figure of the spectrum: the measurement was not finite, and LAPACK is not asked.
+void read_by(Method method, const Measured& measured, const at::Tensor& basis,
+             const at::Tensor& direction, Backend& backend, Reading& reading) {
+  switch (method) {
+    case Method::eigh:
+      return read_eigh(measured, basis, direction, backend, reading);
+    case Method::certificate:
+      return read_certificate(measured, basis, direction, backend, reading);
+    case Method::directional:
+      return read_directional(measured, reading);
+  }
+}
+
+/// NaN in every figure of the spectrum: LAPACK is not asked about what is not finite.
 void read_not_finite(Reading& reading) {
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   reading.eigenvalues = {kNaN, kNaN, kNaN, kNaN, kNaN};
@@ -127,12 +136,6 @@ std::string_view to_string(Method method) noexcept {
       return "directional";
   }
   return "?";
-}
-
-Method method_from_name(std::string_view name) noexcept {
-  return name == "eigh"          ? Method::eigh
-         : name == "certificate" ? Method::certificate
-                                 : Method::directional;
 }
 
 at::Tensor basis_of(const DeadSubspace& subspace, std::int64_t hidden_size) {
@@ -177,16 +180,12 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   } else if (c.defined() && basis.size(1) > 0) {
     reading.lambda_v = (c.mm(basis) * basis).sum(0).max().item<double>();
   }
-  if (!is_finite(c) || !is_finite(measured.basis_variance) ||
-      !is_finite(measured.random_variances)) {
+  const bool finite =
+      is_finite(c) && is_finite(measured.basis_variance) && is_finite(measured.random_variances);
+  if (finite)
+    read_by(method, measured, basis, direction, backend, reading);
+  else
     read_not_finite(reading);
-  } else if (method == Method::directional) {
-    read_directional(measured, reading);
-  } else if (method == Method::certificate) {
-    read_certificate(measured, basis, direction, backend, reading);
-  } else {
-    read_eigh(measured, basis, direction, backend, reading);
-  }
   if (reading.abs_cos) reading.chance_p = chance_p_value(*reading.abs_cos, measured.hidden_size);
   return reading;
 }

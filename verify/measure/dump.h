@@ -13,10 +13,10 @@
 
 namespace deadray {
 
-/// Writes `residual.0` … `residual.L`, `logits` on request, and `final_norm.output` (where the
-/// model ends in a norm) of one forward pass to a safetensors file. Streams and logits go to disk
-/// as they come; only the final norm's output is kept, because its tiles alternate with those of
-/// the logits.
+/// Writes what one forward pass makes to a safetensors file: `residual.0` … `residual.L`, `logits`
+/// on request, and `final_norm.output` where the model ends in a norm. Streams and logits go to
+/// disk as they come. The final norm's output is kept in memory, because its tiles alternate with
+/// those of the logits.
 class Dump {
  public:
   /// @throws ResourceError when the file cannot be written or the disk is full

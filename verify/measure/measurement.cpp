@@ -100,7 +100,8 @@ class Measuring final : public Observer {
     return measurement;
   }
 
-  /// What was done when a signal came; a dump is dropped. @throws the signal when nothing was
+  /// The norms that were done when a signal came. A dump is dropped.
+  /// @throws Stopped when none was
   Measurement take_partial(const Stopped& stopped) {
     if (results_.empty()) throw stopped;
     Measurement measurement;
@@ -130,7 +131,7 @@ class Measuring final : public Observer {
         norms[edge].push_back(result.site.name);
     deadray::note_edges_of_range(norms, notes);
   }
-  /// Norms of a tower that saw no picture.
+  /// Norms of a vision tower are not measured where the tokens hold no pictures.
   void note_what_never_ran(std::vector<std::string>& notes) const {
     std::map<std::string, NormSite> silent = chosen_;
     for (const SiteResult& result : results_) silent.erase(result.site.name);

@@ -18,7 +18,7 @@
 
 namespace deadray {
 
-/// Where the time of a measurement went, in seconds; `load` is the wait for weights, `forward` is
+/// Where the time of a measurement went, in seconds. `load` is the wait for weights; `forward` is
 /// what the others leave of the total.
 struct Seconds {
   double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
@@ -37,8 +37,9 @@ struct Measurement {
   std::vector<SiteResult> sites;  ///< in order of evaluation
   std::optional<ResidualSpectrum> residual;
   Seconds seconds;
-  std::vector<std::string> notes;  ///< what the user should know of the run although it is no error
-  /// By a signal before the run was at its end: `sites` holds those that were, `residual` nothing.
+  std::vector<std::string> notes;  ///< what the user should know although it is no error
+  /// Set where a signal ended the run early: `sites` then holds the norms that were done, and
+  /// `residual` nothing.
   std::optional<Stopped> stopped;
 };
 
@@ -47,10 +48,9 @@ ExitCode exit_code_of(const Measurement& measurement);
 
 /// Runs the model once over the tokens, on the backend of its weights, and measures the chosen
 /// norms as they pass.
-/// @throws UnsupportedError for logits of a model without a head, ResourceError for a dump that
-/// cannot be written,
-///         Stopped after a stop signal before any norm was measured, once catch_stop_signals() was
-///         called
+/// @throws UnsupportedError for logits of a model without a head; ResourceError for a dump that
+/// cannot be written; Stopped where a stop signal came before any norm was measured, once
+/// catch_stop_signals() was called
 Measurement measure(const Model& model, const Calibration& calibration,
                     const MeasurementOptions& options);
 

@@ -22,10 +22,8 @@ std::string_view to_string(Source source) noexcept {
 
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path,
                                      const ModelOptions& options) {
-  if (!options.random)
-    find_weights(
-        path, options.checkpoint
-                  .strict);  // an adapter or an empty folder is told before config.json is missed
+  // An adapter or an empty folder is told before a config.json is missed.
+  if (!options.random) find_weights(path, options.checkpoint.strict);
   return prepare_model(model_name(path), Config::load(path), path, options);
 }
 

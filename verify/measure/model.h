@@ -40,15 +40,14 @@ struct ModelOptions {
   bool random = false;  ///< draw the weights instead of reading them; config.json is enough then
   std::uint64_t seed = 0;
   CheckpointOptions checkpoint;
-  Backend* backend =
-      &cpu_backend();  ///< where the model is to run and be measured; outlives the model
+  Backend* backend = &cpu_backend();  ///< where the model is to run; outlives the model
 };
 
 /// @throws MalformedError, UnsupportedError as the readers do
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path,
                                      const ModelOptions& options);
-/// The same with a name and a configuration of its own. @param weights  folder or file; read only
-/// when options.random is not set
+/// The same with a name and a configuration of its own.
+/// @param weights  folder or file; not read where options.random is set
 std::unique_ptr<Model> prepare_model(std::string name, const Config& config,
                                      const std::filesystem::path& weights,
                                      const ModelOptions& options);

@@ -18,8 +18,7 @@ namespace deadray {
 struct ProbeOptions {
   Method method = Method::eigh;
   PredictOptions predict;
-  DType dtype =
-      DType::f32;  ///< in which the model runs: sets the deployed reading's rounding floor
+  DType dtype = DType::f32;  ///< of the forward pass; sets the deployed reading's rounding floor
   std::int64_t random_directions = 32;  ///< drawn beside v* for Method::directional
   std::uint64_t seed = 0;               ///< of those
 };
@@ -34,29 +33,29 @@ struct SiteResult {
   Judgement judgement;  ///< on the decisive reading
   double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
 
-  /// The exact reading; the deployed one where that is all there is. @throws InternalError when no
-  /// rows came at all
+  /// The exact reading; the deployed one where that is all there is.
+  /// @throws InternalError when no rows came at all
   const Reading& decisive() const;
 };
 
-/// Measures one norm while its tiles pass: the prediction first, then moments of three things, each
-/// optional: the output recomputed in FP64 (exact), the output as the model made it (deployed), and
-/// the input (for the Schur ratio).
+/// Measures one norm while its tiles pass. It predicts first. Then it gathers the moments of three
+/// things, each optional: the output recomputed in FP64 (exact), the output as the model made it
+/// (deployed), and the input (for the Schur ratio).
 class SiteProbe {
  public:
   SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options,
             Backend& backend = cpu_backend());
-  /// Takes the memory that add() of the same tile needs: then the tile counts whole or not at all.
+  /// Allocates what add() of the same tile needs. After it, add() cannot run out of memory, so a
+  /// tile counts whole or not at all.
   void reserve(const at::Tensor& input, const at::Tensor& output);
-  /// @param input, output [n, d] in any float dtype, on the backend's device; an undefined tensor
+  /// @param input, output  [n, d] in any float dtype, on the backend's device; an undefined tensor
   /// leaves its reading out
   void add(const at::Tensor& input, const at::Tensor& output);
+  /// Once, after the last tile: decomposes, compares, judges.
   SiteResult finish();
 
  private:
-  bool forms_covariance() const {
-    return options_.method != Method::directional;
-  }  // which promises none
+  bool forms_covariance() const { return options_.method != Method::directional; }
   Reading read_moments(const RowMoments& moments, double roundoff) const;
 
   ProbeOptions options_;

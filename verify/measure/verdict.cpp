@@ -68,8 +68,8 @@ Judgement judge_nothing_predicted(const Reading& r) {
                                        r.eigenvalues.first, r.eigenvalues.first / r.floor)};
 }
 
-/// Without the spectrum: only what the variance along the prediction, beside that along random
-/// directions, can say.
+/// Without the spectrum: compares the variance along the prediction with that along random
+/// directions.
 Judgement judge_directional(std::int64_t k, const Reading& r) {
   if (!r.random_variance) return undetermined("no random directions were measured to compare with");
   const double random = *r.random_variance;
@@ -104,6 +104,13 @@ std::string_view to_string(Verdict verdict) noexcept {
       return "undetermined";
   }
   return "?";
+}
+
+std::optional<Verdict> verdict_from_name(std::string_view name) noexcept {
+  for (const Verdict verdict :
+       {Verdict::confirmed, Verdict::absent, Verdict::refuted, Verdict::undetermined})
+    if (name == to_string(verdict)) return verdict;
+  return std::nullopt;
 }
 
 Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted, const Reading& r) {

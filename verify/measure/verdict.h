@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,22 +11,25 @@ namespace deadray {
 
 enum class Verdict { confirmed, absent, refuted, undetermined };
 std::string_view to_string(Verdict verdict) noexcept;
+/// The inverse of to_string(); nothing for any other word.
+std::optional<Verdict> verdict_from_name(std::string_view name) noexcept;
 
 struct Judgement {
   Verdict verdict;
   std::string reason;  ///< one clause for people, always filled
 };
 
-/// confirmed     LayerNorm, N > d, all principal cosines >= kSameDirection and gap >= kClearGap
-/// absent        RMSNorm that predicted none, and none measured
-/// refuted       a measured contradiction
+/// Decides what a norm's decisive reading says of its prediction:
+/// confirmed     N > d, every principal cosine >= kSameDirection, and gap >= kClearGap
+/// absent        an RMSNorm of which nothing was predicted, and nothing was found
+/// refuted       the measurement contradicts the prediction
 /// undetermined  N <= d, zero covariance, no gap, not finite, or more null directions than
-/// predicted (the predicted among them:
-///               lambda_v <= floor)
+///               predicted, the predicted ones among them (lambda_v <= floor)
 ///
-/// Method::directional sees no spectrum: confirmed where lambda_v is below the floor and kClearGap
-/// below random directions, refuted where it is not kClearGap below them; an RMSNorm that predicts
-/// nothing stays undetermined unless v* is dead (refuted).
+/// Method::directional sees no spectrum. It confirms where lambda_v is below the floor and
+/// kClearGap times below the variance along random directions, and refutes where it is not
+/// kClearGap times below that. Of an RMSNorm of which nothing was predicted it can say only that v*
+/// is dead (refuted); else that stays undetermined.
 Judgement judge(Method method, NormKind kind, const DeadSubspace& predicted,
                 const Reading& reading);
 

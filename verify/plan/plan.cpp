@@ -3,18 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "host/architecture/catalogue.h"
-#include "host/architecture/select_sites.h"
-#include "host/base/output.h"
-#include "host/base/progress.h"
-#include "host/base/stopwatch.h"
 #include "host/base/time_text.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
 #include "verify/forward/executor.h"
-#include "verify/plan/plan_advice.h"
 
 namespace deadray {
 
@@ -24,12 +19,15 @@ double product(std::int64_t a, std::int64_t b) {
   return static_cast<double>(a) * static_cast<double>(b);
 }
 
-/// Numbers of the matrices of a block; `active`: only those that one token meets.
-double matrix_elements(const BlockSpec& block, bool active) {
+enum class Experts { all, chosen };
+
+/// Numbers of the matrices of a block; with the chosen experts those that one token meets.
+double matrix_elements(const BlockSpec& block, Experts experts) {
   double elements = 0;
   for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
-    const std::int64_t met = active && copies > 1 ? block.mlp.routing->per_token : copies;
-    elements += product(linear.inputs, linear.outputs) * static_cast<double>(met);
+    const bool is_chosen = experts == Experts::chosen && copies > 1;
+    const std::int64_t counted = is_chosen ? block.mlp.routing->per_token : copies;
+    elements += product(linear.inputs, linear.outputs) * static_cast<double>(counted);
   });
   return elements;
 }
@@ -44,16 +42,23 @@ double elements_per_token(const BlockSpec& block, std::int64_t hidden_size) {
   return static_cast<double>(wide + 6 * hidden_size);
 }
 
-/// Bytes of the moments of a norm while its block runs, and of a decomposition of one of them.
+/// Bytes of a norm's moments while its block runs, and of the decomposition of one of them.
 struct MomentBytes {
   double kept = 0, spectrum = 0;
 };
+
 MomentBytes moment_bytes(std::int64_t d, Method method) {
+  constexpr double kKept = 3;  // covariances: of the input, exact, deployed
   const double square = product(d, d) * 8;
-  if (method == Method::directional) return {0, 0};
-  // Kept: input, exact, deployed. Decomposition, at worst the full one: the covariance beside its
-  // sums, vectors, LAPACK's two squares of workspace.
-  return {3 * square, (method == Method::eigh ? 4 : 2) * square};
+  switch (method) {
+    case Method::directional:
+      return {0, 0};
+    case Method::certificate:
+      return {kKept * square, 2 * square};
+    case Method::eigh:  // at worst the full one: its sums, vectors, LAPACK's workspace of two
+      return {kKept * square, 4 * square};
+  }
+  return {};
 }
 
 }  // namespace
@@ -64,32 +69,17 @@ double Plan::peak() const noexcept {
 
 double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length,
                      std::int64_t first) {
+  const auto n_tokens = static_cast<double>(tokens);
   double flops = 0;
   for (std::int64_t index = first; index < stack.n_blocks; ++index) {
     const BlockSpec& block = stack.block(index);
     const AttentionSpec& attention = block.attention;
-    const double seen = static_cast<double>(sequence_length) * (attention.causal ? 0.5 : 1.0);
-    flops += 2 * matrix_elements(block, /*active=*/true) * static_cast<double>(tokens);
-    flops +=
-        4 * product(attention.n_heads, attention.head_dim) * seen * static_cast<double>(tokens);
+    // Keys that a query meets: its whole sequence, or half of it on average.
+    const double keys = static_cast<double>(sequence_length) * (attention.causal ? 0.5 : 1.0);
+    flops += 2 * matrix_elements(block, Experts::chosen) * n_tokens;
+    flops += 4 * product(attention.n_heads, attention.head_dim) * keys * n_tokens;
   }
   return flops;
-}
-
-double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n) {
-  const c10::InferenceMode no_derivatives;
-  n = std::min<std::int64_t>(n, 4096);
-  const auto options = at::device(backend.device()).dtype(dtype);
-  const at::Tensor x = at::full({1024, n}, 0.5, options), w = at::full({4 * n, n}, 0.5, options);
-  double best = 0;
-  for (int repetition = 0; repetition < 4; ++repetition) {  // the first one builds the kernel
-    backend.synchronize();
-    const Stopwatch watch;
-    const at::Tensor y = at::linear(x, w);
-    backend.synchronize();
-    if (repetition > 0) best = std::max(best, 2.0 * 1024 * product(n, 4 * n) / watch.seconds());
-  }
-  return best;
 }
 
 Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
@@ -103,7 +93,7 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
   const auto tile = static_cast<double>(
       std::max(length, std::min(plan.tokens, tokens_of_tile(architecture, {}))));
   for (const BlockSpec& kind : architecture.block_kinds) {
-    plan.weights = std::max(plan.weights, matrix_elements(kind, /*active=*/false) * bytes);
+    plan.weights = std::max(plan.weights, matrix_elements(kind, Experts::all) * bytes);
     plan.activations = std::max(plan.activations, tile * elements_per_token(kind, d) * bytes);
   }
   if (model.weights->backend().loads_ahead()) plan.weights *= 2;
@@ -117,15 +107,6 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
   }
   if (options.residual) plan.spectrum = std::max(plan.spectrum, 4 * product(d, d) * 8);
   plan.forward_flops = forward_flops(architecture, plan.tokens, length);
-  return plan;
-}
-
-Plan plan_measurement(const Model& model, const Calibration& calibration,
-                      const MeasurementOptions& options) {
-  Plan plan = reckon(model, calibration.sequences(), calibration.length(), options);
-  if (plan.forward_flops > kWorthAsking)
-    plan.gemm_rate = measure_gemm_rate(model.weights->backend(), scalar_type(options.probe.dtype),
-                                       model.architecture.hidden_size);
   return plan;
 }
 
@@ -143,23 +124,6 @@ std::string describe(const Plan& plan, const Model& model, std::int64_t availabl
     text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here",
                         long_duration(plan.seconds()), plan.gemm_rate / 1e12);
   return text;
-}
-
-Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration,
-                               MeasurementOptions options, bool quiet) {
-  const std::int64_t available = available_memory(model.weights->backend());
-  require_memory(plan, model, calibration, options, available);
-  if (plan.gemm_rate > 0 && !quiet) write_message("plan: " + describe(plan, model, available));
-  Progress progress(fmt::format("{}: block", model.name), quiet);
-  options.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
-  Measurement measurement = measure(model, calibration, options);
-  progress.clear();
-  if (plan.gemm_rate > 0 && !measurement.stopped) {
-    const double after = measure_gemm_rate(
-        model.weights->backend(), scalar_type(options.probe.dtype), model.architecture.hidden_size);
-    plan.gemm_rate = std::max(plan.gemm_rate, after);
-  }
-  return measurement;
 }
 
 }  // namespace deadray

@@ -17,42 +17,27 @@ struct Plan {
   double moments = 0;      ///< bytes of the covariances that are kept at once
   double spectrum = 0;     ///< bytes of the decomposition of one
   double forward_flops = 0;
-  double gemm_rate = 0;  ///< flops a second of a large product in the run's dtype, measured just
-                         ///< now; 0: too little work to ask
+  /// Flops a second of a large product in the run's dtype (gemm_rate.h); 0: not measured.
+  double gemm_rate = 0;
 
-  /// At the worst moment: in a block, with its norms measured, or at a final norm, when no weights
-  /// are there.
+  /// At the worst moment: inside a block whose norms are measured, or at a final norm, when no
+  /// weights are there.
   double peak() const noexcept;
   /// Of the forward pass alone, at the measured rate; 0 where it was not measured.
   double seconds() const noexcept { return gemm_rate > 0 ? forward_flops / gemm_rate : 0.0; }
 };
 
-/// Work, in flops, from which on a run says what it will take; less is done in the time that
-/// measuring the rate takes.
-inline constexpr double kWorthAsking = 2e11;
-
-Plan plan_measurement(const Model& model, const Calibration& calibration,
-                      const MeasurementOptions& options);
-/// The same for another number of sequences; nothing is measured.
+/// Reckons a run over `sequences` of `length` tokens. Reads nothing and measures nothing.
 Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
             const MeasurementOptions& options);
 
-/// One line: bytes per part, flops, time.
-std::string describe(const Plan& plan, const Model& model, std::int64_t available);
-
-/// Measures, after refusing what does not fit and saying on standard error what large work takes;
-/// shows progress there. Afterwards the plan has the better of the rates before and after: a
-/// machine that others use changes meanwhile.
-Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration,
-                               MeasurementOptions options, bool quiet);
-
-/// Flops a second of products [1024, n] x [n, 4 n] in the dtype on the backend, n at most 4096: the
-/// best of three.
-double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n);
-
-/// Flops of the matrix products of a forward pass from block `first` on, head excluded: 2 a weight
-/// and token, of experts only the chosen; attention's own.
+/// Flops of the matrix products of a forward pass from block `first` on, without the head: two for
+/// each weight and token (of a mixture the chosen experts alone), and those of the attention.
 double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length,
                      std::int64_t first = 0);
+
+/// One line: bytes of each part, flops, time.
+/// @param available  bytes; 0: unknown
+std::string describe(const Plan& plan, const Model& model, std::int64_t available);
 
 }  // namespace deadray

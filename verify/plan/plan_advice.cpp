@@ -15,8 +15,8 @@ namespace deadray {
 
 namespace {
 
-/// What takes less, where it is not chosen already, in words that suit every command. The method
-/// that needs least comes before the other one.
+/// An option that takes less memory, in words that suit every command. The method that needs least
+/// comes before the other one.
 struct Change {
   const char* words;
   bool (*helps)(const MeasurementOptions&);
@@ -43,7 +43,7 @@ class WayOut {
       : model_(model), calibration_(calibration), available_(available) {}
 
   bool fits(const MeasurementOptions& options, std::int64_t sequences) const {
-    return deadray::fits(reckon(model_, sequences, calibration_.length(), options), available_);
+    return fits_memory(reckon(model_, sequences, calibration_.length(), options), available_);
   }
   bool fits(const MeasurementOptions& options) const {
     return fits(options, calibration_.sequences());
@@ -67,8 +67,8 @@ class WayOut {
   std::string one_norm(MeasurementOptions options) const {
     const std::vector<NormSite> sites = select_sites(model_.sites, options.site);
     std::set<std::int64_t> tried;
-    for (auto site = sites.rbegin(); site != sites.rend() && sites.size() > 1;
-         ++site) {  // the final one first
+    if (sites.size() < 2) return {};
+    for (auto site = sites.rbegin(); site != sites.rend(); ++site) {  // the final one first
       if (!tried.insert(site->hidden_size).second) continue;
       options.site = site->name;
       if (fits(options)) return fmt::format("one norm with --site, {} say", site->name);
@@ -84,7 +84,7 @@ class WayOut {
 
 }  // namespace
 
-bool fits(const Plan& plan, std::int64_t available) {
+bool fits_memory(const Plan& plan, std::int64_t available) {
   return available <= 0 || plan.peak() <= static_cast<double>(available);
 }
 
@@ -116,7 +116,7 @@ std::string way_out(const Model& model, const Calibration& calibration,
 
 void require_memory(const Plan& plan, const Model& model, const Calibration& calibration,
                     const MeasurementOptions& options, std::int64_t available) {
-  if (fits(plan, available)) return;
+  if (fits_memory(plan, available)) return;
   throw ResourceError(fmt::format("{}: does not fit; {}", describe(plan, model, available),
                                   way_out(model, calibration, options, available)));
 }

@@ -7,12 +7,13 @@
 
 namespace deadray {
 
-/// @param available  bytes; 0: unknown, anything fits
-bool fits(const Plan& plan, std::int64_t available);
+/// Whether what the plan takes at its worst moment is available.
+/// @param available  bytes; 0: unknown, and then anything fits
+bool fits_memory(const Plan& plan, std::int64_t available);
 
-/// What makes a measurement fit that does not, in words that suit every command: each of them
-/// alone, or all that there are together; of tokens the most that fit. Nothing is named that does
-/// not help, nor fewer tokens than dimensions, which decide nothing.
+/// What makes a measurement fit that does not, in words that suit every command. It names the
+/// changes of which each one suffices alone; where none does, all of them together. Of tokens it
+/// names the most that fit, but never fewer than dimensions: those would decide nothing.
 std::string way_out(const Model& model, const Calibration& calibration,
                     const MeasurementOptions& options, std::int64_t available);
 

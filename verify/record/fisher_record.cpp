@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// null where there are none; a NaN among them is one too, and so null in the record.
+/// null where there are no values, or where one of them is NaN.
 Json worst(const std::vector<double>& values) {
   return values.empty() ? Json() : Json(largest(values));
 }
@@ -75,6 +75,78 @@ std::string figure(const Json& value) {
   return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>());
 }
 
+/// Columns that only some runs have.
+struct OptionalColumns {
+  bool kfac = false, moved = false;
+};
+
+OptionalColumns optional_columns(const FisherMeasurement& measurement) {
+  OptionalColumns columns;
+  for (const ConsumerFisher& consumer : measurement.consumers) {
+    columns.kfac = columns.kfac || !consumer.kfac_dead.empty();
+    columns.moved = columns.moved || consumer.movement.has_value();
+  }
+  return columns;
+}
+
+Table empty_table(const OptionalColumns& optional) {
+  std::vector<Column> columns{{"consumer"}, {"dead directions", Align::right}};
+  for (const char* title : {"F dead", "weight only", "F random", "least", "most", "dead/random"})
+    columns.push_back({title, Align::right});
+  if (optional.kfac)
+    columns.insert(columns.end(), {{"K-FAC dead", Align::right}, {"K-FAC random", Align::right}});
+  if (optional.moved)
+    columns.insert(columns.end(), {{"moved, dead", Align::right}, {"moved, random", Align::right}});
+  columns.push_back({"verdict"});
+  return Table(columns);
+}
+
+/// @param row  consumer_json() of it
+std::vector<std::string> cells_of(const ConsumerFisher& consumer, const Json& row,
+                                  const OptionalColumns& optional) {
+  const Json& random = row.at("random");
+  const auto of_random = [&](const char* key) {
+    return random.is_null() ? std::string("-") : figure(random.at(key));
+  };
+  std::vector<std::string> cells{
+      consumer.claim.consumer,
+      consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
+      figure(row.at("dead")),
+      figure(row.at("weight_only")),
+      of_random("median"),
+      of_random("min"),
+      of_random("max"),
+      figure(row.at("ratio"))};
+  if (optional.kfac)
+    cells.insert(cells.end(), {figure(row.at("kfac")), figure(row.at("kfac_random"))});
+  if (optional.moved)
+    cells.insert(cells.end(), {figure(row.at("invariance")), figure(row.at("invariance_random"))});
+  cells.push_back(row.at("verdict").is_null() ? "-" : row.at("verdict").get<std::string>());
+  return cells;
+}
+
+/// Why what is not confirmed is not, a reason that repeats but once; and what --site all would add.
+std::string remarks(const FisherMeasurement& measurement) {
+  const auto& consumers = measurement.consumers;
+  std::string text, last;
+  bool any_claimed = false, any_judged = false, one_site = true;
+  for (const ConsumerFisher& consumer : consumers) {
+    const Judgement judgement = judge(consumer, measurement.dtype);
+    any_claimed = any_claimed || consumer.claimed();
+    any_judged = any_judged || judgement.verdict != Verdict::absent;
+    one_site = one_site && consumer.site == consumers[0].site;
+    if (judgement.verdict != Verdict::confirmed && judgement.reason != last)
+      text += fmt::format("{}: {}.\n", consumer.claim.consumer, last = judgement.reason);
+  }
+  if (any_claimed && !any_judged)
+    text +=
+        "Nothing that is claimed was measured here; --site all has the consumers of every norm.\n";
+  if (!any_claimed && one_site)
+    text +=
+        "Nothing is claimed of what reads this norm; --site all has the consumers of every norm.\n";
+  return text;
+}
+
 }  // namespace
 
 nlohmann::ordered_json fisher_record(const RecordHeader& header,
@@ -101,65 +173,17 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header,
 
 std::string narrate(const RecordHeader& header, const FisherMeasurement& measurement,
                     bool coloured) {
-  const auto any = [&](auto has) {
-    return std::any_of(measurement.consumers.begin(), measurement.consumers.end(), has);
-  };
-  const bool kfac = any([](const ConsumerFisher& consumer) { return !consumer.kfac_dead.empty(); });
-  const bool moved =
-      any([](const ConsumerFisher& consumer) { return consumer.movement.has_value(); });
-  std::vector<Column> columns{{"consumer"}, {"dead directions", Align::right}};
-  for (const char* title : {"F dead", "weight only", "F random", "least", "most", "dead/random"})
-    columns.push_back({title, Align::right});
-  if (kfac)
-    columns.insert(columns.end(), {{"K-FAC dead", Align::right}, {"K-FAC random", Align::right}});
-  if (moved)
-    columns.insert(columns.end(), {{"moved, dead", Align::right}, {"moved, random", Align::right}});
-  columns.push_back({"verdict"});
-  Table table(columns);
-  std::string remarks, last;
-  for (const ConsumerFisher& consumer : measurement.consumers) {
-    const Json row = consumer_json(consumer, measurement.dtype), &random = row.at("random");
-    const auto of_random = [&](const char* key) {
-      return random.is_null() ? std::string("-") : figure(random.at(key));
-    };
-    std::vector<std::string> cells{
-        consumer.claim.consumer,
-        consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
-        figure(row.at("dead")),
-        figure(row.at("weight_only")),
-        of_random("median"),
-        of_random("min"),
-        of_random("max"),
-        figure(row.at("ratio"))};
-    if (kfac) cells.insert(cells.end(), {figure(row.at("kfac")), figure(row.at("kfac_random"))});
-    if (moved)
-      cells.insert(cells.end(),
-                   {figure(row.at("invariance")), figure(row.at("invariance_random"))});
-    cells.push_back(row.at("verdict").is_null() ? "-" : row.at("verdict").get<std::string>());
-    table.add_row(cells);
-    const std::string reason = row.at("reason");
-    if (row.at("verdict") != to_string(Verdict::confirmed) && reason != last)
-      remarks += fmt::format("{}: {}.\n", consumer.claim.consumer, last = reason);
-  }
-  const bool claimed = any([](const ConsumerFisher& consumer) { return consumer.claimed(); });
-  if (claimed && !any([&](const ConsumerFisher& consumer) {
-        return judge(consumer, measurement.dtype).verdict != Verdict::absent;
-      }))
-    remarks +=
-        "Nothing that is claimed was measured here; --site all has the consumers of every norm.\n";
-  if (!claimed && !any([&](const ConsumerFisher& consumer) {
-        return consumer.site != measurement.consumers[0].site;
-      }))
-    remarks +=
-        "Nothing is claimed of what reads this norm; --site all has the consumers of every norm.\n";
+  const OptionalColumns optional = optional_columns(measurement);
+  Table table = empty_table(optional);
+  for (const ConsumerFisher& consumer : measurement.consumers)
+    table.add_row(cells_of(consumer, consumer_json(consumer, measurement.dtype), optional));
   const auto count = dead_directions(measurement);
   return fmt::format(
       "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed "
-      "here: they lower the local learning "
-      "coefficient by {:.1f}. Measuring took {:.2f} s.\n",
+      "here: they lower the local learning coefficient by {:.1f}. Measuring took {:.2f} s.\n",
       header.name, header.family, header.source == Source::checkpoint ? "trained" : "random",
-      header.tokens, long_name(header.dtype), table.render(coloured), remarks, kLegend, count,
-      static_cast<double>(count) / 2, measurement.seconds.total);
+      header.tokens, long_name(header.dtype), table.render(coloured), remarks(measurement), kLegend,
+      count, static_cast<double>(count) / 2, measurement.seconds.total);
 }
 
 }  // namespace deadray

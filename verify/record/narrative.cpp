@@ -59,16 +59,13 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
   return table.render(coloured);
 }
 
-/// What the columns mean, for a reader who has not met the paper; and what more there is to say of
-/// the final norm.
-std::string explanation(const Measurement& measurement) {
+/// What the columns mean, for a reader who has not met the paper.
+std::string legend(const Measurement& measurement) {
   std::string text =
       "dead: dimensions predicted from gamma alone. |cos|: cosine between the predicted directions "
-      "and the bottom eigenvectors of the "
-      "measured\n"
+      "and the bottom eigenvectors of the measured\n"
       "covariance; 1 is agreement. variance: along the predicted directions; next: the smallest of "
-      "all others. exact: the norm recomputed "
-      "in FP64;\n"
+      "all others. exact: the norm recomputed in FP64;\n"
       "deployed: the activations as the model's own dtype rounds them.\n";
   const auto nothing_predicted = [](const SiteResult& result) {
     return result.predicted.dimension == 0;
@@ -76,9 +73,14 @@ std::string explanation(const Measurement& measurement) {
   if (std::any_of(measurement.sites.begin(), measurement.sites.end(), nothing_predicted))
     text +=
         "Where none is predicted |cos| is that of 1/gamma, a control that decides nothing (p: a "
-        "random direction reaches it); `next` "
-        "against the\n"
+        "random direction reaches it); `next` against the\n"
         "rounding floor decides.\n";
+  return text;
+}
+
+/// The verdicts that want words, and what more there is to say of the final norm.
+std::string remarks(const Measurement& measurement) {
+  std::string text;
   for (const SiteResult& result : measurement.sites) {
     const bool noteworthy = measurement.sites.size() == 1 || result.site.is_final ||
                             result.judgement.verdict == Verdict::refuted ||
@@ -94,8 +96,7 @@ std::string explanation(const Measurement& measurement) {
     if (result.schur_input)
       text += fmt::format(
           "  share of the direction's variance that the other coordinates explain (Schur ratio, "
-          "reconstructed): norm input {:.4f}, null "
-          "{:.4f}\n",
+          "reconstructed): norm input {:.4f}, null {:.4f}\n",
           *result.schur_input, result.schur_null);
   }
   return text;
@@ -134,8 +135,7 @@ std::string summary(const Measurement& measurement) {
   const Seconds& seconds = measurement.seconds;
   return fmt::format(
       "{} of {}. Predicting took {}; measuring {} (weights {}, forward {}, covariance {}, spectrum "
-      "{}): {:.1e} times as long, weights not "
-      "counted.\n",
+      "{}): {:.1e} times as long, weights not counted.\n",
       fmt::join(counts, ", "),
       measurement.sites.size() == 1 ? "1 norm" : fmt::format("{} norms", measurement.sites.size()),
       duration(seconds.predict), duration(seconds.total), duration(seconds.load),
@@ -144,7 +144,7 @@ std::string summary(const Measurement& measurement) {
 }
 
 std::string calibration_text(const RecordHeader& header) {
-  const bool random = header.calibration.starts_with("random"), pixels = !header.pixels.empty();
+  const bool random = header.drawn_at_random, pixels = !header.pixels.empty();
   std::string text =
       fmt::format("{} rows from {}", header.tokens,
                   random ? (pixels ? "random pixels" : "random tokens") : header.calibration);
@@ -174,8 +174,8 @@ std::string narrate(const RecordHeader& header, const Measurement& measurement, 
   if (header.source == Source::checkpoint) text += ", trained weights";
   if (header.source == Source::random) text += ", drawn at random";
   text += fmt::format(", {}; {}", long_name(header.dtype), calibration_text(header));
-  return text + "\n\n" + sites_table(measurement, coloured) + "\n" + explanation(measurement) +
-         residual_text(measurement.residual) + summary(measurement);
+  return text + "\n\n" + sites_table(measurement, coloured) + "\n" + legend(measurement) +
+         remarks(measurement) + residual_text(measurement.residual) + summary(measurement);
 }
 
 }  // namespace deadray

@@ -7,8 +7,8 @@
 
 namespace deadray {
 
-/// A measurement for people: what was predicted and from how little, what was measured and at what
-/// cost, whether they agree. Ends in '\n'.
+/// A measurement for people: what was predicted, what was measured and at what cost, and whether
+/// the two agree. Ends in '\n'.
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured);
 
 }  // namespace deadray

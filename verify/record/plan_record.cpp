@@ -13,7 +13,7 @@ nlohmann::ordered_json plan_record(const Plan& plan, const Model& model,
                                    const Calibration& calibration,
                                    const MeasurementOptions& options, std::int64_t available) {
   using Json = nlohmann::ordered_json;
-  const bool known = available > 0, fit = fits(plan, available);
+  const bool known = available > 0, fit = fits_memory(plan, available);
   const RecordHeader header = record_header(model, calibration, options.probe.dtype, plan);
   Json record = record_json(header, "deadray/plan/1");
   record["norms"] = select_sites(model.sites, options.site).size();

@@ -6,7 +6,7 @@
 
 namespace deadray {
 
-/// The record `deadray/plan/1` of docs/records.md.
+/// The record `deadray/plan/1` of docs/records.md: what `verify --dry-run` says.
 /// @param available  bytes; 0: unknown
 nlohmann::ordered_json plan_record(const Plan& plan, const Model& model,
                                    const Calibration& calibration,

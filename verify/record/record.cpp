@@ -29,12 +29,12 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
-/// Four significant digits: what a picture needs, in a third of the text. As it is where those are
-/// no double, beyond the largest one.
+/// Four significant digits: what a picture needs, in a third of the text. A value whose four digits
+/// are no double, beyond the largest one, stays as it is.
 double rounded(double value) {
   const std::string digits = fmt::format("{:.3e}", value);
-  std::from_chars(digits.data(), digits.data() + digits.size(),
-                  value);  // std::stod throws for subnormal numbers
+  // std::stod would throw for subnormal numbers.
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
   return value;
 }
 Json rounded(const std::vector<double>& values) {
@@ -111,25 +111,25 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
 
 RecordHeader record_header(const Model& model, const Calibration& calibration, DType dtype,
                            const Plan& plan) {
-  std::vector<std::string> notes =
-      model.checkpoint ? model.checkpoint->notes() : std::vector<std::string>{};
+  RecordHeader header;
+  header.name = model.name;
+  header.family = model.architecture.family;
+  header.hub = model.hub;
+  header.source = model.source;
+  header.parameters = count_parameters(model.architecture);
+  header.dtype = dtype;
+  header.calibration = calibration.kind;
+  header.drawn_at_random = calibration.file.empty();
+  header.tokens = calibration.tokens();
+  header.sequence_length = calibration.length();
+  header.seed = calibration.seed;
+  if (calibration.pixels.defined()) header.pixels = calibration.pixels.sizes().vec();
+  if (model.checkpoint) header.notes = model.checkpoint->notes();
   for (const auto& more : {model.architecture.notes, calibration.notes})
-    notes.insert(notes.end(), more.begin(), more.end());
-  return {
-      model.name,
-      model.architecture.family,
-      model.source,
-      count_parameters(model.architecture),
-      dtype,
-      calibration.kind,
-      calibration.tokens(),
-      calibration.length(),
-      calibration.seed,
-      calibration.pixels.defined() ? calibration.pixels.sizes().vec() : std::vector<std::int64_t>{},
-      std::move(notes),
-      plan.forward_flops,
-      plan.gemm_rate,
-      model.hub};
+    header.notes.insert(header.notes.end(), more.begin(), more.end());
+  header.forward_flops = plan.forward_flops;
+  header.gemm_rate = plan.gemm_rate;
+  return header;
 }
 
 RecordHeader record_header(const ActivationsResult& result) {
@@ -139,6 +139,7 @@ RecordHeader record_header(const ActivationsResult& result) {
   header.source = Source::activations;
   header.dtype = result.dtype;
   header.calibration = result.file.filename().string();
+  header.drawn_at_random = false;
   header.tokens = result.rows;
   header.notes = result.notes;
   return header;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include "verify/base/thresholds.h"
 #include "verify/spectrum/lanczos.h"
@@ -11,8 +13,7 @@ namespace deadray {
 namespace {
 
 constexpr double kNextTolerance = 1e-4;  // relative, of the smallest eigenvalue on the complement
-constexpr double kLargestTolerance =
-    1e-3;  // of the Ritz pair; the value itself is better than its square root suggests
+constexpr double kLargestTolerance = 1e-3;  // relative residual of the pair; the value is better
 constexpr int kLargestSteps = 60;
 
 /// C with the basis deflated: Q C Q + mu P P^T, Q = 1 - P P^T. P becomes invariant with eigenvalue
@@ -43,6 +44,52 @@ double spectral_norm(const at::Tensor& columns) {
   return at::linalg_matrix_norm(columns.cpu(), 2).item<double>();
 }
 
+/// The gap that a verdict asks for, and the shift at which a Cholesky factor proves it.
+///
+/// Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies
+/// below sigma, but for the rounding of the factorisation, at most (d + 1) u trace (Higham,
+/// Accuracy and Stability, theorem 10.3). So the gap needs no trust in Lanczos.
+struct Gap {
+  double floor, target, sigma;
+};
+
+Gap gap_to_prove(const at::Tensor& c, std::int64_t k, double largest, double basis_variance) {
+  const auto d = c.size(0);
+  const double trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * largest;
+  const double floor = rounding_floor(d, largest), bottom = std::max(floor, basis_variance);
+  const double target = kClearGap * (kClearGap * bottom < largest ? bottom : floor);
+  return {floor, target, target + static_cast<double>(d + 1) * kRoundoff64 * trace};
+}
+
+/// The matrix less `shift` on the diagonal, factored.
+struct Shifted {
+  std::unique_ptr<Factor> factor;  ///< null where the matrix itself has none
+  double shift = 0;                ///< 0 where the matrix less sigma has no factor
+};
+
+Shifted factor_shifted(const Deflated& deflated, const at::Tensor& c, double sigma,
+                       Backend& backend) {
+  const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
+  for (const double shift : {sigma, 0.0}) {
+    deflated.assemble(work, shift);
+    if (auto factor = backend.factor(work)) return {std::move(factor), shift};
+  }
+  return {};
+}
+
+/// |(D - sigma)^-1 Q C P|_F, which bounds the sine of the angle between P and the bottom eigenspace
+/// where sigma >= lambda_k, and exceeds it hardly.
+///
+/// With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P)(P^T U). In the eigenbases
+/// of D and Lambda each entry is divided by d_i - lambda_j, which d_i - sigma does not exceed.
+/// @param leak  Q C P
+double inverse_leak(const Factor& factor, const at::Tensor& leak) {
+  double squares = 0;
+  for (std::int64_t j = 0; j < leak.size(1); ++j)
+    squares += factor.solve(leak.select(1, j)).square().sum().item<double>();
+  return std::sqrt(squares);
+}
+
 }  // namespace
 
 Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps, Backend& backend) {
@@ -54,8 +101,8 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps,
   if (!(result.largest > 0)) return result;
 
   const at::Tensor image = c.mm(basis), compression = basis.t().mm(image);
-  const at::Tensor leak =
-      image - basis.mm(compression);  // Q C P: what couples the predicted space to its complement
+  // Q C P: what couples the predicted space to its complement.
+  const at::Tensor leak = image - basis.mm(compression);
   if (k > 0) {
     result.basis_residual = spectral_norm(image) / result.largest;
     result.basis_variance = at::linalg_eigvalsh(compression.cpu()).max().item<double>();
@@ -63,54 +110,27 @@ Certificate certify(const at::Tensor& c, const at::Tensor& basis, int max_steps,
   result.factored = k == d;
   if (k == d) return result;  // there is no complement
 
-  // Sylvester: if the matrix less sigma has a Cholesky factor, no eigenvalue of the complement lies
-  // below sigma, but for the rounding of the factorisation, at most (d + 1) u trace (Higham,
-  // Accuracy and Stability, theorem 10.3). So the gap needs no trust in Lanczos.
-  const double mu = result.largest,
-               trace = c.diagonal().sum().item<double>() + static_cast<double>(k) * mu;
-  const double floor = rounding_floor(d, result.largest),
-               bottom = std::max(floor, result.basis_variance);
-  const double target =
-      kClearGap *
-      (kClearGap * bottom < result.largest ? bottom : floor);  // what a verdict asks for
-  const double rounding = static_cast<double>(d + 1) * kRoundoff64 * trace,
-               sigma = target + rounding;
-  const Deflated deflated(c, basis, image, compression, mu);
-  const at::Tensor work = at::empty_like(c, at::MemoryFormat::Contiguous);
-  const auto factor_less = [&](double amount) {
-    deflated.assemble(work, amount);
-    return backend.factor(work);
-  };
-  double shift = sigma;
-  auto factor = factor_less(shift);
-  if (!factor) factor = factor_less(shift = 0.0);
+  const Gap gap = gap_to_prove(c, k, result.largest, result.basis_variance);
+  const Deflated deflated(c, basis, image, compression, /*mu=*/result.largest);
+  const auto [factor, shift] = factor_shifted(deflated, c, gap.sigma, backend);
   result.factored = factor != nullptr;
   if (!factor) return result;
 
-  const auto inverse = [&](const at::Tensor& x) { return factor->solve(x); };
+  const auto inverse = [&solver = *factor](const at::Tensor& x) { return solver.solve(x); };
   const RitzValue ritz = largest_eigenvalue(inverse, basis, kNextTolerance, max_steps);
   result.steps = ritz.steps;
   result.next = shift + 1 / ritz.value;
   result.next_error = ritz.residual < ritz.value
-                          ? ritz.residual / ritz.value / (ritz.value - ritz.residual) + floor
+                          ? ritz.residual / ritz.value / (ritz.value - ritz.residual) + gap.floor
                           : result.next;
-  if (shift > 0) {
-    result.proven = target;
-  } else {
-    result.next = std::min(result.next, sigma);  // the shifted matrix was indefinite: whatever
-                                                 // Lanczos saw, there is an eigenvalue below sigma
-  }
+  if (shift > 0)
+    result.proven = gap.target;
+  else  // the matrix less sigma was indefinite: whatever Lanczos saw, an eigenvalue is below sigma
+    result.next = std::min(result.next, gap.sigma);
 
-  // With X = Q U, U the bottom k eigenvectors: D X - X Lambda = -(Q C P)(P^T U). In the eigenbases
-  // of D and Lambda each entry is divided by d_i - lambda_j, which d_i - sigma does not exceed
-  // where sigma >= lambda_k: so |X|_F <= |(D - sigma)^-1 Q C P|_F, and hardly less.
   result.sine_bound = k == 0 ? 0.0 : 1.0;
-  if (shift > result.basis_variance) {
-    double squares = 0;
-    for (std::int64_t j = 0; j < k; ++j)
-      squares += inverse(leak.select(1, j)).square().sum().item<double>();
-    result.sine_bound = std::min(
-        1.0, std::sqrt(squares) + floor * ritz.value);  // and what rounding leaves of Q C P
+  if (shift > result.basis_variance) {  // beside the bound, what rounding leaves of Q C P
+    result.sine_bound = std::min(1.0, inverse_leak(*factor, leak) + gap.floor * ritz.value);
   } else if (const double separation = result.next - result.next_error - result.basis_variance;
              k > 0 && separation > 0) {
     result.sine_bound = std::min(1.0, spectral_norm(leak) / separation);

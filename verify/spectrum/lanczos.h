@@ -14,11 +14,11 @@ struct RitzValue {
 };
 
 /// Lanczos with full reorthogonalisation for the largest eigenvalue on the complement of
-/// span(basis).
-/// @param apply  [d] -> [d] FP64, symmetric
-/// @param basis  [d, k] FP64 orthonormal columns to keep out, k < d; k may be 0; the vectors live
-/// on its device Stops when residual <= tolerance * value, when the complement is exhausted, or
+/// span(basis). It stops when residual <= tolerance * value, when the complement is exhausted, or
 /// after `max_steps`. The start vector is seeded.
+/// @param apply  [d] -> [d] FP64, symmetric
+/// @param basis  [d, k] FP64 orthonormal columns to keep out, 0 <= k < d; the vectors live on its
+///               device
 RitzValue largest_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& apply,
                              const at::Tensor& basis, double tolerance, int max_steps);
 

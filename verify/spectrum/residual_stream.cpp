@@ -35,43 +35,54 @@ void ResidualStream::add(const at::Tensor& x, Node node) {
 
 ResidualSpectrum ResidualStream::finish() const {
   ResidualSpectrum result = spectrum_;
-  const auto& sigma = result.uncentred;
-  const auto is_excluded = [&](std::size_t l) {
-    return std::binary_search(result.excluded.begin(), result.excluded.end(),
-                              static_cast<std::int64_t>(l));
-  };
-  std::size_t first = 0;
-  while (first < sigma.size() && is_excluded(first)) ++first;
-  if (first == sigma.size()) {
-    result.reason = "every node is a LayerNorm's output";
-  } else if (tokens_ <= hidden_size_) {
-    result.reason =
-        fmt::format("{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}",
-                    tokens_, hidden_size_, hidden_size_);
-  } else if (const auto bad = std::find_if(sigma.begin(), sigma.end(),
-                                           [](double value) { return std::isnan(value); });
-             bad != sigma.end()) {
-    result.reason = fmt::format("node {} is not finite", bad - sigma.begin());
-  } else if (!(sigma[first] > 0)) {
-    result.reason = fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
-  } else {
-    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    result.reference = static_cast<std::int64_t>(first);
-    for (std::size_t l = 0; l < sigma.size(); ++l) {
-      const bool judged = !is_excluded(l),
-                 follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
-      result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
-      result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
-    }
-    std::size_t smallest = first;  // of those that follow, whose own ratio is 1
-    for (std::size_t l = first + 1; l < sigma.size(); ++l)
-      if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest])))
-        smallest = l;
-    result.preserved = result.ratio[smallest] >= 1;
-    result.reason =
-        fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
+  if (const std::string why = why_no_ratio(); !why.empty()) {
+    result.reason = why;
+    return result;
   }
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const auto& sigma = result.uncentred;
+  const std::size_t first = first_judged();
+  result.reference = static_cast<std::int64_t>(first);
+  for (std::size_t l = 0; l < sigma.size(); ++l) {
+    const bool judged = !is_excluded(l),
+               follows = judged && l > 0 && !is_excluded(l - 1) && sigma[l - 1] > 0;
+    result.ratio.push_back(judged ? sigma[l] / sigma[first] : kNone);
+    result.steps.push_back(follows ? sigma[l] / sigma[l - 1] : kNone);
+  }
+  std::size_t smallest = first;  // of those that follow, whose own ratio is 1
+  for (std::size_t l = first + 1; l < sigma.size(); ++l)
+    if (!is_excluded(l) && (smallest == first || !(result.ratio[l] >= result.ratio[smallest])))
+      smallest = l;
+  result.preserved = result.ratio[smallest] >= 1;
+  result.reason = fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
   return result;
+}
+
+bool ResidualStream::is_excluded(std::size_t node) const {
+  return std::binary_search(spectrum_.excluded.begin(), spectrum_.excluded.end(),
+                            static_cast<std::int64_t>(node));
+}
+
+std::size_t ResidualStream::first_judged() const {
+  std::size_t node = 0;
+  while (node < spectrum_.uncentred.size() && is_excluded(node)) ++node;
+  return node;
+}
+
+std::string ResidualStream::why_no_ratio() const {
+  const auto& sigma = spectrum_.uncentred;
+  const std::size_t first = first_judged();
+  if (first == sigma.size()) return "every node is a LayerNorm's output";
+  if (tokens_ <= hidden_size_)
+    return fmt::format(
+        "{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_,
+        hidden_size_, hidden_size_);
+  const auto bad =
+      std::find_if(sigma.begin(), sigma.end(), [](double value) { return std::isnan(value); });
+  if (bad != sigma.end()) return fmt::format("node {} is not finite", bad - sigma.begin());
+  if (!(sigma[first] > 0))
+    return fmt::format("sigma_min(X_{}) is below rounding: no ratio to it", first);
+  return {};
 }
 
 }  // namespace deadray

@@ -11,38 +11,43 @@
 
 namespace deadray {
 
-/// Smallest singular values of the residual stream X_l [N, d], one entry a node: X_0 after the
-/// embeddings, X_L the final norm's input.
+/// What `verify --residual` computes: the smallest singular value of the residual stream X_l [N, d]
+/// at every node l, from X_0 behind the embeddings to X_L, the final norm's input.
 struct ResidualSpectrum {
-  std::vector<double> centred;  ///< sigma_min(X_l - 1 mean^T); 0 where it is below the rounding of
-                                ///< the FP64 Gram, and for N <= d
+  /// sigma_min(X_l - 1 mean^T); 0 where it is below the rounding of the FP64 Gram, and for N <= d.
+  std::vector<double> centred;
   std::vector<double> uncentred;  ///< sigma_min(X_l), likewise
-  std::vector<std::int64_t>
-      excluded;  ///< nodes that are a LayerNorm's output: their sigma_min is 0 by construction
-  std::optional<std::int64_t>
-      reference;  ///< the first node that is not excluded; absent where no ratio to it is defined
-  std::vector<double> ratio;  ///< uncentred sigma_min(X_l)/sigma_min(X_reference), NaN for excluded
-                              ///< nodes; empty without a reference
-  std::vector<double>
-      steps;  ///< uncentred sigma_min(X_l)/sigma_min(X_{l-1}); NaN for the first node, beside an
-              ///< excluded one, and where that divides by 0; empty without a reference
-  std::optional<bool> preserved;  ///< every ratio of a node not excluded is >= 1; the uncentred
-                                  ///< value decides. Empty where undefined
-  std::string reason;  ///< one clause: why preserved is empty, or which node has the smallest ratio
+  /// Nodes that are a LayerNorm's output: their sigma_min is 0 by construction.
+  std::vector<std::int64_t> excluded;
+  /// The first node that is not excluded; absent where no ratio to it is defined.
+  std::optional<std::int64_t> reference;
+  /// Uncentred sigma_min(X_l) / sigma_min(X_reference); NaN for excluded nodes; empty without a
+  /// reference.
+  std::vector<double> ratio;
+  /// Uncentred sigma_min(X_l) / sigma_min(X_{l-1}); NaN for the first node, for an excluded one and
+  /// the one after it, and where that divides by 0; empty without a reference.
+  std::vector<double> steps;
+  /// Whether every ratio of a node that is not excluded is >= 1; empty where that is undefined.
+  std::optional<bool> preserved;
+  std::string reason;  ///< one clause: why `preserved` is empty, or where the ratio is smallest
 };
 
-/// Collects the nodes of one forward pass in order; holds two numbers a node, never the stream.
+/// Takes the nodes of one forward pass in order. It keeps two numbers a node, never the stream.
 class ResidualStream {
  public:
   explicit ResidualStream(Backend& backend = cpu_backend()) : backend_(&backend) {}
   enum class Node { stream, layernorm_output };
 
-  /// @param x  [N, d], any float dtype, on the backend's device; N and d the same at every node.
-  /// FP64 Gram in row tiles, then d^3/3 flops twice.
+  /// Forms the FP64 Gram in tiles of rows, then takes d^3/3 flops twice.
+  /// @param x  [N, d], any float dtype, on the backend's device; N and d the same at every node
   void add(const at::Tensor& x, Node node = Node::stream);
   ResidualSpectrum finish() const;
 
  private:
+  bool is_excluded(std::size_t node) const;
+  std::size_t first_judged() const;  ///< the first node that is not excluded; or their number
+  std::string why_no_ratio() const;  ///< empty where ratios are defined
+
   Backend* backend_;
   std::int64_t tokens_ = 0, hidden_size_ = 0;
   ResidualSpectrum spectrum_;

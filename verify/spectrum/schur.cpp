@@ -22,9 +22,9 @@ double inverse_quadratic_form(const at::Tensor& c, const at::Tensor& v, Backend&
 
 std::optional<double> schur_ratio(const at::Tensor& c, const at::Tensor& v, Backend& backend) {
   const double variance = v.dot(c.mv(v)).item<double>();
-  const double floor =
-      rounding_floor(c.size(0), c.norm().item<double>());  // Frobenius: at least lambda_d
-  if (!(variance > floor)) return std::nullopt;            // NaN too
+  // The Frobenius norm: at least lambda_d.
+  const double floor = rounding_floor(c.size(0), c.norm().item<double>());
+  if (!(variance > floor)) return std::nullopt;  // NaN too
   return std::clamp(1 - 1 / (inverse_quadratic_form(c, v, backend) * variance), 0.0, 1.0);
 }
 

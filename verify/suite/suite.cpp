@@ -13,6 +13,7 @@
 #include "host/formats/hub_cache.h"
 #include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
+#include "verify/module/device_module.h"
 
 namespace deadray {
 namespace {
@@ -82,13 +83,37 @@ std::string difference(const nlohmann::json& was, const nlohmann::json& is) {
   return was.size() == is.size() ? "" : "set of inputs";
 }
 
+/// Why a record does not stand for this row; empty: it does.
+/// @throws Json::exception for a record that lacks keys
+std::string flaw_in(const Json& record, const SuiteOptions& options, const Row& row,
+                    const RowSource& source) {
+  if (record.at("schema") != "deadray/verify/1") return "of another kind";
+  if (record.at("model").at("name") != row.entry.name ||
+      record.at("model").at("init") != to_string(row.init))
+    return "of another model";
+  Json made_with = record.at("suite").at("inputs");
+  // Records from before there was this key are all of the CPU.
+  if (made_with.is_object()) made_with.emplace("device", "cpu");
+  if (const std::string key = difference(made_with, row_inputs(options, row, source)); !key.empty())
+    return fmt::format("made with another {}", key);
+  std::set<std::string> sites;
+  for (const Json& site : record.at("sites")) {
+    if (!verdict_from_name(site.at("verdict").get<std::string>())) return "has an unknown verdict";
+    site.at("exact").at("eigenvalues");
+    sites.insert(site.at("name"));
+  }
+  if (sites != expected_sites(options, source)) return "lacks norms";
+  if (!options.no_residual) record.at("residual").at("uncentred");
+  for (const char* key : {"peak_memory_bytes", "seconds"}) record.at("suite").at(key).get<double>();
+  return {};
+}
+
 }  // namespace
 
 std::vector<Row> rows_of(const Roster& roster, const SuiteOptions& options) {
   std::vector<Row> rows;
   for (const RosterEntry& entry : select_models(roster, options.only))
-    for (const std::string& init : options.init)
-      rows.push_back({entry, init == "random" ? Source::random : Source::checkpoint});
+    for (const Source init : options.init) rows.push_back({entry, init});
   return rows;
 }
 
@@ -138,47 +163,28 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
           {"sequence_length",
            row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
           {"seed", options.seed},
-          {"device", options.device == "cpu" ? "cpu" : "cuda"},  // which of several does not matter
-          {"dtype", options.dtype},
-          {"method", options.method},
+          {"device", cuda_index(options.device) ? "cuda" : "cpu"},  // no matter which of several
+          {"dtype", long_name(options.dtype)},
+          {"method", to_string(options.method)},
           {"site", options.site},
           {"tau", options.relative_tau},
           {"residual", !options.no_residual}};
 }
 
-std::string why_not_whole(const SuiteOptions& options, const Row& row, const RowSource& source,
-                          nlohmann::ordered_json& record) {
+RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSource& source) {
   const fs::path file = record_file(options, row);
   std::error_code ignored;
-  if (!fs::exists(file, ignored)) return "no record";
-  Json found = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
-  if (found.is_discarded()) return "not JSON: damaged";
+  if (!fs::exists(file, ignored)) return {};
+  Json record = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
+  if (record.is_discarded()) return {{}, "not JSON: damaged"};
+  std::string flaw;
   try {
-    if (found.at("schema") != "deadray/verify/1") return "of another kind";
-    if (found.at("model").at("name") != row.entry.name ||
-        found.at("model").at("init") != to_string(row.init))
-      return "of another model";
-    Json made_with = found.at("suite").at("inputs");
-    if (made_with.is_object())
-      made_with.emplace("device",
-                        "cpu");  // records from before there was this key are all of the CPU
-    if (const std::string key = difference(made_with, row_inputs(options, row, source));
-        !key.empty())
-      return fmt::format("made with another {}", key);
-    std::set<std::string> sites;
-    for (const Json& site : found.at("sites")) {
-      site.at("verdict").get<std::string>(), site.at("exact").at("eigenvalues");
-      sites.insert(site.at("name"));
-    }
-    if (sites != expected_sites(options, source)) return "lacks norms";
-    if (!options.no_residual) found.at("residual").at("uncentred");
-    for (const char* key : {"peak_memory_bytes", "seconds"})
-      found.at("suite").at(key).get<double>();
+    flaw = flaw_in(record, options, row, source);
   } catch (const Json::exception&) {
-    return "lacks keys: damaged";
+    flaw = "lacks keys: damaged";
   }
-  record = std::move(found);
-  return {};
+  if (!flaw.empty()) return {{}, flaw};
+  return {std::move(record), {}};
 }
 
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row) {
@@ -196,8 +202,8 @@ std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& r
     if (value != usual) words.insert(words.end(), {name, fmt::format("{}", value)});
   };
   add("--site", options.site, defaults.site);
-  add("--method", options.method, defaults.method);
-  add("--dtype", options.dtype, defaults.dtype);
+  add("--method", to_string(options.method), to_string(defaults.method));
+  add("--dtype", long_name(options.dtype), long_name(defaults.dtype));
   add("--device", options.device, defaults.device);
   add("--seed", options.seed, defaults.seed);
   add("--random-tokens", options.random_tokens, defaults.random_tokens);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,17 +11,19 @@
 #include "host/prediction/predictor.h"
 #include "verify/measure/measurement.h"
 
-// The suite is rows: a model of the roster with one initialisation. The parent process walks over
-// them; each is measured by a process of its own, so that one that fails, or is killed for its
-// memory, takes no other with it, and the peak memory of each is its own. What they came to:
-// suite_report.h.
+// A suite is a list of rows; a row is a model of the roster with one initialisation. The parent
+// process walks over the rows, and each is measured by a process of its own: one that fails, or is
+// killed for its memory, takes no other with it, and the peak memory of each is its own.
+// suite_report.h tells what they came to.
 namespace deadray {
 
 struct SuiteOptions {
   std::filesystem::path roster, out, calibration;
   std::vector<std::string> only;
-  std::vector<std::string> init = {"random", "checkpoint"};
-  std::string site = "final", method = "eigh", dtype = "bfloat16", device = "cpu";
+  std::vector<Source> init = {Source::random, Source::checkpoint};
+  Method method = Method::eigh;
+  DType dtype = DType::bf16;
+  std::string site = "final", device = "cpu";
   std::uint64_t seed = 0;
   std::int64_t random_tokens = 0, sequence_length = 0;  ///< 0: the default
   double relative_tau = PredictOptions{}.relative_tau;
@@ -46,25 +49,28 @@ struct RowSource {
   std::filesystem::path weights;  ///< empty for random initialisation
   std::string config, config_name;
   std::string commit;  ///< of a snapshot in the hub's cache
-  std::string
-      missing;  ///< why a checkpoint cannot be read and the command that fetches it; empty: it can
+  /// Why a checkpoint is not there, and the command that fetches it; empty: it is.
+  std::string missing;
 };
 /// @throws Error when a folder or a configuration cannot be read
 RowSource locate(const Row& row);
 
 /// What a row's figures depend on, for --resume: the configuration, which weights, which tokens,
-/// the kind of device, and the options that matter. Configurations stand by a hash, files by name,
-/// size and time.
+/// the kind of device, and the options that matter. A hash stands for a configuration; name, size
+/// and time stand for a file.
 nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
                                   const RowSource& source);
 
 /// File of tokens or pixels: of --calibration, else of the roster; empty: random ones.
 std::filesystem::path calibration_file(const SuiteOptions& options, const RosterEntry& entry);
 
-/// Why the record of an earlier run does not stand for this row; empty when it is whole. @param
-/// record  filled where it is whole
-std::string why_not_whole(const SuiteOptions& options, const Row& row, const RowSource& source,
-                          nlohmann::ordered_json& record);
+/// The record that a run has left of a row.
+struct RowRecord {
+  std::optional<nlohmann::ordered_json> whole;  ///< the record, where it stands for the row
+  std::string flaw;                             ///< why there is a record that does not
+};
+/// Neither where there is no record.
+RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSource& source);
 
 /// The command line that measures this row alone.
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row);

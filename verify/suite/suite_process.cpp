@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kReport = 3;  // the child's end of the pipe
 
-/// Reads until the child's end of the pipe is closed, which its end does.
+/// Reads until the child closes its end of the pipe, at the latest by ending.
 std::string listen(int pipe, pid_t child) {
   constexpr int kMilliseconds = 100;  // how soon a stop signal is passed on
   std::string message;

@@ -30,7 +30,7 @@ Json cosine(const Json& reading) {
   });
 }
 
-/// The figures of a row: the final norm's, which is the last one; the verdict of all.
+/// The figures of a row: those of the final norm, and the worst verdict on any.
 Json figures(const Json& record) {
   const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
              &residual = record.at("residual");
@@ -41,7 +41,7 @@ Json figures(const Json& record) {
           {"abs_cos_deployed", cosine(site.at("deployed"))},
           {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
           {"norms", sites.size()},
-          {"verdict", worst_verdict(record)},
+          {"verdict", to_string(worst_verdict(record))},
           {"seconds", suite.at("seconds")},
           {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
 }
@@ -59,13 +59,13 @@ std::string verdict_cell(const Json& row) {
 
 }  // namespace
 
-std::string worst_verdict(const nlohmann::ordered_json& record) {
+Verdict worst_verdict(const nlohmann::ordered_json& record) {
   const Json& sites = record.at("sites");
-  for (const char* verdict : {"refuted", "undetermined", "confirmed"})
+  for (const Verdict verdict : {Verdict::refuted, Verdict::undetermined, Verdict::confirmed})
     if (std::any_of(sites.begin(), sites.end(),
-                    [&](const Json& site) { return site.at("verdict") == verdict; }))
+                    [&](const Json& site) { return site.at("verdict") == to_string(verdict); }))
       return verdict;
-  return "absent";
+  return Verdict::absent;
 }
 
 std::string_view to_string(Outcome::State state) noexcept {

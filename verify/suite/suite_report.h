@@ -11,32 +11,25 @@
 // What a suite's rows came to: exit code, record, table.
 namespace deadray {
 
-/// The worst of a record's norms: refuted, undetermined, confirmed, absent.
-std::string worst_verdict(const nlohmann::ordered_json& record);
+/// The worst verdict on a record's norms, in the order refuted, undetermined, confirmed, absent.
+Verdict worst_verdict(const nlohmann::ordered_json& record);
 
 /// How a row ended.
 struct Outcome {
-  enum class State {
-    measured,
-    kept,
-    failed,
-    not_downloaded,
-    stopped,
-    not_run
-  } state = State::not_run;
+  enum class State { measured, kept, failed, not_downloaded, stopped, not_run };
+  State state = State::not_run;
   ExitCode code = ExitCode::done;  ///< of a stopped one 128 + signal
   std::string reason;              ///< of a row without a record
   nlohmann::ordered_json record;   ///< of one with a record
 };
 std::string_view to_string(Outcome::State state) noexcept;
 
-/// 1 when any row was refuted; else the code of the first that failed; else 8 when any is
-/// undetermined; else 5 when any was not downloaded.
+/// Refuted when any row is; else the code of the first that failed; else undetermined when any is;
+/// else network when any was not downloaded; else done.
 ExitCode exit_code_of(const std::vector<Outcome>& outcomes);
 
 /// The record "deadray/suite/1".
-/// @param code  with which the suite ends, or would if it ended now: exit_code_of(), or 128 + a
-/// stop signal
+/// @param code  with which the suite would end now: exit_code_of(), or 128 + a stop signal
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster,
                                     const std::vector<Row>& rows,
                                     const std::vector<Outcome>& outcomes, int code);

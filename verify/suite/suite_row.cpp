@@ -15,6 +15,7 @@
 #include "verify/base/machine.h"
 #include "verify/calibration/default_calibration.h"
 #include "verify/device/device_option.h"
+#include "verify/plan/planned_measurement.h"
 #include "verify/record/record.h"
 
 namespace deadray {
@@ -24,8 +25,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kSequenceLength = 512;
 
-/// @throws MalformedError where the configuration has another final norm; @return notes on what is
-/// no reason to stop
+/// @return notes on what differs but is no reason to stop
+/// @throws MalformedError where the configuration has another final norm
 std::vector<std::string> compare_with_roster(const RosterEntry& entry, const Model& model,
                                              const std::string& config) {
   for (const NormSite& site : model.sites)
@@ -86,8 +87,8 @@ CalibrationRequest calibration_request(const SuiteOptions& options, const Roster
 
 MeasurementOptions measurement_options(const SuiteOptions& options) {
   MeasurementOptions measurement;
-  measurement.probe.method = method_from_name(options.method);
-  measurement.probe.dtype = dtype_from_name(options.dtype);
+  measurement.probe.method = options.method;
+  measurement.probe.dtype = options.dtype;
   measurement.probe.seed = options.seed;
   measurement.probe.predict.relative_tau = options.relative_tau;
   measurement.site = options.site;
@@ -105,8 +106,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   const RowSource source = locate(row);
   if (!source.missing.empty()) throw UsageError(source.missing);
-  Json suite = suite_json(options, row, source, started,
-                          backend);  // the inputs as they were before the work
+  Json suite = suite_json(options, row, source, started, backend);  // inputs before the work
 
   const auto model = prepare_model(
       row.entry.name, Config::parse(source.config, source.config_name), source.weights,
@@ -120,7 +120,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
       measure_as_planned(plan, *model, calibration, std::move(measuring), options.output.quiet);
   if (measurement.stopped) throw *measurement.stopped;  // a row is whole or it is not there
 
-  RecordHeader header = record_header(*model, calibration, dtype_from_name(options.dtype), plan);
+  RecordHeader header = record_header(*model, calibration, options.dtype, plan);
   for (const auto& more : {measurement.notes, notes})
     header.notes.insert(header.notes.end(), more.begin(), more.end());
   Json record = verify_record(header, measurement, backend);

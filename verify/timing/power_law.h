@@ -8,7 +8,7 @@ namespace deadray {
 /// How a cost grows: seconds = coefficient * d^exponent.
 struct PowerLaw {
   double exponent = 0.0, coefficient = 0.0;
-  int points = 0;  ///< that it was fitted to
+  int points = 0;  ///< number of those that it was fitted to
 };
 
 struct CostPoint {

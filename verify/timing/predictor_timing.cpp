@@ -20,6 +20,7 @@
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"
 #include "host/prediction/predictor.h"
+#include "verify/base/tensors.h"
 
 namespace deadray {
 namespace {
@@ -67,7 +68,8 @@ Ended run(const std::string& program, std::vector<std::string> arguments) {
   return ended;
 }
 
-/// Its failure is ours: the same exit code and, without the program's name, the same line.
+/// The program's failure becomes an Error: the same exit code and, without the program's name, the
+/// same line.
 void expect_success(const Ended& ended, const std::string& program) {
   if (ended.status == 0) return;
   throw_if_stopped();  // the terminal's signal is for both of us
@@ -106,8 +108,7 @@ ProcessTiming time_process(const std::filesystem::path& program,
   for (int i = 0; i < repetitions; ++i)
     seconds.push_back(
         seconds_of(1, [&] { expect_success(run(program.string(), arguments), program.string()); }));
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds.front(), seconds[seconds.size() / 2]};
+  return {least(seconds), median(seconds)};
 }
 
 std::filesystem::path program_beside_this(const char* name) {

@@ -7,8 +7,8 @@
 
 namespace deadray {
 
-/// Seconds of one warm prediction of a LayerNorm site with beta, against the least that any reading
-/// of gamma costs.
+/// Seconds of one warm prediction of a LayerNorm with beta, against the least that reading gamma
+/// can cost.
 struct PredictorTiming {
   std::int64_t hidden_size = 0;
   double copy = 0.0;     ///< gamma into a fresh std::vector<double>
@@ -23,11 +23,12 @@ struct ProcessTiming {
   double best = 0.0, median = 0.0;
 };
 /// Starts it again and again; the files that it reads come from the page cache.
+/// @param repetitions  at least 1
 /// @throws ResourceError when it cannot be started, and its own error when it fails
 ProcessTiming time_process(const std::filesystem::path& program,
                            const std::vector<std::string>& arguments, int repetitions = 100);
 
-/// `deadray` as it was installed with this program.
+/// A program in the folder of this one: `deadray` beside `deadray-verify`.
 std::filesystem::path program_beside_this(const char* name);
 
 }  // namespace deadray

@@ -9,6 +9,7 @@
 
 #include "host/architecture/norm_parameters.h"
 #include "host/base/atomic_file.h"
+#include "host/base/error.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/safetensors_writer.h"
 #include "verify/device/memory.h"
@@ -22,21 +23,36 @@ constexpr int kPredictions = 1000;  // one is too short for a reading of the clo
 
 double square(std::int64_t d) { return static_cast<double>(d) * static_cast<double>(d) * 8; }
 
-/// Upper estimates, in the FP64 matrices that a method makes beside the rows and the covariance.
-double bytes_of(const std::string& method, std::int64_t n, std::int64_t d) {
+/// Bytes of the FP64 matrices that a method makes beside the rows and the covariance; an upper
+/// estimate.
+double bytes_of(TimingMethod method, std::int64_t n, std::int64_t d) {
   const double rows = static_cast<double>(n) * static_cast<double>(d) * 8,
                tile = std::min(rows, 2048.0 * static_cast<double>(d) * 8);
-  if (method == "directional") return 2 * tile;
-  if (method == "moments") return 2 * tile + 3 * square(d);
-  if (method == "certificate") return 2 * square(d);
-  if (method == "spectrum") return 3 * square(d);
-  if (method == "eigh") return 4 * square(d);  // copy and vectors in one, LAPACK's workspace of two
-  if (method == "svd")
-    return 3 * rows + 6 * square(d);  // centred rows, LAPACK's copy, U; V, workspace
+  switch (method) {
+    case TimingMethod::directional:
+      return 2 * tile;
+    case TimingMethod::moments:
+      return 2 * tile + 3 * square(d);
+    case TimingMethod::certificate:
+      return 2 * square(d);
+    case TimingMethod::spectrum:
+      return 3 * square(d);
+    case TimingMethod::eigh:
+      return 4 * square(d);  // copy and vectors in one, LAPACK's workspace of two
+    case TimingMethod::svd:
+      return 3 * rows + 6 * square(d);  // centred rows, LAPACK's copy, U; V, workspace
+    case TimingMethod::predict:
+    case TimingMethod::predict_cold:
+    case TimingMethod::forward:
+    case TimingMethod::eigh_bottom:
+    case TimingMethod::eigenvalues:
+    case TimingMethod::fisher:
+      return 0;
+  }
   return 0;
 }
 
-/// Seconds of `work` on the backend, with all that was asked of it done.
+/// Seconds from asking the backend for `work` until it has done all of it.
 template <class Work>
 double seconds_on(Backend& backend, Work work) {
   backend.synchronize();
@@ -68,46 +84,52 @@ double seconds_of_prediction(const TimingProblem& problem) {
   return watch.seconds() / kPredictions;
 }
 
-std::function<double()> work_of(const std::string& method, const PlacedProblem& placed,
+/// A call that gives the seconds of `work` on the problem's backend.
+template <class Work>
+std::function<double()> timed(const PlacedProblem& placed, Work work) {
+  return [placed, work] { return seconds_on(*placed.backend, [&] { work(placed); }); };
+}
+
+std::function<double()> work_of(TimingMethod method, const PlacedProblem& placed,
                                 TimedForward* forward,
                                 const std::vector<std::string>& predict_arguments) {
-  Backend& backend = *placed.backend;
-  if (method == "predict") return [placed] { return seconds_of_prediction(*placed.problem); };
-  if (method == "predict_cold")
-    return [predict_arguments] {
-      return time_process(program_beside_this("deadray"), predict_arguments, 1).median;
-    };
-  if (method == "forward") return [forward] { return forward->run(); };
-  if (method == "directional")
-    return [placed, &backend] {
-      return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/false); });
-    };
-  if (method == "moments")
-    return [placed, &backend] {
-      return seconds_on(backend, [&] { moments_of(placed, /*covariance=*/true); });
-    };
-  if (method == "certificate")
-    return [placed, &backend] {
-      return seconds_on(backend, [&] { certify(placed.covariance, placed.basis, 100, backend); });
-    };
-  if (method == "spectrum") {
-    const std::int64_t count = std::max<std::int64_t>(1, placed.basis.size(1));
-    return [placed, count, &backend] {
-      return seconds_on(backend, [&] { backend.bottom_eigh(placed.covariance, count); });
-    };
+  switch (method) {
+    case TimingMethod::predict:
+      return [placed] { return seconds_of_prediction(*placed.problem); };
+    case TimingMethod::predict_cold:
+      return [predict_arguments] {
+        return time_process(program_beside_this("deadray"), predict_arguments, 1).median;
+      };
+    case TimingMethod::forward:
+      return [forward] { return forward->run(); };
+    case TimingMethod::directional:
+      return timed(placed, [](const PlacedProblem& p) { moments_of(p, /*covariance=*/false); });
+    case TimingMethod::moments:
+      return timed(placed, [](const PlacedProblem& p) { moments_of(p, /*covariance=*/true); });
+    case TimingMethod::certificate:
+      return timed(placed,
+                   [](const PlacedProblem& p) { certify(p.covariance, p.basis, 100, *p.backend); });
+    case TimingMethod::spectrum:
+      return timed(placed, [](const PlacedProblem& p) {
+        p.backend->bottom_eigh(p.covariance, std::max<std::int64_t>(1, p.basis.size(1)));
+      });
+    case TimingMethod::eigh:
+      return timed(placed, [](const PlacedProblem& p) { p.backend->eigh(p.covariance); });
+    case TimingMethod::svd:
+      return timed(placed, svd_of_centred_rows);
+    case TimingMethod::eigh_bottom:
+    case TimingMethod::eigenvalues:
+    case TimingMethod::fisher:
+      break;
   }
-  if (method == "eigh")
-    return [placed, &backend] {
-      return seconds_on(backend, [&] { backend.eigh(placed.covariance); });
-    };
-  return [placed, &backend] { return seconds_on(backend, [&] { svd_of_centred_rows(placed); }); };
+  throw InternalError(fmt::format("{}: only peers have a way to it", to_string(method)));
+}
+
+bool runs_on_host_alone(TimingMethod method) {
+  return method == TimingMethod::predict || method == TimingMethod::predict_cold;
 }
 
 }  // namespace
-
-const std::vector<std::string> kTimingMethods = {"predict", "predict_cold", "directional",
-                                                 "moments", "certificate",  "spectrum",
-                                                 "eigh",    "svd",          "forward"};
 
 PlacedProblem place(const TimingProblem& problem, Backend& backend) {
   const at::Device device = backend.device();
@@ -120,20 +142,21 @@ PlacedProblem place(const TimingProblem& problem, Backend& backend) {
 }
 
 double problem_bytes(std::int64_t rows, std::int64_t d) {
-  // FP32 input, its FP64 rows while they are made and after; covariance and its sums
+  // FP32 input, its FP64 rows while they are made and after; covariance and its sums.
   return static_cast<double>(rows) * static_cast<double>(d) * (4 + 3 * 8) + 2 * square(d);
 }
 
-std::vector<Contender> own_contenders(const std::vector<std::string>& methods,
+std::vector<Contender> own_contenders(const std::vector<TimingMethod>& methods,
                                       const PlacedProblem& placed, TimedForward* forward,
                                       const std::vector<std::string>& predict_arguments) {
   std::vector<Contender> contenders;
   Backend* const backend = placed.backend;
   const bool is_host = backend == &cpu_backend();
-  for (const std::string& method : kTimingMethods) {
+  for (const TimingMethod method : kOwnMethods) {
     if (std::find(methods.begin(), methods.end(), method) == methods.end()) continue;
-    const bool of_host = method == "predict" || method == "predict_cold";
-    if ((of_host && !is_host) || (method == "forward" && forward == nullptr)) continue;
+    const bool of_host = runs_on_host_alone(method);
+    if (of_host && !is_host) continue;
+    if (method == TimingMethod::forward && forward == nullptr) continue;
     Contender contender;
     contender.method = method;
     contender.device = backend->description();

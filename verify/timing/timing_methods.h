@@ -1,37 +1,16 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "verify/device/backend.h"
+#include "verify/timing/contender.h"
 #include "verify/timing/timing_problem.h"
 
 namespace deadray {
 
-/// A program that is not ours, on the same data.
-struct Peer {
-  std::string name;     ///< "scipy evr"
-  std::string version;  ///< of the library
-  std::string kernel;   ///< of its BLAS, as that names it; empty: not known
-};
-
-/// One way to the answer, ready to be timed on one problem.
-struct Contender {
-  std::string method, device = "cpu";
-  std::optional<Peer> peer;  ///< absent: deadray itself
-  int threads = 1;           ///< that it uses
-  double bytes = 0;  ///< further memory that a call takes, upper estimate, where it is computed
-  std::function<double()> run;        ///< one call; its seconds
-  std::function<double()> available;  ///< bytes that may be taken there now
-};
-
-/// Names of deadray's own methods, in the order of their costs.
-extern const std::vector<std::string> kTimingMethods;
-
-/// Where a problem is computed: the data as they lie there.
+/// A problem with its data where it is computed.
 struct PlacedProblem {
   const TimingProblem* problem;
   Backend* backend;
@@ -39,11 +18,12 @@ struct PlacedProblem {
 };
 PlacedProblem place(const TimingProblem& problem, Backend& backend);
 
-/// deadray's own contenders for one problem. `predict` and `predict_cold` belong to the host alone
-/// and stand with the CPU.
-/// @param folder   holds what `deadray predict ARGUMENTS` reads, for predict_cold
-/// @param forward  of that backend; null for a synthetic problem
-std::vector<Contender> own_contenders(const std::vector<std::string>& methods,
+/// deadray's own contenders for one problem, in the order of kOwnMethods. `predict` and
+/// `predict_cold` stand with the CPU alone.
+/// @param methods            those that are wanted
+/// @param forward            of that backend; null for a synthetic problem
+/// @param predict_arguments  of the process that predict_cold times
+std::vector<Contender> own_contenders(const std::vector<TimingMethod>& methods,
                                       const PlacedProblem& placed, TimedForward* forward,
                                       const std::vector<std::string>& predict_arguments);
 

@@ -29,20 +29,29 @@ std::span<const std::byte> bytes_in(const at::Tensor& dense) {
   return {static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()};
 }
 
+TimingMethod method_in(const nlohmann::json& entry, const std::filesystem::path& program) {
+  const std::string name = entry.at("method");
+  if (const auto method = timing_method_from_name(name)) return *method;
+  throw ResourceError(fmt::format("--peers {}: it speaks of a method '{}' that there is not",
+                                  program.string(), name));
+}
+
 }  // namespace
 
 PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file,
-                         const std::vector<std::string>& methods, int threads) {
+                         const std::vector<TimingMethod>& methods, int threads) {
   int ends[2];  // a socket: writing to a process that has ended is then an error, not a signal
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
     throw ResourceError(fmt::format("no channel to a further process: {}", std::strerror(errno)));
+  std::vector<std::string_view> names;
+  for (const TimingMethod method : methods) names.push_back(to_string(method));
   std::vector<std::string> arguments = {program.string(),
                                         "--worker",
                                         file.string(),
                                         "--threads",
                                         std::to_string(threads),
                                         "--methods",
-                                        fmt::format("{}", fmt::join(methods, ","))};
+                                        fmt::format("{}", fmt::join(names, ","))};
   channel_ = ends[0];
   try {
     process_ = spawn(program.string(), std::move(arguments),
@@ -54,10 +63,19 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
   }
   close(ends[1]);
   try {
+    take_offer(program);
+  } catch (...) {
+    end();
+    throw;
+  }
+}
+
+void PeerProcess::take_offer(const std::filesystem::path& program) {
+  try {
     const auto offer = nlohmann::json::parse(read_line());
     for (const auto& entry : offer.at("peers")) {
       Contender contender;
-      contender.method = entry.at("method");
+      contender.method = method_in(entry, program);
       contender.peer = Peer{entry.at("peer"), entry.at("version"), entry.value("kernel", "")};
       contender.threads = entry.at("threads");
       contender.bytes = entry.at("bytes");
@@ -66,15 +84,11 @@ PeerProcess::PeerProcess(const std::filesystem::path& program, const std::filesy
       contenders_.push_back(std::move(contender));
     }
     for (const auto& entry : offer.at("missing"))
-      missing_.push_back({entry.at("method"), entry.at("peer"), entry.at("reason")});
+      missing_.push_back({method_in(entry, program), entry.at("peer"), entry.at("reason")});
   } catch (const nlohmann::json::exception&) {
-    end();
     throw ResourceError(
         fmt::format("--peers {}: it ended, or did not say in one line of JSON what it can do",
                     program.string()));
-  } catch (...) {
-    end();
-    throw;
   }
 }
 
@@ -83,8 +97,8 @@ PeerProcess::~PeerProcess() { end(); }
 void PeerProcess::end() {
   if (channel_ >= 0) close(std::exchange(channel_, -1));
   if (process_ <= 0) return;
-  kill(process_,
-       SIGTERM);  // in the middle of a long call it would not see that its input has ended
+  // In the middle of a long call it would not see that its input has ended.
+  kill(process_, SIGTERM);
   wait_for_end(std::exchange(process_, -1));
 }
 
@@ -133,7 +147,7 @@ void write_problem(const std::filesystem::path& file, const TimingProblem& probl
   if (ids.defined()) {
     tensors.push_back({"input_ids", DType::i64, ids.sizes().vec()});
     metadata["model"] = std::filesystem::absolute(model).string();
-    metadata["init"] = forward->model().source == Source::random ? "random" : "checkpoint";
+    metadata["init"] = to_string(forward->model().source);
   }
   SafetensorsWriter writer(file, tensors, metadata);
   writer.append(bytes_in(rows));

@@ -4,34 +4,36 @@
 #include <string>
 #include <vector>
 
-#include "verify/timing/timing_methods.h"
+#include "verify/timing/contender.h"
+#include "verify/timing/timing_problem.h"
 
 namespace deadray {
 
-/// Other programs' ways, timed by a process that has them loaded (scripts/bench_peers --worker). It
-/// is told of one problem by a safetensors file, says in one line of JSON what it can do with it,
-/// and then, for each number that it reads, does that once and says the seconds.
+/// Other programs' ways, timed by a process that has them loaded (scripts/bench_peers --worker). A
+/// safetensors file tells it of one problem. It says in one line of JSON what it can do with it.
+/// Then, for each number that it reads, it does that once and says the seconds.
 class PeerProcess {
  public:
   /// @param program  started as `program --worker FILE --threads N --methods A,B`
-  /// @throws ResourceError with its last line where it does not start, or does not say what it can
-  /// do
+  /// @throws ResourceError where it does not start, or does not say what it can do
   PeerProcess(const std::filesystem::path& program, const std::filesystem::path& file,
-              const std::vector<std::string>& methods, int threads);
+              const std::vector<TimingMethod>& methods, int threads);
   ~PeerProcess();
   PeerProcess(const PeerProcess&) = delete;
   PeerProcess& operator=(const PeerProcess&) = delete;
 
   /// A peer that is not there, and why.
   struct Missing {
-    std::string method, peer, reason;
+    TimingMethod method = TimingMethod::eigh;
+    std::string peer, reason;
   };
   const std::vector<Missing>& missing() const { return missing_; }
-  /// They throw ResourceError with the peer's own words where it fails, and all of them once the
-  /// process has ended; Stopped after a stop signal. The process must outlive them.
+  /// A call of one throws ResourceError with the peer's own words where it fails, Stopped after a
+  /// stop signal; once the process has ended all of them throw. The process must outlive them.
   const std::vector<Contender>& contenders() const { return contenders_; }
 
  private:
+  void take_offer(const std::filesystem::path& program);
   double seconds_of(std::size_t index);
   std::string read_line();
   void end();

@@ -18,6 +18,7 @@
 #include "verify/forward/executor.h"
 #include "verify/measure/comparison.h"
 #include "verify/plan/plan_advice.h"
+#include "verify/plan/planned_measurement.h"
 
 namespace deadray {
 namespace {

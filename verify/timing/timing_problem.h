@@ -22,18 +22,17 @@ struct TimingProblem {
   NormSite site;
   NormParameters norm;
   DeadSubspace predicted;
-  at::Tensor directions;  ///< [K, d] FP64 unit rows: the predicted basis; v* where nothing is
-                          ///< predicted (RMSNorm), as a control
+  /// [K, d] FP64 unit rows: the predicted basis; v*, a control, where nothing is predicted.
+  at::Tensor directions;
   at::Tensor rows;        ///< [n, d] FP64 on the CPU, beta subtracted: gamma * z
   at::Tensor covariance;  ///< [d, d] FP64 on the CPU, divisor n
 
   std::int64_t hidden_size() const { return site.hidden_size; }
-  at::Tensor basis()
-      const;  ///< [d, dimension], orthonormal columns; no column where nothing is predicted
+  /// [d, dimension], orthonormal columns; no column where nothing is predicted.
+  at::Tensor basis() const;
 };
 
-/// Rows and their number that a problem of this size has: 1.25 d, since a covariance needs more
-/// than d.
+/// Number of rows of a synthetic problem: 1.25 d, since a covariance needs more than d.
 std::int64_t synthetic_rows(std::int64_t hidden_size);
 
 /// A LayerNorm with gamma spread around 1 and beta around 0, and Gaussian rows that have passed it;
@@ -45,12 +44,12 @@ class TimedForward {
  public:
   /// @throws as the readers do; ResourceError where the pass does not fit the memory
   TimedForward(const std::filesystem::path& path, bool random, Backend& backend);
-  /// One pass up to the final norm, without the time that waiting for weights took. Seconds.
+  /// Seconds of one pass up to the final norm, the wait for weights left out.
   double run();
   const Model& model() const { return *model_; }
   const Calibration& calibration() const { return calibration_; }
-  /// The final norm and the rows that it made in a pass. @throws UnsupportedError for a model
-  /// without a final norm
+  /// The final norm and the rows that it made in a pass.
+  /// @throws UnsupportedError for a model without a final norm
   TimingProblem problem();
 
  private:

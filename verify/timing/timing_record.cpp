@@ -10,6 +10,7 @@
 #include "host/base/time_text.h"
 #include "host/command/table.h"
 #include "verify/base/machine.h"
+#include "verify/base/tensors.h"
 #include "verify/record/record.h"
 #include "verify/timing/power_law.h"
 
@@ -23,7 +24,7 @@ std::string peer_name(const TimingRow& row) { return row.peer ? row.peer->name :
 
 Json identity_json(const TimingRow& row) {
   return {{"d", row.d},
-          {"method", row.method},
+          {"method", to_string(row.method)},
           {"device", row.device},
           {"model", text_or_null(row.model)},
           {"peer", text_or_null(peer_name(row))}};
@@ -35,7 +36,7 @@ Json row_json(const TimingRow& row) {
   json["version"] = row.peer ? Json(row.peer->version) : Json(nullptr);
   json["threads"] = row.threads;
   json["kernel"] = row.peer ? text_or_null(row.peer->kernel) : Json(nullptr);
-  json["seconds"] = row.median();
+  json["seconds"] = row.median_seconds();
   json["min"] = *least;
   json["max"] = *most;
   json["repetitions"] = row.seconds.size();
@@ -43,11 +44,12 @@ Json row_json(const TimingRow& row) {
 }
 
 struct Fit {
-  std::string method, device, peer;
+  TimingMethod method = TimingMethod::predict;
+  std::string device, peer;
   PowerLaw law;
 };
 
-/// In the order in which the first of each kind was measured.
+/// One of each method, device and peer, in the order in which the first of them was measured.
 std::vector<Fit> fits_of(const TimingRun& run) {
   std::vector<Fit> fits;
   for (const TimingRow& first : run.rows) {
@@ -60,8 +62,8 @@ std::vector<Fit> fits_of(const TimingRun& run) {
     if (known) continue;
     std::vector<CostPoint> points;
     for (const TimingRow& row : run.rows)
-      if (key(row) == key(first) && !row.seconds.empty())
-        points.push_back({static_cast<double>(row.d), row.median()});
+      if (key(row) == key(first) && row.measured())
+        points.push_back({static_cast<double>(row.d), row.median_seconds()});
     if (points.empty()) continue;
     if (const auto law = fit_power_law(points))
       fits.push_back({first.method, first.device, peer_name(first), *law});
@@ -72,20 +74,63 @@ std::vector<Fit> fits_of(const TimingRun& run) {
 /// What the row's eigendecomposition by deadray took; 0: not measured.
 double eigh_seconds(const TimingRun& run, const TimingRow& of) {
   for (const TimingRow& row : run.rows)
-    if (row.method == "eigh" && !row.peer && row.d == of.d && row.device == of.device &&
-        row.model == of.model && !row.seconds.empty())
-      return row.median();
+    if (row.method == TimingMethod::eigh && !row.peer && row.d == of.d && row.device == of.device &&
+        row.model == of.model && row.measured())
+      return row.median_seconds();
   return 0;
+}
+
+std::string whose(const TimingRow& row) {
+  return row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
+}
+
+Table rows_table(const TimingRun& run) {
+  Table table({{"d", Align::right},
+               {"method"},
+               {"of"},
+               {"device"},
+               {"median", Align::right},
+               {"least", Align::right},
+               {"most", Align::right},
+               {"runs", Align::right},
+               {"eigh takes", Align::right}});
+  for (const TimingRow& row : run.rows) {
+    if (!row.measured()) continue;
+    const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
+    const double median = row.median_seconds(), eigh = eigh_seconds(run, row);
+    table.add_row({fmt::format("{}", row.d), std::string(to_string(row.method)), whose(row),
+                   row.device, duration(median), duration(*least), duration(*most),
+                   fmt::format("{}", row.seconds.size()),
+                   eigh > 0 ? fmt::format("{:.3g} x", eigh / median) : ""});
+  }
+  return table;
+}
+
+std::string skipped_text(const TimingRun& run) {
+  std::string text;
+  for (const TimingRow& row : run.rows)
+    if (!row.measured() && !row.skipped.empty())
+      text += fmt::format("not measured: {} of {} at d = {}: {}\n", to_string(row.method),
+                          whose(row), row.d, row.skipped);
+  return text;
+}
+
+Table growth_table(const TimingRun& run) {
+  Table growth({{"method"},
+                {"of"},
+                {"device"},
+                {"grows as", Align::right},
+                {"seconds at d = 1024", Align::right}});
+  for (const Fit& fit : fits_of(run))
+    growth.add_row({std::string(to_string(fit.method)), fit.peer.empty() ? "deadray" : fit.peer,
+                    fit.device, fmt::format("d^{:.2f}", fit.law.exponent),
+                    duration(fit.law.coefficient * std::pow(1024.0, fit.law.exponent))});
+  return growth;
 }
 
 }  // namespace
 
-double TimingRow::median() const {
-  std::vector<double> sorted = seconds;
-  std::sort(sorted.begin(), sorted.end());
-  const std::size_t half = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
+double TimingRow::median_seconds() const { return median(seconds); }
 
 nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend) {
   const Machine machine = this_machine();
@@ -95,7 +140,7 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
     problems.push_back(
         {{"d", problem.d}, {"n", problem.n}, {"model", text_or_null(problem.model)}});
   for (const TimingRow& row : run.rows) {
-    if (!row.seconds.empty()) {
+    if (row.measured()) {
       rows.push_back(row_json(row));
     } else if (!row.skipped.empty()) {  // else a stop came first
       skipped.push_back(identity_json(row));
@@ -103,7 +148,7 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
     }
   }
   for (const Fit& fit : fits_of(run))
-    fits.push_back({{"method", fit.method},
+    fits.push_back({{"method", to_string(fit.method)},
                     {"device", fit.device},
                     {"peer", text_or_null(fit.peer)},
                     {"exponent", fit.law.exponent},
@@ -125,43 +170,10 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
 }
 
 std::string timing_text(const TimingRun& run, bool coloured) {
-  Table table({{"d", Align::right},
-               {"method"},
-               {"of"},
-               {"device"},
-               {"median", Align::right},
-               {"least", Align::right},
-               {"most", Align::right},
-               {"runs", Align::right},
-               {"eigh takes", Align::right}});
-  std::string skipped;
-  for (const TimingRow& row : run.rows) {
-    const std::string of =
-        row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
-    if (row.seconds.empty()) {
-      if (!row.skipped.empty())
-        skipped += fmt::format("not measured: {} of {} at d = {}: {}\n", row.method, of, row.d,
-                               row.skipped);
-      continue;
-    }
-    const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
-    const double eigh = eigh_seconds(run, row);
-    table.add_row({fmt::format("{}", row.d), row.method, of, row.device, duration(row.median()),
-                   duration(*least), duration(*most), fmt::format("{}", row.seconds.size()),
-                   eigh > 0 ? fmt::format("{:.3g} x", eigh / row.median()) : ""});
-  }
-  Table growth({{"method"},
-                {"of"},
-                {"device"},
-                {"grows as", Align::right},
-                {"seconds at d = 1024", Align::right}});
-  for (const Fit& fit : fits_of(run))
-    growth.add_row({fit.method, fit.peer.empty() ? "deadray" : fit.peer, fit.device,
-                    fmt::format("d^{:.2f}", fit.law.exponent),
-                    duration(fit.law.coefficient * std::pow(1024.0, fit.law.exponent))});
-  std::string text = table.render(coloured);
+  std::string text = rows_table(run).render(coloured);
+  const Table growth = growth_table(run);
   for (const std::string& part :
-       {skipped, growth.empty() ? std::string() : growth.render(coloured)})
+       {skipped_text(run), growth.empty() ? std::string() : growth.render(coloured)})
     if (!part.empty()) text.append("\n").append(part);
   return text;
 }

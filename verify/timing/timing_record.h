@@ -1,23 +1,27 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "verify/timing/timing_methods.h"
+#include "verify/device/backend.h"
+#include "verify/timing/contender.h"
 
 namespace deadray {
 
 /// What became of one contender on one problem.
 struct TimingRow {
   std::int64_t d = 0;
-  std::string method, device, model;
+  TimingMethod method = TimingMethod::predict;
+  std::string device, model;
   std::optional<Peer> peer;
   int threads = 1;
-  std::vector<double> seconds;  ///< of each repetition; empty: skipped
+  std::vector<double> seconds;  ///< of each repetition; empty: skipped, or a stop came first
   std::string skipped;          ///< why
 
-  double median() const;
+  bool measured() const { return !seconds.empty(); }
+  double median_seconds() const;  ///< of a measured one
 };
 
 struct TimedProblem {

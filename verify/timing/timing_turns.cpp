@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kReading = 0.05;  // seconds of calls in one reading
 constexpr double kSlow = 1.0;      // seconds; what takes longer needs no call to warm up
-// Threads of the contender before spin for some time after their last work (OpenMP's, OpenBLAS's).
+// The threads of the previous contender (OpenMP's, OpenBLAS's) spin for a while after their work.
 constexpr std::chrono::milliseconds kSettle{50};
 
 /// Mean of the calls that fill a reading.
@@ -37,7 +37,7 @@ double read_once(const Contender& contender, bool first) {
 struct Turn {
   const Contender* contender;
   std::size_t row;                   // in TimingRun::rows
-  double spent = 0;                  // seconds, as a clock on the wall counts them
+  double spent = 0;                  // seconds of wall time
   std::optional<double> expected{};  // seconds of the next reading
 
   bool open(const TimingRow& of, const TurnOptions& options) const {
@@ -45,7 +45,7 @@ struct Turn {
     if (!of.skipped.empty() || taken >= options.repetitions) return false;
     return taken == 0 || spent + expected.value_or(0) <= options.budget;
   }
-  /// Of all its readings to come.
+  /// Seconds of all its readings to come; absent where nothing tells.
   std::optional<double> left(const TimingRow& of, const TurnOptions& options) const {
     if (!open(of, options)) return 0.0;
     if (!expected) return std::nullopt;
@@ -55,8 +55,8 @@ struct Turn {
   }
 };
 
-/// What the same contender took on the largest smaller problem, grown with the cube of d, as all
-/// long ones do.
+/// Seconds to expect: those of the same contender on the largest smaller problem, times the cube of
+/// the ratio of d. All long methods grow so.
 std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
   const TimingRow* best = nullptr;
   for (const TimingRow& row : run.rows) {
@@ -67,10 +67,11 @@ std::optional<double> expectation(const TimingRun& run, const TimingRow& of) {
       best = &row;
   }
   if (best == nullptr) return std::nullopt;
-  return best->median() * std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
+  return best->median_seconds() *
+         std::pow(static_cast<double>(of.d) / static_cast<double>(best->d), 3);
 }
 
-/// Why it is not to be tried; "" where it is.
+/// Why it is not to be tried; empty: it is.
 std::string refusal(const Contender& contender, const std::optional<double>& expected,
                     const TurnOptions& options) {
   if (expected && *expected > options.limit)
@@ -136,8 +137,8 @@ void take_turns(const std::vector<Contender>& contenders, const TimedProblem& pr
       if (!turn.open(row, options)) continue;
       throw_if_stopped();
       progress.show(
-          fmt::format("{}{}, run {} of {}", row.method, row.peer ? " of " + row.peer->name : "",
-                      round + 1, options.repetitions),
+          fmt::format("{}{}, run {} of {}", to_string(row.method),
+                      row.peer ? " of " + row.peer->name : "", round + 1, options.repetitions),
           seconds_left(turns, run, options));
       take_turn(turn, row);
     }

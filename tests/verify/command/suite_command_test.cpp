@@ -8,6 +8,7 @@
 
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/support/wait_until.h"
 
 // `deadray suite` as a user runs it, on a roster of fixtures.
 namespace deadray::test {
@@ -324,8 +325,8 @@ TEST_F(SuiteCommandTest, KeepsWholeRecordsWhenStopped) {
                 {{"name", "large"}, {"path", "none"}, {"config", large}},
                 fixture("llama-mha")});
   Spawned suite(arguments({"--init", "random"}));
-  for (int tries = 0; !fs::exists(folder_ / "out/suite.json") && tries < 60'000; ++tries)
-    usleep(1000);
+  EXPECT_TRUE(wait_until("the summary after the first row",
+                         [&] { return fs::exists(folder_ / "out/suite.json"); }));
   usleep(300'000);  // into the second row
   kill(suite.process(), SIGTERM);
   EXPECT_EQ(suite.wait(), 128 + SIGTERM) << suite.errors();
@@ -349,9 +350,10 @@ TEST_F(SuiteCommandTest, GoesOnPastAProcessThatIsKilled) {
   const std::string children = "/proc/" + std::to_string(suite.process()) + "/task/" +
                                std::to_string(suite.process()) + "/children";
   pid_t child = 0;
-  for (int tries = 0; child == 0 && tries < 60'000; ++tries)
-    usleep(1000), child = std::atoi(read_text(children).c_str());
-  ASSERT_GT(child, 0);
+  ASSERT_TRUE(wait_until("the process of the first row", [&] {
+    child = std::atoi(read_text(children).c_str());
+    return child > 0;
+  }));
   kill(child, SIGKILL);
   EXPECT_EQ(suite.wait(), 6) << suite.errors();
   const Json summary = Json::parse(read_text(folder_ / "out/suite.json"));

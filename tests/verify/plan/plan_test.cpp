@@ -1,85 +1,114 @@
-#include "verify/plan/plan_advice.h"
+#include "verify/plan/plan.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "tests/support/errors.h"
+#include "host/architecture/architecture.h"
 #include "tests/verify/forward/model_fixture.h"
-#include "verify/calibration/default_calibration.h"
 
 namespace deadray::test {
 namespace {
 
-/// gpt2-tied: sequences of 20, d = 24; what the run takes and what would make it fit.
-class WayOutTest : public testing::Test {
- protected:
-  WayOutTest() : model_(prepare_model(kModels / "gpt2-tied", {})) { set_tokens(400, 20); }
-  void set_tokens(std::int64_t sequences, std::int64_t length) {
-    CalibrationRequest request;
-    request.batch = sequences, request.sequence_length = length;
-    calibration_ = make_calibration(model_->architecture, model_->name, request);
-  }
-  /// Of the same run, some things changed.
-  std::int64_t bytes(std::int64_t sequences, const MeasurementOptions& options) const {
-    return static_cast<std::int64_t>(
-        reckon(*model_, sequences, calibration_.length(), options).peak());
-  }
-  std::string way(std::int64_t available) const {
-    return way_out(*model_, calibration_, options_, available);
-  }
+Architecture describe(const char* config) {
+  return describe_architecture(Config::parse(config, "config.json"));
+}
 
-  std::unique_ptr<Model> model_;
-  Calibration calibration_;
+// Counted by hand, for a token and a block: two flops a weight, then 4 x (heads x head_dim) for
+// each key, half of a sequence where the attention is causal.
+
+constexpr const char* kGpt2 = R"({"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 3,
+  "n_positions": 16, "vocab_size": 11})";
+
+TEST(ForwardFlopsTest, CountsAGpt2ByHand) {
+  constexpr double kWeights = 8 * 24 + 8 * 8 + 8 * 32 + 32 * 8;  // q k v, out, the MLP's two
+  constexpr double kBlock = 2 * kWeights + 4 * 8 * (10 / 2.0);
+  const Architecture gpt2 = describe(kGpt2);
+  EXPECT_EQ(forward_flops(gpt2, 40, 10), 3 * 40 * kBlock);
+  EXPECT_EQ(forward_flops(gpt2, 40, 10, /*first=*/2), 40 * kBlock);
+  EXPECT_EQ(forward_flops(gpt2, 40, 10, /*first=*/3), 0.0);
+}
+
+TEST(ForwardFlopsTest, CountsAGatedModelWithGroupedQueriesByHand) {
+  const Architecture llama = describe(R"({"model_type": "llama", "hidden_size": 16,
+    "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 32, "vocab_size": 11,
+    "rms_norm_eps": 1e-5, "hidden_act": "silu"})");
+  constexpr double kAttention = 16 * 16 + 2 * 16 * 8 + 16 * 16;  // q; k and v of two heads; out
+  constexpr double kMlp = 3 * 16 * 24;                           // gate, up, down
+  EXPECT_EQ(forward_flops(llama, 30, 6), 2 * 30 * (2 * (kAttention + kMlp) + 4 * 16 * (6 / 2.0)));
+}
+
+TEST(ForwardFlopsTest, CountsTheChosenExpertsOfAMixtureAlone) {
+  const Architecture mixtral = describe(R"({"model_type": "mixtral", "hidden_size": 16,
+    "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 32, "vocab_size": 11,
+    "rms_norm_eps": 1e-5, "hidden_act": "silu", "num_local_experts": 5,
+    "num_experts_per_tok": 2})");
+  constexpr double kAttention = 16 * 16 + 2 * 16 * 8 + 16 * 16, kRouter = 16 * 5;
+  constexpr double kExperts = 2 * (3 * 16 * 24);
+  EXPECT_EQ(forward_flops(mixtral, 30, 6),
+            30 * (2 * (kAttention + kRouter + kExperts) + 4 * 16 * (6 / 2.0)));
+}
+
+TEST(ForwardFlopsTest, LetsEveryTokenMeetTheWholeSequenceWhereNothingIsHidden) {
+  const Architecture bert = describe(R"({"model_type": "bert", "hidden_size": 8,
+    "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "max_position_embeddings": 16, "vocab_size": 11, "type_vocab_size": 2, "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12})");
+  constexpr double kWeights = 4 * 8 * 8 + 2 * 8 * 32;
+  EXPECT_EQ(forward_flops(bert, 40, 10), 40 * (2 * kWeights + 4 * 8 * 10));
+}
+
+// Against what a checkpoint holds: every matrix of a block, as it is stored.
+TEST(ForwardFlopsTest, CountsTheMatricesThatACheckpointStores) {
+  for (const char* name : {"gpt2-tied", "llama-gqa-tied"}) {
+    const auto model = prepare_model(kModels / name, {});
+    const std::string blocks = model->architecture.family == "gpt2" ? "h." : "layers.";
+    double weights = 0;
+    for (const TensorInfo& tensor : model->stored()->tensors())
+      if (tensor.shape.size() == 2 && tensor.name.find(blocks) != std::string::npos)
+        weights += static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    double attention = 0;
+    for (std::int64_t block = 0; block < model->architecture.n_blocks; ++block) {
+      const AttentionSpec& spec = model->architecture.block(block).attention;
+      attention += 4.0 * static_cast<double>(spec.n_heads * spec.head_dim) * (20 / 2.0);
+    }
+    ASSERT_GT(weights, 0) << name;
+    EXPECT_EQ(forward_flops(model->architecture, 100, 20), 100 * (2 * weights + attention)) << name;
+  }
+}
+
+/// gpt2-tied: d = 24, three blocks of two norms each, and a final norm.
+class ReckonTest : public testing::Test {
+ protected:
+  static constexpr double kSquare = 24 * 24 * 8;  // bytes of a covariance
+  Plan plan() const { return reckon(*model_, 100, 20, options_); }
+
+  std::unique_ptr<Model> model_ = prepare_model(kModels / "gpt2-tied", {});
   MeasurementOptions options_;
 };
 
-TEST_F(WayOutTest, SaysHowManyTokensFit) {
-  EXPECT_TRUE(contains(way(bytes(10, options_)), "at most 200 tokens, in 10 sequences"));
-  EXPECT_TRUE(contains(way(bytes(11, options_) - 1), "at most 200 tokens"))
-      << "one byte short of 11 sequences";
+TEST_F(ReckonTest, TakesTheBytesOfTheDtypeForStreamAndWeights) {
+  const Plan single = plan();
+  EXPECT_EQ(single.tokens, 2000);
+  EXPECT_EQ(single.stream, 2000 * 24 * 4.0);
+  EXPECT_EQ(single.forward_flops, forward_flops(model_->architecture, 2000, 20));
+  EXPECT_EQ(single.gemm_rate, 0.0) << "nothing is measured";
+  options_.probe.dtype = DType::f64;
+  EXPECT_EQ(plan().stream, 2 * single.stream);
+  EXPECT_EQ(plan().weights, 2 * single.weights);
 }
 
-TEST_F(WayOutTest, OffersNoMoreThanHelps) {
-  options_.probe.dtype = DType::bf16;
-  const std::string at_ten = way(bytes(10, options_));
-  for (const char* useless : {"bfloat16", "--site", "residual"})
-    EXPECT_EQ(at_ten.find(useless), std::string::npos) << at_ten;
-  set_tokens(1, 1);
-  options_ = {};
-  for (const std::int64_t available : {bytes(1, options_) - 1, std::int64_t{1}}) {
-    const std::string said = way(available);
-    for (const char* useless : {"tokens", "--site"})
-      EXPECT_EQ(said.find(useless), std::string::npos) << said;
-  }
-  EXPECT_TRUE(contains(way(1), "no option makes it fit"));
-}
-
-TEST_F(WayOutTest, OffersOneNormWhereThereAreMore) {
-  MeasurementOptions final_norm = options_;
+TEST_F(ReckonTest, KeepsTheCovariancesOfOneBlockAtATime) {
+  EXPECT_EQ(plan().moments, 3 * kSquare) << "the final norm: input, exact, deployed";
+  EXPECT_EQ(plan().spectrum, 4 * kSquare);
   options_.site = "all";
-  const std::int64_t available = bytes(400, final_norm);
-  ASSERT_GT(bytes(400, options_), available);
-  EXPECT_TRUE(contains(way(available), "one norm with --site, transformer.ln_f say"));
-}
-
-TEST_F(WayOutTest, TakesTogetherWhatDoesNotSufficeAlone) {
-  MeasurementOptions least = options_;
-  least.probe.dtype = DType::bf16, least.probe.method = Method::directional;
-  set_tokens(1, 20);  // no more than dimensions: fewer of them would decide nothing
-  EXPECT_EQ(way(bytes(1, least)), "give the method directional and the dtype bfloat16");
-}
-
-TEST_F(WayOutTest, StandsInTheErrorBesideTheNumbers) {
-  const Plan plan = reckon(*model_, 400, 20, options_);
-  const std::int64_t available = bytes(10, options_);
-  const std::string message = message_of(ExitCode::resources, [&] {
-    require_memory(plan, *model_, calibration_, options_, available);
-  });
-  for (const char* part : {"8000 tokens", "available", "does not fit; give "})
-    EXPECT_TRUE(contains(message, part));
-  EXPECT_NO_THROW(require_memory(plan, *model_, calibration_, options_, bytes(400, options_) + 1));
-  EXPECT_NO_THROW(require_memory(plan, *model_, calibration_, options_, 0)) << "nothing is known";
+  EXPECT_EQ(plan().moments, 6 * kSquare) << "two norms a block";
+  options_.probe.method = Method::certificate;
+  EXPECT_EQ(plan().spectrum, 2 * kSquare);
+  options_.probe.method = Method::directional;
+  EXPECT_EQ(plan().moments + plan().spectrum, 0.0);
 }
 
 }  // namespace

@@ -14,8 +14,8 @@ using namespace testing;
 using Node = ResidualStream::Node;
 
 constexpr std::int64_t kTokens = 200, kHidden = 20;
-/// sigma_min^2 is an eigenvalue of the Gram, known to 1e-4 at worst (the certificate's promise), so
-/// half of that for sigma_min.
+/// sigma_min^2 is an eigenvalue of the Gram, known to 1e-4 (what certify() promises), sigma_min
+/// itself to half of that. A ratio of two of them has twice the error of one.
 constexpr double kRelative = 1e-4;
 
 /// [N, d] with the given smallest singular value, others in [1, 2], columns orthogonal to 1 (so

@@ -5,12 +5,11 @@
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 
-// `deadray bench predict` as a user runs it. Times are whatever they are; that they are there,
-// positive and in order must hold.
+// `deadray bench predict` as a user runs it. Times are whatever they are on this machine.
 namespace deadray::test {
 namespace {
 
-class BenchCommandTest : public testing::Test {
+class BenchPredictTest : public testing::Test {
  protected:
   nlohmann::json record(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "bench");
@@ -23,7 +22,7 @@ class BenchCommandTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
+TEST_F(BenchPredictTest, TimesThePredictionAndTheWholeProcess) {
   write_small_gpt2(folder_.path());
   const auto result = record({"predict", "--dims", "16,64", "--model", folder_.path().string()});
   EXPECT_EQ(result.at("schema"), "deadray/bench-predict/1");
@@ -33,19 +32,19 @@ TEST_F(BenchCommandTest, TimesThePredictionAndTheWholeProcess) {
     EXPECT_GT(row.at("copy").get<double>(), 0.0);
     EXPECT_GT(row.at("predict").get<double>(), 0.0);
   }
-  const double best = result.at("process").at("best");
-  EXPECT_GT(best, 0.0);
-  EXPECT_LE(best, result.at("process").at("median").get<double>());
+  EXPECT_GT(result.at("process").at("best").get<double>(),
+            100 * result.at("warm")[0].at("predict").get<double>())
+      << "a process takes some milliseconds, a prediction in memory a fraction of a microsecond";
   EXPECT_TRUE(result.at("environment").contains("version"));
 }
 
-TEST_F(BenchCommandTest, NamesItsSubcommands) {
+TEST_F(BenchPredictTest, NamesItsSubcommands) {
   expect_failure(ExitCode::usage, {"bench", "nope"},
                  {"unknown subcommand nope", "timing", "kernels", "predict"});
 }
 
 // The child's failure is the bench's own: its code, its one line.
-TEST_F(BenchCommandTest, EndsAsThePredictionThatItStartsDoes) {
+TEST_F(BenchPredictTest, EndsAsThePredictionThatItStartsDoes) {
   for (const std::string config : {"{}", R"({"model_type": "unheard-of"})"}) {
     write_small_gpt2(folder_.path(), small_gpt2(), config);
     Spawned alone({"predict", folder_.path().string()}),

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "verify/plan/plan.h"
+
+namespace deadray {
+
+/// reckon(), and for large work (kWorthAsking) the rate of a product, measured just now.
+Plan plan_measurement(const Model& model, const Calibration& calibration,
+                      const MeasurementOptions& options);
+
+/// Refuses what does not fit the memory, says on standard error what large work will take, and
+/// measures, with progress on standard error. Afterwards the plan has the better of the rates
+/// before and after: a machine that others use changes meanwhile.
+/// @throws ResourceError with the way out (plan_advice.h), and as measure() does
+Measurement measure_as_planned(Plan& plan, const Model& model, const Calibration& calibration,
+                               MeasurementOptions options, bool quiet);
+
+}  // namespace deadray
