@@ -69,10 +69,13 @@ inline Architecture model_with_tower() {
 /// Column and row of each patch of a picture, then -1 up to `length` patches.
 inline std::vector<std::int64_t> grid(std::int64_t columns, std::int64_t rows,
                                       std::int64_t length) {
-  std::vector<std::int64_t> places;
+  std::vector<std::int64_t> places(static_cast<std::size_t>(2 * length), -1);
+  auto next = places.begin();
   for (std::int64_t y = 0; y < rows; ++y)
-    for (std::int64_t x = 0; x < columns; ++x) places.insert(places.end(), {x, y});
-  places.resize(static_cast<std::size_t>(2 * length), -1);
+    for (std::int64_t x = 0; x < columns; ++x) {
+      *next++ = x;
+      *next++ = y;
+    }
   return places;
 }
 
