@@ -11,6 +11,7 @@
 #include "host/formats/checkpoint.h"
 #include "verify/base/dtypes.h"
 #include "verify/calibration/tokens.h"
+#include "verify/forward/executor.h"
 #include "verify/measure/measurement.h"
 
 namespace deadray::test {
