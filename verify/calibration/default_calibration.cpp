@@ -6,6 +6,7 @@
 
 #include "host/base/error.h"
 #include "verify/calibration/pixels.h"
+#include "verify/calibration/tokens.h"
 
 namespace deadray {
 
@@ -16,20 +17,24 @@ std::int64_t default_tokens(std::int64_t hidden_size) {
 
 namespace {
 
-/// As many pictures or clips as the wanted number of tokens needs.
+/// Sequences that the wanted number of tokens needs.
+std::int64_t wanted_sequences(const CalibrationRequest& request, std::int64_t hidden_size,
+                              std::int64_t length) {
+  if (request.batch > 0) return request.batch;
+  const std::int64_t wanted =
+      request.random_tokens > 0 ? request.random_tokens : default_tokens(hidden_size);
+  return (wanted - 1) / length + 1;
+}
+
 Calibration make_pixels(const PatchInput& input, std::int64_t hidden_size, const std::string& name,
                         const CalibrationRequest& request) {
   const std::int64_t length = tokens_of_each(input);
   if (request.sequence_length > 0)
     throw UsageError(
         fmt::format("sequence length {}: {} reads pixels, and makes {} tokens of each {}; give "
-                    "their number with --batch, or another size in "
-                    "a file with --tokens",
+                    "their number with --batch, or another size in a file with --tokens",
                     request.sequence_length, name, length, pixel_unit(input)));
-  const std::int64_t wanted =
-      request.random_tokens > 0 ? request.random_tokens : default_tokens(hidden_size);
-  return random_pixels(input, request.seed,
-                       request.batch > 0 ? request.batch : (wanted - 1) / length + 1);
+  return random_pixels(input, request.seed, wanted_sequences(request, hidden_size, length));
 }
 
 }  // namespace
@@ -50,10 +55,8 @@ Calibration make_calibration(const Architecture& architecture, const std::string
                                    length, name, longest));
     length = longest;
   }
-  const std::int64_t wanted =
-      request.random_tokens > 0 ? request.random_tokens : default_tokens(architecture.hidden_size);
   return random_tokens(architecture, request.seed,
-                       request.batch > 0 ? request.batch : (wanted - 1) / length + 1, length);
+                       wanted_sequences(request, architecture.hidden_size, length), length);
 }
 
 }  // namespace deadray

@@ -4,28 +4,37 @@
 #include <filesystem>
 #include <string>
 
+#include "host/architecture/architecture.h"
+#include "host/formats/checkpoint.h"
 #include "verify/calibration/calibration.h"
 
 namespace deadray {
 
-/// max(1.25 d, 4096): a covariance of d dimensions needs more than d rows, and small models cost
-/// nothing.
+/// max(1.25 d, 4096). A covariance of d dimensions needs more than d rows; for small models more
+/// rows cost nothing.
 std::int64_t default_tokens(std::int64_t hidden_size);
 
 /// What a measurement is to be run on; 0 and empty mean the default.
 struct CalibrationRequest {
-  std::filesystem::path tokens;    ///< file; empty: random ones
-  std::int64_t random_tokens = 0;  ///< rounded up to whole sequences; default_tokens()
-  std::int64_t batch = 0;  ///< sequences, instead of random_tokens; of a file: at most so many
-  std::int64_t sequence_length = 0;  ///< default_length, or the most that the model takes
-  std::int64_t default_length =
-      256;  ///< for all models: cut to what each takes, where sequence_length is refused
-  std::uint64_t seed = 0;          ///< of random tokens
-  CheckpointOptions checkpoint{};  ///< how the file is read
+  /// A file; empty: random tokens or pixels.
+  std::filesystem::path tokens;
+  /// Rounded up to whole sequences; 0: default_tokens().
+  std::int64_t random_tokens = 0;
+  /// Number of sequences. For random tokens instead of random_tokens; of a file at most so many.
+  std::int64_t batch = 0;
+  /// 0: default_length, or the most that the model takes.
+  std::int64_t sequence_length = 0;
+  /// For many models at once: cut to what each takes. A sequence_length too long is refused.
+  std::int64_t default_length = 256;
+  /// Of random tokens.
+  std::uint64_t seed = 0;
+  /// How the file is read.
+  CheckpointOptions checkpoint{};
 };
 
+/// Reads or draws what the request asks for.
 /// @param name  the model's, for messages
-/// @throws UsageError for a sequence longer than the model takes, and as read_tokens() does
+/// @throws UsageError for a sequence longer than the model takes; what read_tokens() throws
 Calibration make_calibration(const Architecture& architecture, const std::string& name,
                              const CalibrationRequest& request);
 

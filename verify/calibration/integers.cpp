@@ -1,5 +1,6 @@
 #include "verify/calibration/integers.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>

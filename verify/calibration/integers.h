@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <string>
 #include <string_view>
@@ -9,8 +9,8 @@
 
 namespace deadray {
 
-/// A tensor of whole numbers, as int64.
-/// @param shape  as messages tell it, "[batch, sequence]"; its commas give the rank
+/// Reads a tensor of whole numbers, int32 or int64, as int64.
+/// @param shape  for messages, "[batch, sequence]"; its commas give the rank that is expected
 /// @throws MalformedError for another type or rank
 at::Tensor read_integers(const Checkpoint& file, const std::string& name, std::string_view shape);
 

@@ -1,5 +1,6 @@
 #include "verify/calibration/pictures.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -7,7 +8,6 @@
 #include <cmath>
 
 #include "host/base/error.h"
-#include "host/formats/checkpoint.h"
 #include "kernels/operations/random_normal.h"
 #include "verify/base/dtypes.h"
 #include "verify/calibration/integers.h"
@@ -21,7 +21,7 @@ std::int64_t rows_of(const Picture& picture, const VisionTower& tower) {
   return picture.rows * picture.columns / (tower.pooling * tower.pooling);
 }
 
-/// Cuts the padding off, and makes sure that what is left is a grid, row by row, of whole blocks.
+/// Cuts the padding off and checks what is left: a grid, row by row, of whole blocks.
 Picture unpadded(const at::Tensor& patches, const at::Tensor& places, const VisionTower& tower,
                  const std::string& at) {
   const std::int64_t n = places.ge(0).all(1).sum().item<std::int64_t>();
@@ -39,8 +39,7 @@ Picture unpadded(const at::Tensor& patches, const at::Tensor& places, const Visi
   if (!is_grid || picture.rows % tower.pooling != 0 || picture.columns % tower.pooling != 0)
     throw MalformedError(
         fmt::format("{}: its {} patches, up to column {} and row {}, are no grid, row by row, with "
-                    "sides divisible by {}; "
-                    "give what the model's processor makes",
+                    "sides divisible by {}; give what the model's processor makes",
                     at, n, picture.columns - 1, picture.rows - 1, tower.pooling));
   if (const std::int64_t most = tower.positions.shape[1];
       std::max(picture.rows, picture.columns) > most)
@@ -58,12 +57,11 @@ std::vector<Picture> all_pictures(const Checkpoint& file, const VisionTower& tow
   const std::int64_t pixels = tower.patches.inputs;
   if (info.shape.size() != 3 || info.shape[2] != pixels || places.size(2) != 2 ||
       places.size(0) != info.shape[0] || places.size(1) != info.shape[1])
-    throw MalformedError(
-        fmt::format("{}: pixel_values has shape [{}] and image_position_ids [{}], expected "
-                    "[pictures, patches, {}] and "
-                    "[pictures, patches, 2]; give what the model's processor makes",
-                    file.path().string(), fmt::join(info.shape, ", "),
-                    fmt::join(places.sizes(), ", "), pixels));
+    throw MalformedError(fmt::format(
+        "{}: pixel_values has shape [{}] and image_position_ids [{}], expected "
+        "[pictures, patches, {}] and [pictures, patches, 2]; give what the model's processor makes",
+        file.path().string(), fmt::join(info.shape, ", "), fmt::join(places.sizes(), ", "),
+        pixels));
   std::vector<Picture> pictures;
   for (std::int64_t i = 0; i < info.shape[0]; ++i) {
     const at::Tensor patches = at::empty({info.shape[1], pixels}, scalar_type(info.dtype));
@@ -100,7 +98,8 @@ void draw_pictures(const VisionTower& tower, Calibration& calibration) {
 }
 
 void read_pictures(const std::filesystem::path& path, const VisionTower& tower,
-                   const CheckpointOptions& options, bool cut, Calibration& calibration) {
+                   const CheckpointOptions& options, LeftOverPictures left_over,
+                   Calibration& calibration) {
   const std::int64_t places = calibration.ids.eq(tower.token).sum().item<std::int64_t>();
   std::vector<Picture> pictures;
   if (path.extension() == ".safetensors") {
@@ -113,7 +112,7 @@ void read_pictures(const std::filesystem::path& path, const VisionTower& tower,
   }
   std::int64_t filled = 0;
   for (Picture& picture : pictures) {
-    if (cut && filled == places) break;
+    if (left_over == LeftOverPictures::allowed && filled == places) break;
     filled += rows_of(picture, tower);
     calibration.pictures.push_back(std::move(picture));
   }

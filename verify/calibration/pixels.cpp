@@ -1,12 +1,12 @@
 #include "verify/calibration/pixels.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "host/base/error.h"
-#include "host/formats/checkpoint.h"
 #include "kernels/operations/random_normal.h"
 #include "verify/base/dtypes.h"
 
@@ -30,7 +30,7 @@ std::string expected_shape(const PatchInput& input) {
                      input.channels);
 }
 
-/// The checks of what a file holds; `at` is its place in messages.
+/// @param at  where the tensor is, for messages
 void check_shape(const PatchInput& input, const TensorInfo& tensor, const std::string& at) {
   const auto& shape = tensor.shape;
   const std::size_t rank = reads_clips(input) ? 5 : 4;
@@ -124,7 +124,7 @@ Calibration read_pixels(const std::filesystem::path& path, const PatchInput& inp
   Calibration calibration{{}, path.filename().string(), 0, std::move(pixels), length};
   calibration.notes = file.notes();
   calibration.file = path;
-  note_if_fewer(calibration, path, tensor.shape[0], count, fmt::format("{}s", pixel_unit(input)));
+  calibration.note_if_fewer(path, tensor.shape[0], count, fmt::format("{}s", pixel_unit(input)));
   return calibration;
 }
 

@@ -7,7 +7,7 @@
 
 #include "host/base/stop_signals.h"
 #include "verify/base/tensors.h"
-#include "verify/layers/layers.h"
+#include "verify/layers/linear.h"
 #include "verify/layers/output_stage.h"
 
 namespace deadray {

@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "host/architecture/architecture.h"
-#include "verify/layers/forward_mode.h"
-#include "verify/layers/weights.h"
+#include "verify/base/forward_mode.h"
+#include "verify/weights/weights.h"
 
 // What a head makes of the derivatives that reach it. The vocabulary comes in tiles, whose rows of
 // the decoder are read as they are needed: neither the decoder nor [n, vocabulary] is in memory

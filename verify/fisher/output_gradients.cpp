@@ -11,6 +11,7 @@
 #include "verify/fisher/logit_fisher.h"
 #include "verify/fisher/watched_weights.h"
 #include "verify/forward/token_places.h"
+#include "verify/layers/activation.h"
 #include "verify/layers/block.h"
 #include "verify/layers/output_stage.h"
 

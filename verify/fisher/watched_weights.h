@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "verify/base/forward_mode.h"
 #include "verify/fisher/parameter_directions.h"
-#include "verify/layers/forward_mode.h"
-#include "verify/layers/weights.h"
+#include "verify/layers/layer_hook.h"
+#include "verify/weights/weights.h"
 
 // The weights of a model seen from a direction in the space of parameters: infinitesimally, or
 // moved by a finite step.

@@ -1,5 +1,7 @@
 #include "verify/forward/token_places.h"
 
+#include <ATen/ATen.h>
+
 #include "verify/layers/patches.h"
 
 namespace deadray {

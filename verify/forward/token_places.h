@@ -1,6 +1,8 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
 
 #include "host/architecture/architecture.h"
 #include "verify/calibration/calibration.h"
@@ -11,8 +13,8 @@ namespace deadray {
 /// patches.
 at::Tensor token_coordinates(const Architecture& architecture, std::int64_t length);
 
-/// The number of each token's run of picture tokens, [sequences, length], -1 in none; undefined
-/// without pictures.
+/// The number of the picture that each token belongs to, [sequences, length], -1 in none; undefined
+/// without pictures. A picture is a run of picture tokens.
 at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration);
 
 }  // namespace deadray

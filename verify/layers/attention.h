@@ -1,34 +1,16 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
-#include <functional>
+#include <cstdint>
 #include <optional>
 
-#include "verify/layers/layers.h"
-#include "verify/layers/rotary.h"
+#include "host/architecture/layer_specs.h"
+#include "verify/layers/linear.h"
+#include "verify/layers/norm.h"
+#include "verify/layers/places.h"
 
 namespace deadray {
-
-/// What the tokens' places in a sequence give to every attention of one kind.
-struct Places {
-  std::optional<RotaryTable> rotary;
-  at::Tensor
-      mask;  ///< [1 or sequences, 1 or heads, length, length], added to the scores; undefined: none
-  bool causal = false;  ///< without a mask: key j is visible to query i when j <= i
-
-  /// Of some of the sequences.
-  Places narrow(std::int64_t first, std::int64_t count) const;
-};
-
-/// @param coordinates  [length, axes] FP32; positions 0, 1, ... of text
-/// @param groups       [sequences, length] int64: the number of each token's group, -1 in none;
-/// undefined: there are no groups
-Places places_of(const AttentionSpec& spec, const at::Tensor& coordinates, at::ScalarType dtype,
-                 at::Device device, const at::Tensor& groups = {});
-
-/// Evaluates a norm, and lets whoever watches see it.
-using NormCall = std::function<at::Tensor(const Norm& norm, const at::Tensor& x)>;
 
 /// Attention with its weights loaded, on tiles of whole sequences h [sequences, length, d].
 class Attention {

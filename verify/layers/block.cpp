@@ -6,11 +6,6 @@ namespace deadray {
 
 namespace {
 
-std::optional<Norm> load_norm(const Weights& weights, const std::optional<NormSpec>& spec,
-                              std::int64_t index, at::ScalarType dtype) {
-  return spec ? std::optional<Norm>(std::in_place, weights, *spec, index, dtype) : std::nullopt;
-}
-
 at::Tensor load_scale(const Weights& weights, const std::optional<TensorSpec>& spec,
                       std::int64_t index, at::ScalarType dtype) {
   return spec ? weights.load(*spec, index, dtype) : at::Tensor();
@@ -28,9 +23,9 @@ Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index,
              at::ScalarType dtype)
     : wiring_(spec.wiring),
       attention_norm_(weights, spec.attention_norm, index, dtype),
-      mlp_norm_(load_norm(weights, spec.mlp_norm, index, dtype)),
-      attention_output_norm_(load_norm(weights, spec.attention_output_norm, index, dtype)),
-      mlp_output_norm_(load_norm(weights, spec.mlp_output_norm, index, dtype)),
+      mlp_norm_(load_if_any(weights, spec.mlp_norm, index, dtype)),
+      attention_output_norm_(load_if_any(weights, spec.attention_output_norm, index, dtype)),
+      mlp_output_norm_(load_if_any(weights, spec.mlp_output_norm, index, dtype)),
       attention_layer_scale_(load_scale(weights, spec.attention_layer_scale, index, dtype)),
       mlp_layer_scale_(load_scale(weights, spec.mlp_layer_scale, index, dtype)),
       output_scale_(load_scale(weights, spec.output_scale, index, dtype)),

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <optional>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "verify/layers/attention.h"
+#include "verify/layers/dense_mlp.h"
 #include "verify/layers/mixture.h"
 
 namespace deadray {
@@ -19,9 +20,8 @@ class Block {
   Block(const Weights& weights, const BlockSpec& spec, std::int64_t index, at::ScalarType dtype);
   /// @param x  [sequences, length, d]
   at::Tensor operator()(const at::Tensor& x, const Places& places, const NormCall& call) const;
-  const std::vector<std::string>& norms() const noexcept {
-    return norms_;
-  }  ///< names, in order of evaluation
+  /// Names of the norms' sites, in order of evaluation.
+  const std::vector<std::string>& norms() const noexcept { return norms_; }
 
  private:
   at::Tensor attend(const at::Tensor& h, const Places& places, const NormCall& call) const;

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace deadray {
 
-/// Sees the output of one linear map or norm as it is computed, and may put another in its place.
-/// Tiles come in order.
+/// Sees the output of one linear map or norm as it is computed, and may put another tensor in its
+/// place. Tiles come in order.
 class LayerHook {
  public:
   virtual ~LayerHook() = default;

@@ -1,5 +1,7 @@
 #include "verify/layers/mixture.h"
 
+#include <ATen/ATen.h>
+
 namespace deadray {
 
 Mixture::Mixture(const Weights& weights, const MlpSpec& spec, std::int64_t block,

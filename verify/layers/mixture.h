@@ -1,18 +1,21 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
-#include "verify/layers/layers.h"
+#include "verify/layers/dense_mlp.h"
 
 namespace deadray {
 
-/// A mixture of experts. An expert's weights are loaded when a token first chooses it, and kept: of
-/// a block that no token sends to an expert, the expert is never read.
+/// A mixture of experts. An expert's weights are loaded when a token first chooses it, and kept. An
+/// expert that no token chooses is never read.
 class Mixture {
  public:
   Mixture(const Weights& weights, const MlpSpec& spec, std::int64_t block, at::ScalarType dtype);
+  /// @param h  [..., d]
   at::Tensor operator()(const at::Tensor& h) const;
 
  private:

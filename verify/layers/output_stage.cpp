@@ -1,5 +1,9 @@
 #include "verify/layers/output_stage.h"
 
+#include <ATen/ATen.h>
+
+#include "verify/layers/activation.h"
+
 namespace deadray {
 
 OutputStage::OutputStage(const Architecture& architecture, const Weights& weights,
@@ -22,10 +26,11 @@ at::Tensor OutputStage::final_norm(const at::Tensor& x, const NormCall& call) co
 
 at::Tensor OutputStage::to_head(const at::Tensor& h, const NormCall& call) const {
   if (!has_head_) return h;
-  at::Tensor y =
-      head_norm_
-          ? call(*head_norm_, activate(architecture_.head->transform->activation, (*dense_)(h)))
-          : h;
+  at::Tensor y = h;
+  if (head_norm_) {
+    const Activation activation = architecture_.head->transform->activation;
+    y = call(*head_norm_, activate(activation, (*dense_)(h)));
+  }
   if (architecture_.head->reads_class_token) y = y.narrow(1, 0, 1);
   return projection_ ? (*projection_)(y) : y;
 }

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "host/architecture/architecture.h"
-#include "verify/layers/attention.h"
-#include "verify/layers/layers.h"
+#include "verify/layers/linear.h"
+#include "verify/layers/norm.h"
 
 namespace deadray {
 
@@ -17,14 +17,16 @@ namespace deadray {
 class OutputStage {
  public:
   OutputStage(const Architecture& architecture, const Weights& weights, at::ScalarType dtype);
-  /// @param x  [sequences, length, d], the last block's output   @return  [sequences, length or 1,
-  /// d]
+  /// @param x  [sequences, length, d], the last block's output
+  /// @return [sequences, length or 1, d]
   at::Tensor final_norm(const at::Tensor& x, const NormCall& call) const;
-  /// @param h  what final_norm() gave   @return what the decoder reads [sequences, length or 1,
-  /// width]; h itself in a model without a head
+  /// @param h  what final_norm() gave
+  /// @return what the decoder reads [sequences, length or 1, width]; h itself in a model without a
+  ///     head
   at::Tensor to_head(const at::Tensor& h, const NormCall& call) const;
   const std::optional<Norm>& head_norm() const noexcept { return head_norm_; }
-  std::vector<std::string> norms() const;  ///< names, in order of evaluation
+  /// Names of the norms, in order of evaluation.
+  std::vector<std::string> norms() const;
 
  private:
   const Architecture& architecture_;

@@ -1,6 +1,11 @@
 #include "verify/layers/patches.h"
 
+#include <ATen/ATen.h>
+
+#include <optional>
 #include <utility>
+
+#include "verify/layers/linear.h"
 
 namespace deadray {
 
@@ -57,8 +62,8 @@ at::Tensor embed_patches(const Weights& weights, const PatchInput& input,
   if (input.positions) positions = positions_for(input, tokens_of(input.positions), rows, columns);
 
   at::Tensor stream = weights.empty({calibration.sequences(), calibration.length(), d}, dtype);
-  for (std::int64_t i = 0; i < stream.size(0);
-       ++i) {  // one by one: their patches are not all in memory at once
+  // One by one, so that not all patches are in memory at once.
+  for (std::int64_t i = 0; i < stream.size(0); ++i) {
     at::Tensor x =
         at::cat({class_token, projection(cut(input, pixels[i]).to(stream.device(), dtype))});
     if (positions.defined()) x += positions;

@@ -1,14 +1,16 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
 
 #include "verify/calibration/calibration.h"
-#include "verify/layers/weights.h"
+#include "verify/weights/weights.h"
 
 namespace deadray {
 
-/// Pixels to the stream, [sequences, length, d]: class token, registers, patches, and the
-/// positions, on the weights' backend.
+/// Pixels to the stream, [sequences, length, d], on the weights' backend: class token, registers
+/// and patches with their positions.
 at::Tensor embed_patches(const Weights& weights, const PatchInput& input,
                          const Calibration& calibration, at::ScalarType dtype);
 

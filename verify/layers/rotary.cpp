@@ -1,6 +1,7 @@
 #include "verify/layers/rotary.h"
 
-#include <cmath>
+#include <ATen/ATen.h>
+
 #include <numbers>
 
 namespace deadray {
@@ -9,14 +10,12 @@ namespace {
 
 /// Llama 3.1: long wavelengths are slowed by `factor`, short ones kept, those between blended.
 at::Tensor scale_llama3(const at::Tensor& frequency, const Rope& rope) {
-  const double longest =
-      static_cast<double>(rope.original_max_positions) / rope.low_frequency_factor;
-  const double shortest =
-      static_cast<double>(rope.original_max_positions) / rope.high_frequency_factor;
+  const auto positions = static_cast<double>(rope.original_max_positions);
+  const double longest = positions / rope.low_frequency_factor;
+  const double shortest = positions / rope.high_frequency_factor;
   const at::Tensor wavelength = 2.0 * std::numbers::pi / frequency;
-  const at::Tensor smooth =
-      (static_cast<double>(rope.original_max_positions) / wavelength - rope.low_frequency_factor) /
-      (rope.high_frequency_factor - rope.low_frequency_factor);
+  const at::Tensor smooth = (positions / wavelength - rope.low_frequency_factor) /
+                            (rope.high_frequency_factor - rope.low_frequency_factor);
   const at::Tensor blended = (1.0 - smooth) * frequency / rope.factor + smooth * frequency;
   return at::where(wavelength > longest, frequency / rope.factor,
                    at::where(wavelength < shortest, frequency, blended));
@@ -41,8 +40,8 @@ at::Tensor frequencies(const Rope& rope) {
   return frequency;
 }
 
-/// One value per pair to one per dimension, [..., R/2] -> [..., R]; `first` and `second` multiply
-/// those of the pair's members.
+/// One value for each pair to one for each dimension, [..., R/2] -> [..., R]. A pair's members get
+/// the value times `first` and times `second`.
 at::Tensor spread(const at::Tensor& value, Rope::Pairing pairing, double first, double second) {
   switch (pairing) {
     case Rope::Pairing::half_split:

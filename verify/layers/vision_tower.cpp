@@ -1,8 +1,13 @@
 #include "verify/layers/vision_tower.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <map>
 #include <utility>
+
+#include "verify/layers/linear.h"
+#include "verify/layers/places.h"
 
 namespace deadray {
 
@@ -34,8 +39,8 @@ std::vector<at::Tensor> embed_patches(const VisionTower& tower, const Weights& w
   return streams;
 }
 
-/// What brings the blocks' output to the text: pooling and standardisation in FP32 at least, a
-/// norm, a linear map.
+/// Brings the blocks' output to the text: pooling and standardisation, in FP32 at least, then a
+/// norm and a linear map.
 class Projector {
  public:
   Projector(const VisionTower& tower, const Weights& weights, at::ScalarType dtype)
@@ -67,38 +72,47 @@ class Projector {
   at::Tensor shift_, scale_;  // undefined: none
 };
 
+/// The places of each size of picture, by rows and columns.
+using PlacesBySize = std::map<std::pair<std::int64_t, std::int64_t>, Places>;
+
+PlacesBySize places_by_size(const VisionTower& tower, const std::vector<Picture>& pictures,
+                            at::ScalarType dtype, at::Device device) {
+  const AttentionSpec& attention = tower.blocks.block(0).attention;
+  PlacesBySize places;
+  for (const Picture& picture : pictures)
+    places.try_emplace({picture.rows, picture.columns},
+                       places_of(attention, coordinates_of(picture).to(at::kFloat), dtype, device));
+  return places;
+}
+
 }  // namespace
 
 at::Tensor embed_pictures(const VisionTower& tower, const Weights& weights,
                           const std::vector<Picture>& pictures, at::ScalarType dtype,
-                          const Passage& passage) {
+                          const TowerRun& run) {
+  Backend& backend = weights.backend();
   std::vector<at::Tensor> streams = embed_patches(tower, weights, pictures, dtype);
-  std::map<std::pair<std::int64_t, std::int64_t>, Places> places;  // of each size of picture
-  for (const Picture& picture : pictures)
-    places.try_emplace(
-        {picture.rows, picture.columns},
-        places_of(tower.blocks.block(0).attention, coordinates_of(picture).to(at::kFloat), dtype,
-                  weights.backend().device()));
+  const PlacesBySize places = places_by_size(tower, pictures, dtype, backend.device());
   for (std::int64_t index = 0; index < tower.blocks.n_blocks; ++index) {
-    const auto block = passage.load_block(index);
+    const auto block = run.load_block(index);
     for (std::size_t i = 0; i < pictures.size(); ++i) {
-      const Places& where = places.at({pictures[i].rows, pictures[i].columns});
+      const Places& of_picture = places.at({pictures[i].rows, pictures[i].columns});
       at::Tensor next;
-      passage.step([&] { next = (*block)(streams[i], where, passage.norm); });
+      run.step([&] { next = (*block)(streams[i], of_picture, run.norm); });
       streams[i] = next;
     }
-    weights.backend().synchronize();  // the memory of the block goes back
-    for (const std::string& norm : block->norms()) passage.finished(norm);
+    backend.synchronize();  // the memory of the block goes back
+    for (const std::string& norm : block->norms()) run.finished(norm);
   }
   std::optional<Projector> projector;
-  weights.backend().load([&] { projector.emplace(tower, weights, dtype); });
+  backend.load([&] { projector.emplace(tower, weights, dtype); });
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     at::Tensor rows;
-    passage.step([&] { rows = (*projector)(streams[i], pictures[i], passage.norm); });
+    run.step([&] { rows = (*projector)(streams[i], pictures[i], run.norm); });
     streams[i] = rows;
   }
-  weights.backend().synchronize();  // the projector's memory goes back too
-  passage.finished(projector->norm());
+  backend.synchronize();  // the projector's memory goes back too
+  run.finished(projector->norm());
   return at::cat(streams);
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "verify/calibration/calibration.h"
@@ -12,19 +13,20 @@
 
 namespace deadray {
 
-/// How the tower passes by whoever runs it.
-struct Passage {
+/// What the tower asks of whoever runs it.
+struct TowerRun {
   std::function<std::unique_ptr<Block>(std::int64_t)> load_block;
   NormCall norm;
-  std::function<void(const std::function<void()>&)>
-      step;  ///< one picture through one block: what norms saw counts whole or not at all
-  std::function<void(const std::string&)> finished;  ///< all pictures have passed this norm
+  /// Runs a step, one picture through one block: what its norms see counts whole or not at all.
+  std::function<void(const std::function<void()>&)> step;
+  /// All pictures have passed this norm.
+  std::function<void(const std::string&)> finished;
 };
 
-/// Runs pictures through a tower, all through block l before block l+1.
+/// Runs pictures through a tower: all pass block l before block l+1 is loaded.
 /// @return [rows of all pictures, d of the text], on the weights' backend
 at::Tensor embed_pictures(const VisionTower& tower, const Weights& weights,
                           const std::vector<Picture>& pictures, at::ScalarType dtype,
-                          const Passage& passage);
+                          const TowerRun& run);
 
 }  // namespace deadray

@@ -5,6 +5,8 @@
 #include "host/architecture/catalogue.h"
 #include "host/architecture/norm_names.h"
 #include "host/formats/model_folder.h"
+#include "verify/weights/checkpoint_weights.h"
+#include "verify/weights/random_weights.h"
 
 namespace deadray {
 

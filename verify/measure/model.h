@@ -13,7 +13,7 @@
 #include "host/formats/checkpoint.h"
 #include "host/formats/hub_cache.h"
 #include "verify/device/backend.h"
-#include "verify/layers/weights.h"
+#include "verify/weights/weights.h"
 
 namespace deadray {
 

@@ -1,5 +1,4 @@
 #include "verify/forward/executor.h"
-#include "host/architecture/norm_parameters.h"
 
 #include <gtest/gtest.h>
 
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/norm_parameters.h"
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/base/tensors.h"
 #include "verify/device/norm_rows.h"

@@ -10,7 +10,8 @@
 
 #include "host/formats/checkpoint.h"
 #include "verify/base/dtypes.h"
-#include "verify/calibration/pixels.h"
+#include "verify/calibration/tokens.h"
+#include "verify/forward/executor.h"
 #include "verify/measure/measurement.h"
 
 namespace deadray::test {

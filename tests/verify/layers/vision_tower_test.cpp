@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "host/base/error.h"
 #include "tests/verify/forward/model_fixture.h"
 
@@ -26,8 +24,8 @@ class VisionTowerTest : public testing::Test {
  protected:
   Measurement measure_site(const Calibration& calibration, const std::string& site) const {
     MeasurementOptions options;
-    options.probe.method =
-        Method::directional;  // the other methods want more rows than pictures this small have
+    // The other methods want more rows than pictures this small have.
+    options.probe.method = Method::directional;
     options.site = site;
     return measure(*model_, calibration, options);
   }
@@ -66,38 +64,6 @@ TEST_F(VisionTowerTest, PicturesStayInTheirOwnSequence) {
   const at::Tensor before = run(with_pictures_), after = run(swapped);
   EXPECT_TRUE(before.narrow(0, 1, 7).equal(after.narrow(0, 1, 7)));
   EXPECT_FALSE(before[0].equal(after[0]));
-}
-
-TEST(PlacesTest, TokensOfAPictureSeeEachOtherWithinTheWindow) {
-  AttentionSpec spec;
-  spec.window = 3;
-  spec.joins_groups = true;
-  const std::int64_t length = 9;
-  const at::Tensor groups =
-      at::tensor({-1, 0, 0, 0, 0, -1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}, at::kLong)
-          .view({2, length});
-  const Places places =
-      places_of(spec, at::arange(length, at::kFloat).unsqueeze(1), at::kFloat, at::kCPU, groups);
-  ASSERT_EQ(places.mask.sizes(), (at::IntArrayRef{2, 1, length, length}));
-  EXPECT_FALSE(places.causal);
-  for (std::int64_t s = 0; s < 2; ++s)
-    for (std::int64_t i = 0; i < length; ++i)
-      for (std::int64_t j = 0; j < length; ++j) {
-        const auto group = [&](std::int64_t token) {
-          return groups[s][token].item<std::int64_t>();
-        };
-        const bool seen =
-            (j <= i || (group(i) >= 0 && group(i) == group(j))) && i - j < spec.window;
-        EXPECT_EQ(places.mask[s][0][i][j].item<float>(), seen ? 0.0F : -INFINITY)
-            << s << ": " << i << " sees " << j;
-      }
-  EXPECT_TRUE(places.narrow(1, 1).mask[0].equal(places.mask[1]));
-  // Blocks that do not join groups stay as they are without pictures.
-  spec.joins_groups = false;
-  EXPECT_EQ(
-      places_of(spec, at::arange(length, at::kFloat).unsqueeze(1), at::kFloat, at::kCPU, groups)
-          .mask.size(0),
-      1);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cstdint>
@@ -10,13 +10,14 @@ namespace deadray {
 /// A value and its derivatives along K directions.
 struct Dual {
   at::Tensor value;
-  at::Tensor tangents;  ///< [K, ...] of the value's shape; undefined: all zero
+  /// [K, ...] of the value's shape; undefined: all zero.
+  at::Tensor tangents;
 };
 
-/// Forward-mode differentiation along K directions at once: while it lives, operations of libtorch
-/// on tensors that lift() made carry K tangents beside one value, so that a pass costs 1 + K of its
-/// kind and keeps nothing for later. It is jvp inside vmap, as torch.func has them. One at a time;
-/// everything happens on its thread.
+/// Forward-mode differentiation along K directions at once. While it lives, libtorch's operations
+/// on tensors that lift() made carry K tangents beside one value. So a pass costs 1 + K of its kind
+/// and keeps nothing for later. It is jvp inside vmap, as torch.func has them. One may live at a
+/// time, and all of it happens on one thread.
 class ForwardMode {
  public:
   explicit ForwardMode(std::int64_t directions);
@@ -26,15 +27,15 @@ class ForwardMode {
 
   std::int64_t directions() const noexcept { return directions_; }
   at::Tensor lift(const Dual& dual) const;
-  /// What x stands for, as plain tensors that outlive the mode. @param x  may be undefined, or
-  /// never lifted
+  /// What x stands for, as plain tensors that outlive the mode.
+  /// @param x  may be undefined, or never lifted
   Dual lower(const at::Tensor& x) const;
 
   /// The one that lives on this thread, or null.
   static ForwardMode* current() noexcept;
 
-  /// While it lives, operations on plain tensors give plain tensors, mode or not: for loading, and
-  /// for what needs no derivative.
+  /// While it lives, operations on plain tensors give plain tensors although there is a mode: for
+  /// loading, and for what needs no derivative.
   class Pause {
    public:
     Pause();

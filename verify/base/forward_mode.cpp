@@ -1,5 +1,6 @@
-#include "verify/layers/forward_mode.h"
+#include "verify/base/forward_mode.h"
 
+#include <ATen/ATen.h>
 #include <ATen/functorch/BatchedTensorImpl.h>
 #include <ATen/functorch/DynamicLayer.h>
 #include <ATen/functorch/TensorWrapper.h>

@@ -1,4 +1,4 @@
-#include "verify/layers/forward_mode.h"
+#include "verify/base/forward_mode.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "verify/base/forward_mode.h"
+
+namespace deadray {
+
+/// What watches a forward pass. Every call comes from the thread that called Executor::run.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// The stream entering block `node`; node n_blocks is the final norm's input (in post-norm models
+  /// the last block's output). x [N, d].
+  virtual void residual(std::int64_t /*node*/, const at::Tensor& /*x*/) {}
+  /// Whether norm() is to be called for this site, by its name as in norm_sites().
+  virtual bool wants(const std::string& /*site*/) { return false; }
+  /// Allocates whatever norm() of this tile will need. Nothing may be counted here: if memory runs
+  /// out, smaller tiles come instead of this one.
+  virtual void prepare(const std::string& /*site*/, const at::Tensor& /*input*/,
+                       const at::Tensor& /*output*/) {}
+  /// One tile of a norm: input and output [n, d] in the model's dtype. The tiles of a site arrive
+  /// in order and are not kept.
+  virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/,
+                    const at::Tensor& /*output*/) {}
+  /// All tokens have passed this site: nothing more will come for it.
+  virtual void finished(const std::string& /*site*/) {}
+  /// Whether head_input() is to be called.
+  virtual bool wants_head_input() { return false; }
+  /// One tile of what the head reads [n, d], in order of tokens, and its derivatives. A model
+  /// without a head shows what it ends in.
+  virtual void head_input(const Dual& /*tile*/) {}
+  /// One tile of logits [n, vocabulary], in order of tokens; only when ExecutorOptions::logits.
+  virtual void logits(const at::Tensor& /*tile*/) {}
+  /// After each block, for progress: done of total.
+  virtual void progress(std::int64_t /*done*/, std::int64_t /*total*/) {}
+};
+
+}  // namespace deadray

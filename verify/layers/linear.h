@@ -1,0 +1,34 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "host/architecture/layer_specs.h"
+#include "verify/weights/weights.h"
+
+namespace deadray {
+
+/// A linear map ready to apply: y = x weight^T + bias, with the spec's parts side by side.
+struct Linear {
+  /// [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs].
+  at::Tensor weight;
+  /// [outputs], or undefined.
+  at::Tensor bias;
+
+  /// A part, outputs [first, first + count), that somebody watches.
+  struct Watched {
+    std::int64_t first, count;
+    LayerHook* hook;
+  };
+  std::vector<Watched> watched{};
+
+  /// @param x  [..., inputs]   @return [..., outputs]
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+Linear load_linear(const Weights& weights, const LinearSpec& spec, std::int64_t block,
+                   at::ScalarType dtype);
+
+}  // namespace deadray
