@@ -13,14 +13,15 @@ inline at::Tensor to_tensor(const std::vector<double>& values) {
   return at::tensor(at::ArrayRef<double>(values), fp64());
 }
 
-/// Of one value at least. NaN where one is: std::max_element passes over it unless it comes first.
+// Of one value at least. The result is NaN where a value is: std::max_element would pass over a NaN
+// that does not come first.
 inline double largest(const std::vector<double>& values) {
   return to_tensor(values).max().item<double>();
 }
 inline double least(const std::vector<double>& values) {
   return to_tensor(values).min().item<double>();
 }
-/// The lower of the two in the middle where their number is even; NaN where one value is.
+/// The lower of the two in the middle where the number of values is even.
 inline double median(const std::vector<double>& values) {
   return to_tensor(values).median().item<double>();
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "verify/base/thresholds.h"
+#include "verify/device/factor.h"
 #include "verify/spectrum/lanczos.h"
 
 namespace deadray {

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "verify/base/thresholds.h"
+#include "verify/device/eigh.h"
+#include "verify/device/factor.h"
 
 namespace deadray {
 namespace {

@@ -11,6 +11,8 @@
 #include "host/base/atomic_file.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/safetensors_writer.h"
+#include "verify/device/channel.h"
+#include "verify/device/eigh.h"
 #include "verify/device/memory.h"
 #include "verify/spectrum/certificate.h"
 #include "verify/timing/predictor_timing.h"
