@@ -11,6 +11,7 @@
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/base/version.h"
+#include "host/command/command_line.h"
 
 namespace deadray {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "host/command/command_line.h"
+
 namespace deadray {
 
 /// Runs a program's body and returns the exit code (host/base/error.h) for the way it ends. What

@@ -7,12 +7,12 @@
 #include "kernels/cuda/cuda_error.h"
 #include "kernels/operations/ceilings.h"
 #include "kernels/operations/centred_moments.h"
-#include "kernels/operations/cholesky.h"
 #include "kernels/operations/directional_variance.h"
 #include "kernels/operations/head_fisher.h"
 #include "kernels/operations/norm_recompute.h"
 #include "kernels/operations/random_normal.h"
-#include "kernels/operations/spectrum.h"
+#include "kernels/spectrum/cholesky.h"
+#include "kernels/spectrum/spectrum.h"
 
 namespace deadray::kernels {
 

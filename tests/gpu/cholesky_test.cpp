@@ -3,7 +3,7 @@
 #include <limits>
 #include <optional>
 
-#include "kernels/operations/cholesky.h"
+#include "kernels/spectrum/cholesky.h"
 #include "tests/gpu/symmetric.h"
 
 namespace deadray::kernels {

@@ -1,4 +1,4 @@
-#include "kernels/operations/spectrum.h"
+#include "kernels/spectrum/spectrum.h"
 
 #include <gtest/gtest.h>
 

@@ -7,20 +7,20 @@
 #include "host/formats/dtype.h"
 #include "kernels/arithmetic/rows.h"
 
-// One type of number under its four names: the checkpoint's (DType), libtorch's, the kernels', and
-// the one that people and records use.
+// A number type has four names: the checkpoint's (DType), libtorch's, the kernels', and the word
+// that people and records use.
 namespace deadray {
 
-/// @throws InternalError for what a model does not run in (integers, FP8): see
+/// @throws InternalError for a type that no model runs in (integers, FP8): see
 /// Checkpoint::require_plain_float()
 at::ScalarType scalar_type(DType dtype);
-/// @throws InternalError for other than the four floats
+/// @throws InternalError for a type that is none of float64, float32, float16 and bfloat16
 DType dtype_of(at::ScalarType type);
-/// @throws InternalError for what no kernel reads, float16 among it
+/// @throws InternalError for a type that no kernel reads; float16 is one
 kernels::ElementType element_type(at::ScalarType type);
 
-/// Dense rows [n, d] as the kernels see them; valid while the tensor is. @throws InternalError as
-/// element_type() does
+/// Dense rows [n, d] as the kernels see them; valid while the tensor is.
+/// @throws InternalError as element_type() does, or where the tensor is not dense
 kernels::Rows rows_of(const at::Tensor& dense);
 
 /// "float32", "bfloat16", "float16", "float64". @throws InternalError for others

@@ -7,12 +7,14 @@
 namespace deadray {
 
 inline constexpr double kRoundoff64 = 0x1p-53;
-inline constexpr double kSameDirection =
-    0.9999;                               ///< least principal cosine of a confirmed subspace
-inline constexpr double kClearGap = 1e3;  ///< least lambda_{k+1}/lambda_k of a confirmed subspace
+/// Least principal cosine of a confirmed subspace.
+inline constexpr double kSameDirection = 0.9999;
+/// Least lambda_{k+1} / lambda_k of a confirmed subspace of dimension k.
+inline constexpr double kClearGap = 1e3;
 
-/// What an eigenvalue of a [d, d] covariance must exceed to be told from zero: d u times the
-/// largest; activations rounded at u > 2^-53 leave at least d u^2.
+/// An eigenvalue of a [d, d] covariance up to this size cannot be told from zero: d u times the
+/// largest eigenvalue, u = 2^-53, or d u^2 times it where activations are rounded to a larger u.
+/// @param roundoff  u of the activations' type
 inline double rounding_floor(std::int64_t d, double largest, double roundoff = kRoundoff64) {
   return static_cast<double>(d) * std::max(kRoundoff64, roundoff * roundoff) * largest;
 }

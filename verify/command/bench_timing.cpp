@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "host/command/common_options.h"
 #include "verify/command/calibration_options.h"
 #include "verify/command/choice_option.h"
 #include "verify/command/timing_bench.h"

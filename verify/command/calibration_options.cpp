@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "host/command/common_options.h"
 #include "verify/command/choice_option.h"
 
 namespace deadray {

@@ -13,6 +13,7 @@
 #include "host/base/output.h"
 #include "host/base/progress.h"
 #include "host/base/stop_signals.h"
+#include "host/command/json_output.h"
 #include "host/command/table.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"

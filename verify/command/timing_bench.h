@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/command/command_line.h"
+#include "host/command/common_options.h"
 #include "verify/measure/model.h"
 #include "verify/timing/contender.h"
 #include "verify/timing/timing_turns.h"

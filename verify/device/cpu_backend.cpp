@@ -1,13 +1,15 @@
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
 #include "kernels/operations/random_normal.h"
-#include "verify/base/dtypes.h"
-#include "verify/base/tensors.h"
 #include "verify/device/backend.h"
-#include "verify/device/bottom_eigh.h"
-#include "verify/device/moments.h"
-#include "verify/device/norm_rows.h"
+#include "verify/device/channel.h"
+#include "verify/device/factor.h"
+#include "verify/device/softmax_variance.h"
+#include "verify/numerics/bottom_eigh.h"
+#include "verify/numerics/moments.h"
+#include "verify/numerics/norm_rows.h"
 
 namespace deadray {
 namespace {
@@ -74,20 +76,12 @@ class CpuBackend final : public Backend {
     return info.item<int>() == 0 ? std::make_unique<CpuFactor>(lower) : nullptr;
   }
 
-  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder,
-                         const at::Tensor& u) override {
-    const at::Tensor out = at::empty({h.size(0), u.size(0)}, fp64()), directions = u.contiguous();
-    const kernels::Rows hidden = rows_of(h), weight = rows_of(decoder.weight);
-    at::parallel_for(0, h.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
-      kernels::head_fisher(hidden.slice(begin, end - begin), weight, decoder.arguments(),
-                           directions.const_data_ptr<double>(), u.size(0),
-                           out.data_ptr<double>() + begin * u.size(0));
-    });
-    return out;
+  at::Tensor softmax_variance(const at::Tensor& h, const Decoder& decoder,
+                              const at::Tensor& u) override {
+    return deadray::softmax_variance(h, decoder, u);
   }
 
-  // Read-ahead would keep a second block in the memory that the computation has too, and take its
-  // cores.
+  // Loading ahead would take memory and cores from the computation.
   void load(const std::function<void()>& work) override { work(); }
   bool loads_ahead() const override { return false; }
   void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation,
@@ -109,9 +103,7 @@ class CpuBackend final : public Backend {
     ::malloc_trim(0);
 #endif
   }
-  // Tensors of a few megabytes, as experts are, live on the heap among activations: freed they
-  // leave holes that the next block's do not fill, 12 GiB after 40 blocks of Qwen3-30B-A3B.
-  void mixture_done() override { release_unused(); }
+  void trim_heap() override { release_unused(); }
   std::size_t free_bytes() const override { return 0; }
 };
 
@@ -120,10 +112,6 @@ class CpuBackend final : public Backend {
 Backend& cpu_backend() {
   static CpuBackend backend;
   return backend;
-}
-
-at::Tensor second_moment(const RowMoments& moments) {
-  return at::addr(moments.covariance, moments.mean, moments.mean);
 }
 
 }  // namespace deadray

@@ -11,15 +11,19 @@
 
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
+#include "verify/device/channel.h"
 #include "verify/device/cuda_channel.h"
+#include "verify/device/factor.h"
+#include "verify/device/softmax_variance.h"
 #include "verify/module/device_module.h"
+#include "verify/numerics/eigh.h"
 
 namespace deadray {
 namespace {
 
 constexpr const char* kEmulation = "CPU emulation";  // tests/simt
-constexpr std::int64_t kStagingBytes =
-    std::int64_t{32} << 20;  // a copy of so much takes ten times as long as starting it
+// A copy of so many bytes takes ten times as long as starting it.
+constexpr std::int64_t kStagingBytes = std::int64_t{32} << 20;
 
 class CudaFactor final : public Factor {
  public:
@@ -49,8 +53,8 @@ class CudaBackend final : public Backend {
       : device_(operations, device, index), name_(operations.device_info(index).name) {
     if (!device.is_cpu())
       load_stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
-    for (Staging& staging : staging_)
-      staging.copied = device_.create_event();  // here, where the device is current
+    // Here, because the constructor of device_ has made the device current in this thread.
+    for (Staging& staging : staging_) staging.copied = device_.create_event();
   }
 
   at::Device device() const override { return device_.device(); }
@@ -69,7 +73,8 @@ class CudaBackend final : public Backend {
   Eigendecomposition eigh(const at::Tensor& c) override;
   std::unique_ptr<Factor> factor(const at::Tensor& work) override;
 
-  at::Tensor head_fisher(const at::Tensor& h, const Decoder& decoder, const at::Tensor& u) override;
+  at::Tensor softmax_variance(const at::Tensor& h, const Decoder& decoder,
+                              const at::Tensor& u) override;
 
   void load(const std::function<void()>& work) override;
   bool loads_ahead() const override { return true; }
@@ -82,8 +87,7 @@ class CudaBackend final : public Backend {
 
   void synchronize() override { device_.operations().synchronize(device_.stream()); }
   void release_unused() override { device_.release_unused(); }
-  void mixture_done() override {
-  }  // the caching allocator has bins for sizes, and its memory is dear to get
+  void trim_heap() override {}
   std::size_t free_bytes() const override { return device_.free_bytes(); }
 
  private:
@@ -97,7 +101,7 @@ class CudaBackend final : public Backend {
   std::optional<c10::Stream> load_stream_;
   std::array<Staging, 2> staging_;
   std::int64_t staging_bytes_ = 0;
-  std::mutex loading_;  // whoever loads has the load stream and the staging buffers
+  std::mutex loading_;  // held by the thread that uses load_stream_ and staging_
 };
 
 Eigendecomposition CudaBackend::eigh(const at::Tensor& c) {
@@ -125,8 +129,8 @@ std::unique_ptr<Factor> CudaBackend::factor(const at::Tensor& work) {
   return std::make_unique<CudaFactor>(device_, work);
 }
 
-at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
-                                    const at::Tensor& u) {
+at::Tensor CudaBackend::softmax_variance(const at::Tensor& h, const Decoder& decoder,
+                                         const at::Tensor& u) {
   const kernels::CudaOperations& operations = device_.operations();
   const at::Tensor out = at::empty({h.size(0), u.size(0)}, device_.fp64()),
                    directions = u.contiguous();
@@ -138,11 +142,11 @@ at::Tensor CudaBackend::head_fisher(const at::Tensor& h, const Decoder& decoder,
   return out;
 }
 
-// On a stream of its own, whose memory libtorch keeps apart. It has ended when this returns, and
-// the executor waits for a block's computation before it gives the weights back: so no order
-// between the two streams is left to be seen to.
+// On a stream of its own, whose memory libtorch keeps apart. The two streams need no further
+// ordering: loading has ended when this returns, and the executor waits for a block's computation
+// before it frees the block's weights.
 void CudaBackend::load(const std::function<void()>& work) {
-  // An expert is loaded when a token chooses it, which may be while the next block is.
+  // An expert is loaded when a token chooses it, perhaps while another thread loads the next block.
   const std::lock_guard alone(loading_);
   device_.operations().use_device(device_.index());  // a thread that has just begun is on device 0
   if (!load_stream_) return work();
@@ -151,8 +155,8 @@ void CudaBackend::load(const std::function<void()>& work) {
   load_stream_->synchronize();
 }
 
-// Through two buffers in turn: one is read into while the other is copied. Only the copy out of the
-// buffer at hand is waited for.
+// Through two buffers in turn: one is read into while the other is copied. Before reading, it waits
+// for the last copy out of the same buffer alone.
 void CudaBackend::fill(const at::Tensor& out, const Reader& read) {
   const auto element = static_cast<std::int64_t>(out.element_size());
   if (const std::int64_t wanted = std::min(kStagingBytes, out.numel() * element);

@@ -7,6 +7,7 @@
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
+#include "verify/device/channel.h"
 
 namespace deadray {
 namespace {

@@ -15,8 +15,8 @@ struct CudaRelease {
   bool host = false;
   void operator()(void* memory) const noexcept { operations->release(memory, host); }
 };
-using CudaMemory =
-    std::unique_ptr<void, CudaRelease>;  ///< of the device, or page-locked of the host
+/// Memory of the device, or page-locked memory of the host.
+using CudaMemory = std::unique_ptr<void, CudaRelease>;
 
 struct CudaEventDestroy {
   const kernels::CudaOperations* operations = nullptr;
@@ -24,8 +24,8 @@ struct CudaEventDestroy {
 };
 using CudaEvent = std::unique_ptr<std::remove_pointer_t<kernels::Event>, CudaEventDestroy>;
 
-/// One device as the parts of the CUDA backend share it: the kernels' operations, and libtorch's
-/// tensors of the same memory. On the emulation of tests/simt the tensors are the CPU's.
+/// One device, shared by the parts of the CUDA backend: the kernels' operations, and where
+/// libtorch's tensors live. On the emulation of tests/simt the tensors are the CPU's.
 class CudaDevice {
  public:
   CudaDevice(const kernels::CudaOperations& operations, at::Device device, int index);
@@ -39,19 +39,20 @@ class CudaDevice {
   int index() const { return index_; }
   at::TensorOptions fp64() const { return at::TensorOptions().dtype(at::kDouble).device(device_); }
 
-  /// libtorch's current stream in this thread: what the kernels and libtorch are asked for happens
-  /// in the order of asking.
+  /// libtorch's current stream in this thread. Kernels that are launched on it and libtorch's own
+  /// run in the order of the calls.
   kernels::Stream stream() const;
-  /// Memory for one operation at a time, of the thread that computes; valid until more is asked
-  /// for.
+  /// Memory for one operation at a time of the thread that computes. A later call that asks for
+  /// more invalidates it.
   /// @throws kernels::CudaError of kind out_of_memory
   void* workspace(std::size_t bytes);
-  /// Gives back the workspace and what libtorch keeps for later.
+  /// Gives back the workspace and the freed memory that libtorch keeps.
   void release_unused();
-  /// What the device has free, and what libtorch keeps of it without use.
+  /// Bytes that are free on the device, and those that libtorch keeps unused.
   std::size_t free_bytes() const;
 
-  /// @throws kernels::CudaError of kind out_of_memory or, of the host's, out_of_host_memory
+  /// @param host  page-locked memory of the host instead of the device's
+  /// @throws kernels::CudaError of kind out_of_memory or, for the host, out_of_host_memory
   CudaMemory allocate(std::size_t bytes, bool host);
   CudaEvent create_event() {
     return CudaEvent(operations_.create_event(), CudaEventDestroy{&operations_});

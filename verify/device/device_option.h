@@ -7,7 +7,7 @@
 
 namespace deadray {
 
-/// The backend that `--device` names; null for the CPU, whose backend is everyone's.
+/// The backend that `--device` names; null for the CPU, whose backend is cpu_backend().
 /// @throws UsageError for any other word, ResourceError where there is no such device
 std::unique_ptr<Backend> backend_of_device(const std::string& name);
 

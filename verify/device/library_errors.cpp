@@ -13,8 +13,8 @@
 namespace deadray {
 namespace {
 
-/// What libtorch throws carries a call stack over many lines: one line of it, and the want of
-/// memory by its own name.
+/// libtorch's message carries a call stack over many lines; the first line is kept. Want of memory
+/// is told by its words.
 [[noreturn]] void rethrow(const c10::Error& error) {
   std::string what = error.what_without_backtrace();
   what.resize(std::min(what.find('\n'), what.size()));

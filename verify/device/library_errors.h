@@ -4,9 +4,9 @@
 
 namespace deadray {
 
-/// Runs `body`, turning what libtorch and CUDA throw into deadray's own errors of one line: want of
-/// memory and devices by their own names.
-/// @throws Error, and what `body` throws otherwise
+/// Runs `body`. What libtorch and CUDA throw becomes an Error of deadray with a message of one
+/// line, so that want of memory and of a device is told from a defect.
+/// @throws Error, and what else `body` throws
 int translate_library_errors(const std::function<int()>& body);
 
 }  // namespace deadray

@@ -8,6 +8,7 @@
 #include "host/base/error.h"
 #include "host/base/stopwatch.h"
 #include "verify/device/backend.h"
+#include "verify/device/found_memory.h"
 #include "verify/device/memory.h"
 
 namespace deadray {
@@ -86,7 +87,7 @@ void BlockLoader::load(const std::function<void()>& work) {
 std::unique_ptr<Block> BlockLoader::try_load(const Stack& stack, std::int64_t index) const {
   const c10::InferenceMode no_derivatives(!derivatives_);  // the mode is a thread's own
   std::unique_ptr<Block> block;
-  const bool fitted = fits([&] {
+  const bool fitted = found_memory([&] {
     weights_.backend().load(
         [&] { block = std::make_unique<Block>(weights_, stack.block(index), index, dtype_); });
   });

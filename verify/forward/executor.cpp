@@ -144,7 +144,7 @@ void ForwardPass::run_blocks(const Stack& stack, const at::Tensor& coordinates,
     });
     const std::vector<std::string> norms = block->norms();
     block.reset();  // the spectra that follow want its memory
-    if (stack.block(index).mlp.routing) weights_.backend().mixture_done();
+    if (stack.block(index).mlp.routing) weights_.backend().trim_heap();
     for (const std::string& norm : norms) observer_.finished(norm);
     if (&stack == &architecture_) observer_.residual(index + 1, tiles_.rows());
     observer_.progress(index + 1, stack.n_blocks);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "verify/device/backend.h"
+#include "verify/device/found_memory.h"
 
 namespace deadray {
 
@@ -22,7 +23,7 @@ Dual rows(const at::Tensor& x) {
 }  // namespace
 
 bool ObserverQueue::run(const std::function<void()>& step) {
-  const bool fitted = fits([&] {
+  const bool fitted = found_memory([&] {
     step();
     for (const NormTile& tile : norms_) observer_.prepare(*tile.site, tile.input, tile.output);
   });

@@ -3,7 +3,7 @@
 
 #include "kernels/operations/centred_moments.h"
 #include "kernels/operations/head_fisher.h"
-#include "kernels/operations/spectrum.h"
+#include "kernels/spectrum/spectrum.h"
 #include "verify/kernel_bench/kernel_cases.h"
 
 namespace deadray {

@@ -16,7 +16,7 @@
 #include "host/base/stopwatch.h"
 #include "host/formats/safetensors.h"
 #include "verify/base/dtypes.h"
-#include "verify/device/norm_rows.h"
+#include "verify/numerics/norm_rows.h"
 
 namespace deadray {
 

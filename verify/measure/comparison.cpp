@@ -9,6 +9,7 @@
 
 #include "host/base/statistics.h"
 #include "verify/base/tensors.h"
+#include "verify/numerics/eigh.h"
 #include "verify/spectrum/certificate.h"
 
 namespace deadray {

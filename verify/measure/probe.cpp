@@ -9,6 +9,7 @@
 #include "host/base/stopwatch.h"
 #include "kernels/operations/random_normal.h"
 #include "verify/base/tensors.h"
+#include "verify/device/channel.h"
 #include "verify/spectrum/schur.h"
 
 namespace deadray {

@@ -10,6 +10,7 @@
 #include "host/architecture/norm_site.h"
 #include "host/prediction/predictor.h"
 #include "verify/device/backend.h"
+#include "verify/device/channel.h"
 #include "verify/measure/comparison.h"
 #include "verify/measure/verdict.h"
 

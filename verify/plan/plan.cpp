@@ -6,6 +6,7 @@
 #include <map>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/select_sites.h"
 #include "host/base/time_text.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "verify/base/thresholds.h"
+#include "verify/device/factor.h"
 #include "verify/spectrum/lanczos.h"
 
 namespace deadray {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "host/base/error.h"
+#include "verify/device/channel.h"
 #include "verify/spectrum/certificate.h"
 
 namespace deadray {

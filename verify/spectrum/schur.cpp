@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "verify/base/thresholds.h"
+#include "verify/device/factor.h"
+#include "verify/numerics/eigh.h"
 
 namespace deadray {
 namespace {

@@ -12,7 +12,9 @@
 #include "host/base/error.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/safetensors_writer.h"
+#include "verify/device/channel.h"
 #include "verify/device/memory.h"
+#include "verify/numerics/eigh.h"
 #include "verify/spectrum/certificate.h"
 #include "verify/timing/predictor_timing.h"
 

@@ -13,10 +13,10 @@
 #include "verify/base/tensors.h"
 #include "verify/calibration/default_calibration.h"
 #include "verify/device/memory.h"
-#include "verify/device/moments.h"
-#include "verify/device/norm_rows.h"
 #include "verify/forward/executor.h"
 #include "verify/measure/comparison.h"
+#include "verify/numerics/moments.h"
+#include "verify/numerics/norm_rows.h"
 #include "verify/plan/plan_advice.h"
 #include "verify/plan/planned_measurement.h"
 

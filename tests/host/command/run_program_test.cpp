@@ -1,3 +1,4 @@
+#include "host/command/command_line.h"
 #include "host/command/run_program.h"
 
 #include <gtest/gtest.h>

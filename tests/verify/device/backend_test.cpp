@@ -9,8 +9,12 @@
 
 #include "tests/verify/forward/model_fixture.h"
 #include "tests/verify/spectrum/spectra.h"
+#include "verify/device/channel.h"
 #include "verify/device/cuda_backend.h"
+#include "verify/device/factor.h"
+#include "verify/device/softmax_variance.h"
 #include "verify/module/device_module.h"
+#include "verify/numerics/eigh.h"
 #include "verify/spectrum/certificate.h"
 #include "verify/spectrum/residual_stream.h"
 #include "verify/spectrum/schur.h"

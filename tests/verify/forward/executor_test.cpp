@@ -10,7 +10,7 @@
 #include "host/architecture/norm_parameters.h"
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/base/tensors.h"
-#include "verify/device/norm_rows.h"
+#include "verify/numerics/norm_rows.h"
 
 namespace deadray {
 namespace {

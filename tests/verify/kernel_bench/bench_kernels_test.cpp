@@ -1,4 +1,5 @@
 #include "verify/kernel_bench/bench_kernels.h"
+#include "host/command/command_line.h"
 
 #include <gtest/gtest.h>
 

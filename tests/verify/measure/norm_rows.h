@@ -1,9 +1,9 @@
 #pragma once
 
 #include "tests/verify/spectrum/spectra.h"
-#include "verify/device/moments.h"
 #include "verify/measure/comparison.h"
 #include "verify/measure/verdict.h"
+#include "verify/numerics/moments.h"
 
 /// Rows of a norm's output, and what measuring them gives, for the tests of readings and verdicts.
 namespace deadray::testing {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "tests/verify/spectrum/spectra.h"
-#include "verify/device/moments.h"
+#include "verify/numerics/moments.h"
 
 namespace deadray {
 namespace {

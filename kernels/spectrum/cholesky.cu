@@ -1,4 +1,4 @@
-#include "kernels/operations/cholesky.h"
+#include "kernels/spectrum/cholesky.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "kernels/operations/eigensolvers.cuh"
+#include "kernels/spectrum/eigensolvers.cuh"
 
 #include <algorithm>
 #include <optional>

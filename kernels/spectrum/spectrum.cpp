@@ -1,4 +1,4 @@
-#include "kernels/operations/spectrum.h"
+#include "kernels/spectrum/spectrum.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/cuda/workspace.h"
-#include "kernels/operations/eigen_check.cuh"
-#include "kernels/operations/eigensolvers.cuh"
+#include "kernels/spectrum/eigen_check.cuh"
+#include "kernels/spectrum/eigensolvers.cuh"
 
 namespace deadray::kernels::cuda {
 namespace {

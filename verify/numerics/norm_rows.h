@@ -7,9 +7,9 @@
 
 namespace deadray {
 
-/// A norm recomputed in FP64 from its input, minus beta: gamma * z, rows [n, d]. The exact reading
-/// starts here.
-/// @param input [n, d] float32, bfloat16 or float64
+/// A norm recomputed in FP64 from its input, minus beta: gamma * z [n, d]. The exact reading of a
+/// norm is made of these rows.
+/// @param input [n, d], any float dtype
 at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm,
                           const at::Tensor& input);
 

@@ -1,4 +1,4 @@
-#include "kernels/operations/eigen_check.cuh"
+#include "kernels/spectrum/eigen_check.cuh"
 
 #include <algorithm>
 #include <cmath>

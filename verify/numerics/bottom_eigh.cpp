@@ -1,4 +1,4 @@
-#include "verify/device/bottom_eigh.h"
+#include "verify/numerics/bottom_eigh.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
@@ -15,8 +15,8 @@
 namespace deadray {
 namespace {
 
-constexpr std::int64_t kExtra =
-    16;  // columns beside those asked for: they carry off what lies next above
+// Columns beside those asked for: they take up the eigenvectors next above, which converge slowest.
+constexpr std::int64_t kExtra = 16;
 constexpr std::int64_t kSmallPart = 8;           // a block beyond d / 8 gains nothing
 constexpr int kMaxIterations = 8;                // with a gap two or three suffice
 constexpr std::uint64_t kSeed = 0x626f74746f6d;  // any: a Gaussian start misses no eigenvector
@@ -32,9 +32,8 @@ class ShiftedInverse {
         4 * static_cast<double>(c.size(0) + 1) * kRoundoff64 * c.diagonal().sum().item<double>();
     const at::Tensor work = c.clone(at::MemoryFormat::Contiguous);
     work.diagonal().sub_(smallest - margin);
-    at::Tensor lower = work.t(),
-               info = at::empty({}, at::TensorOptions().dtype(
-                                        at::kInt));  // symmetric: LAPACK's order without a copy
+    at::Tensor lower = work.t();  // work is symmetric: this is LAPACK's order without a copy
+    at::Tensor info = at::empty({}, at::TensorOptions().dtype(at::kInt));
     at::linalg_cholesky_ex_out(lower, info, lower, /*upper=*/false, /*check_errors=*/false);
     if (info.item<int>() != 0) return std::nullopt;
     return ShiftedInverse(lower);
@@ -54,8 +53,8 @@ Eigendecomposition narrowed(Eigendecomposition full, std::int64_t count) {
   return full;
 }
 
-/// What holds of the eigenvalues of any symmetric matrix, to the rounding of a backward stable
-/// driver.
+/// Eigenvalues of a symmetric matrix agree with its trace, its Frobenius norm and the Ritz values,
+/// up to the rounding of a backward stable driver.
 void expect_consistent(const at::Tensor& c, const at::Tensor& values, const at::Tensor& ritz,
                        double allowed) {
   const double bottom = (ritz - values.narrow(0, 0, ritz.size(0))).abs().max().item<double>();
@@ -65,8 +64,9 @@ void expect_consistent(const at::Tensor& c, const at::Tensor& values, const at::
   if (!(worst <= allowed))
     throw InternalError(fmt::format(
         "LAPACK dsyevd on a {0} x {0} matrix: its eigenvalues are off by {1:.3g}, expected at most "
-        "{2:.3g}: by "
-        "inverse iteration {3:.3g}, trace {4:.3g}, Frobenius norm {5:.3g}: the driver is broken",
+        "{2:.3g}: by inverse iteration {3:.3g}, trace {4:.3g}, Frobenius norm {5:.3g}: the driver "
+        "is "
+        "broken",
         c.size(0), worst, allowed, bottom, trace, frobenius));
 }
 
@@ -91,8 +91,8 @@ Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) {
     x = x.mm(turn);
     const at::Tensor values = ritz.narrow(0, 0, count), vectors = x.narrow(1, 0, count);
     result.residual = one_norm(image.mm(turn.narrow(1, 0, count)) - vectors * values) / size / unit;
-    // It falls by the gap's ratio each time until rounding stops it: only then the angle is as good
-    // as it gets.
+    // The residual falls by the gap's ratio each time until rounding stops it. Only then are the
+    // vectors as good as they get.
     if (result.residual <= kLargestScaledError && !(result.residual < before / 2)) {
       expect_consistent(c, result.values, values, kLargestScaledError * unit * size);
       result.vectors = vectors.clone();

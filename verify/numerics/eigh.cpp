@@ -1,4 +1,4 @@
-#include "verify/device/eigh.h"
+#include "verify/numerics/eigh.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>

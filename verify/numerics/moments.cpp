@@ -1,4 +1,4 @@
-#include "verify/device/moments.h"
+#include "verify/numerics/moments.h"
 
 #include <fmt/format.h>
 
@@ -12,8 +12,8 @@ namespace deadray {
 namespace {
 
 constexpr std::int64_t kRowsPerBlock = 2048;  // bounds the FP64 copy of a tile
-constexpr std::int64_t kPanel = 512;  // columns per product: wide enough for a fast product, narrow
-                                      // enough to skip the other triangle
+// Columns of one product: wide enough to be fast, narrow enough to skip most of the other triangle.
+constexpr std::int64_t kPanel = 512;
 
 void expect_rows(const at::Tensor& rows, std::int64_t hidden_size) {
   if (rows.dim() != 2 || rows.size(1) != hidden_size)

@@ -1,4 +1,4 @@
-#include "verify/device/norm_rows.h"
+#include "verify/numerics/norm_rows.h"
 
 #include <ATen/Parallel.h>
 

@@ -1,4 +1,4 @@
-#include "verify/device/moments.h"
+#include "verify/numerics/moments.h"
 
 #include <gtest/gtest.h>
 
