@@ -10,10 +10,10 @@
 #include <string_view>
 
 #include "host/base/error.h"
-#include "host/base/program_folder.h"
 #include "host/base/version.h"
 #include "host/command/command_line.h"
 #include "host/command/commands.h"
+#include "host/command/program_folder.h"
 #include "host/command/run_program.h"
 
 namespace deadray {

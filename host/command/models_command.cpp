@@ -19,7 +19,7 @@
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
 #include "host/command/known_models.h"
-#include "host/command/share_folder.h"
+#include "host/command/program_folder.h"
 #include "host/command/table.h"
 #include "host/prediction/dead_directions.h"
 

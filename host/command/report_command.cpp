@@ -11,7 +11,7 @@
 
 #include "host/base/error.h"
 #include "host/command/commands.h"
-#include "host/command/share_folder.h"
+#include "host/command/program_folder.h"
 
 namespace deadray {
 namespace {

@@ -59,6 +59,33 @@ OpenedModel recognise(const PredictRequest& request) {
   return model;
 }
 
+/// What follows for the consumers' parameters, and the totals.
+void add_dead_parameters(Prediction& prediction) {
+  for (SitePrediction& site : prediction.sites) {
+    site.consumers = dead_parameters(site.site, site.subspace);
+    prediction.dead_directions += site.subspace.dimension;
+    for (const DeadParameters& consumer : site.consumers)
+      prediction.dead_parameter_directions += consumer.count;
+  }
+}
+
+void add_notes(Prediction& prediction) {
+  NormsByEdge norms_by_edge;
+  for (const SitePrediction& site : prediction.sites)
+    for (const std::string_view edge : edges_of_range(site.subspace))
+      norms_by_edge[edge].push_back(site.site.name);
+  note_edges_of_range(norms_by_edge, prediction.notes);
+  const auto is_uniform = [](const SitePrediction& site) {
+    return site.site.kind == NormKind::layernorm && site.site.weight.empty();
+  };
+  const auto uniform = std::count_if(prediction.sites.begin(), prediction.sites.end(), is_uniform);
+  if (uniform > 0)
+    prediction.notes.push_back(
+        fmt::format("{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead "
+                    "direction is uniform, 1/sqrt(d)",
+                    uniform, prediction.sites.size()));
+}
+
 }  // namespace
 
 void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes) {
@@ -97,25 +124,8 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
                                        request.predict, gamma_name(sites[i]));
   result.seconds_predict = watch.lap();
 
-  for (SitePrediction& site : result.sites) {
-    site.consumers = dead_parameters(site.site, site.subspace);
-    result.dead_directions += site.subspace.dimension;
-    for (const DeadParameters& consumer : site.consumers)
-      result.dead_parameter_directions += consumer.count;
-  }
-  NormsByEdge norms_by_edge;
-  for (const SitePrediction& site : result.sites)
-    for (const std::string_view edge : edges_of_range(site.subspace))
-      norms_by_edge[edge].push_back(site.site.name);
-  note_edges_of_range(norms_by_edge, result.notes);
-  const auto uniform = std::count_if(sites.begin(), sites.end(), [](const NormSite& site) {
-    return site.kind == NormKind::layernorm && site.weight.empty();
-  });
-  if (uniform > 0)
-    result.notes.push_back(
-        fmt::format("{} of {} norms are LayerNorms that store no scale: gamma = 1, the dead "
-                    "direction is uniform, 1/sqrt(d)",
-                    uniform, sites.size()));
+  add_dead_parameters(result);
+  add_notes(result);
   if (request.classify)
     for (std::size_t i = 0; i < sites.size(); ++i)
       result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);

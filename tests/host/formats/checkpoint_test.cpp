@@ -144,8 +144,8 @@ TEST(CheckpointTest, SurvivesEveryTruncationAndEveryFlippedByte) {
     std::string damaged = whole;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x15);
     const fs::path file = folder.write("flipped.safetensors", damaged);
-    try {  // a flipped value or letter of a name goes unnoticed; nothing may crash or throw
-           // anything else
+    // A flipped value or letter of a name goes unnoticed; nothing may crash or throw anything else.
+    try {
       const Checkpoint checkpoint = Checkpoint::open(file);
       for (const TensorInfo& tensor : checkpoint.tensors())
         if (is_plain_float(tensor.dtype)) checkpoint.read_fp64(tensor);
@@ -153,8 +153,8 @@ TEST(CheckpointTest, SurvivesEveryTruncationAndEveryFlippedByte) {
       ++refused;
     }
   }
-  EXPECT_GT(refused,
-            whole.size() / 4);  // structure, offsets and field names alone are more than that
+  // Structure, offsets and field names alone are more than a quarter of the file.
+  EXPECT_GT(refused, whole.size() / 4);
 }
 
 TEST(CheckpointTest, OpensAFileWithAUtf8Name) {

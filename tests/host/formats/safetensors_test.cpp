@@ -104,9 +104,8 @@ TEST(SafetensorsTest, NamesTheByteThatIsNotUtf8) {
 
 TEST(SafetensorsTest, NamesThePlaceThatIsNotJson) {
   const std::string message = complaint(safetensors("{\n  \"a\": nonsense}"));
-  EXPECT_TRUE(
-      contains(message, "not JSON at line 2, column 9 (byte 18): "));  // the character after the
-                                                                       // 'n' that began a null
+  // The character after the 'n' that began a null.
+  EXPECT_TRUE(contains(message, "not JSON at line 2, column 9 (byte 18): "));
   EXPECT_TRUE(contains(complaint(safetensors("{\"a\":")), "not JSON at line 1, column 6"));
   EXPECT_TRUE(contains(complaint(safetensors("{} x")), "not JSON at line 1, column 4"));
   EXPECT_LT(complaint(safetensors("{\"" + std::string(100'000, 'k'))).size(), 600u)

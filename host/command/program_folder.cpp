@@ -1,4 +1,4 @@
-#include "host/base/program_folder.h"
+#include "host/command/program_folder.h"
 
 #include <system_error>
 
@@ -8,6 +8,11 @@ std::optional<std::filesystem::path> program_folder() {
   std::error_code failed;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
   return failed ? std::nullopt : std::optional(self.parent_path());
+}
+
+std::optional<std::filesystem::path> share_folder() {
+  const auto folder = program_folder();
+  return folder ? std::optional(folder->parent_path() / DEADRAY_SHARE) : std::nullopt;
 }
 
 }  // namespace deadray
