@@ -38,6 +38,8 @@ build() {
   local preset=$1 options=() target
   shift
   command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  # Without these ccache keeps nothing that was compiled with a precompiled header.
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
   # shellcheck disable=SC2206  # several arguments in one variable, on purpose
   options+=(${DEADRAY_CMAKE_ARGS:-})
   quietly "build/$preset.configure.log" cmake --preset "$preset" "${options[@]}" ||
