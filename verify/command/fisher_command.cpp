@@ -21,14 +21,15 @@
 #include "verify/fisher/fisher.h"
 #include "verify/fisher/fisher_dump.h"
 #include "verify/fisher/fisher_plan.h"
+#include "verify/fisher/fisher_verdict.h"
 #include "verify/record/fisher_record.h"
 
 namespace deadray {
 
 namespace {
 
-constexpr std::int64_t kDefaultTokens =
-    512;  // a mean over tokens: unlike a covariance it asks for no more of them than d
+// F is a mean over tokens: unlike a covariance it needs no more of them than d.
+constexpr std::int64_t kDefaultTokens = 512;
 
 struct FisherCommandOptions {
   std::filesystem::path model;
@@ -43,9 +44,9 @@ struct FisherCommandOptions {
 };
 
 int run_fisher(const FisherCommandOptions& options) {
-  // Before libtorch's first tensor: large ones in large pages. Tangents are made and dropped by the
-  // gigabyte, and the system gives them in half the time; a forward pass alone is a little slower
-  // with it.
+  // Large tensors in large pages; to be set before libtorch's first tensor. Tangents are made and
+  // dropped by the gigabyte, and the system gives large pages in half the time. A forward pass
+  // alone is a little slower with them.
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   const JsonOutput json(options.output.json);
   if (!options.dump.empty()) check_writable(options.dump);

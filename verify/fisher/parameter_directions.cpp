@@ -1,10 +1,12 @@
 #include "verify/fisher/parameter_directions.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
-#include "host/architecture/norm_parameters.h"
+#include "host/base/error.h"
 #include "kernels/operations/random_normal.h"
 #include "verify/base/tensors.h"
 
@@ -15,15 +17,16 @@ namespace {
 using Kind = ParameterDirection::Kind;
 using Family = DeadParameters::Family;
 
-/// <r, h> = constant for every input where the norm fixes a direction, |r| = 1; else what would be
-/// if it did.
+/// A direction r, |r| = 1, with <r, h> = constant for every input where the norm fixes it; where it
+/// does not (an RMSNorm), the same construction.
 struct Functional {
   at::Tensor r;  // [hidden_size]
   double constant = 0.0;
 };
 
-/// v* of a LayerNorm; e_i for each gamma_i = 0; of an RMSNorm 1/gamma, which is constant in none.
-std::vector<Functional> functionals(const NormParameters& norm, const DeadSubspace& subspace) {
+/// v* of a LayerNorm; e_i for each gamma_i = 0; of an RMSNorm 1/gamma, along which nothing is
+/// constant.
+std::vector<Functional> all_functionals(const NormParameters& norm, const DeadSubspace& subspace) {
   const auto d = static_cast<std::int64_t>(norm.gamma.size());
   const at::Tensor beta = norm.beta.empty() ? at::zeros({d}, fp64()) : to_tensor(norm.beta);
   std::vector<Functional> all;
@@ -60,127 +63,156 @@ std::vector<Functional> with_constant(std::vector<Functional> all) {
   return all;
 }
 
-class Drawing {
- public:
-  Drawing(const NormSite& site, const std::vector<DeadParameters>& claims,
-          const DirectionCounts& counts, std::uint64_t seed)
-      : site_(site), claims_(claims), counts_(counts), seed_(seed) {}
+struct Functionals {
+  std::vector<Functional> all, without_constant, with_constant;
 
-  std::vector<ParameterDirection> draw(const NormParameters& norm, const DeadSubspace& subspace) {
-    const std::vector<Functional> all = functionals(norm, subspace), free = without_constant(all),
-                                  held = with_constant(all);
-    bool shift_drawn = false;
-    for (std::size_t i = 0; i < claims_.size() && !all.empty(); ++i) {
-      const Family family = claims_[i].family;
-      const bool shifts = family == Family::weight_and_beta &&
-                          !shift_drawn;  // once for all consumers that it moves
-      const bool bare = family == Family::weight || family == Family::weight_and_beta;
+  Functionals(const NormParameters& norm, const DeadSubspace& subspace)
+      : all(all_functionals(norm, subspace)),
+        without_constant(deadray::without_constant(all)),
+        with_constant(deadray::with_constant(all)) {}
+};
+
+/// A direction before it is drawn: of which consumer, from which functional, and its number.
+struct Outline {
+  std::size_t consumer;
+  Kind kind;
+  bool of_shift;
+  const Functional* functional;
+  std::int64_t k;
+};
+
+class Outlines {
+ public:
+  Outlines(const NormSite& site, const Functionals& functionals, const DirectionCounts& counts)
+      : site_(site), functionals_(functionals), counts_(counts) {}
+
+  std::vector<Outline> of(const std::vector<DeadParameters>& claims) {
+    if (functionals_.all.empty()) return {};
+    bool shift_drawn = false;  // it is drawn once, for all consumers that it moves
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      const Family family = claims[i].family;
+      const bool shifts = family == Family::weight_and_beta && !shift_drawn;
+      const bool bare = family == Family::weight || family == Family::weight_and_beta;  // no bias
+      const std::vector<Functional>& own = bare ? functionals_.without_constant : functionals_.all;
       for (std::int64_t k = 0; k < counts_.dead; ++k) {
-        const auto nth = [k](const std::vector<Functional>& of) {
-          return of[static_cast<std::size_t>(k) % of.size()];
-        };
-        if (shifts) add_shift(i, nth(held), k);
-        if (!bare)
-          add(i, nth(all), k);
-        else if (!free.empty())
-          add(i, nth(free), k);
+        if (shifts) add_dead_shift(i, k);
+        if (!own.empty()) add_dead(i, nth(own, k), k);
       }
-      const bool moves_alone =
-          !bare || !free.empty();  // else what the shift showed is all there is
       for (std::int64_t k = 0; k < counts_.controls; ++k) {
-        if (shifts) add_shifted_control(i, held[0], k);
-        if (moves_alone) add_control(i, all[0], k);
+        if (shifts)
+          outlines_.push_back({i, Kind::random, true, &functionals_.with_constant.front(), k});
+        if (!own.empty())
+          outlines_.push_back({i, Kind::random, false, &functionals_.all.front(), k});
       }
       shift_drawn = shift_drawn || shifts;
     }
-    return std::move(directions_);
+    return std::move(outlines_);
+  }
+
+  /// Whether the consumer's bias takes up the constant.
+  static bool takes_bias(const Consumer& consumer, const Functional& functional) {
+    return consumer.has_bias && functional.constant != 0.0;
   }
 
  private:
-  at::Tensor unit(std::size_t consumer, const char* what, std::int64_t k, std::int64_t n) const {
-    const std::string stream =
-        fmt::format("fisher/{}/{}/{}/{}", site_.name, claims_[consumer].consumer, what, k);
+  static const Functional* nth(const std::vector<Functional>& of, std::int64_t k) {
+    return &of[static_cast<std::size_t>(k) % of.size()];
+  }
+  void add_dead_shift(std::size_t consumer, std::int64_t k) {
+    for (const Kind kind : {Kind::dead, Kind::weight_only})
+      outlines_.push_back({consumer, kind, true, nth(functionals_.with_constant, k), k});
+  }
+  void add_dead(std::size_t consumer, const Functional* functional, std::int64_t k) {
+    outlines_.push_back({consumer, Kind::dead, false, functional, k});
+    if (takes_bias(site_.consumers[consumer], *functional))
+      outlines_.push_back({consumer, Kind::weight_only, false, functional, k});
+  }
+
+  const NormSite& site_;
+  const Functionals& functionals_;
+  const DirectionCounts& counts_;
+  std::vector<Outline> outlines_;
+};
+
+class Drawing {
+ public:
+  Drawing(const NormSite& site, std::uint64_t seed) : site_(site), seed_(seed) {}
+
+  ParameterDirection draw(const Outline& outline) const {
+    ParameterDirection direction{outline.kind, site_.consumers[outline.consumer].name, {}};
+    const bool control = outline.kind == Kind::random;
+    if (outline.of_shift)
+      direction.move = control ? control_shift(outline) : dead_shift(outline);
+    else
+      direction.move = control ? control_move(outline) : dead_move(outline);
+    return direction;
+  }
+
+ private:
+  at::Tensor unit(const Outline& outline, const char* what, std::int64_t n) const {
+    const std::string stream = fmt::format("fisher/{}/{}/{}/{}", site_.name,
+                                           site_.consumers[outline.consumer].name, what, outline.k);
     const at::Tensor drawn = at::empty({n}, at::kFloat);
     kernels::random_normal(seed_, kernels::stream_of(stream), 0, n, 1.0F, drawn.data_ptr<float>());
     const at::Tensor wide = drawn.to(at::kDouble);
     return wide / wide.norm();
   }
-  ConsumerMove move_of(std::size_t consumer) const {
-    ConsumerMove move;
-    move.consumer = site_.consumers[consumer].name;
-    move.transposed = site_.consumers[consumer].transposed;
-    return move;
-  }
-  ParameterDirection& push(std::size_t consumer, Kind kind, std::vector<ConsumerMove> moves) {
-    return directions_.emplace_back(
-        ParameterDirection{kind, claims_[consumer].consumer, std::move(moves), {}, {}});
+
+  /// The same u for both kinds of one k.
+  ConsumerMove dead_move(const Outline& outline) const {
+    const Consumer& consumer = site_.consumers[outline.consumer];
+    const bool compensated =
+        outline.kind == Kind::dead && Outlines::takes_bias(consumer, *outline.functional);
+    return {consumer.name, consumer.transposed, unit(outline, "u", consumer.width),
+            outline.functional->r, compensated ? -outline.functional->constant : 0.0};
   }
 
-  void add(std::size_t consumer, const Functional& functional, std::int64_t k) {
-    ConsumerMove move = move_of(consumer);
-    move.u = unit(consumer, "u", k, site_.consumers[consumer].width);
-    move.r = functional.r;
-    const bool takes_bias = site_.consumers[consumer].has_bias && functional.constant != 0.0;
-    move.s = takes_bias ? -functional.constant : 0.0;
-    push(consumer, Kind::dead, {move});
-    if (!takes_bias) return;
-    move.s = 0.0;
-    push(consumer, Kind::weight_only, {move});
+  ConsumerMove control_move(const Outline& outline) const {
+    const Consumer& consumer = site_.consumers[outline.consumer];
+    const std::int64_t d = site_.hidden_size;
+    const at::Tensor both = unit(outline, "control r", d + (consumer.has_bias ? 1 : 0)) *
+                            std::hypot(1.0, consumer.has_bias ? outline.functional->constant : 0.0);
+    return {consumer.name, consumer.transposed, unit(outline, "control u", consumer.width),
+            both.narrow(0, 0, d).contiguous(), consumer.has_bias ? both[d].item<double>() : 0.0};
   }
 
-  void add_control(std::size_t consumer, const Functional& functional, std::int64_t k) {
-    const bool has_bias = site_.consumers[consumer].has_bias;
-    ConsumerMove move = move_of(consumer);
-    move.u = unit(consumer, "control u", k, site_.consumers[consumer].width);
-    const at::Tensor both = unit(consumer, "control r", k, site_.hidden_size + (has_bias ? 1 : 0)) *
-                            std::hypot(1.0, has_bias ? functional.constant : 0.0);
-    move.r = both.narrow(0, 0, site_.hidden_size).contiguous();
-    move.s = has_bias ? both[site_.hidden_size].item<double>() : 0.0;
-    push(consumer, Kind::random, {std::move(move)});
-  }
-
-  /// What beta + a leaves to its consumers: W a is to be taken off again, by the bias or, along r,
-  /// by the weight.
-  std::vector<ConsumerMove> moves_of_shift(const at::Tensor& a,
-                                           const at::Tensor& r_of_weights) const {
-    std::vector<ConsumerMove> moves;
-    for (std::size_t j = 0; j < site_.consumers.size(); ++j) {
-      ConsumerMove move = move_of(j);
-      move.through = a;
-      const bool has_bias = site_.consumers[j].has_bias;
-      move.r = has_bias ? at::zeros_like(r_of_weights) : r_of_weights;
-      move.s = has_bias ? -1.0 : 0.0;
-      moves.push_back(std::move(move));
-    }
-    return moves;
-  }
-
-  void add_shift(std::size_t consumer, const Functional& functional, std::int64_t k) {
-    at::Tensor a = unit(consumer, "shift", k, site_.hidden_size);
+  BetaShift dead_shift(const Outline& outline) const {
+    const Functional& functional = *outline.functional;
+    at::Tensor a = unit(outline, "shift", site_.hidden_size);
     double curvature = functional.r.dot(a).item<double>() / functional.constant;
-    if (curvature < 0)
-      a = -a, curvature = -curvature;  // so that no finite step meets 1 + curvature t = 0
-    const std::vector<ConsumerMove> moves = moves_of_shift(a, functional.r / -functional.constant);
-    ParameterDirection& dead = push(consumer, Kind::dead, moves);
-    dead.norm = site_.name, dead.shift = a, dead.curvature = curvature;
-    push(consumer, Kind::weight_only, moves).curvature = curvature;
+    if (curvature < 0) a = -a, curvature = -curvature;
+    BetaShift shift = shift_of(a, functional.r / -functional.constant);
+    shift.curvature = curvature;
+    if (outline.kind == Kind::weight_only) shift.norm.reset();
+    return shift;
   }
 
-  void add_shifted_control(std::size_t consumer, const Functional& functional, std::int64_t k) {
-    const at::Tensor a = unit(consumer, "shift", k, site_.hidden_size);
-    const at::Tensor r = unit(consumer, "control r", k, site_.hidden_size) / functional.constant;
-    ParameterDirection& control = push(consumer, Kind::random, moves_of_shift(a, r));
-    control.norm = site_.name, control.shift = a;
+  BetaShift control_shift(const Outline& outline) const {
+    return shift_of(unit(outline, "shift", site_.hidden_size),
+                    unit(outline, "control r", site_.hidden_size) / outline.functional->constant);
+  }
+
+  /// W a is taken off by the bias of a consumer or, where it has none, along r by its weight.
+  BetaShift shift_of(const at::Tensor& a, const at::Tensor& r) const {
+    BetaShift shift{site_.name, a, {}};
+    for (const Consumer& consumer : site_.consumers)
+      shift.compensations.push_back({consumer.name, consumer.transposed,
+                                     consumer.has_bias ? at::zeros_like(r) : r,
+                                     consumer.has_bias ? -1.0 : 0.0});
+    return shift;
   }
 
   const NormSite& site_;
-  const std::vector<DeadParameters>& claims_;
-  const DirectionCounts& counts_;
   std::uint64_t seed_;
-  std::vector<ParameterDirection> directions_;
 };
 
 }  // namespace
+
+const Compensation& BetaShift::of(const std::string& consumer) const {
+  for (const Compensation& one : compensations)
+    if (one.consumer == consumer) return one;
+  throw InternalError(fmt::format("'{}' compensates no shift of beta", consumer));
+}
 
 std::string_view to_string(Kind kind) noexcept {
   switch (kind) {
@@ -197,7 +229,24 @@ std::string_view to_string(Kind kind) noexcept {
 std::vector<ParameterDirection> parameter_directions(
     const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
     const std::vector<DeadParameters>& claims, const DirectionCounts& counts, std::uint64_t seed) {
-  return Drawing(site, claims, counts, seed).draw(norm, subspace);
+  const Functionals functionals(norm, subspace);
+  const Drawing drawing(site, seed);
+  std::vector<ParameterDirection> directions;
+  for (const Outline& outline : Outlines(site, functionals, counts).of(claims))
+    directions.push_back(drawing.draw(outline));
+  return directions;
+}
+
+std::vector<std::int64_t> count_parameter_directions(const NormSite& site,
+                                                     const NormParameters& norm,
+                                                     const DeadSubspace& subspace,
+                                                     const std::vector<DeadParameters>& claims,
+                                                     const DirectionCounts& counts) {
+  const Functionals functionals(norm, subspace);
+  std::vector<std::int64_t> count(claims.size(), 0);
+  for (const Outline& outline : Outlines(site, functionals, counts).of(claims))
+    ++count[outline.consumer];
+  return count;
 }
 
 }  // namespace deadray

@@ -1,10 +1,12 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "host/architecture/norm_parameters.h"
@@ -12,55 +14,81 @@
 #include "host/prediction/dead_parameters.h"
 #include "host/prediction/predictor.h"
 
+// Directions in the space of parameters of one norm and its consumers y = W h + b. All vectors are
+// FP64 on the CPU.
 namespace deadray {
 
-/// How one consumer y = W h + b moves: dW = u r^T, db = s u.
+/// One consumer moves alone: dW = u r^T, db = s u.
 struct ConsumerMove {
   std::string consumer;
-  at::Tensor u;        ///< [width] FP64; undefined where `through` is
-  at::Tensor through;  ///< a [hidden_size] FP64: u = W a
-  at::Tensor r;        ///< [hidden_size] FP64
-  double s = 0.0;
   bool transposed = false;  ///< W is stored [hidden_size, width]
+  at::Tensor u;             ///< [width]
+  at::Tensor r;             ///< [hidden_size]
+  double s = 0.0;
 };
 
-/// A direction in the space of parameters of one norm and its consumers.
+/// How one consumer takes off W a again, which a shift a of beta adds: dW = (W a) r^T, db = s W a.
+struct Compensation {
+  std::string consumer;
+  bool transposed = false;  ///< W is stored [hidden_size, width]
+  at::Tensor r;             ///< [hidden_size]
+  double s = 0.0;
+};
+
+/// beta moves by a, |a| = 1, and every consumer of the norm compensates.
+struct BetaShift {
+  /// Stem of the norm whose beta moves. Absent: beta stays, the consumers alone move.
+  std::optional<std::string> norm;
+  at::Tensor a;                             ///< [hidden_size]
+  std::vector<Compensation> compensations;  ///< of every consumer of the norm
+  /// A finite step t of beta is compensated by dW = t / (1 + curvature t) (W a) r^T. Not negative,
+  /// so that no step meets a pole.
+  double curvature = 0.0;
+
+  double step_of_weights(double t) const { return t / (1.0 + curvature * t); }
+  /// How this consumer compensates. @throws InternalError where it does not
+  const Compensation& of(const std::string& consumer) const;
+};
+
 struct ParameterDirection {
   enum class Kind {
     dead,         ///< what dead_parameters() names; where it claims nothing, the same construction
-    weight_only,  ///< the same dW, what compensates the constant forgotten
+    weight_only,  ///< the same dW; what takes up the constant, a bias or beta, is forgotten
     random,       ///< another r of the same norm: a control
   } kind = Kind::dead;
-  std::string consumer;             ///< whose row of the table it belongs to
-  std::vector<ConsumerMove> moves;  ///< of that consumer; of all that a shift of beta reaches
-  std::string norm;                 ///< stem of the norm whose beta is shifted; empty: none is
-  at::Tensor shift;                 ///< a [hidden_size] FP64
-  /// A step of t in the shift wants t / (1 + curvature t) in dW: the compensation of a finite
-  /// shift, at least 0. 0: all is linear in t.
-  double curvature = 0.0;
+  std::string consumer;  ///< whose row of the table it belongs to
+  std::variant<ConsumerMove, BetaShift> move;
 
-  /// Whether it comes from a shift of beta, |a| = 1, and so holds for all the consumers that this
-  /// moves; else it moves its consumer alone.
-  bool of_shift() const { return !moves.empty() && moves.front().through.defined(); }
-  double step_of_weights(double t) const { return t / (1.0 + curvature * t); }
+  /// A shift's figures hold for all the consumers that compensate it.
+  bool of_shift() const { return std::holds_alternative<BetaShift>(move); }
 };
 
 std::string_view to_string(ParameterDirection::Kind kind) noexcept;
 
 struct DirectionCounts {
-  std::int64_t dead =
-      2;  ///< for each consumer, of kind dead and, where there is something to forget, weight_only
-  std::int64_t controls = 8;  ///< random ones, for each consumer
+  /// For each consumer, of kind dead and, where there is something to forget, as many weight_only.
+  std::int64_t dead = 2;
+  std::int64_t controls = 8;  ///< for each consumer, of kind random
 };
 
-/// Directions to be measured at one norm: for each consumer dead ones, |dW| = |u| |r| = 1, the same
-/// with dW alone, and random controls of the same norm of (dW, db). A shift of beta moves several
-/// consumers at once: it is drawn for the first of them, |a| = 1, and its controls keep the same a,
-/// and with it u = W a, and take another r; where that consumer has directions of its own beside
-/// it, these have controls of their own too. Reproducible from the seed and the names alone. The u
-/// are never constant over the outputs.
+/// The directions to be measured at one norm. For each consumer: dead ones with |dW| = |u| |r| = 1,
+/// the same with dW alone, and random controls (dW, db) of the norm of the dead ones.
+///
+/// A shift of beta moves several consumers at once. It is drawn for the first of them; its controls
+/// keep a, and with it W a, and take another r. A consumer that also has directions of its own has
+/// controls of its own for them.
+///
+/// The directions depend on the seed and the names alone. The u are never constant over the
+/// outputs.
 std::vector<ParameterDirection> parameter_directions(
     const NormSite& site, const NormParameters& norm, const DeadSubspace& subspace,
     const std::vector<DeadParameters>& claims, const DirectionCounts& counts, std::uint64_t seed);
+
+/// How many of those directions belong to each consumer, in the order of `claims`. Draws nothing.
+std::vector<std::int64_t> count_parameter_directions(const NormSite& site,
+                                                     const NormParameters& norm,
+                                                     const DeadSubspace& subspace,
+                                                     const std::vector<DeadParameters>& claims,
+                                                     const DirectionCounts& counts);
 
 }  // namespace deadray
