@@ -23,6 +23,7 @@
 #include "verify/fisher/fisher.h"
 #include "verify/fisher/fisher_dump.h"
 #include "verify/fisher/fisher_plan.h"
+#include "verify/fisher/fisher_verdict.h"
 #include "verify/record/fisher_record.h"
 
 namespace deadray {

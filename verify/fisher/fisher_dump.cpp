@@ -1,5 +1,6 @@
 #include "verify/fisher/fisher_dump.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -16,7 +17,6 @@ using Json = nlohmann::ordered_json;
 class Vectors {
  public:
   Json name_of(const at::Tensor& vector) {
-    if (!vector.defined()) return nullptr;
     const at::Tensor values = vector.to(at::kCPU, at::kDouble).contiguous();
     for (std::size_t i = 0; i < all_.size(); ++i)
       if (all_[i].sizes() == values.sizes() && all_[i].equal(values)) return name(i);
@@ -46,20 +46,30 @@ void write_directions(const std::filesystem::path& file,
   Vectors vectors;
   Json cases = Json::array();
   for (const auto& [direction, site, fisher] : directions) {
-    Json moves = Json::array();
-    for (const ConsumerMove& move : direction.moves)
-      moves.push_back({{"consumer", move.consumer},
-                       {"u", vectors.name_of(move.u)},
-                       {"through", vectors.name_of(move.through)},
-                       {"r", vectors.name_of(move.r)},
-                       {"s", move.s}});
-    cases.push_back({{"site", site},
-                     {"consumer", direction.consumer},
-                     {"kind", to_string(direction.kind)},
-                     {"moves", moves},
-                     {"norm", direction.norm},
-                     {"shift", vectors.name_of(direction.shift)},
-                     {"fisher", fisher}});
+    Json one{{"site", site},
+             {"consumer", direction.consumer},
+             {"kind", to_string(direction.kind)},
+             {"moves", Json::array()},
+             {"norm", ""},
+             {"shift", nullptr},
+             {"fisher", fisher}};
+    const auto add_move = [&](const auto& move, const Json& u, const Json& through) {
+      one["moves"].push_back({{"consumer", move.consumer},
+                              {"u", u},
+                              {"through", through},
+                              {"r", vectors.name_of(move.r)},
+                              {"s", move.s}});
+    };
+    if (const auto* alone = std::get_if<ConsumerMove>(&direction.move)) {
+      add_move(*alone, vectors.name_of(alone->u), nullptr);
+    } else {
+      const auto& shift = std::get<BetaShift>(direction.move);
+      const Json a = vectors.name_of(shift.a);
+      for (const Compensation& compensation : shift.compensations)
+        add_move(compensation, nullptr, a);
+      if (shift.norm) one["norm"] = *shift.norm, one["shift"] = a;
+    }
+    cases.push_back(std::move(one));
   }
   vectors.write(file, cases.dump());
 }

@@ -6,7 +6,8 @@
 
 #include "host/base/time_text.h"
 #include "verify/device/memory.h"
-#include "verify/fisher/directional_fisher.h"
+#include "verify/directional/consumers.h"
+#include "verify/directional/directional_fisher.h"
 #include "verify/plan/gemm_rate.h"
 #include "verify/plan/plan.h"
 
@@ -14,11 +15,27 @@ namespace deadray {
 
 namespace {
 
-constexpr double kSteps = 3;    // finite ones of each direction
-constexpr double kReverse = 3;  // a block forward again, and its two products backward
-constexpr double kValue = 1;    // beside its K tangents
+// In units of one forward pass.
+constexpr double kSteps = 3;    // the finite steps of one direction
+constexpr double kReverse = 3;  // forward again, and two products backward
+constexpr double kValue = 1;    // the pass that carries the tangents, without them
 
 }  // namespace
+
+FisherWork work_of(const Model& model, const SiteClaims& claims, const FisherOptions& options) {
+  FisherWork work;
+  work.entry = claims.entry.value_or(model.architecture.n_blocks);
+  const std::vector<std::int64_t> counts = count_parameter_directions(
+      claims.untied, claims.norm, claims.subspace, claims.constructions, options.counts);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const std::string& consumer = claims.constructions[i].consumer;
+    if (counts[i] == 0 || !obstacle(model, claims, consumer).empty()) continue;
+    (is_decoder(model, consumer) ? work.head : work.hidden) += counts[i];
+    if (options.invariance && claims.claims[i].family != DeadParameters::Family::none)
+      work.moved += 2;  // a dead one and a control
+  }
+  return work;
+}
 
 FisherPlan plan_fisher(const Model& model, const Calibration& calibration,
                        const FisherOptions& options, std::span<const FisherWork> work) {

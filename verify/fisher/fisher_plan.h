@@ -4,7 +4,9 @@
 #include <span>
 #include <string>
 
-#include "verify/fisher/fisher.h"
+#include "verify/calibration/calibration.h"
+#include "verify/fisher/fisher_options.h"
+#include "verify/fisher/site_claims.h"
 
 namespace deadray {
 
@@ -15,18 +17,22 @@ struct FisherWork {
   std::int64_t head = 0;    ///< directions of the head, in closed form
   std::int64_t moved = 0;   ///< directions that take finite steps
 };
+FisherWork work_of(const Model& model, const SiteClaims& claims, const FisherOptions& options);
 
-/// What a run will take, reckoned before it begins. Bytes are what is kept all along, and the least
-/// that must fit beside it; flops are those of the matrix products.
+/// What a run will take, estimated before it begins.
 struct FisherPlan {
-  std::int64_t tokens = 0, norms = 0, directions = 0, nodes = 0;
-  double streams = 0;    ///< bytes of the residual streams that are kept, at `nodes` nodes; in FP64
-                         ///< too where finite steps are wanted
-  double direction = 0;  ///< bytes of one direction inside the network; 0: none is followed there
-  double decoder = 0;    ///< bytes of the head's decoder; 0: the head is not measured
+  std::int64_t tokens = 0, norms = 0, directions = 0;
+  std::int64_t nodes = 0;  ///< at which the residual stream is kept
+  /// Bytes of the kept residual streams, in FP64 too where finite steps are wanted.
+  double streams = 0;
+  /// Bytes of one direction inside the network, beside the streams; 0: none is followed there.
+  double direction = 0;
+  /// Bytes of the head's decoder, beside the streams; 0: the head is not measured.
+  double decoder = 0;
+  /// Of the matrix products.
   double flops = 0;
-  double gemm_rate =
-      0;  ///< flops a second of a large product in the run's dtype; 0: too little work to ask
+  /// Flops a second of a large product in the run's dtype; 0: not measured, the run is short.
+  double gemm_rate = 0;
 };
 
 FisherPlan plan_fisher(const Model& model, const Calibration& calibration,

@@ -1,10 +1,9 @@
+#include "verify/fisher/fisher_verdict.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
 
-#include "verify/fisher/fisher.h"
-
-// What the figures of a consumer say of its claim.
 namespace deadray {
 
 namespace {

@@ -4,20 +4,20 @@
 
 #include "host/architecture/architecture.h"
 #include "verify/base/forward_mode.h"
+#include "verify/device/softmax_variance.h"
 #include "verify/weights/weights.h"
 
-// What a head makes of the derivatives that reach it. The vocabulary comes in tiles, whose rows of
-// the decoder are read as they are needed: neither the decoder nor [n, vocabulary] is in memory
-// whole, but for those who ask for load_decoder().
+// What a head makes of the derivatives that reach it. The vocabulary comes in tiles, and each tile
+// reads its own rows of the decoder. So neither the decoder nor [n, vocabulary] is in memory whole,
+// unless someone asks for load_decoder().
 namespace deadray {
 
 /// F_k = mean over rows of Var_p(J_k), J_k = d logits / d k and p the model's own softmax; of a
 /// model without a head the Gaussian form, mean |J_k|^2.
-/// @param output      what the decoder reads [n, d] with its derivatives [K, n, d]; undefined ones
-/// are 0
+/// @param output      what the decoder reads [n, d] with its derivatives [K, n, d]; undefined
+///                    derivatives are 0
 /// @param directions  K
-/// @param tile_bytes  of the FP64 logits and derivatives of a tile of the vocabulary, of 16 entries
-/// at least
+/// @param tile_bytes  of the FP64 logits and derivatives of a tile; a tile has 16 entries at least
 /// @return [K] FP64 on the CPU   @throws Stopped
 at::Tensor output_fisher(const Architecture& architecture, const Weights& weights,
                          const Dual& output, std::int64_t directions,
@@ -29,7 +29,7 @@ at::Tensor output_fisher(const Architecture& architecture, const Weights& weight
 double output_movement(const Architecture& architecture, const Weights& weights,
                        const at::Tensor& h, const Weights& moved, const at::Tensor& moved_h);
 
-/// The decoder whole, for what needs it so: the closed form of its own directions, and gradients.
+/// The whole decoder, for the closed form of its own directions and for gradients.
 Decoder load_decoder(const Architecture& architecture, const Weights& weights,
                      at::ScalarType dtype);
 

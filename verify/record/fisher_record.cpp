@@ -8,6 +8,7 @@
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
+#include "verify/fisher/fisher_verdict.h"
 
 namespace deadray {
 

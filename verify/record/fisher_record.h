@@ -3,7 +3,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "verify/fisher/fisher.h"
+#include "verify/fisher/fisher_options.h"
+#include "verify/fisher/fisher_result.h"
 #include "verify/record/record.h"
 
 namespace deadray {

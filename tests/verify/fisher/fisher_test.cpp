@@ -10,8 +10,8 @@
 #include "host/architecture/catalogue.h"
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/calibration/default_calibration.h"
-#include "verify/fisher/consumers.h"
-#include "verify/fisher/invariance.h"
+#include "verify/directional/consumers.h"
+#include "verify/directional/invariance.h"
 #include "verify/record/fisher_record.h"
 
 namespace deadray {

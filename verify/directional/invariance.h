@@ -1,6 +1,6 @@
 #pragma once
 
-#include "verify/fisher/directional_fisher.h"
+#include "verify/directional/directional_fisher.h"
 
 namespace deadray {
 
@@ -10,8 +10,8 @@ class Invariance {
   /// @param pass  in FP64; outlives this
   explicit Invariance(const FisherPass& pass);
   /// |z' - z| / |z| over all outputs, the worst over steps of 1, 10 and 100 times |W|, W the weight
-  /// of the direction's consumer. An output that is no number counts as infinitely far. @throws
-  /// Stopped
+  /// of the direction's consumer. Infinite where an output is no number.
+  /// @throws Stopped
   double movement(const ParameterDirection& direction) const;
 
  private:

@@ -10,14 +10,14 @@
 #include "verify/forward/executor.h"
 #include "verify/measure/measurement.h"
 
-// What is kept of a pass for others to begin from, or to end with.
+// What is kept of a pass: the streams from which later passes begin, and the output.
 namespace deadray {
 
 /// Residual streams [N, d] by the node they enter: block 0 … n_blocks - 1, n_blocks for what
 /// follows the last.
 using StreamsByNode = std::map<std::int64_t, at::Tensor>;
 
-/// A pass, and where its time and the user's attention go.
+/// The streams of one pass, with its notes for the user.
 struct KeptStreams {
   StreamsByNode streams;
   double load_seconds = 0;
@@ -27,8 +27,8 @@ struct KeptStreams {
 KeptStreams keep_streams(const Model& model, const Calibration& calibration, at::ScalarType dtype,
                          std::int64_t first);
 
-/// Keeps what the head reads (without a head: what the model ends in), with its derivatives, and
-/// what one norm gives.
+/// Keeps what the head reads (without a head: the model's last hidden states) with its derivatives,
+/// and the output of one norm.
 class OutputKeeper final : public Observer {
  public:
   explicit OutputKeeper(std::string norm = {}) : norm_(std::move(norm)) {}
@@ -40,7 +40,8 @@ class OutputKeeper final : public Observer {
   void head_input(const Dual& tile) override;
 
   Dual output() const;
-  at::Tensor norm_rows() const;  ///< [N, d]; undefined where the norm did not come
+  at::Tensor norm_rows() const;  ///< [N, d]; undefined where the norm was not evaluated
+
  private:
   std::string norm_;
   std::vector<at::Tensor> values_, tangents_, rows_;

@@ -1,12 +1,14 @@
-#include "verify/fisher/directional_fisher.h"
+#include "verify/directional/directional_fisher.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "verify/device/memory.h"
+#include "verify/device/softmax_variance.h"
+#include "verify/directional/watched_weights.h"
 #include "verify/fisher/logit_fisher.h"
-#include "verify/fisher/watched_weights.h"
 #include "verify/layers/output_stage.h"
 
 namespace deadray {
@@ -28,11 +30,21 @@ std::size_t directions_at_once(const FisherPass& pass) {
   return static_cast<std::size_t>(std::clamp(budget / each, 1.0, kMostDirections));
 }
 
-/// How the consumer itself moves whose row of the table this is.
-const ConsumerMove& own_move(const ParameterDirection& direction) {
-  return *std::find_if(
-      direction.moves.begin(), direction.moves.end(),
-      [&](const ConsumerMove& move) { return move.consumer == direction.consumer; });
+/// A direction as the logits see it: dz = slope u (<r, h> + s).
+struct LogitMove {
+  at::Tensor u;  // [vocabulary] FP64 on the device of W
+  at::Tensor r;  // [hidden_size] FP64 on the CPU
+  double s = 0.0;
+};
+
+LogitMove logit_move(const ParameterDirection& direction, const at::Tensor& weight) {
+  if (const auto* move = std::get_if<ConsumerMove>(&direction.move))
+    return {move->u.to(weight.device()), move->r, move->s};
+  const auto& shift = std::get<BetaShift>(direction.move);
+  const Compensation& compensation = shift.of(direction.consumer);
+  // The shift itself reaches the logits through W alone, as W a.
+  return {at::mv(weight, shift.a.to(weight.options())).to(at::kDouble), compensation.r,
+          compensation.s + (shift.norm ? 1.0 : 0.0)};
 }
 
 }  // namespace
@@ -102,22 +114,17 @@ DirectionalFisher head_fisher(const FisherPass& pass,
   fisher.input = keeper.output().value.contiguous();
   fisher.output_rows = fisher.input.size(0);
   const Decoder decoder = load_decoder(pass.model.architecture, *pass.model.weights, pass.dtype());
+  std::vector<LogitMove> moves;
   std::vector<at::Tensor> u;
   for (const ParameterDirection& direction : directions) {
-    const ConsumerMove& move = own_move(direction);
-    u.push_back(
-        move.u.defined()
-            ? move.u.to(fisher.input.device())
-            : at::mv(decoder.weight, move.through.to(decoder.weight.options())).to(at::kDouble));
+    moves.push_back(logit_move(direction, decoder.weight));
+    u.push_back(moves.back().u);
   }
-  const at::Tensor variance =
-      pass.model.weights->backend().head_fisher(fisher.input, decoder, at::stack(u));  // [n, K]
+  const at::Tensor variance = pass.model.weights->backend().softmax_variance(
+      fisher.input, decoder, at::stack(u));  // [n, K]
   const at::Tensor h = fisher.input.to(at::kDouble);
   for (std::size_t k = 0; k < directions.size(); ++k) {
-    const ConsumerMove& move = own_move(directions[k]);
-    // A shift a of beta reaches the logits through W alone: W a (1 + <r, h>).
-    const double s = directions[k].norm.empty() ? move.s : 1.0;
-    const at::Tensor squares = (at::matmul(h, move.r.to(h.device())) + s).square();
+    const at::Tensor squares = (at::matmul(h, moves[k].r.to(h.device())) + moves[k].s).square();
     const at::Tensor of_k = variance.select(1, static_cast<std::int64_t>(k));
     fisher.values.push_back((squares * of_k).mean().item<double>());
     fisher.kfac.push_back(squares.mean().item<double>() * of_k.mean().item<double>());

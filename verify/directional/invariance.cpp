@@ -1,12 +1,12 @@
-#include "verify/fisher/invariance.h"
+#include "verify/directional/invariance.h"
 
 #include <cmath>
 #include <limits>
 
 #include "host/base/stop_signals.h"
-#include "verify/fisher/consumers.h"
+#include "verify/directional/consumers.h"
+#include "verify/directional/watched_weights.h"
 #include "verify/fisher/logit_fisher.h"
-#include "verify/fisher/watched_weights.h"
 
 namespace deadray {
 

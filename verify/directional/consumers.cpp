@@ -1,4 +1,4 @@
-#include "verify/fisher/consumers.h"
+#include "verify/directional/consumers.h"
 
 #include <fmt/format.h>
 

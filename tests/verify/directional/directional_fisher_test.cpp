@@ -1,4 +1,4 @@
-#include "verify/fisher/directional_fisher.h"
+#include "verify/directional/directional_fisher.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/base/tensors.h"
-#include "verify/fisher/consumers.h"
+#include "verify/directional/consumers.h"
 
 // Against torch.func.jvp on transformers' models: tests/fixtures/make_fisher.py writes directions
 // of its own drawing and F of each.

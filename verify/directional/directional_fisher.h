@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "verify/fisher/output_keeper.h"
-#include "verify/fisher/parameter_directions.h"
+#include "verify/directional/output_keeper.h"
+#include "verify/directional/parameter_directions.h"
 
 namespace deadray {
 
-/// From where the directions of one norm's consumers are followed to the output: the block that the
-/// norm belongs to.
+/// A run of the model that follows directions of one norm's consumers to the output. It begins at
+/// the block that the norm belongs to.
 struct FisherPass {
   const Model& model;
   const Calibration& calibration;
@@ -28,34 +28,34 @@ struct FisherPass {
   Executor executor(const Weights& weights, std::int64_t directions = 0) const;
 };
 
-/// Bytes that one direction takes beside a pass: its stream, what it leaves at the output, and a
-/// tile's widest activations.
+/// Bytes that a pass takes for each direction: its stream, its part of the output, and the widest
+/// activations of a tile.
 double bytes_of_direction(const Model& model, const Calibration& calibration, at::ScalarType dtype);
-/// Bytes of the head's decoder, which its closed form wants whole; 0 without a head.
+/// Bytes of the head's decoder, which the closed form reads whole; 0 without a head.
 double bytes_of_decoder(const Model& model, at::ScalarType dtype);
-/// What a user can do where one of them does not fit.
+// What a user can do where one of them does not fit.
 inline constexpr const char* kLessForDirection =
     "give fewer tokens, a shorter --sequence-length, or --dtype float32";
 inline constexpr const char* kLessForDecoder = "give --dtype float32, or --site of another norm";
 
-/// F of directions, for a token: mean over the output's rows of J^T (diag p - p p^T) J, J the
-/// derivative of the logits and p the model's own softmax; of a model without a head the Gaussian
-/// form, mean |J|^2.
+/// F of directions, for a token: the mean over the output's rows of J^T (diag p - p p^T) J. J is
+/// the derivative of the logits, p the model's own softmax. A model without a head has the Gaussian
+/// form, the mean of |J|^2.
 struct DirectionalFisher {
   std::vector<double> values;    ///< of each direction
-  std::vector<double> kfac;      ///< the head's alone: (v^T A v)(u^T G u) of each, G in closed form
+  std::vector<double> kfac;      ///< of head_fisher() alone: (v^T A v)(u^T G u), G in closed form
   at::Tensor input;              ///< [N, d] what the consumers read, the norm's output
-  std::int64_t output_rows = 0;  ///< over how many the mean is
+  std::int64_t output_rows = 0;  ///< of which F is the mean
   double load_seconds = 0;
 };
 
 /// Of consumers inside the network: J by forward mode, as many directions in one pass as fit.
-/// @throws ResourceError where not even one does, with the sizes
+/// @throws ResourceError with the sizes, where not even one direction fits
 DirectionalFisher hidden_fisher(const FisherPass& pass,
                                 std::span<const ParameterDirection> directions);
 
-/// Of the head's decoder, in closed form: (<r, h> + s)^2 Var_p(slope u), the vocabulary in tiles. A
-/// tied decoder counts as a copy of its own.
+/// Of the head's decoder, in closed form: (<r, h> + s)^2 Var_p(slope u). Of a tied decoder an
+/// untied copy is measured.
 /// @throws ResourceError where the decoder does not fit
 DirectionalFisher head_fisher(const FisherPass& pass,
                               std::span<const ParameterDirection> directions);

@@ -1,11 +1,13 @@
-#include "verify/fisher/kfac.h"
+#include "verify/directional/kfac.h"
+
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "verify/device/memory.h"
-#include "verify/fisher/output_gradients.h"
+#include "verify/directional/output_gradients.h"
 
 namespace deadray {
 
@@ -24,27 +26,29 @@ std::vector<std::optional<double>> kfac_estimates(const FisherPass& pass,
                                                   std::uint64_t seed) {
   std::map<std::string, std::vector<std::size_t>> of_consumer;
   for (std::size_t k = 0; k < directions.size(); ++k)
-    if (directions[k].norm.empty() && directions[k].moves[0].u.defined())
-      of_consumer[directions[k].consumer].push_back(k);
+    if (!directions[k].of_shift()) of_consumer[directions[k].consumer].push_back(k);
+  const auto move_of = [&](std::size_t k) -> const ConsumerMove& {
+    return std::get<ConsumerMove>(directions[k].move);
+  };
   std::map<std::string, at::Tensor> u;
   for (const auto& [consumer, which] : of_consumer) {
     std::vector<at::Tensor> all;
-    for (const std::size_t k : which) all.push_back(directions[k].moves[0].u);
+    for (const std::size_t k : which) all.push_back(move_of(k).u);
     u[consumer] = at::stack(all);
   }
   std::vector<std::optional<double>> estimates(directions.size());
   if (u.empty()) return estimates;
   const StreamsByNode streams(pass.streams.find(pass.entry), pass.streams.end());
   const at::Tensor h = measured.input.to(at::kDouble);
-  // Gradients are those of a token; F counts rows of the output, of which a classifier has one a
-  // sequence.
+  // Gradients are averaged over tokens, F over rows of the output. A classifier has one row for a
+  // whole sequence.
   const double tokens_of_row =
       static_cast<double>(pass.calibration.tokens()) / static_cast<double>(measured.output_rows);
   for (const auto& [consumer, moments] :
        output_gradient_moments(pass.model, pass.calibration, streams, u, seed)) {
     const auto& which = of_consumer.at(consumer);
     for (std::size_t i = 0; i < which.size(); ++i) {
-      const double a = projection(directions[which[i]].moves[0], h).square().mean().item<double>();
+      const double a = projection(move_of(which[i]), h).square().mean().item<double>();
       estimates[which[i]] =
           a * moments[static_cast<std::int64_t>(i)].item<double>() * tokens_of_row;
     }

@@ -5,10 +5,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "verify/base/forward_mode.h"
-#include "verify/fisher/parameter_directions.h"
+#include "verify/directional/parameter_directions.h"
 #include "verify/layers/layer_hook.h"
 #include "verify/weights/weights.h"
 
@@ -16,9 +17,10 @@
 // moved by a finite step.
 namespace deadray {
 
-/// Another source, as it is; the base of what changes a part of it. Outlived by `base`.
+/// Other weights, as they are: the base class of what changes a part of them.
 class WeightsView : public Weights {
  public:
+  /// @param base  outlives this
   explicit WeightsView(const Weights& base) : Weights(base), base_(base) {}
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override {
     base_.read(spec, block, out);
@@ -41,7 +43,7 @@ class WeightsView : public Weights {
   const Weights& base_;
 };
 
-/// Calls the hook of whoever asked for a stem.
+/// Weights with a hook for every stem that is watched.
 class WatchedWeights : public WeightsView {
  public:
   using WeightsView::WeightsView;
@@ -57,12 +59,13 @@ class WatchedWeights : public WeightsView {
   std::map<std::string, std::unique_ptr<LayerHook>> hooks_;
 };
 
-/// Puts on the outputs of consumers and norms the tangents that K directions cause, K =
-/// directions.size(): for an Executor that carries K. Exact: no dW is formed, u r^T h is.
+/// Hooks that put on the outputs of consumers and norms the tangents that K directions cause, for
+/// an Executor that carries K. No dW is formed: the tangents are u <r, h>.
+/// @param directions  K; outlive the weights
 void watch_directions(WatchedWeights& weights, std::span<const ParameterDirection> directions);
 
-/// Every parameter moved by t along one direction: W + step_of_weights(t) u r^T, b + t s u, beta +
-/// t a.
+/// Every parameter moved by t along one direction: W + t u r^T, b + t s u, beta + t a. The weights
+/// that compensate a shift of beta move by BetaShift::step_of_weights(t) instead of t.
 class MovedWeights final : public WeightsView {
  public:
   /// @param consumer_weights  W of a consumer [width, hidden_size] in FP64, asked for where u = W a
@@ -72,11 +75,11 @@ class MovedWeights final : public WeightsView {
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override;
 
  private:
-  struct Change {
-    at::Tensor u, r;  // of a matrix u r^T; all FP64 on the CPU
-    at::Tensor vector;
+  struct OuterProduct {
+    at::Tensor u, r;  // of a matrix u r^T, FP64 on the CPU
     bool transposed = false;
   };
+  using Change = std::variant<at::Tensor, OuterProduct>;  // of a vector, of a matrix
   const Change* find(const TensorSpec& spec, std::int64_t block) const;
   std::map<std::string, Change> changes_;  // by the tensor's name
 };

@@ -1,4 +1,4 @@
-#include "verify/fisher/output_gradients.h"
+#include "verify/directional/output_gradients.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
@@ -8,8 +8,8 @@
 
 #include "host/base/stop_signals.h"
 #include "verify/base/tensors.h"
+#include "verify/directional/watched_weights.h"
 #include "verify/fisher/logit_fisher.h"
-#include "verify/fisher/watched_weights.h"
 #include "verify/forward/token_places.h"
 #include "verify/layers/activation.h"
 #include "verify/layers/block.h"

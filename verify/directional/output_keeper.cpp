@@ -1,4 +1,4 @@
-#include "verify/fisher/output_keeper.h"
+#include "verify/directional/output_keeper.h"
 
 #include "host/base/stop_signals.h"
 

@@ -1,4 +1,4 @@
-#include "verify/fisher/parameter_directions.h"
+#include "verify/directional/parameter_directions.h"
 #include "host/architecture/norm_parameters.h"
 
 #include <gtest/gtest.h>

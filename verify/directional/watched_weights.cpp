@@ -1,4 +1,6 @@
-#include "verify/fisher/watched_weights.h"
+#include "verify/directional/watched_weights.h"
+
+#include <ATen/ATen.h>
 
 #include <utility>
 
@@ -24,11 +26,15 @@ at::Tensor add_tangents(const at::Tensor& output, F&& fill) {
   return output + mode.lift({zero, tangents});
 }
 
-/// What directions do to one consumer's output: u (<r, h> + s).
+/// What directions do to one consumer's output: u (<r, h> + s); u = W a where it compensates a
+/// shift a of beta.
 class ConsumerTangents final : public LayerHook {
  public:
   void add(std::int64_t direction, const ConsumerMove& move) {
     moves_.emplace_back(direction, &move);
+  }
+  void add(std::int64_t direction, const at::Tensor& a, const Compensation& compensation) {
+    compensations_.push_back({direction, a, &compensation});
   }
 
   at::Tensor operator()(const at::Tensor& input, const at::Tensor& output,
@@ -37,16 +43,24 @@ class ConsumerTangents final : public LayerHook {
     const at::Tensor h = mode.lower(input).value, w = mode.lower(weight).value;
     return add_tangents(output, [&](const at::Tensor& tangents) {
       const auto as = [&](const at::Tensor& values) { return values.to(tangents.options()); };
-      for (const auto& [direction, move] : moves_) {
-        const at::Tensor u = move->through.defined() ? at::mv(w, as(move->through)) : as(move->u);
-        at::Tensor tangent = tangents[direction];
-        at::mul_out(tangent, (at::matmul(h, as(move->r)) + move->s).unsqueeze(-1), u);
-      }
+      const auto put = [&](std::int64_t k, const at::Tensor& u, const at::Tensor& r, double s) {
+        at::Tensor tangent = tangents[k];
+        at::mul_out(tangent, (at::matmul(h, as(r)) + s).unsqueeze(-1), u);
+      };
+      for (const auto& [direction, move] : moves_) put(direction, as(move->u), move->r, move->s);
+      for (const auto& [direction, a, move] : compensations_)
+        put(direction, at::mv(w, as(a)), move->r, move->s);
     });
   }
 
  private:
+  struct OfShift {
+    std::int64_t direction;
+    at::Tensor a;
+    const Compensation* compensation;
+  };
   std::vector<std::pair<std::int64_t, const ConsumerMove*>> moves_;
+  std::vector<OfShift> compensations_;
 };
 
 /// What a shift of beta does to the output of its norm.
@@ -79,10 +93,14 @@ void watch_directions(WatchedWeights& weights, std::span<const ParameterDirectio
   };
   for (std::size_t k = 0; k < directions.size(); ++k) {
     const auto direction = static_cast<std::int64_t>(k);
-    for (const ConsumerMove& move : directions[k].moves)
-      at_name(consumers, move.consumer).add(direction, move);
-    if (!directions[k].norm.empty())
-      at_name(norms, directions[k].norm).add(direction, directions[k].shift);
+    if (const auto* move = std::get_if<ConsumerMove>(&directions[k].move)) {
+      at_name(consumers, move->consumer).add(direction, *move);
+      continue;
+    }
+    const auto& shift = std::get<BetaShift>(directions[k].move);
+    for (const Compensation& one : shift.compensations)
+      at_name(consumers, one.consumer).add(direction, shift.a, one);
+    if (shift.norm) at_name(norms, *shift.norm).add(direction, shift.a);
   }
   for (auto& [name, hook] : consumers) weights.watch(name, std::move(hook));
   for (auto& [name, hook] : norms) weights.watch(name, std::move(hook));
@@ -91,15 +109,18 @@ void watch_directions(WatchedWeights& weights, std::span<const ParameterDirectio
 MovedWeights::MovedWeights(const Weights& base, const ParameterDirection& direction, double t,
                            const std::function<at::Tensor(const std::string&)>& consumer_weights)
     : WeightsView(base) {
-  for (const ConsumerMove& move : direction.moves) {
-    const at::Tensor u = move.through.defined()
-                             ? at::mv(consumer_weights(move.consumer).cpu(), move.through)
-                             : move.u;
-    changes_[move.consumer + ".weight"] = {
-        u, move.r * direction.step_of_weights(t), {}, move.transposed};
-    if (move.s != 0.0) changes_[move.consumer + ".bias"] = {{}, {}, u * (t * move.s)};
+  const auto move = [&](const auto& how, const at::Tensor& u, double step) {
+    changes_[how.consumer + ".weight"] = OuterProduct{u, how.r * step, how.transposed};
+    if (how.s != 0.0) changes_[how.consumer + ".bias"] = u * (t * how.s);
+  };
+  if (const auto* alone = std::get_if<ConsumerMove>(&direction.move)) {
+    move(*alone, alone->u, t);
+    return;
   }
-  if (!direction.norm.empty()) changes_[direction.norm + ".bias"] = {{}, {}, direction.shift * t};
+  const auto& shift = std::get<BetaShift>(direction.move);
+  for (const Compensation& one : shift.compensations)
+    move(one, at::mv(consumer_weights(one.consumer).cpu(), shift.a), shift.step_of_weights(t));
+  if (shift.norm) changes_[*shift.norm + ".bias"] = shift.a * t;
 }
 
 const MovedWeights::Change* MovedWeights::find(const TensorSpec& spec, std::int64_t block) const {
@@ -116,18 +137,23 @@ void MovedWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor o
   const Change* change = find(spec, block);
   if (change == nullptr) return;
   const auto as = [&](const at::Tensor& values) { return values.to(out.options()); };
-  if (change->vector.defined())
-    out.add_(as(change->vector));
-  else if (change->transposed)
-    out.addr_(as(change->r), as(change->u));
+  if (const auto* vector = std::get_if<at::Tensor>(change)) {
+    out.add_(as(*vector));
+    return;
+  }
+  const auto& [u, r, transposed] = std::get<OuterProduct>(*change);
+  if (transposed)
+    out.addr_(as(r), as(u));
   else
-    out.view({change->u.size(0), -1}).addr_(as(change->u), as(change->r));
+    out.view({u.size(0), -1}).addr_(as(u), as(r));
 }
 
 void MovedWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
   base_.read_rows(spec, ids, out);
-  if (const Change* change = find(spec, -1))
-    out.addr_(change->u.index_select(0, ids).to(out.options()), change->r.to(out.options()));
+  const Change* change = find(spec, -1);
+  if (change == nullptr) return;
+  const auto& product = std::get<OuterProduct>(*change);
+  out.addr_(product.u.index_select(0, ids).to(out.options()), product.r.to(out.options()));
 }
 
 }  // namespace deadray

@@ -1,4 +1,4 @@
-#include "verify/fisher/kfac.h"
+#include "verify/directional/kfac.h"
 #include "host/architecture/norm_parameters.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/base/tensors.h"
 #include "verify/calibration/default_calibration.h"
-#include "verify/fisher/consumers.h"
+#include "verify/directional/consumers.h"
 
 namespace deadray {
 namespace {
