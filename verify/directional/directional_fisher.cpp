@@ -7,8 +7,8 @@
 
 #include "verify/device/memory.h"
 #include "verify/device/softmax_variance.h"
+#include "verify/directional/logit_fisher.h"
 #include "verify/directional/watched_weights.h"
-#include "verify/fisher/logit_fisher.h"
 #include "verify/layers/output_stage.h"
 
 namespace deadray {

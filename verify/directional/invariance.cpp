@@ -5,8 +5,8 @@
 
 #include "host/base/stop_signals.h"
 #include "verify/directional/consumers.h"
+#include "verify/directional/logit_fisher.h"
 #include "verify/directional/watched_weights.h"
-#include "verify/fisher/logit_fisher.h"
 
 namespace deadray {
 

@@ -1,4 +1,4 @@
-#include "verify/fisher/logit_fisher.h"
+#include "verify/directional/logit_fisher.h"
 
 #include <algorithm>
 #include <cmath>

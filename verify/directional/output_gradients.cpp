@@ -8,8 +8,8 @@
 
 #include "host/base/stop_signals.h"
 #include "verify/base/tensors.h"
+#include "verify/directional/logit_fisher.h"
 #include "verify/directional/watched_weights.h"
-#include "verify/fisher/logit_fisher.h"
 #include "verify/forward/token_places.h"
 #include "verify/layers/activation.h"
 #include "verify/layers/block.h"
