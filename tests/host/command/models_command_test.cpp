@@ -57,9 +57,9 @@ TEST_F(LonelyModelsCommandTest, ListsTheFamiliesAndNamesTheFileThatIsMissing) {
   Spawned table({"models"}, -1, program());
   EXPECT_EQ(table.wait(), 0);
   EXPECT_NE(table.output().find("gpt2"), std::string::npos) << table.output();
-  EXPECT_EQ(std::count(table.errors().begin(), table.errors().end(), '\n'), 1) << table.errors();
-  EXPECT_NE(table.errors().find("/share/deadray/models.json: no such file"), std::string::npos)
-      << table.errors();
+  const std::string errors = table.errors();
+  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+  EXPECT_NE(errors.find("/share/deadray/models.json: no such file"), std::string::npos) << errors;
   Spawned record({"models", "--json", "-"}, -1, program());
   const auto r = nlohmann::json::parse(record.output());
   EXPECT_FALSE(r["families"].empty());

@@ -1,4 +1,3 @@
-#include "host/command/command_line.h"
 #include "host/command/run_program.h"
 
 #include <gtest/gtest.h>

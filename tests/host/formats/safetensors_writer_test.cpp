@@ -1,5 +1,6 @@
 #include "host/formats/safetensors_writer.h"
 
+#include "host/formats/checkpoint.h"
 #include "host/formats/safetensors.h"
 #include "tests/support/errors.h"
 #include "tests/support/file_size_limit.h"
@@ -55,7 +56,7 @@ TEST(SafetensorsWriterTest, RoundTripsEveryDtypeBitForBit) {
     EXPECT_EQ(read, data.substr(at, read.size())) << declared.name;
     at += read.size();
   }
-  const SafetensorsHeader header = read_safetensors_header(InputFile(folder / "out.safetensors"));
+  const ContainerHeader header = read_safetensors_header(InputFile(folder / "out.safetensors"));
   EXPECT_EQ(header.bytes % 8, 0u);
   EXPECT_EQ(header.metadata,
             (std::map<std::string, std::string>{{"format", "pt"}, {"note", "ü\n"}}));
