@@ -25,8 +25,9 @@ void append(std::vector<std::string>& notes, const std::vector<std::string>& mor
 
 /// Claims of the norms that have consumers; the others get a note.
 /// @param sites  outlive the result
-std::vector<SiteClaims> claims_of(const Model& model, const std::vector<NormSite>& sites,
-                                  const PredictOptions& options, std::vector<std::string>& notes) {
+std::vector<SiteClaims> claims_of_all(const Model& model, const std::vector<NormSite>& sites,
+                                      const PredictOptions& options,
+                                      std::vector<std::string>& notes) {
   std::vector<SiteClaims> claims;
   for (const NormSite& site : sites) {
     if (site.consumers.empty())
@@ -38,8 +39,8 @@ std::vector<SiteClaims> claims_of(const Model& model, const std::vector<NormSite
   return claims;
 }
 
-void plan(const Model& model, const Calibration& calibration, const FisherOptions& options,
-          const std::vector<SiteClaims>& claims) {
+void plan_work(const Model& model, const Calibration& calibration, const FisherOptions& options,
+               const std::vector<SiteClaims>& claims) {
   std::vector<FisherWork> work;
   for (const SiteClaims& site : claims) work.push_back(work_of(model, site, options));
   const FisherPlan plan = plan_fisher(model, calibration, options, work);
@@ -56,8 +57,8 @@ struct Streams {
   const StreamsByNode& wide() const { return fp64 ? fp64->streams : of_pass.streams; }
 };
 
-Streams keep_streams(const Model& model, const Calibration& calibration,
-                     const FisherOptions& options, const std::vector<SiteClaims>& claims) {
+Streams keep_all_streams(const Model& model, const Calibration& calibration,
+                         const FisherOptions& options, const std::vector<SiteClaims>& claims) {
   std::int64_t first = model.architecture.n_blocks;
   for (const SiteClaims& site : claims) first = std::min(first, site.entry.value_or(first));
   Streams streams{keep_streams(model, calibration, options.dtype, first), {}};
@@ -116,11 +117,11 @@ FisherMeasurement measure_fisher(const Model& model, const Calibration& calibrat
   measurement.dtype = options.dtype;
   const std::vector<NormSite> sites = select_sites(model.sites, options.site);
   const std::vector<SiteClaims> claims =
-      claims_of(model, sites, options.predict, measurement.notes);
+      claims_of_all(model, sites, options.predict, measurement.notes);
   measurement.seconds.predict = watch.seconds();
   if (!claims.empty()) {
-    plan(model, calibration, options, claims);
-    const Streams streams = keep_streams(model, calibration, options, claims);
+    plan_work(model, calibration, options, claims);
+    const Streams streams = keep_all_streams(model, calibration, options, claims);
     measurement.seconds.load += streams.load_seconds();
     append(measurement.notes, streams.of_pass.notes);
     measure_sites(model, calibration, affordable(model, calibration, options, measurement.notes),
