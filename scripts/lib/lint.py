@@ -3,10 +3,12 @@
     scripts/lint                   every check that can be made here
     scripts/lint --fix             lets clang-format and ruff write the files first
     scripts/lint --before-build    formats of C++ and Python, ruff's lints, widths
-    scripts/lint --after-build     headers compile alone; clang-tidy: what changed since --base
+    scripts/lint --after-build     headers compile alone; clang-tidy
 
-The checks after the build read build/release, which scripts/test makes. clang-tidy looks at 20
-changed sources at most, or at --all. Exit codes: 0 clean, 1 findings, 2 usage, 6 something missing.
+The checks after the build read build/release, which scripts/test makes. They look at what changed
+since --base. clang-tidy takes 20 sources at most; of the headers those that see libtorch wait for a
+change in what they see, the others are always compiled. --all takes everything.
+Exit codes: 0 clean, 1 findings, 2 usage, 6 something missing.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ def before_build(tools: formats.Tools) -> list[Finding]:
 
 
 def after_build(tools: formats.Tools, base: str | None, everything: bool) -> list[Finding]:
-    headers = Headers(note)
-    findings = headers.check()
-    tidy = Tidy(tools.path("clang-tidy"), note)
     base = base or default_base()
-    if everything:
-        findings += tidy.check(None)
-    elif base:
-        findings += tidy.check(changed(base))
-    else:
-        note("clang-tidy: no commit before this one to compare with: give --base or --all")
+    if not base and not everything:
+        note("no commit before this one to compare with: every header, and clang-tidy on no source")
+    since = None if everything or not base else changed(base)
+    headers = Headers(note)
+    findings = headers.check(since)
+    tidy = Tidy(tools.path("clang-tidy"), note)
+    if everything or base:
+        findings += tidy.check(since)
     print(
-        f"{headers.compiled} headers compiled alone, clang-tidy on {tidy.looked_at} sources",
+        f"{headers.compiled} headers compiled alone, {headers.left_out} left out; "
+        f"clang-tidy on {tidy.looked_at} sources",
         file=sys.stderr,
     )
     return findings
@@ -58,8 +60,8 @@ def main() -> None:
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--before-build", action="store_true", help="only what needs no build")
     part.add_argument("--after-build", action="store_true", help="only what needs the build")
-    parser.add_argument("--base", metavar="REV", help="clang-tidy: what changed since this commit")
-    parser.add_argument("--all", action="store_true", help="clang-tidy: all sources")
+    parser.add_argument("--base", metavar="REV", help="what changed since this commit")
+    parser.add_argument("--all", action="store_true", help="every header and every source")
     arguments = parser.parse_args()
     if arguments.base and not git(
         "rev-parse", "--verify", "--quiet", f"{arguments.base}^{{commit}}"

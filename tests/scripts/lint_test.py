@@ -157,6 +157,19 @@ class AfterBuildTest(LintTest):
         self.write("host/base/twice.h", GOOD_CXX + "int thrice(int n);\n")
         self.assertIn("2 headers compiled", self.assert_clean("--after-build").stderr)
 
+    def test_a_header_with_libtorch_is_compiled_when_what_it_sees_changed(self):
+        torch = self.folder / "build/release/doors/host_base/ATen"
+        torch.mkdir()
+        (torch / "ATen.h").write_text("")
+        self.write("host/base/heavy.h", "#pragma once\n\n#include <ATen/ATen.h>\n")
+        self.write("host/base/heavier.h", '#pragma once\n\n#include "host/base/heavy.h"\n')
+        self.commit()
+        run = self.assert_clean("--after-build", "--base", "HEAD")
+        self.assertIn("1 headers compiled alone, 2 left out", run.stderr)
+        self.write("host/base/heavy.h", "#pragma once\n\n#include <ATen/ATen.h>\n\nint f();\n")
+        run = self.assert_clean("--after-build", "--base", "HEAD")
+        self.assertIn("2 headers compiled alone, 0 left out", run.stderr)
+
     def test_clang_tidy_looks_at_what_changed(self):
         self.assertIn("clang-tidy on 1 sources", self.assert_clean("--after-build").stderr)
         self.assertIn(

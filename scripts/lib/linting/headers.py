@@ -2,7 +2,8 @@
 
 A header of device code is compiled over the emulation of CUDA in tests/simt, as the tests are.
 What compiled is remembered with the contents of all files that it read, so that a second run
-compiles only what changed.
+compiles only what changed. A header that sees libtorch takes some seconds: where nothing is
+remembered, as in a fresh clone, those are compiled that a change since the base can have broken.
 """
 
 from __future__ import annotations
@@ -63,6 +64,32 @@ def emulation() -> list[str] | None:
     return None
 
 
+@cache
+def includes_of(file: str) -> list[str]:
+    return re.findall(r'^#include [<"](.+)[>"]', (ROOT / file).read_text("utf-8"), re.M)
+
+
+def reached(header: str) -> set[str]:
+    """All that a header includes, by itself or through headers of ours; and itself."""
+    found, waiting = {header}, [header]
+    while waiting:
+        for name in includes_of(waiting.pop()):
+            if name not in found:
+                found.add(name)
+                waiting += [name] if (ROOT / name).is_file() else []
+    return found
+
+
+def may_be_broken(header: str, changed: set[str] | None) -> bool:
+    """Whether to compile it: always without libtorch, else after a change of what it sees."""
+    files = reached(header)
+    if changed is None or not any(name.startswith(("ATen/", "c10/", "torch/")) for name in files):
+        return True
+    return bool(files & changed) or any(
+        name.endswith("CMakeLists.txt") or name.startswith("cmake/") for name in changed
+    )
+
+
 def digest(path: str | Path) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -75,9 +102,10 @@ class Headers:
         self.note = note
         self.memory = json.loads(MEMORY.read_text()) if MEMORY.exists() else {}
         self.digests = cache(digest)
-        self.compiled = 0
+        self.compiled = self.left_out = 0
 
-    def check(self) -> list[Finding]:
+    def check(self, changed: set[str] | None) -> list[Finding]:
+        """`changed` are the files that changed since the base; None asks for every header."""
         work: list[tuple[str, list[str]]] = []
         for header in tracked("host/*.h", "verify/*.h", "kernels/*.h", "kernels/*.cuh"):
             room = room_of(header)
@@ -92,15 +120,17 @@ class Headers:
                     )
                     continue
                 command += emulation()
-            work.append((header, command))
-        with ThreadPoolExecutor(JOBS) as pool:
-            findings = [
-                finding for some in pool.map(lambda item: self.one(*item), work) for finding in some
-            ]
-        self.memory = {header: self.memory[header] for header, _ in work if header in self.memory}
-        MEMORY.parent.mkdir(parents=True, exist_ok=True)
-        MEMORY.write_text(json.dumps(self.memory))
-        return findings
+            if may_be_broken(header, changed):
+                work.append((header, command))
+            else:
+                self.left_out += 1
+        try:
+            with ThreadPoolExecutor(JOBS) as pool:
+                each = pool.map(lambda item: self.one(*item), work)
+                return [finding for found in each for finding in found]
+        finally:  # what was found clean is remembered when the rest is interrupted, too
+            MEMORY.parent.mkdir(parents=True, exist_ok=True)
+            MEMORY.write_text(json.dumps(self.memory))
 
     def one(self, header: str, command: list[str]) -> list[Finding]:
         known = self.memory.get(header)
