@@ -4,10 +4,10 @@
 
 namespace deadray {
 
-void Calibration::note_if_fewer(const std::filesystem::path& file, std::int64_t held,
+void Calibration::note_if_fewer(const std::filesystem::path& from, std::int64_t held,
                                 std::int64_t asked, std::string_view unit) {
   if (held < asked)
-    notes.push_back(fmt::format("{}: holds {} {}, fewer than the {} asked for", file.string(), held,
+    notes.push_back(fmt::format("{}: holds {} {}, fewer than the {} asked for", from.string(), held,
                                 unit, asked));
 }
 

@@ -48,7 +48,7 @@ struct Calibration {
 
   /// Notes that the file holds fewer of something than was asked for.
   /// @param asked  0: all that there are   @param unit  plural, for the message
-  void note_if_fewer(const std::filesystem::path& file, std::int64_t held, std::int64_t asked,
+  void note_if_fewer(const std::filesystem::path& from, std::int64_t held, std::int64_t asked,
                      std::string_view unit);
 };
 

@@ -101,6 +101,13 @@ TEST_F(VerifyCommandTest, GivesTheSameRecordTwice) {
   EXPECT_EQ(strip(record(arguments)), strip(record(arguments)));
 }
 
+TEST_F(VerifyCommandTest, NamesTheFileOfItsTokensWhateverItsName) {
+  fs::copy_file(kModels + "gpt2-tied/reference.safetensors", folder_ / "random.safetensors");
+  Spawned run({"verify", kModels + "gpt2-tied", "--tokens", path("random.safetensors")});
+  EXPECT_NE(run.output().find("rows from random.safetensors, sequences"), std::string::npos)
+      << run.output();
+}
+
 TEST_F(VerifyCommandTest, IsUndeterminedWithFewerTokensThanDimensions) {
   const auto result = record({kModels + "gpt2-tied", "--batch", "1", "--sequence-length", "10"}, 8);
   EXPECT_EQ(result.at("sites")[0].at("verdict"), "undetermined");

@@ -171,7 +171,7 @@ TEST_F(VerifyRefusalsTest, FailsLoudlyOnAFullDisk) {
 
 TEST_F(VerifyRefusalsTest, NamesTheWordsThatAnOptionTakes) {
   const std::string model = kModels + "gpt2-tied";
-  expect_failure(2, {model, "--method", "eihg"},
+  expect_failure(2, {model, "--method", "egh"},
                  {"--method", "{eigh,certificate,directional}", "did you mean 'eigh'?"});
   expect_failure(2, {model, "--method", "0"}, {"--method", "0 not in"});
   expect_failure(2, {model, "--init", "trained"}, {"--init", "{checkpoint,random}"});
