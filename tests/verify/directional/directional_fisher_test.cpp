@@ -30,6 +30,25 @@ ParameterDirection::Kind kind_of(const std::string& name) {
   return name == "dead" ? Kind::dead : name == "weight_only" ? Kind::weight_only : Kind::random;
 }
 
+/// The move of a reference: of one consumer, or a shift of beta that several compensate.
+template <class ReadVector>
+std::variant<ConsumerMove, BetaShift> move_of(const nlohmann::json& entry,
+                                              const ReadVector& vector) {
+  const auto& moves = entry.at("moves");
+  if (moves.at(0).at("through").is_null()) {
+    const auto& move = moves.at(0);
+    return ConsumerMove{move.at("consumer"), false, vector(move.at("u")), vector(move.at("r")),
+                        move.at("s")};
+  }
+  BetaShift shift;
+  const std::string norm = entry.at("norm");
+  if (!norm.empty()) shift.norm = norm;
+  shift.a = vector(moves.at(0).at("through"));
+  for (const auto& move : moves)
+    shift.compensations.push_back({move.at("consumer"), false, vector(move.at("r")), move.at("s")});
+  return shift;
+}
+
 std::vector<Reference> read_references(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::uint64_t size = 0;
@@ -48,12 +67,7 @@ std::vector<Reference> read_references(const std::filesystem::path& path) {
     reference.direction.consumer = entry.at("consumer");
     reference.site = entry.at("site");
     reference.fisher = entry.at("fisher");
-    for (const auto& move : entry.at("moves"))
-      reference.direction.moves.push_back({move.at("consumer"), vector(move.at("u")),
-                                           vector(move.at("through")), vector(move.at("r")),
-                                           move.at("s")});
-    reference.direction.norm = entry.at("norm");
-    reference.direction.shift = vector(entry.at("shift"));
+    reference.direction.move = move_of(entry, vector);
     all.push_back(std::move(reference));
   }
   return all;

@@ -53,8 +53,9 @@ TEST_F(KfacTest, SampledGradientsGiveTheFisherInformationOfABias) {
   std::vector<ParameterDirection> biases;
   for (ParameterDirection& direction : directions()) {
     if (direction.kind != Kind::random) continue;
-    direction.moves[0].r.zero_();
-    direction.moves[0].s = 1.0;
+    auto& move = std::get<ConsumerMove>(direction.move);
+    move.r.zero_();
+    move.s = 1.0;
     biases.push_back(std::move(direction));
   }
   const DirectionalFisher fisher = hidden_fisher(pass(), biases);
@@ -70,7 +71,7 @@ TEST_F(KfacTest, TheHomogeneousDirectionIsInTheKernelOfTheInputsMoment) {
   const auto all = directions();
   const DirectionalFisher fisher = hidden_fisher(pass(), all);
   for (const ParameterDirection& direction : all) {
-    const double residual = kernel_residual(direction.moves[0], fisher.input);
+    const double residual = kernel_residual(std::get<ConsumerMove>(direction.move), fisher.input);
     // d + 1 = 18 terms of relative rounding 2^-53 each.
     if (direction.kind == Kind::dead)
       EXPECT_LT(residual, 4e-15);

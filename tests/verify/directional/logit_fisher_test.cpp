@@ -67,7 +67,8 @@ TEST_P(LogitFisherTest, TheClosedFormIsTheVarianceOfTheDirectionUnderTheSoftmax)
                    u = normals({2, decoder.weight.size(0)}, 4);
   const Dense dense(decoder, h);
   const at::Tensor wanted = dense_fisher(dense.z, u.unsqueeze(1) * dense.slope);
-  EXPECT_LT(test::relative_error(cpu_backend().head_fisher(h, decoder, u).mean(0), wanted), 1e-12);
+  EXPECT_LT(test::relative_error(cpu_backend().softmax_variance(h, decoder, u).mean(0), wanted),
+            1e-12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Heads, LogitFisherTest,
@@ -85,7 +86,7 @@ TEST(LogitFisherSoftmaxTest, AConstantDerivativeLeavesNothing) {
   const Decoder decoder = load_decoder(model->architecture, *model->weights, at::kDouble);
   const at::Tensor h = normals({5, decoder.weight.size(1)}, 5),
                    u = at::ones({1, decoder.weight.size(0)}, fp64());
-  EXPECT_LT(cpu_backend().head_fisher(h, decoder, u).max().item<double>(), 1e-30);
+  EXPECT_LT(cpu_backend().softmax_variance(h, decoder, u).max().item<double>(), 1e-30);
 }
 
 TEST(LogitFisherSoftmaxTest, DirectionsThatReachNoTokenHaveNone) {

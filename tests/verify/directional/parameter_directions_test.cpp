@@ -1,13 +1,14 @@
 #include "verify/directional/parameter_directions.h"
-#include "host/architecture/norm_parameters.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "host/architecture/norm_parameters.h"
 #include "verify/base/tensors.h"
 
 namespace deadray {
@@ -41,6 +42,10 @@ struct Drawn {
   }
 };
 
+const ConsumerMove& own_move(const ParameterDirection& direction) {
+  return std::get<ConsumerMove>(direction.move);
+}
+
 double size_of(const ConsumerMove& move) {  // of (dW, db)
   return move.u.norm().item<double>() * std::hypot(move.r.norm().item<double>(), move.s);
 }
@@ -49,8 +54,8 @@ TEST(ParameterDirectionsTest, TheBiasTakesUpWhatTheDirectionHolds) {
   const Drawn drawn({{"up", 4, true}});
   const at::Tensor gamma = to_tensor(drawn.norm.gamma), beta = to_tensor(drawn.norm.beta);
   for (const ParameterDirection& direction : drawn.draw()) {
-    ASSERT_EQ(direction.moves.size(), 1U);
-    const ConsumerMove& move = direction.moves[0];
+    ASSERT_FALSE(direction.of_shift());
+    const ConsumerMove& move = own_move(direction);
     EXPECT_NEAR(move.u.norm().item<double>(), 1.0, 1e-15);
     if (direction.kind == Kind::random) continue;
     EXPECT_LT((move.r * gamma / (move.r * gamma)[0] - 1.0).abs().max().item<double>(), 1e-14)
@@ -64,7 +69,7 @@ TEST(ParameterDirectionsTest, ControlsHaveTheNormOfWhatTheyControl) {
   const auto all = Drawn({{"up", 4, true}}).draw();
   for (const ParameterDirection& direction : all) {
     if (direction.kind != Kind::weight_only) {
-      EXPECT_NEAR(size_of(direction.moves[0]), size_of(all[0].moves[0]), 1e-14);
+      EXPECT_NEAR(size_of(own_move(direction)), size_of(own_move(all[0])), 1e-14);
     }
   }
 }
@@ -96,19 +101,21 @@ TEST(ParameterDirectionsTest, AShiftOfBetaIsTakenOffAgainByEveryConsumer) {
   for (const ParameterDirection& direction : drawn.draw()) {
     if (direction.kind != Kind::dead || direction.consumer != "q") continue;
     found = true;
-    ASSERT_EQ(direction.norm, "ln");
-    ASSERT_EQ(direction.moves.size(), 2U) << "the consumer with a bias reads the shifted norm too";
-    EXPECT_GE(direction.curvature, 0.0);
+    const auto& shift = std::get<BetaShift>(direction.move);
+    ASSERT_EQ(shift.norm, "ln");
+    ASSERT_EQ(shift.compensations.size(), 2U)
+        << "the consumer with a bias reads the shifted norm too";
+    EXPECT_GE(shift.curvature, 0.0);
     for (const double t : {1e-3, 1.0, 100.0}) {
-      const ConsumerMove& move = direction.moves[0];
-      const at::Tensor h = gamma * z + beta, moved = h + t * direction.shift;
-      const at::Tensor u = at::mv(w, move.through),
-                       other = w + direction.step_of_weights(t) * at::outer(u, move.r);
+      const Compensation& move = shift.compensations[0];
+      const at::Tensor h = gamma * z + beta, moved = h + t * shift.a;
+      const at::Tensor u = at::mv(w, shift.a),
+                       other = w + shift.step_of_weights(t) * at::outer(u, move.r);
       // z sums to 0: some ten roundings of terms of the size of W a t.
       EXPECT_LT((at::mv(other, moved) - at::mv(w, h)).abs().max().item<double>(),
                 1e-13 * (1 + 100 * t))
           << t;
-      EXPECT_EQ(direction.moves[1].s, -1.0) << "there the bias takes W a off";
+      EXPECT_EQ(shift.compensations[1].s, -1.0) << "there the bias takes W a off";
     }
   }
   EXPECT_TRUE(found);
@@ -120,9 +127,10 @@ TEST(ParameterDirectionsTest, EachExactZeroOfGammaIsADirectionOfItsOwn) {
   std::vector<std::int64_t> axes;
   for (const ParameterDirection& direction : drawn.draw()) {
     if (direction.kind != Kind::dead) continue;
-    axes.push_back(direction.moves[0].r.argmax().item<std::int64_t>());
-    EXPECT_EQ(direction.moves[0].r.abs().sum().item<double>(), 1.0);
-    EXPECT_EQ(direction.moves[0].s, -drawn.norm.beta[static_cast<std::size_t>(axes.back())]);
+    const ConsumerMove& move = own_move(direction);
+    axes.push_back(move.r.argmax().item<std::int64_t>());
+    EXPECT_EQ(move.r.abs().sum().item<double>(), 1.0);
+    EXPECT_EQ(move.s, -drawn.norm.beta[static_cast<std::size_t>(axes.back())]);
   }
   EXPECT_EQ(axes, (std::vector<std::int64_t>{1, 4}));
 }
@@ -136,18 +144,21 @@ TEST(ParameterDirectionsTest, ZerosWithAndWithoutAShiftAreKeptApart) {
   const at::Tensor beta = to_tensor(drawn.norm.beta);
   std::int64_t shifts = 0, bare = 0;
   for (const ParameterDirection& direction : drawn.draw(0, {4, 2})) {
-    for (const ConsumerMove& move : direction.moves)
-      ASSERT_TRUE(move.r.isfinite().all().item<bool>());
+    if (const auto* shift = std::get_if<BetaShift>(&direction.move))
+      for (const Compensation& move : shift->compensations)
+        ASSERT_TRUE(move.r.isfinite().all().item<bool>());
+    else
+      ASSERT_TRUE(own_move(direction).r.isfinite().all().item<bool>());
     if (direction.kind != Kind::dead) continue;
-    if (!direction.norm.empty()) {
+    if (const auto* shift = std::get_if<BetaShift>(&direction.move); shift && shift->norm) {
       ++shifts;
-      EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), -1.0, 1e-14)
+      EXPECT_NEAR(shift->compensations[0].r.dot(beta).item<double>(), -1.0, 1e-14)
           << "takes off what the shift adds";
       continue;
     }
     ++bare;
-    EXPECT_NEAR(direction.moves[0].r.dot(beta).item<double>(), 0.0, 1e-15);
-    EXPECT_EQ(direction.moves[0].s, 0.0);
+    EXPECT_NEAR(own_move(direction).r.dot(beta).item<double>(), 0.0, 1e-15);
+    EXPECT_EQ(own_move(direction).s, 0.0);
   }
   EXPECT_EQ(shifts, 4) << "for the first consumer, which stands for both";
   EXPECT_EQ(bare, 2 * 4);
@@ -178,9 +189,9 @@ TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
   const Drawn drawn({{"q", 4, true}});
   const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8),
              fewer = drawn.draw(7, {1, 1});
-  EXPECT_TRUE(one[0].moves[0].u.equal(same[0].moves[0].u));
-  EXPECT_FALSE(one[0].moves[0].u.equal(other[0].moves[0].u));
-  EXPECT_TRUE(one[0].moves[0].u.equal(fewer[0].moves[0].u))
+  EXPECT_TRUE(own_move(one[0]).u.equal(own_move(same[0]).u));
+  EXPECT_FALSE(own_move(one[0]).u.equal(own_move(other[0]).u));
+  EXPECT_TRUE(own_move(one[0]).u.equal(own_move(fewer[0]).u))
       << "how many are drawn does not change the first";
 }
 

@@ -5,6 +5,7 @@
 #include "tests/support/errors.h"
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/calibration/default_calibration.h"
+#include "verify/fisher/fisher.h"
 
 namespace deadray::test {
 namespace {

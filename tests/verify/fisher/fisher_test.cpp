@@ -1,5 +1,4 @@
 #include "verify/fisher/fisher.h"
-#include "host/architecture/norm_parameters.h"
 
 #include <gtest/gtest.h>
 
@@ -8,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/norm_parameters.h"
 #include "tests/verify/forward/model_fixture.h"
 #include "verify/calibration/default_calibration.h"
 #include "verify/directional/consumers.h"
 #include "verify/directional/invariance.h"
+#include "verify/fisher/fisher_verdict.h"
 #include "verify/record/fisher_record.h"
 
 namespace deadray {
