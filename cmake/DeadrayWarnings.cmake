@@ -7,7 +7,7 @@ target_compile_options(deadray_warnings INTERFACE
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DEADRAY_WERROR}>>:-Werror>)
 if(DEADRAY_SANITIZE)
-  # GCC then calls values uninitialised that are not, in std::regex above all (GCC's manual says so).
+  # GCC then calls values uninitialised that are not, in std::regex above all; its manual says so.
   add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_compile_options(-fsanitize=${DEADRAY_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
