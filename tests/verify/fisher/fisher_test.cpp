@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <variant>
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/norm_parameters.h"
@@ -129,10 +130,13 @@ void expect_still_only_when_compensated(const std::string& fixture, const std::s
           .front();
   ASSERT_EQ(direction.kind, ParameterDirection::Kind::dead);
   EXPECT_LT(invariance.movement(direction), kStill) << fixture;
-  if (direction.norm.empty())
-    direction.moves[0].s *= 1.01;
+  if (auto* own = std::get_if<ConsumerMove>(&direction.move))
+    own->s *= 1.01;
   else
-    direction.shift = direction.shift * 1.01;
+    for (Compensation& move : std::get<BetaShift>(direction.move).compensations) {
+      move.r = move.r * 1.01;
+      move.s *= 1.01;
+    }
   EXPECT_GT(invariance.movement(direction), 1e-6) << fixture << ": a hundredth off";
 }
 
