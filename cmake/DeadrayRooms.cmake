@@ -48,7 +48,7 @@ endfunction()
 
 # The first heavy target compiles the headers, the others reuse them. ccache keeps what is compiled
 # with them only if the compiler says so in its output (-fpch-preprocess) and CCACHE_SLOPPINESS
-# allows it, see scripts/lib.sh.
+# allows it, see scripts/lib/lib.sh.
 function(deadray_share_precompiled_headers target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)

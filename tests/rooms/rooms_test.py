@@ -127,7 +127,10 @@ class TableTest(unittest.TestCase):
     def test_contributing_says_what_cmake_says(self):
         text = (SOURCE / "CONTRIBUTING.md").read_text(encoding="utf-8")
         rows = re.findall(r"^\| `([a-z_/]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE)
+        lines = re.findall(r"^\| `(?:kernels|host|verify)/", text, re.MULTILINE)
+        self.assertEqual(len(rows), len(lines), "a row of the table cannot be read")
         table = {room: set(re.findall(r"`([a-z_/]+)`", uses)) for room, uses in rows}
+        self.assertEqual(len(rows), len(table), "a room stands twice in the table")
         for room in ROOMS:
             with self.subTest(room=room):
                 self.assertEqual(table.get(room), set(ROOMS[room]["uses"]))
