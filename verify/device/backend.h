@@ -14,9 +14,6 @@
 
 namespace deadray {
 
-class Channel;
-class Factor;
-struct ChannelSpec;
 struct Decoder;
 struct Eigendecomposition;
 

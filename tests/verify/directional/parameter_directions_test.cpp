@@ -185,6 +185,28 @@ TEST(ParameterDirectionsTest, ShiftsAndWhatMovesOneConsumerHaveControlsOfTheirOw
       << "the first consumer's stand for both";
 }
 
+// Several exact zeros of gamma give a consumer directions of its own beside the shift of beta.
+TEST(ParameterDirectionsTest, AsManyAreCountedAsAreDrawn) {
+  const std::vector<std::vector<Consumer>> cases = {
+      {{"q", 4, true}}, {{"q", 4, false}, {"k", 3, false}}, {{"q", 4, false}, {"up", 5, true}}};
+  const std::vector<std::vector<std::size_t>> zeros = {{}, {1}, {4}, {1, 2}, {1, 2, 4}};
+  for (const std::vector<Consumer>& consumers : cases)
+    for (const std::vector<std::size_t>& zero : zeros) {
+      Drawn drawn(consumers);
+      for (const std::size_t i : zero) drawn.norm.gamma[i] = 0.0;
+      const DeadSubspace subspace = predict(drawn.site.kind, drawn.norm.gamma, drawn.norm.beta);
+      const std::vector<std::int64_t> counted = count_parameter_directions(
+          drawn.site, drawn.norm, subspace, dead_parameters(drawn.site, subspace), {2, 3});
+      ASSERT_EQ(counted.size(), consumers.size());
+      for (std::size_t i = 0; i < consumers.size(); ++i) {
+        std::int64_t wanted = 0;
+        for (const Kind kind : {Kind::dead, Kind::weight_only, Kind::random})
+          wanted += drawn.count(kind, consumers[i].name);
+        EXPECT_EQ(counted[i], wanted) << consumers[i].name << ", zeros " << zero.size();
+      }
+    }
+}
+
 TEST(ParameterDirectionsTest, DependsOnTheSeedAlone) {
   const Drawn drawn({{"q", 4, true}});
   const auto one = drawn.draw(7), same = drawn.draw(7), other = drawn.draw(8),
