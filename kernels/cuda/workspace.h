@@ -5,9 +5,9 @@
 
 /// How an operation gets its workspace. No operation allocates device memory. One that needs some
 /// has a function beside it, X_workspace(shape), which says how many bytes. The caller allocates
-/// them with allocate() of cuda_context.h, and passes the pointer, as a rule with its size, to X. In
-/// deadray the caller is CudaDevice::workspace(). Any number of calls may use the same memory, one
-/// at a time. Where X takes the size, a workspace that is too small is a CudaError.
+/// them with allocate() of cuda_context.h, and passes the pointer, as a rule with its size, to X.
+/// In deadray the caller is CudaDevice::workspace(). Any number of calls may use the same memory,
+/// one at a time. Where X takes the size, a workspace that is too small is a CudaError.
 namespace deadray::kernels::cuda {
 
 /// Deals out a workspace in pieces, one behind the other. From null it only counts, so that one
