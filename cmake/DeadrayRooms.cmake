@@ -5,6 +5,8 @@
 # The build enforces it. A room's headers are seen only through its door, a folder
 # build/…/doors/host_formats that holds one link, host/formats. A target's include path has the
 # doors of the rooms that it may use, so that an #include of any other room does not compile.
+# The sources of the CUDA module are the exception: they see all of kernels/ through one door
+# (kernels/CMakeLists.txt), and only the test Rooms checks their arrows.
 #
 #   deadray_room(host/formats USES host/base SOURCES dtype.cpp npy.cpp …
 #     [LIBRARIES …]          what its headers need besides, for every user
@@ -46,12 +48,16 @@ function(deadray_room room)
   set_property(GLOBAL PROPERTY DEADRAY_USES_${name} "${arg_USES}")
 endfunction()
 
-# The first heavy target compiles the headers, the others reuse them. ccache keeps what is compiled
-# with them only if the compiler says so in its output (-fpch-preprocess) and CCACHE_SLOPPINESS
-# allows it, see scripts/lib/lib.sh.
-function(deadray_share_precompiled_headers target)
+# ccache keeps what is compiled with precompiled headers only if the compiler names them in its
+# output, and CCACHE_SLOPPINESS allows it, see scripts/lib/lib.sh.
+function(deadray_name_precompiled_headers target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
+endfunction()
+
+# The first heavy target compiles the headers, the others reuse them.
+function(deadray_share_precompiled_headers target)
+  deadray_name_precompiled_headers(${target})
   get_property(first GLOBAL PROPERTY DEADRAY_PRECOMPILED)
   if(first)
     target_precompile_headers(${target} REUSE_FROM ${first})

@@ -1,16 +1,14 @@
-#include <unistd.h>
-
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "host/base/atomic_file.h"
 #include "host/base/error.h"
-#include "host/base/output.h"
+#include "host/command/choice_option.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
+#include "host/command/deliver.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
-#include "host/command/table.h"
 #include "host/prediction/model_prediction.h"
 
 namespace deadray {
@@ -30,11 +28,9 @@ int run_predict(Options& options) {
   const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
-  json.write(to_json(prediction));
-  if (options.output.table_wanted())
-    write_output(to_text(prediction, colour_allowed(STDOUT_FILENO, options.output.no_color)));
-  if (!options.output.quiet)
-    for (const std::string& note : prediction.notes) write_message("note: " + note);
+  deliver(
+      to_json(prediction), [&](bool coloured) { return to_text(prediction, coloured); },
+      prediction.notes, json, options.output);
   return static_cast<int>(ExitCode::done);
 }
 
@@ -52,12 +48,10 @@ void add_predict_command(CLI::App& app, Command& chosen) {
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")
       ->type_name("NAME");
-  command
-      ->add_option(
-          "--norm", request.norm,
-          "Kind of norm of a model whose family is unknown: layernorm, rmsnorm or layernorm1p")
-      ->check(CLI::IsMember({"layernorm", "rmsnorm", "layernorm1p"}))
-      ->type_name("KIND");
+  add_choice(
+      *command, "--norm", request.norm,
+      choices_of<StatedNorm>({StatedNorm::layernorm, StatedNorm::rmsnorm, StatedNorm::layernorm1p}),
+      "Kind of norm of a model whose family is unknown");
   command->add_flag("--classify", request.classify,
                     "Also ask the parameters which norm it is; reads the consumers' weights");
   add_model_options(*command, request.predict.relative_tau, request.checkpoint);

@@ -21,27 +21,29 @@ namespace {
 
 /// The norms that the names tell, of the kind that the user states.
 /// @param why  what leaves it to the user
-void take_users_word(OpenedModel& model, std::string_view norm, std::string_view why) {
-  const NormKind kind = norm == "rmsnorm" ? NormKind::rmsnorm : NormKind::layernorm;
-  DiscoveredNorms found = discover_norms(model.checkpoint, kind, norm == "layernorm1p" ? 1.0 : 0.0);
+void take_users_word(OpenedModel& model, StatedNorm norm, std::string_view why) {
+  const NormKind kind = norm == StatedNorm::rmsnorm ? NormKind::rmsnorm : NormKind::layernorm;
+  const double offset = norm == StatedNorm::layernorm1p ? 1.0 : 0.0;
+  DiscoveredNorms found = discover_norms(model.checkpoint, kind, offset);
   model.sites = std::move(found.sites);
-  model.notes.push_back(fmt::format(
-      "{}: norms found by their tensors' names, taken as {}; consumers unknown", why, norm));
+  model.notes.push_back(
+      fmt::format("{}: norms found by their tensors' names, taken as {}; consumers unknown", why,
+                  to_string(norm)));
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
 OpenedModel recognise(const PredictRequest& request) {
   OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
-  const bool user_says = !request.norm.empty();
+  const bool user_says = request.norm.has_value();
   if (user_says && !has_config(request.model)) {
-    take_users_word(model, request.norm, "no config.json");
+    take_users_word(model, *request.norm, "no config.json");
     return model;
   }
   const Config config = Config::load(request.model);
   if (const std::string type = user_says ? config.text("model_type", "") : "";
       user_says && find_family(type) == nullptr) {
-    take_users_word(model, request.norm,
+    take_users_word(model, *request.norm,
                     type.empty() ? "config.json has no model_type"
                                  : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
@@ -55,7 +57,7 @@ OpenedModel recognise(const PredictRequest& request) {
                          model.notes);
   if (user_says)
     model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has",
-                                      request.norm, model.family));
+                                      to_string(*request.norm), model.family));
   return model;
 }
 
@@ -91,6 +93,18 @@ void add_notes(Prediction& prediction) {
 void note_edges_of_range(const NormsByEdge& norms, std::vector<std::string>& notes) {
   for (const auto& [edge, names] : norms)
     notes.push_back(fmt::format("{}: {}", first_few(names), edge));
+}
+
+std::string_view to_string(StatedNorm norm) noexcept {
+  switch (norm) {
+    case StatedNorm::layernorm:
+      return "layernorm";
+    case StatedNorm::rmsnorm:
+      return "rmsnorm";
+    case StatedNorm::layernorm1p:
+      return "layernorm1p";
+  }
+  return "?";
 }
 
 OpenedModel open_checkpoint_model(const PredictRequest& request) {

@@ -17,11 +17,15 @@
 
 namespace deadray {
 
+/// What a user may say of a model's norms. A layernorm1p is a LayerNorm that stores gamma - 1.
+enum class StatedNorm { layernorm, rmsnorm, layernorm1p };
+std::string_view to_string(StatedNorm norm) noexcept;
+
 /// What `deadray predict` is asked to do.
 struct PredictRequest {
   std::filesystem::path model;
-  std::string site = "all";  ///< final, all, or a name
-  std::string norm;  ///< layernorm, rmsnorm, layernorm1p: for a model whose family is unknown
+  std::string site = "all";        ///< final, all, or a name
+  std::optional<StatedNorm> norm;  ///< for a model whose family is unknown
   PredictOptions predict;
   CheckpointOptions checkpoint;
   /// Ask the parameters too which norm it is; reads the consumers' weights.

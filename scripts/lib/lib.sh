@@ -54,7 +54,7 @@ build() {
 # Needs the packages that `scripts/setup --python` installs, or `scripts/setup --$extra`.
 run_python() {
   [[ -e $venv/.deadray-${extra:=python} ]] ||
-    fail "Python packages are missing: run scripts/setup --$extra"
+    code=6 fail "Python packages are missing: run scripts/setup --$extra"
   cd -- "$caller"
   exec "$python" "$root/scripts/lib/$1" "${@:2}"
 }

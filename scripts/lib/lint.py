@@ -43,8 +43,9 @@ def after_build(tools: formats.Tools, base: str | None, everything: bool) -> lis
     if everything or base:
         findings += tidy.check(since)
     print(
-        f"{headers.compiled} headers compiled alone, {headers.left_out} left out; "
-        f"clang-tidy on {tidy.looked_at} sources",
+        f"{headers.compiled} headers compiled alone, {headers.left_out} left out, "
+        f"{headers.remembered} remembered as clean; clang-tidy on {tidy.looked_at} sources, "
+        f"{tidy.remembered} remembered as clean",
         file=sys.stderr,
     )
     return findings

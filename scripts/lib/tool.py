@@ -88,7 +88,8 @@ def printable(text: str) -> str:
 
 def write_whole(file: Path, write: Callable[[object], None]) -> None:
     """Calls `write` with a stream beside `file`, then renames it: never leaves a half file."""
-    partial = file.with_name(f".deadray-{secrets.token_hex(8)}.part")  # as host/atomic_file.cpp
+    # The name is host/base/atomic_file.cpp's.
+    partial = file.with_name(f".deadray-{secrets.token_hex(8)}.part")
     try:
         with partial.open("xb") as stream:
             write(stream)

@@ -9,9 +9,7 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 import unittest
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -49,47 +47,31 @@ def room_of(path: str) -> str:
     return "/".join(path.split("/")[:2])
 
 
-def preprocess(room: str, text: str) -> subprocess.CompletedProcess:
-    """Runs the preprocessor over `text` as over a source of this room."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source.cpp"
-        source.write_text(text, encoding="utf-8")
-        paths = [f"-I{path}" for path in ROOMS[room]["include_directories"] if path]
-        return subprocess.run(
-            [COMPILER, "-std=c++20", "-E", "-o", "/dev/null", *paths, str(source)],
-            capture_output=True,
-            text=True,
-        )
-
-
 def first_header(room: str) -> str:
     return files_of(room, (".h",))[0].relative_to(SOURCE).as_posix()
 
 
+def open_doors(room: str) -> set[str]:
+    """The rooms whose headers a source of `room` can include: the preprocessor says which."""
+    question = "".join(
+        f'#if __has_include("{first_header(other)}")\n"{other}"\n#endif\n' for other in ROOMS
+    )
+    paths = [f"-I{path}" for path in ROOMS[room]["include_directories"] if path]
+    answer = subprocess.run(
+        [COMPILER, "-std=c++20", "-E", "-P", *paths, "-x", "c++", "-"],
+        input=question,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(re.findall(r'"(.*)"', answer.stdout))
+
+
 class DoorsTest(unittest.TestCase):
-    def test_an_include_against_the_arrows_does_not_compile(self):
-        pairs = [(room, other) for room in ROOMS for other in set(ROOMS) - may_use(room)]
-        self.assertTrue(pairs)
-
-        def found(pair: tuple[str, str]) -> tuple[int, str]:
-            result = preprocess(pair[0], f'#include "{first_header(pair[1])}"\n')
-            return result.returncode, result.stderr
-
-        with ThreadPoolExecutor(2) as pool:
-            for (room, other), (code, message) in zip(pairs, pool.map(found, pairs), strict=True):
-                with self.subTest(room=room, includes=other):
-                    self.assertNotEqual(code, 0, f"{room} can include {other}")
-                    self.assertIn("No such file or directory", message)
-
-    def test_every_room_that_may_be_used_is_found(self):
+    def test_a_room_can_include_those_that_it_may_use_and_no_others(self):
         for room in ROOMS:
-            headers = {other: first_header(other) for other in may_use(room)}
-            text = "".join(
-                f'#if !__has_include("{header}")\n#error "{other} is not found"\n#endif\n'
-                for other, header in headers.items()
-            )
             with self.subTest(room=room):
-                self.assertEqual(preprocess(room, text).stderr, "")
+                self.assertEqual(open_doors(room), may_use(room))
 
 
 class ArrowsTest(unittest.TestCase):

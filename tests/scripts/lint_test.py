@@ -152,8 +152,11 @@ class AfterBuildTest(LintTest):
 
     def test_a_header_is_compiled_again_only_when_what_it_reads_changed(self):
         self.write("host/base/four.h", '#pragma once\n\n#include "host/base/twice.h"\n')
-        for compiled in (2, 0):
-            self.assertIn(f"{compiled} headers compiled", self.assert_clean("--after-build").stderr)
+        for compiled, remembered in ((2, 0), (0, 2)):
+            self.assertIn(
+                f"{compiled} headers compiled alone, 0 left out, {remembered} remembered",
+                self.assert_clean("--after-build").stderr,
+            )
         self.write("host/base/twice.h", GOOD_CXX + "int thrice(int n);\n")
         self.assertIn("2 headers compiled", self.assert_clean("--after-build").stderr)
 
@@ -171,7 +174,11 @@ class AfterBuildTest(LintTest):
         self.assertIn("2 headers compiled alone, 0 left out", run.stderr)
 
     def test_clang_tidy_looks_at_what_changed(self):
-        self.assertIn("clang-tidy on 1 sources", self.assert_clean("--after-build").stderr)
+        for looked_at, remembered in ((1, 0), (0, 1)):
+            self.assertIn(
+                f"clang-tidy on {looked_at} sources, {remembered} remembered",
+                self.assert_clean("--after-build").stderr,
+            )
         self.assertIn(
             "clang-tidy on 0 sources", self.assert_clean("--after-build", "--base", "HEAD").stderr
         )
@@ -180,6 +187,14 @@ class AfterBuildTest(LintTest):
         self.assert_finds(
             ["host/base/twice.cpp:3: invalid case style"], "--after-build", "--base", "HEAD"
         )
+
+    def test_says_what_is_missing_without_its_packages(self):
+        for name in ("lint", "lib/lib.sh"):
+            shutil.copy(ROOT / "scripts" / name, self.folder / "scripts" / name)
+        command = [self.folder / "scripts/lint"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (6, 1), run.stderr)
+        self.assertIn("run scripts/setup --lint", run.stderr)
 
     def test_an_unknown_base_is_a_usage_error(self):
         run = self.lint("--base", "nothing")

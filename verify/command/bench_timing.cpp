@@ -2,9 +2,9 @@
 
 #include <memory>
 
+#include "host/command/choice_option.h"
 #include "host/command/common_options.h"
 #include "verify/command/calibration_options.h"
-#include "verify/command/choice_option.h"
 #include "verify/command/timing_bench.h"
 #include "verify/device/device_option.h"
 

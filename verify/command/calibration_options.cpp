@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "host/command/choice_option.h"
 #include "host/command/common_options.h"
-#include "verify/command/choice_option.h"
 
 namespace deadray {
 

@@ -1,7 +1,6 @@
 #include "verify/command/fisher_command.h"
 
 #include <ATen/Parallel.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
@@ -13,12 +12,12 @@
 #include "host/base/output.h"
 #include "host/base/progress.h"
 #include "host/base/stop_signals.h"
+#include "host/command/choice_option.h"
 #include "host/command/common_options.h"
+#include "host/command/deliver.h"
 #include "host/command/json_output.h"
-#include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
-#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/fisher/fisher.h"
 #include "verify/fisher/fisher_dump.h"
@@ -83,12 +82,10 @@ int run_fisher(const FisherCommandOptions& options) {
   RecordHeader header = record_header(*model, calibration, options.dtype, {});
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
-  json.write(fisher_record(header, measurement, fisher, backend));
-  if (options.output.table_wanted())
-    write_output(
-        narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.output.no_color)));
-  if (!options.output.quiet)
-    for (const std::string& note : header.notes) write_message("note: " + note);
+  deliver(
+      fisher_record(header, measurement, fisher, backend),
+      [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
+      options.output);
   if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }

@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,13 +13,13 @@
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
+#include "host/command/choice_option.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
+#include "host/command/deliver.h"
 #include "host/command/json_output.h"
-#include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
-#include "verify/command/choice_option.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"
 #include "verify/measure/activations.h"
@@ -60,14 +59,13 @@ ProbeOptions probe_options(const VerifyOptions& options) {
   return probe;
 }
 
-int deliver(RecordHeader header, const Measurement& measurement, const Backend& backend,
-            const OutputOptions& options, JsonOutput& json) {
+int finish(RecordHeader header, const Measurement& measurement, const Backend& backend,
+           const OutputOptions& options, const JsonOutput& json) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
-  json.write(verify_record(header, measurement, backend));
-  if (options.table_wanted())
-    write_output(narrate(header, measurement, colour_allowed(STDOUT_FILENO, options.no_color)));
-  if (!options.quiet)
-    for (const std::string& note : header.notes) write_message("note: " + note);
+  deliver(
+      verify_record(header, measurement, backend),
+      [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
+      options);
   if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }
@@ -96,8 +94,8 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   }
   const Measurement measurement = measure_as_planned(
       plan, *model, calibration, std::move(measurement_options), options.output.quiet);
-  return deliver(record_header(*model, calibration, options.dtype, plan), measurement, backend,
-                 options.output, json);
+  return finish(record_header(*model, calibration, options.dtype, plan), measurement, backend,
+                options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -108,7 +106,7 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
   activations.kind = options.norm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
-  return deliver(record_header(result), result.measurement, backend, options.output, json);
+  return finish(record_header(result), result.measurement, backend, options.output, json);
 }
 
 int run_verify(const VerifyOptions& options) {

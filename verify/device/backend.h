@@ -9,11 +9,11 @@
 #include <optional>
 #include <string>
 
-#include "verify/device/channel.h"
-#include "verify/device/factor.h"
-
 namespace deadray {
 
+class Channel;
+class Factor;
+struct ChannelSpec;
 struct Decoder;
 struct Eigendecomposition;
 

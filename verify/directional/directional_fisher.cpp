@@ -89,6 +89,7 @@ DirectionalFisher hidden_fisher(const FisherPass& pass,
     Executor executor = pass.executor(weights, static_cast<std::int64_t>(some.size()));
     executor.run(pass.calibration, keeper, pass.start());
     fisher.load_seconds += executor.load_seconds();
+    fisher.notes.insert(fisher.notes.end(), executor.notes().begin(), executor.notes().end());
     const Dual output = keeper.output();
     const at::Tensor f = output_fisher(pass.model.architecture, *pass.model.weights, output,
                                        static_cast<std::int64_t>(some.size()));
@@ -111,6 +112,7 @@ DirectionalFisher head_fisher(const FisherPass& pass,
   executor.run(pass.calibration, keeper, pass.start());
   DirectionalFisher fisher;
   fisher.load_seconds = executor.load_seconds();
+  fisher.notes = executor.notes();
   fisher.input = keeper.output().value.contiguous();
   fisher.output_rows = fisher.input.size(0);
   const Decoder decoder = load_decoder(pass.model.architecture, *pass.model.weights, pass.dtype());

@@ -47,6 +47,7 @@ struct DirectionalFisher {
   at::Tensor input;              ///< [N, d] what the consumers read, the norm's output
   std::int64_t output_rows = 0;  ///< of which F is the mean
   double load_seconds = 0;
+  std::vector<std::string> notes;  ///< of the passes, for the user; some may repeat
 };
 
 /// Of consumers inside the network: J by forward mode, as many directions in one pass as fit.

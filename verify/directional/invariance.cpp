@@ -13,7 +13,7 @@ namespace deadray {
 Invariance::Invariance(const FisherPass& pass)
     : pass_(pass), still_(output_of(*pass.model.weights)) {}
 
-double Invariance::movement(const ParameterDirection& direction) const {
+double Invariance::movement(const ParameterDirection& direction) {
   const Model& model = pass_.model;
   const auto weight_of = [&](const std::string& consumer) {
     return load_consumer(model, consumer);
@@ -31,9 +31,11 @@ double Invariance::movement(const ParameterDirection& direction) const {
   return worst;
 }
 
-at::Tensor Invariance::output_of(const Weights& weights) const {
+at::Tensor Invariance::output_of(const Weights& weights) {
   OutputKeeper keeper;
-  pass_.executor(weights).run(pass_.calibration, keeper, pass_.start());
+  Executor executor = pass_.executor(weights);
+  executor.run(pass_.calibration, keeper, pass_.start());
+  notes_.insert(notes_.end(), executor.notes().begin(), executor.notes().end());
   return keeper.output().value;
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "verify/directional/directional_fisher.h"
 
 namespace deadray {
@@ -12,11 +15,14 @@ class Invariance {
   /// |z' - z| / |z| over all outputs, the worst over steps of 1, 10 and 100 times |W|, W the weight
   /// of the direction's consumer. Infinite where an output is no number.
   /// @throws Stopped
-  double movement(const ParameterDirection& direction) const;
+  double movement(const ParameterDirection& direction);
+  /// Of the passes, for the user; some may repeat.
+  const std::vector<std::string>& notes() const noexcept { return notes_; }
 
  private:
-  at::Tensor output_of(const Weights& weights) const;
+  at::Tensor output_of(const Weights& weights);
   const FisherPass& pass_;
+  std::vector<std::string> notes_;
   at::Tensor still_;
 };
 

@@ -37,8 +37,10 @@ std::vector<Functional> all_functionals(const NormParameters& norm, const DeadSu
     all.push_back({unit, beta[i].item<double>()});
   }
   if (!all.empty() || subspace.inverse.empty()) return all;
-  const at::Tensor v = to_tensor(subspace.direction());
-  return {{v, subspace.constant ? v.dot(beta).item<double>() : 0.0}};
+  // From what the claims rest on: evaluated anew, a constant of 0 could be some rounding off it.
+  const double constant =
+      std::ldexp(subspace.constant.value_or(0.0), subspace.exponent) / subspace.inverse_norm;
+  return {{to_tensor(subspace.direction()), constant}};
 }
 
 /// Those whose constant is 0, and of the n others n - 1 combinations with that constant.
@@ -81,58 +83,43 @@ struct Outline {
   std::int64_t k;
 };
 
-class Outlines {
- public:
-  Outlines(const NormSite& site, const Functionals& functionals, const DirectionCounts& counts)
-      : site_(site), functionals_(functionals), counts_(counts) {}
+/// Whether the consumer's bias takes up the constant.
+bool takes_bias(const Consumer& consumer, const Functional& functional) {
+  return consumer.has_bias && functional.constant != 0.0;
+}
 
-  std::vector<Outline> of(const std::vector<DeadParameters>& claims) {
-    if (functionals_.all.empty()) return {};
-    bool shift_drawn = false;  // it is drawn once, for all consumers that it moves
-    for (std::size_t i = 0; i < claims.size(); ++i) {
-      const Family family = claims[i].family;
-      const bool shifts = family == Family::weight_and_beta && !shift_drawn;
-      const bool bare = family == Family::weight || family == Family::weight_and_beta;  // no bias
-      const std::vector<Functional>& own = bare ? functionals_.without_constant : functionals_.all;
-      for (std::int64_t k = 0; k < counts_.dead; ++k) {
-        if (shifts) add_dead_shift(i, k);
-        if (!own.empty()) add_dead(i, nth(own, k), k);
-      }
-      for (std::int64_t k = 0; k < counts_.controls; ++k) {
-        if (shifts)
-          outlines_.push_back({i, Kind::random, true, &functionals_.with_constant.front(), k});
-        if (!own.empty())
-          outlines_.push_back({i, Kind::random, false, &functionals_.all.front(), k});
-      }
-      shift_drawn = shift_drawn || shifts;
-    }
-    return std::move(outlines_);
-  }
-
-  /// Whether the consumer's bias takes up the constant.
-  static bool takes_bias(const Consumer& consumer, const Functional& functional) {
-    return consumer.has_bias && functional.constant != 0.0;
-  }
-
- private:
-  static const Functional* nth(const std::vector<Functional>& of, std::int64_t k) {
+std::vector<Outline> outlines_of(const NormSite& site, const Functionals& functionals,
+                                 const std::vector<DeadParameters>& claims,
+                                 const DirectionCounts& counts) {
+  std::vector<Outline> outlines;
+  if (functionals.all.empty()) return outlines;
+  const auto nth = [](const std::vector<Functional>& of, std::int64_t k) {
     return &of[static_cast<std::size_t>(k) % of.size()];
+  };
+  bool shift_drawn = false;  // it is drawn once, for all consumers that it moves
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    const Family family = claims[i].family;
+    const bool shifts = family == Family::weight_and_beta && !shift_drawn;
+    const bool bare = family == Family::weight || family == Family::weight_and_beta;  // no bias
+    const std::vector<Functional>& own = bare ? functionals.without_constant : functionals.all;
+    const std::vector<Functional>& shifted = functionals.with_constant;
+    for (std::int64_t k = 0; k < counts.dead; ++k) {
+      if (shifts)
+        for (const Kind kind : {Kind::dead, Kind::weight_only})
+          outlines.push_back({i, kind, true, nth(shifted, k), k});
+      if (own.empty()) continue;
+      outlines.push_back({i, Kind::dead, false, nth(own, k), k});
+      if (takes_bias(site.consumers[i], *nth(own, k)))
+        outlines.push_back({i, Kind::weight_only, false, nth(own, k), k});
+    }
+    for (std::int64_t k = 0; k < counts.controls; ++k) {
+      if (shifts) outlines.push_back({i, Kind::random, true, nth(shifted, k), k});
+      if (!own.empty()) outlines.push_back({i, Kind::random, false, nth(own, k), k});
+    }
+    shift_drawn = shift_drawn || shifts;
   }
-  void add_dead_shift(std::size_t consumer, std::int64_t k) {
-    for (const Kind kind : {Kind::dead, Kind::weight_only})
-      outlines_.push_back({consumer, kind, true, nth(functionals_.with_constant, k), k});
-  }
-  void add_dead(std::size_t consumer, const Functional* functional, std::int64_t k) {
-    outlines_.push_back({consumer, Kind::dead, false, functional, k});
-    if (takes_bias(site_.consumers[consumer], *functional))
-      outlines_.push_back({consumer, Kind::weight_only, false, functional, k});
-  }
-
-  const NormSite& site_;
-  const Functionals& functionals_;
-  const DirectionCounts& counts_;
-  std::vector<Outline> outlines_;
-};
+  return outlines;
+}
 
 class Drawing {
  public:
@@ -162,7 +149,7 @@ class Drawing {
   ConsumerMove dead_move(const Outline& outline) const {
     const Consumer& consumer = site_.consumers[outline.consumer];
     const bool compensated =
-        outline.kind == Kind::dead && Outlines::takes_bias(consumer, *outline.functional);
+        outline.kind == Kind::dead && takes_bias(consumer, *outline.functional);
     return {consumer.name, consumer.transposed, unit(outline, "u", consumer.width),
             outline.functional->r, compensated ? -outline.functional->constant : 0.0};
   }
@@ -232,7 +219,7 @@ std::vector<ParameterDirection> parameter_directions(
   const Functionals functionals(norm, subspace);
   const Drawing drawing(site, seed);
   std::vector<ParameterDirection> directions;
-  for (const Outline& outline : Outlines(site, functionals, counts).of(claims))
+  for (const Outline& outline : outlines_of(site, functionals, claims, counts))
     directions.push_back(drawing.draw(outline));
   return directions;
 }
@@ -244,7 +231,7 @@ std::vector<std::int64_t> count_parameter_directions(const NormSite& site,
                                                      const DirectionCounts& counts) {
   const Functionals functionals(norm, subspace);
   std::vector<std::int64_t> count(claims.size(), 0);
-  for (const Outline& outline : Outlines(site, functionals, counts).of(claims))
+  for (const Outline& outline : outlines_of(site, functionals, claims, counts))
     ++count[outline.consumer];
   return count;
 }

@@ -52,7 +52,7 @@ struct BetaShift {
 
 struct ParameterDirection {
   enum class Kind {
-    dead,         ///< what dead_parameters() names; where it claims nothing, the same construction
+    dead,  ///< what dead_parameters() names; of other consumers the direction of the same formula
     weight_only,  ///< the same dW; what takes up the constant, a bias or beta, is forgotten
     random,       ///< another r of the same norm: a control
   } kind = Kind::dead;
@@ -72,7 +72,8 @@ struct DirectionCounts {
 };
 
 /// The directions to be measured at one norm. For each consumer: dead ones with |dW| = |u| |r| = 1,
-/// the same with dW alone, and random controls (dW, db) of the norm of the dead ones.
+/// the same with dW alone, and random controls (dW, db), the k-th of the norm that the k-th dead
+/// one has (or would have, where fewer of those are drawn).
 ///
 /// A shift of beta moves several consumers at once. It is drawn for the first of them; its controls
 /// keep a, and with it W a, and take another r. A consumer that also has directions of its own has

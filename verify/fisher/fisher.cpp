@@ -19,8 +19,10 @@ namespace deadray {
 
 namespace {
 
+/// Each note once: every pass that runs short of memory says the same.
 void append(std::vector<std::string>& notes, const std::vector<std::string>& more) {
-  notes.insert(notes.end(), more.begin(), more.end());
+  for (const std::string& note : more)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
 }
 
 /// Claims of the norms that have consumers; the others get a note.
@@ -83,6 +85,7 @@ void add(FisherMeasurement& measurement, SiteFisher site) {
             std::back_inserter(measurement.consumers));
   std::move(site.directions.begin(), site.directions.end(),
             std::back_inserter(measurement.directions));
+  append(measurement.notes, site.notes);
   measurement.seconds.load += site.load_seconds;
   measurement.kfac_seconds += site.kfac_seconds;
   measurement.invariance_seconds += site.invariance_seconds;
@@ -124,6 +127,7 @@ FisherMeasurement measure_fisher(const Model& model, const Calibration& calibrat
     const Streams streams = keep_all_streams(model, calibration, options, claims);
     measurement.seconds.load += streams.load_seconds();
     append(measurement.notes, streams.of_pass.notes);
+    if (streams.fp64) append(measurement.notes, streams.fp64->notes);
     measure_sites(model, calibration, affordable(model, calibration, options, measurement.notes),
                   claims, streams, measurement);
   }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "host/base/time_text.h"
 #include "verify/device/memory.h"
 #include "verify/directional/consumers.h"
 #include "verify/directional/directional_fisher.h"
@@ -90,11 +89,7 @@ std::string describe(const FisherPlan& plan, const Model& model) {
   if (plan.direction > 0) text += fmt::format(", a direction {}", size_text(plan.direction));
   if (plan.decoder > 0) text += fmt::format(", the head's decoder {}", size_text(plan.decoder));
   if (available > 0) text += fmt::format(", of {} available", size_text(available));
-  text += fmt::format("; {:.2g} flops", plan.flops);
-  if (plan.gemm_rate > 0)
-    text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here",
-                        long_duration(plan.flops / plan.gemm_rate), plan.gemm_rate / 1e12);
-  return text;
+  return text + work_text(plan.flops, plan.gemm_rate);
 }
 
 void require_memory(const FisherPlan& plan, const Model& model) {

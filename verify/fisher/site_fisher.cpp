@@ -74,9 +74,14 @@ class SiteMeasuring {
           largest({consumer.kernel_residual.value_or(0), kernel_residual(*move, input)});
   }
 
+  void take_notes(const std::vector<std::string>& notes) {
+    result_.notes.insert(result_.notes.end(), notes.begin(), notes.end());
+  }
+
   void measure_hidden(const std::vector<ParameterDirection>& directions) {
     const DirectionalFisher fisher = hidden_fisher(pass(streams_), directions);
     result_.load_seconds += fisher.load_seconds;
+    take_notes(fisher.notes);
     std::vector<std::optional<double>> kfac(directions.size());
     if (options_.kfac) {
       const Stopwatch watch;
@@ -90,6 +95,7 @@ class SiteMeasuring {
   void measure_head(const std::vector<ParameterDirection>& directions) {
     const DirectionalFisher fisher = head_fisher(pass(streams_), directions);
     result_.load_seconds += fisher.load_seconds;
+    take_notes(fisher.notes);
     for (std::size_t k = 0; k < directions.size(); ++k)
       note(directions[k], fisher.values[k],
            options_.kfac ? std::optional(fisher.kfac[k]) : std::nullopt, fisher.input);
@@ -100,7 +106,7 @@ class SiteMeasuring {
                         const std::vector<ParameterDirection>& of_head) {
     const Stopwatch watch;
     const FisherPass wide_pass = pass(wide);
-    const Invariance invariance(wide_pass);
+    Invariance invariance(wide_pass);
     for (const auto* directions : {&hidden, &of_head})
       for (const Kind kind : {Kind::dead, Kind::random}) {
         std::string done;
@@ -113,6 +119,7 @@ class SiteMeasuring {
               invariance.movement(direction);
         }
       }
+    take_notes(invariance.notes());
     result_.invariance_seconds += watch.seconds();
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "verify/directional/output_keeper.h"
@@ -14,6 +15,7 @@ struct SiteFisher {
   std::vector<ConsumerFisher> consumers;
   std::vector<MeasuredDirection> directions;
   double load_seconds = 0, kfac_seconds = 0, invariance_seconds = 0;
+  std::vector<std::string> notes;  ///< of the passes, for the user; some may repeat
 };
 
 /// @param streams  of a run in the dtype of the options, from the norm's block on

@@ -13,7 +13,7 @@
 
 namespace deadray {
 
-/// Bytes of one block's matrices.
+/// Bytes of one block's matrices and biases.
 double block_bytes(const BlockSpec& block, at::ScalarType dtype);
 
 /// Loads the blocks of a stack one after the other. Where the backend asks for it, a second thread

@@ -161,9 +161,9 @@ void ForwardPass::run_head() {
     stage.emplace(architecture_, weights_, options_.dtype);
     if (logits) decoder = load_linear(weights_, stored_decoder(architecture_), -1, options_.dtype);
   });
-  const bool shows_input = logits || observer_.wants_head_input();
+  const bool shows_input = observer_.wants_head_input();
   const bool to_head =
-      shows_input || (stage->head_norm() && observer_.wants(stage->head_norm()->name()));
+      logits || shows_input || (stage->head_norm() && observer_.wants(stage->head_norm()->name()));
   const NormCall call = queue_.norm_call();
   tiles_.for_each_tile([&](const at::Tensor& x, std::int64_t) {
     at::Tensor h = stage->final_norm(x, call);
@@ -222,9 +222,17 @@ void Executor::run(const Calibration& calibration, Observer& observer, const Sta
   const c10::InferenceMode no_derivatives(options_.directions == 0);
   const c10::NoGradGuard no_gradients;
   ForwardPass pass(architecture_, weights_, options_, calibration, observer);
-  pass.run(start);
-  load_seconds_ = pass.load_seconds();
-  notes_ = pass.notes();
+  const auto keep_account = [&] {
+    load_seconds_ = pass.load_seconds();
+    notes_ = pass.notes();
+  };
+  try {
+    pass.run(start);
+  } catch (...) {  // an observer that stops the run still wants to know
+    keep_account();
+    throw;
+  }
+  keep_account();
 }
 
 }  // namespace deadray

@@ -47,9 +47,11 @@ class Executor {
   ///     device
   void run(const Calibration& calibration, Observer& observer, const Start& start = {});
 
-  /// Seconds that the last run waited for weights.
+  // Of the last run, also of one that an exception ended.
+
+  /// Seconds that it waited for weights.
   double load_seconds() const noexcept { return load_seconds_; }
-  /// What the user should know of the last run.
+  /// What the user should know of it.
   const std::vector<std::string>& notes() const noexcept { return notes_; }
 
  private:

@@ -1,7 +1,11 @@
 #include "verify/plan/gemm_rate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+
+#include "host/base/time_text.h"
 
 namespace deadray {
 
@@ -30,6 +34,14 @@ double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n,
   for (int repetition = 0; repetition < kCounted; ++repetition)
     best = std::max(best, rate_of_one());
   return best;
+}
+
+std::string work_text(double flops, double gemm_rate) {
+  std::string text = fmt::format("; {:.2g} flops", flops);
+  if (gemm_rate > 0)
+    text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here",
+                        long_duration(flops / gemm_rate), gemm_rate / 1e12);
+  return text;
 }
 
 }  // namespace deadray

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "verify/device/backend.h"
 
@@ -22,5 +23,8 @@ double steady_seconds();
 /// @param now  the clock, read before and after each product
 double measure_gemm_rate(Backend& backend, at::ScalarType dtype, std::int64_t n,
                          const std::function<double()>& now = steady_seconds);
+
+/// How a plan in one line ends: with the flops and, where the rate was measured, the least time.
+std::string work_text(double flops, double gemm_rate);
 
 }  // namespace deadray

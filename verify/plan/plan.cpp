@@ -7,10 +7,11 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/select_sites.h"
-#include "host/base/time_text.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
+#include "verify/forward/block_loader.h"
 #include "verify/forward/executor.h"
+#include "verify/plan/gemm_rate.h"
 
 namespace deadray {
 
@@ -20,15 +21,12 @@ double product(std::int64_t a, std::int64_t b) {
   return static_cast<double>(a) * static_cast<double>(b);
 }
 
-enum class Experts { all, chosen };
-
-/// Numbers of the matrices of a block; with the chosen experts those that one token meets.
-double matrix_elements(const BlockSpec& block, Experts experts) {
+/// Numbers of the matrices of a block that one token meets: of the experts, the chosen ones.
+double elements_met(const BlockSpec& block) {
   double elements = 0;
   for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
-    const bool is_chosen = experts == Experts::chosen && copies > 1;
-    const std::int64_t counted = is_chosen ? block.mlp.routing->per_token : copies;
-    elements += product(linear.inputs, linear.outputs) * static_cast<double>(counted);
+    const std::int64_t met = copies > 1 ? block.mlp.routing->per_token : copies;
+    elements += product(linear.inputs, linear.outputs) * static_cast<double>(met);
   });
   return elements;
 }
@@ -65,7 +63,7 @@ MomentBytes moment_bytes(std::int64_t d, Method method) {
 }  // namespace
 
 double Plan::peak() const noexcept {
-  return stream + moments + std::max(weights + activations, spectrum);
+  return stream + moments + ahead + std::max(weights + activations, spectrum);
 }
 
 double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t sequence_length,
@@ -77,7 +75,7 @@ double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t seque
     const AttentionSpec& attention = block.attention;
     // Keys that a query meets: its whole sequence, or half of it on average.
     const double keys = static_cast<double>(sequence_length) * (attention.causal ? 0.5 : 1.0);
-    flops += 2 * matrix_elements(block, Experts::chosen) * n_tokens;
+    flops += 2 * elements_met(block) * n_tokens;
     flops += 4 * product(attention.n_heads, attention.head_dim) * keys * n_tokens;
   }
   return flops;
@@ -86,7 +84,8 @@ double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t seque
 Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
             const MeasurementOptions& options) {
   const Architecture& architecture = model.architecture;
-  const auto bytes = static_cast<double>(c10::elementSize(scalar_type(options.probe.dtype)));
+  const at::ScalarType dtype = scalar_type(options.probe.dtype);
+  const auto bytes = static_cast<double>(c10::elementSize(dtype));
   const std::int64_t d = architecture.hidden_size;
   Plan plan;
   plan.tokens = sequences * length;
@@ -94,10 +93,10 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
   const auto tile = static_cast<double>(
       std::max(length, std::min(plan.tokens, tokens_of_tile(architecture, {}))));
   for (const BlockSpec& kind : architecture.block_kinds) {
-    plan.weights = std::max(plan.weights, matrix_elements(kind, Experts::all) * bytes);
+    plan.weights = std::max(plan.weights, block_bytes(kind, dtype));
     plan.activations = std::max(plan.activations, tile * elements_per_token(kind, d) * bytes);
   }
-  if (model.weights->backend().loads_ahead()) plan.weights *= 2;
+  if (model.weights->backend().loads_ahead()) plan.ahead = plan.weights;
 
   // The norms of one block are measured at the same time, one outside the blocks by itself.
   std::map<std::int64_t, double> kept;
@@ -113,18 +112,14 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
 
 std::string describe(const Plan& plan, const Model& model, std::int64_t available) {
   std::string text = fmt::format(
-      "{}: {} tokens; a block of weights {}, residual stream {}, activations {}, moments {}, "
+      "{}: {} tokens; {} of weights {}, residual stream {}, activations {}, moments {}, "
       "spectrum {}: {} at most",
-      model.name, plan.tokens, size_text(plan.weights), size_text(plan.stream),
-      size_text(plan.activations), size_text(plan.moments), size_text(plan.spectrum),
-      size_text(plan.peak()));
+      model.name, plan.tokens, plan.ahead > 0 ? "two blocks" : "a block",
+      size_text(plan.weights + plan.ahead), size_text(plan.stream), size_text(plan.activations),
+      size_text(plan.moments), size_text(plan.spectrum), size_text(plan.peak()));
   if (available > 0)
     text += fmt::format(" of {} available", size_text(static_cast<double>(available)));
-  text += fmt::format("; {:.2g} flops", plan.forward_flops);
-  if (plan.gemm_rate > 0)
-    text += fmt::format(", {} or more at the {:.2g} TFLOP/s of a large product here",
-                        long_duration(plan.seconds()), plan.gemm_rate / 1e12);
-  return text;
+  return text + work_text(plan.forward_flops, plan.gemm_rate);
 }
 
 }  // namespace deadray

@@ -11,7 +11,8 @@ namespace deadray {
 /// upper estimates of what is in memory at the same time; flops are those of the matrix products.
 struct Plan {
   std::int64_t tokens = 0;
-  double weights = 0;      ///< bytes of the largest block, twice where the next one is read ahead
+  double weights = 0;      ///< bytes of the largest block
+  double ahead = 0;        ///< bytes of the next one, where it is read ahead
   double stream = 0;       ///< bytes of the residual stream [tokens, d]
   double activations = 0;  ///< bytes inside a block for one tile of tokens
   double moments = 0;      ///< bytes of the covariances that are kept at once
@@ -20,8 +21,8 @@ struct Plan {
   /// Flops a second of a large product in the run's dtype (gemm_rate.h); 0: not measured.
   double gemm_rate = 0;
 
-  /// At the worst moment: inside a block whose norms are measured, or at a final norm, when no
-  /// weights are there.
+  /// At the worst moment: inside a block whose norms are measured, or when the spectra are taken
+  /// and the block has gone, but not the next one.
   double peak() const noexcept;
   /// Of the forward pass alone, at the measured rate; 0 where it was not measured.
   double seconds() const noexcept { return gemm_rate > 0 ? forward_flops / gemm_rate : 0.0; }

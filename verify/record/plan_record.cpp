@@ -18,9 +18,12 @@ nlohmann::ordered_json plan_record(const Plan& plan, const Model& model,
   Json record = record_json(header, "deadray/plan/1");
   record["norms"] = select_sites(model.sites, options.site).size();
   record["method"] = to_string(options.probe.method);
-  record["bytes"] = {{"weights", plan.weights},         {"stream", plan.stream},
-                     {"activations", plan.activations}, {"moments", plan.moments},
-                     {"spectrum", plan.spectrum},       {"peak", plan.peak()}};
+  record["bytes"] = {{"weights", plan.weights + plan.ahead},
+                     {"stream", plan.stream},
+                     {"activations", plan.activations},
+                     {"moments", plan.moments},
+                     {"spectrum", plan.spectrum},
+                     {"peak", plan.peak()}};
   record["forward"] = {{"flops", plan.forward_flops}};
   record["fits"] = known ? Json(fit) : Json(nullptr);
   record["way_out"] = fit ? Json(nullptr) : Json(way_out(model, calibration, options, available));

@@ -102,7 +102,7 @@ class Headers:
         self.note = note
         self.memory = json.loads(MEMORY.read_text()) if MEMORY.exists() else {}
         self.digests = cache(digest)
-        self.compiled = self.left_out = 0
+        self.compiled = self.left_out = self.remembered = 0
 
     def check(self, changed: set[str] | None) -> list[Finding]:
         """`changed` are the files that changed since the base; None asks for every header."""
@@ -135,6 +135,7 @@ class Headers:
     def one(self, header: str, command: list[str]) -> list[Finding]:
         known = self.memory.get(header)
         if known and known["command"] == command and self.unchanged(known["files"]):
+            self.remembered += 1
             return []
         self.compiled += 1
         with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ class Tidy:
     def __init__(self, program: str, note: Callable[[str], None]):
         self.program, self.note = program, note
         self.memory: dict[str, str] = json.loads(MEMORY.read_text()) if MEMORY.exists() else {}
-        self.looked_at = 0
+        self.looked_at = self.remembered = 0
 
     def check(self, files: set[str] | None) -> list[Finding]:
         """Findings in these files, or in all; a source that does not compile is always one."""
@@ -50,7 +50,6 @@ class Tidy:
             sources = sources[:MOST]
         if not sources:
             return []
-        self.looked_at = len(sources)
         build.KEPT.mkdir(parents=True, exist_ok=True)
         database = build.KEPT / "compile_commands.json"
         database.write_text(json.dumps([entries[name] for name in sources]))
@@ -75,7 +74,9 @@ class Tidy:
         state = [headers, (ROOT / name).read_text("utf-8"), entry["arguments"]]
         key = hashlib.sha256(json.dumps(state).encode()).hexdigest()
         if self.memory.get(name) == key:
+            self.remembered += 1
             return set()
+        self.looked_at += 1
         done = subprocess.run(
             [
                 self.program,

@@ -6,6 +6,7 @@
 
 #include "host/architecture/architecture.h"
 #include "tests/verify/forward/model_fixture.h"
+#include "tests/verify/forward/small_device.h"
 
 namespace deadray::test {
 namespace {
@@ -83,6 +84,8 @@ TEST(ForwardFlopsTest, CountsTheMatricesThatACheckpointStores) {
 class ReckonTest : public testing::Test {
  protected:
   static constexpr double kSquare = 24 * 24 * 8;  // bytes of a covariance
+  // Numbers of a block, with biases: q k v, out, the MLP's two.
+  static constexpr double kBlock = (24 + 1) * 72 + (24 + 1) * 24 + (24 + 1) * 96 + (96 + 1) * 24;
   Plan plan() const { return reckon(*model_, 100, 20, options_); }
 
   std::unique_ptr<Model> model_ = prepare_model(kModels / "gpt2-tied", {});
@@ -93,6 +96,7 @@ TEST_F(ReckonTest, TakesTheBytesOfTheDtypeForStreamAndWeights) {
   const Plan single = plan();
   EXPECT_EQ(single.tokens, 2000);
   EXPECT_EQ(single.stream, 2000 * 24 * 4.0);
+  EXPECT_EQ(single.weights, kBlock * 4);
   EXPECT_EQ(single.forward_flops, forward_flops(model_->architecture, 2000, 20));
   EXPECT_EQ(single.gemm_rate, 0.0) << "nothing is measured";
   options_.probe.dtype = DType::f64;
@@ -109,6 +113,17 @@ TEST_F(ReckonTest, KeepsTheCovariancesOfOneBlockAtATime) {
   EXPECT_EQ(plan().spectrum, 2 * kSquare);
   options_.probe.method = Method::directional;
   EXPECT_EQ(plan().moments + plan().spectrum, 0.0);
+}
+
+// One token in bfloat16: the spectrum is then more than a block with its activations.
+TEST_F(ReckonTest, ABlockThatIsReadAheadStandsBesideTheSpectrum) {
+  options_.probe.dtype = DType::bf16;
+  constexpr double kPeak = 24 * 2 + 3 * kSquare + 4 * kSquare;  // stream, moments, spectrum
+  EXPECT_EQ(reckon(*model_, 1, 1, options_).peak(), kPeak);
+  SmallDevice device;
+  ASSERT_TRUE(device.loads_ahead());
+  const auto model = prepare_model(kModels / "gpt2-tied", {false, 0, {}, &device});
+  EXPECT_EQ(reckon(*model, 1, 1, options_).peak(), kPeak + kBlock * 2);
 }
 
 }  // namespace

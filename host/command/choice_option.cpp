@@ -1,4 +1,4 @@
-#include "verify/command/choice_option.h"
+#include "host/command/choice_option.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
