@@ -6,7 +6,8 @@
 
 Writes OUT_FOLDER/model.safetensors and OUT_FOLDER/config.json. Beside PyTorch files config.json is
 taken as it is; from GGUF it is rebuilt, and quantised values become float32. Tensors that share
-their memory are stored once.
+their memory are stored once. A training program's container around the weights (state_dict,
+model_state_dict, model, module) is opened.
 Exit codes are deadray's: 2 usage, 3 malformed, 4 unsupported, 6 disk or memory.
 """
 
@@ -15,10 +16,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors_writer import Entry, write_safetensors
 from tool import MALFORMED, UNSUPPORTED, USAGE, ToolError, run_tool, write_whole
+
+
+@dataclass
+class Conversion:
+    """What is to be written, and what there is to say."""
+
+    entries: list[Entry]
+    config: dict | None
+    shared: dict[str, str] = field(default_factory=dict)  # {tensor left out: where its values are}
+    notes: list[str] = field(default_factory=list)
 
 
 def read_config(file: Path) -> dict | None:
@@ -35,23 +47,22 @@ def read_config(file: Path) -> dict | None:
     return config
 
 
-def convert_bin(file: Path) -> tuple[list[Entry], dict | None, dict[str, str]]:
+def convert_bin(file: Path) -> Conversion:
     import convert_bin as reader  # torch takes seconds to load: only where it is needed
 
     config = read_config(file)
     untied = config is not None and config.get("tie_word_embeddings") is False
-    entries, shared = reader.entries(file, keep_shared=untied)
+    entries, shared, notes = reader.entries(file, keep_shared=untied)
     if shared and config is not None:
         # some families' default is false: say what the file does
         config.setdefault("tie_word_embeddings", True)
-    return entries, config, shared
+    return Conversion(entries, config, shared, notes)
 
 
-def convert_gguf(file: Path) -> tuple[list[Entry], dict | None, dict[str, str]]:
+def convert_gguf(file: Path) -> Conversion:
     import convert_gguf as reader
 
-    entries, config = reader.entries(file)
-    return entries, config, {}
+    return Conversion(*reader.entries(file))
 
 
 def choose(file: Path):
@@ -105,20 +116,22 @@ def main() -> None:
     if target.exists() and not arguments.force:
         raise ToolError(USAGE, f"{target}: already there; --force replaces it")
 
-    entries, config, shared = choose(arguments.file)(arguments.file)
+    made = choose(arguments.file)(arguments.file)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(target, entries, {"format": "pt"} | shared)
-    if config is not None:
-        text = json.dumps(config, indent=2) + "\n"
+    write_safetensors(target, made.entries, {"format": "pt"} | made.shared)
+    if made.config is not None:
+        text = json.dumps(made.config, indent=2) + "\n"
         write_whole(arguments.out / "config.json", lambda stream: stream.write(text.encode()))
-    for name, stored in shared.items():
+    for note in made.notes:
+        print(note, file=sys.stderr)
+    for name, stored in made.shared.items():
         print(f"{name} shares the memory of {stored}: stored once", file=sys.stderr)
-    if config is None:
+    if made.config is None:
         print(
             f"no config.json beside {arguments.file}: put the model's own into {arguments.out}",
             file=sys.stderr,
         )
-    print(f"{target}: {len(entries)} tensors, {target.stat().st_size:,} bytes")
+    print(f"{target}: {len(made.entries)} tensors, {target.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,28 @@ SAFETENSORS_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+# What training programs put around the weights, best first.
+CONTAINERS = ("state_dict", "model_state_dict", "model", "module")
+# What NumPy's numbers and arrays are pickled as, under the names of NumPy 1 and 2. They build plain
+# values; of an array of objects torch.load judges each.
+NUMPY_VALUES = [
+    np.dtype,
+    np.ndarray,
+    *(getattr(np.dtypes, name) for name in np.dtypes.__all__),
+    *(
+        (getattr(np._core.multiarray, name), f"{module}.multiarray.{name}")
+        for module in ("numpy._core", "numpy.core")
+        for name in ("scalar", "_reconstruct")
+    ),
+]
+
+
+@dataclass
+class Archive:
+    """Named tensors, and what was done to find them."""
+
+    tensors: dict[str, torch.Tensor]
+    notes: list[str] = field(default_factory=list)
 
 
 def check_archive(file: Path) -> None:
@@ -96,40 +120,54 @@ def check_members(file: Path, archive: zipfile.ZipFile) -> None:
             ) from error
 
 
-def load(file: Path) -> dict[str, torch.Tensor]:
-    check_archive(file)
+def unpickled(file: Path) -> Any:
     try:
-        state = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
+        with torch.serialization.safe_globals(NUMPY_VALUES):
+            return torch.load(file, weights_only=True, mmap=True, map_location="cpu")
     # torch raises UnpicklingError, RuntimeError and others for one and the same cause
     except Exception as error:
-        forbidden = re.search(
-            r"(?:GLOBAL|Unsupported (?:global|class)[^\w]*)\s*`?([\w.]+)", str(error)
-        )
+        forbidden = re.search(r"(?:GLOBAL|but got <class)\s+[`']?([\w.]+)", str(error))
         if forbidden:
             raise ToolError(
                 MALFORMED,
                 f"{file}: refused: its pickle calls {forbidden[1]}; a file of weights needs "
-                "tensors and dictionaries only",
+                "tensors and dictionaries only: save the model's state_dict() alone",
             ) from error
         raise ToolError(MALFORMED, f"{file}: torch.load: {one_line(error)}") from error
-    for wrapper in ("state_dict", "model"):  # what training programs put around it
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
+
+
+def opened(state: Any) -> tuple[Any, list[str]]:
+    """What is in the container, which may be in another one, and the keys that lead there."""
+    keys: list[str] = []
+    while isinstance(state, dict) and len(keys) < 2:
+        inside = [key for key in CONTAINERS if isinstance(state.get(key), dict)]
+        if not inside:
+            break
+        keys.append(inside[0])
+        state = state[inside[0]]
+    return state, keys
+
+
+def load(file: Path) -> Archive:
+    check_archive(file)
+    state, keys = opened(unpickled(file))
+    where = "".join(f"['{key}']" for key in keys)
     tensors = (
         {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
         if isinstance(state, dict)
         else {}
     )
     if not tensors:
+        holds = f" with the keys {list(map(str, state))[:8]}" if isinstance(state, dict) else ""
         raise ToolError(
             MALFORMED,
-            f"{file}: no tensors in it: a {type(state).__name__} found, a dictionary of named "
-            "tensors expected",
+            f"{file}{where}: no tensors in it: a {type(state).__name__}{holds} found, a dictionary "
+            "of named tensors expected",
         )
-    return tensors
+    return Archive(tensors, [f"{file}: the weights are taken from {where}"] if keys else [])
 
 
-def load_all(file: Path) -> dict[str, torch.Tensor]:
+def load_all(file: Path) -> Archive:
     """One file, or all the files that a `pytorch_model.bin.index.json` names."""
     if file.suffix != ".json":
         return load(file)
@@ -139,7 +177,7 @@ def load_all(file: Path) -> dict[str, torch.Tensor]:
         raise ToolError(
             MALFORMED, f"{file}: no index: weight_map {{tensor: file}} expected ({one_line(error)})"
         ) from error
-    tensors: dict[str, torch.Tensor] = {}
+    whole = Archive({})
     for shard in shards:
         if Path(shard).name != shard:
             raise ToolError(
@@ -147,19 +185,22 @@ def load_all(file: Path) -> dict[str, torch.Tensor]:
             )
         if not (file.parent / shard).is_file():
             raise ToolError(MALFORMED, f"{file}: names '{shard}', which is not there")
-        tensors |= load(file.parent / shard)
-    return tensors
+        part = load(file.parent / shard)
+        whole.tensors |= part.tensors
+        whole.notes += part.notes
+    return whole
 
 
-def entries(file: Path, keep_shared: bool) -> tuple[list[Entry], dict[str, str]]:
-    """Returns the entries in the file's order, and what was left out.
+def entries(file: Path, keep_shared: bool) -> tuple[list[Entry], dict[str, str], list[str]]:
+    """Returns the entries in the file's order, what was left out, and notes.
 
     The second is {tensor left out: tensor that stores the same memory}, empty with `keep_shared`.
     """
+    archive = load_all(file)
     seen: dict[tuple, str] = {}
     result: list[Entry] = []
     shared: dict[str, str] = {}
-    for name, tensor in load_all(file).items():
+    for name, tensor in archive.tensors.items():
         memory = (
             tensor.untyped_storage().data_ptr(),
             tensor.storage_offset(),
@@ -190,7 +231,7 @@ def entries(file: Path, keep_shared: bool) -> tuple[list[Entry], dict[str, str]]
                 lambda t=tensor: as_bytes(t),
             )
         )
-    return result, shared
+    return result, shared, archive.notes
 
 
 def as_bytes(tensor: torch.Tensor) -> np.ndarray:

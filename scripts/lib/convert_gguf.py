@@ -118,7 +118,17 @@ class Metadata:
             raise ToolError(MALFORMED, f"{self.file}: key {key}: {one_line(error)}") from error
 
     def number(self, key: str, fallback: float | None = None) -> float:
+        """A positive number. An array that has one for each block must repeat it."""
         value = self.get(key, fallback)
+        if isinstance(value, list) and value:
+            if any(entry != value[0] for entry in value):
+                raise ToolError(
+                    UNSUPPORTED,
+                    f"{self.file}: key {key}: differs from block to block "
+                    f"({', '.join(map(str, value[:8]))}{', …' if len(value) > 8 else ''}); "
+                    "deadray converts models whose blocks are alike",
+                )
+            value = value[0]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise ToolError(
                 MALFORMED,
@@ -129,9 +139,28 @@ class Metadata:
         return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
+def require_a_model(file: Path, reader: Reader, keys: Metadata) -> None:
+    """Refuses the other things that GGUF files hold, which have a model's architecture too."""
+    kind = keys.get("general.type", "model")
+    if kind == "adapter" or keys.get("adapter.type") is not None:
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: an adapter ({keys.get('adapter.type', 'of unknown type')}), no model: merge "
+            "it into its base model first (llama-export-lora), and convert that",
+        )
+    if kind != "model":
+        raise ToolError(UNSUPPORTED, f"{file}: general.type is {kind!r}, 'model' expected")
+    if not reader.tensors and keys.get("tokenizer.ggml.model") is not None:
+        raise ToolError(
+            UNSUPPORTED,
+            f"{file}: a vocabulary only, without tensors: give the model's own GGUF file",
+        )
+
+
 def describe(file: Path, reader: Reader) -> dict[str, Any]:
     """config.json of the model."""
     keys = Metadata(file, reader)
+    require_a_model(file, reader, keys)
     family = keys.get("general.architecture")
     if family != "llama":
         raise ToolError(
