@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "host/architecture/quantisation.h"
 #include "host/base/error.h"
 #include "host/base/near_names.h"
 
@@ -15,6 +16,7 @@ const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"bert", "post-LN encoder, learned positions (BERT, MiniLM)", describe_bert},
       {"bloom", "pre-LN decoder, norm on the embeddings, ALiBi (BLOOM)", describe_bloom},
+      {"clip", "the picture tower of CLIP, its text tower is left out", describe_clip},
       {"clip_vision_model",
        "picture encoder, LayerNorm before the blocks, final norm of the class token (CLIP)",
        describe_clip_vision_model},
@@ -88,6 +90,8 @@ std::int64_t listed_parts(const Stack& stack) {
 
 Architecture described(const Family& family, const Config& config) {
   Architecture architecture = family.describe(config);
+  architecture.not_run = config.not_run();
+  architecture.quantised = quantisation_of(config);
   try {
     count_parameters(architecture);
   } catch (const std::overflow_error& overflow) {
@@ -105,6 +109,10 @@ Architecture described(const Family& family, const Config& config) {
 
 }  // namespace
 
+void require_runnable(const Architecture& architecture) {
+  if (!architecture.not_run.empty()) throw UnsupportedError(architecture.not_run.front());
+}
+
 Architecture describe_architecture(const Config& config) {
   const std::string type = config.text("model_type");
   if (const Family* family = find_family(type)) return described(*family, config);
@@ -114,7 +122,7 @@ Architecture describe_architecture(const Config& config) {
   throw UnsupportedError(fmt::format(
       "{}: model_type \"{}\" is unknown{}; known: {}. The norm kind is unknown too: `predict` "
       "takes --norm layernorm|rmsnorm|layernorm1p, `verify` takes --activations FILE (see "
-      "scripts/capture.py)",
+      "scripts/capture)",
       config.path().string(), type,
       near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", ")));
 }
@@ -133,6 +141,10 @@ std::string full_name(std::string_view name, std::string_view prefix, std::int64
   if (const auto place = full.find("{}"); place != std::string::npos)
     full.replace(place, 2, std::to_string(block));
   return full;
+}
+
+std::string bias_name(const TensorSpec& weight) {
+  return weight.name.substr(0, weight.name.rfind('.')) + ".bias";
 }
 
 LinearSpec expert(LinearSpec spec, std::int64_t number) {

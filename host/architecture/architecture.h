@@ -41,6 +41,8 @@ struct TokenInput {
   std::optional<LinearSpec> projection;  ///< from the table's width to the stream's (OPT-350m)
   std::optional<TensorSpec> positions, types;
   std::int64_t position_offset = 0;  ///< row of the first position (OPT: 2)
+  /// With Counting::attended the offset is at least 1: hidden tokens have a row too.
+  Counting counting = Counting::all;
 };
 
 /// What turns pixels into a stream: a picture is cut into patches, a clip into tubelets (the same
@@ -147,6 +149,11 @@ struct Architecture : Stack {
   std::vector<std::string> notes;
   /// What the names of those parts' tensors begin with. `notes` speaks of their norms.
   std::vector<std::string> left_out;
+  /// What the executor does not run, each a line that begins with the file and names the key. What
+  /// the norms are, and who reads them, does not depend on it.
+  std::vector<std::string> not_run;
+  /// How config.json says that the weights are quantised ("gptq"); empty: it does not.
+  std::string quantised;
 };
 
 /// A family of models: how its config.json becomes an Architecture.
@@ -162,9 +169,10 @@ const std::vector<Family>& families();
 /// The family of this model_type; nullptr when deadray does not know it.
 const Family* find_family(std::string_view model_type);
 
-// One file each, host/families/<model_type>.cpp.
+// One file each, families/<model_type>.cpp.
 Architecture describe_bert(const Config& config);
 Architecture describe_bloom(const Config& config);
+Architecture describe_clip(const Config& config);
 Architecture describe_clip_vision_model(const Config& config);
 Architecture describe_cohere(const Config& config);
 Architecture describe_dinov2(const Config& config);
@@ -190,36 +198,39 @@ Architecture describe_qwen3_moe(const Config& config);
 Architecture describe_vit(const Config& config);
 Architecture describe_vjepa2(const Config& config);
 
-/// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out),
-/// and by key for a configuration that the family allows but the executor does not run
+/// Describes also what the executor does not run: see Architecture::not_run.
+/// @throws UnsupportedError for an unknown model_type (near names, the known ones, the way out)
 /// @throws MalformedError for a config that lacks or contradicts what the family needs
 Architecture describe_architecture(const Config& config);
+
+/// @throws UnsupportedError with the first line of architecture.not_run, if there is any
+void require_runnable(const Architecture& architecture);
 
 /// One expert of a mixture: its number in place of "{e}", its share of a fused tensor [n_experts,
 /// ...].
 LinearSpec expert(LinearSpec spec, std::int64_t number);
 
-/// Calls f(const LinearSpec&, std::int64_t copies) for every linear map of a block; an expert's
+/// Calls f(LinearSpec&, std::int64_t copies) for every linear map of a block; an expert's
 /// stands for `copies` of them.
-template <class F>
-void for_each_linear(const BlockSpec& block, F&& f) {
+template <class Block, class F>
+void for_each_linear(Block& block, F&& f) {
   f(block.attention.qkv, 1), f(block.attention.out, 1);
-  const auto& routing = block.mlp.routing;
+  auto& routing = block.mlp.routing;
   if (routing) f(routing->router, 1);
   const std::int64_t copies = routing ? routing->n_experts : 1;
   f(block.mlp.in, copies), f(block.mlp.out, copies);
 }
 
-/// Calls f(const NormSpec&) for every norm of a block, in order of evaluation.
-template <class F>
-void for_each_norm(const BlockSpec& block, F&& f) {
-  const auto visit = [&](const std::optional<NormSpec>& norm) {
+/// Calls f(NormSpec&) for every norm of a block, in order of evaluation.
+template <class Block, class F>
+void for_each_norm(Block& block, F&& f) {
+  const auto visit = [&](auto& norm) {
     if (norm) f(*norm);
   };
-  const AttentionSpec& attention = block.attention;
+  auto& attention = block.attention;
   const bool post = block.wiring == Wiring::post;
   if (!post) f(block.attention_norm);
-  for (const auto* norm : {&attention.query_norm, &attention.key_norm, &attention.value_norm})
+  for (auto* norm : {&attention.query_norm, &attention.key_norm, &attention.value_norm})
     visit(*norm);
   visit(block.attention_output_norm);
   if (post) f(block.attention_norm);
@@ -233,6 +244,9 @@ std::vector<std::string> site_names(const NormSpec& norm, const std::string& ste
 /// Name of a tensor or stem as a checkpoint with this prefix has it, the block index filled in
 /// (block -1: there is none to fill).
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block = -1);
+
+/// Name of the bias of a map, of its weight's: "mlp.fc1.bias" for "mlp.fc1.weight".
+std::string bias_name(const TensorSpec& weight);
 
 /// Number of parameters of the model that the architecture describes, tied weights counted once.
 /// @throws std::overflow_error beyond 2^63 - 1, which describe_architecture() refuses

@@ -31,24 +31,36 @@ const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& 
   return other == linear.alternatives.end() ? linear : *other;
 }
 
+std::vector<std::string> landmarks(const Architecture& architecture) {
+  std::vector<std::string> names;
+  if (architecture.tokens)
+    names.push_back(architecture.tokens->table.name);
+  else if (architecture.patches)
+    names.push_back(architecture.patches->projection.weights[0].name);
+  // A file of norms alone, say.
+  names.push_back(architecture.block(0).attention_norm.name + ".weight");
+  return names;
+}
+
+std::optional<std::string> find_prefix(const Architecture& architecture,
+                                       const Checkpoint& checkpoint) {
+  for (const std::string& landmark : landmarks(architecture))
+    for (const std::string& prefix : architecture.prefixes)
+      if (checkpoint.find(stored_name(architecture, checkpoint, full_name(landmark, prefix, 0))) !=
+          nullptr)
+        return prefix;
+  return std::nullopt;
+}
+
 std::string checkpoint_prefix(const Architecture& architecture, const Checkpoint& checkpoint) {
-  const std::string input = architecture.tokens ? architecture.tokens->table.name
-                            : architecture.patches
-                                ? architecture.patches->projection.weights[0].name
-                                : "its input";
-  for (const std::string& prefix : architecture.prefixes)
-    if (checkpoint.find(full_name(input, prefix)) != nullptr) return prefix;
-  // A file of norms alone, say: any first norm tells the prefix as well.
-  const std::string& first_norm = architecture.block(0).attention_norm.name;
-  for (const std::string& prefix : architecture.prefixes)
-    if (checkpoint.find(stored_name(architecture, checkpoint,
-                                    full_name(first_norm, prefix, 0) + ".weight")) != nullptr)
-      return prefix;
-  throw MalformedError(
-      fmt::format("{}: neither '{}' nor '{}.weight' is there under any prefix of {} ('{}'); is "
-                  "config.json the one of these weights?",
-                  checkpoint.path().string(), input, full_name(first_norm, "", 0),
-                  architecture.family, fmt::join(architecture.prefixes, "', '")));
+  if (auto prefix = find_prefix(architecture, checkpoint)) return *std::move(prefix);
+  std::vector<std::string> names = landmarks(architecture);
+  for (std::string& name : names) name = in_quotes(full_name(name, "", 0));
+  throw MalformedError(fmt::format(
+      "{}: neither {} is there under any prefix of {} ('{}'); is config.json the one of "
+      "these weights?",
+      checkpoint.path().string(), fmt::join(names, " nor "), architecture.family,
+      fmt::join(architecture.prefixes, "', '")));
 }
 
 namespace {
@@ -154,6 +166,12 @@ class Catalogue {
     if (checkpoint_ == nullptr) return name;
     name = found_name(std::move(name));
     const TensorInfo& tensor = checkpoint_->at(name);
+    if (tensor.elements() == 0)
+      throw MalformedError(fmt::format(
+          "{}: norm '{}' has shape [{}], expected [{}]: it is empty, as in a shard that "
+          "was not gathered; save the model again with its parameters gathered",
+          checkpoint_->files()[tensor.file].string(), name, fmt::join(tensor.shape, ", "),
+          fmt::join(shape, ", ")));
     if (tensor.shape != shape)
       throw MalformedError(
           fmt::format("{}: norm '{}' has shape [{}], expected [{}], {} that config.json gives",

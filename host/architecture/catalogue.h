@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,14 @@ namespace deadray {
 /// with both; when a scale or shift is stored of a norm that has none by its configuration, since
 /// what is predicted would not hold of the model that was trained
 std::vector<NormSite> norm_sites(const Architecture& architecture, const Checkpoint* checkpoint);
+
+/// Names, without prefix, of tensors that every checkpoint of the architecture has: its input's
+/// table or projection, the scale of its first norm. Any of them tells the prefix.
+std::vector<std::string> landmarks(const Architecture& architecture);
+
+/// The same as checkpoint_prefix(); absent where that throws.
+std::optional<std::string> find_prefix(const Architecture& architecture,
+                                       const Checkpoint& checkpoint);
 
 /// Prefix that this checkpoint puts before the architecture's names ("", "transformer.", …).
 /// @throws MalformedError naming a tensor that exists under none of them

@@ -1,5 +1,6 @@
 #include "host/architecture/config.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -42,6 +43,7 @@ Config Config::load(const std::filesystem::path& model) {
   if (!std::filesystem::exists(model, ignored))
     throw UsageError(fmt::format("{}: no such file or folder", model.string()));
   const std::filesystem::path file = config_file(model);
+  refuse_dangling_link(file);
   if (!has_config(model))
     throw MalformedError(fmt::format(
         "{}: missing: deadray reads the architecture there; put the model's config.json {}",
@@ -142,17 +144,39 @@ Config Config::object(std::string_view key) const {
   nested.path_ = path_;
   nested.prefix_ = prefix_ + std::string(key) + ".";
   nested.read_ = read_;
+  nested.not_run_ = not_run_;
   // Shares ownership: the whole document stays alive.
   nested.json_ = std::shared_ptr<const nlohmann::json>(json_, value);
   return nested;
 }
 
+namespace {
+
+std::string runs_only_line(const std::string& key, const nlohmann::json& value,
+                           std::string_view supported) {
+  return fmt::format("{} is {}; deadray runs {} only", key, show_json(value), supported);
+}
+
+}  // namespace
+
 void Config::require(std::string_view key, const nlohmann::json& only,
                      std::string_view supported) const {
   const nlohmann::json* value = lookup(key);
   if (!value || *value == only) return;
-  throw UnsupportedError(fmt::format("{}: {} is {}; deadray runs {} only", path_.string(),
-                                     full_key(key), show_json(*value), supported));
+  throw UnsupportedError(
+      fmt::format("{}: {}", path_.string(), runs_only_line(full_key(key), *value, supported)));
+}
+
+void Config::runs_only(std::string_view key, const nlohmann::json& only,
+                       std::string_view supported) const {
+  const nlohmann::json* value = lookup(key);
+  if (value && *value != only) cannot_run(runs_only_line(full_key(key), *value, supported));
+}
+
+void Config::cannot_run(std::string_view what) const {
+  std::string line = fmt::format("{}: {}", path_.string(), what);
+  if (std::find(not_run_->begin(), not_run_->end(), line) == not_run_->end())
+    not_run_->push_back(std::move(line));
 }
 
 }  // namespace deadray

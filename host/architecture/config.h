@@ -56,6 +56,14 @@ class Config {
   /// @throws UnsupportedError "config.json: key is X; deadray runs <supported> only" unless the key
   /// is absent, null or equal to `only`
   void require(std::string_view key, const nlohmann::json& only, std::string_view supported) const;
+  /// The same of what only the forward pass depends on: nothing is thrown, not_run() gains the
+  /// line.
+  void runs_only(std::string_view key, const nlohmann::json& only,
+                 std::string_view supported) const;
+  /// Adds "config.json: <what>" to not_run(): "rope_type is \"yarn\"; deadray runs default".
+  void cannot_run(std::string_view what) const;
+  /// What the executor does not run, by key, from here and from nested objects; each line once.
+  const std::vector<std::string>& not_run() const noexcept { return *not_run_; }
   /// The key as messages name it.
   std::string full_key(std::string_view key) const { return prefix_ + std::string(key); }
   const nlohmann::json& json() const noexcept { return *json_; }
@@ -71,6 +79,7 @@ class Config {
   std::string prefix_;  ///< "text_config." in a nested object
   std::shared_ptr<const nlohmann::json> json_;
   std::shared_ptr<std::set<std::string>> read_ = std::make_shared<std::set<std::string>>();
+  std::shared_ptr<std::vector<std::string>> not_run_ = std::make_shared<std::vector<std::string>>();
 };
 
 }  // namespace deadray

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "host/architecture/architecture.h"
+#include "host/architecture/parts.h"
 
 namespace deadray {
 
@@ -28,95 +29,37 @@ class Count {
   std::int64_t value_;
 };
 
-Count elements(const std::vector<std::int64_t>& shape) {
-  Count product = 1;
-  for (const std::int64_t extent : shape) product *= extent;
+Count elements(const TensorSpec& spec) {
+  Count product = spec.is_buffer ? 0 : 1;
+  for (const std::int64_t extent : spec.shape) product *= extent;
   return product;
 }
-Count elements(const std::optional<TensorSpec>& spec) { return spec ? elements(spec->shape) : 0; }
 Count elements(const NormSpec& norm) {
-  Count sum = 0;
-  if (norm.has_scale) sum += elements({std::max<std::int64_t>(norm.rows, 1), norm.width});
-  if (norm.has_bias) sum += norm.width;
+  Count sum = norm.has_bias ? norm.width : 0;
+  Count scales = norm.has_scale ? std::max<std::int64_t>(norm.rows, 1) : 0;
+  scales *= norm.width;
+  sum += scales;
   return sum;
 }
-Count elements(const std::optional<NormSpec>& norm) { return norm ? elements(*norm) : 0; }
 Count elements(const LinearSpec& linear) {
   Count sum = 0;
   for (const auto* parts : {&linear.weights, &linear.biases})
-    for (const TensorSpec& part : *parts) sum += elements(part.shape);
+    for (const TensorSpec& part : *parts) sum += elements(part);
   return sum;
-}
-Count elements(const std::optional<LinearSpec>& linear) { return linear ? elements(*linear) : 0; }
-Count elements(const BlockSpec& block) {
-  Count sum = 0;
-  for_each_norm(block, [&](const NormSpec& norm) { sum += elements(norm); });
-  for_each_linear(block, [&](const LinearSpec& linear, std::int64_t copies) {
-    Count all = elements(linear);
-    all *= copies;
-    sum += all;
-  });
-  for (const auto* scale : {&block.attention_layer_scale, &block.mlp_layer_scale})
-    sum += elements(*scale);
-  return sum;  // output_scale is a buffer in the models that have it
-}
-Count elements(const Stack& stack) {
-  Count sum = elements(stack.input_norm);
-  sum += elements(stack.final_norm);
-  for (std::size_t kind = 0; kind < stack.block_kinds.size(); ++kind) {
-    Count blocks = elements(stack.block_kinds[kind]);
-    blocks *= stack.kind_of.empty()
-                  ? stack.n_blocks
-                  : std::count(stack.kind_of.begin(), stack.kind_of.end(), static_cast<int>(kind));
-    sum += blocks;
-  }
-  return sum;
-}
-Count elements(const TokenInput& tokens) {
-  Count sum = elements(tokens.table.shape);
-  sum += elements(tokens.projection);
-  for (const auto* table : {&tokens.positions, &tokens.types}) sum += elements(*table);
-  return sum;
-}
-
-Count elements(const PatchInput& patches) {
-  Count sum = elements(patches.projection);
-  for (const auto* tensor :
-       {&patches.class_token, &patches.register_tokens, &patches.mask_token, &patches.positions})
-    sum += elements(*tensor);
-  return sum;
-}
-Count elements(const VisionTower& tower) {
-  Count sum = elements(tower.blocks);
-  sum += elements(tower.patches);
-  sum += elements(tower.positions.shape);
-  sum += elements(tower.norm);
-  sum += elements(tower.projection);
-  return sum;  // shift and scale are buffers
 }
 
 }  // namespace
 
-std::int64_t count_parameters(const Architecture& a) {
-  Count count = elements(static_cast<const Stack&>(a));
-  if (a.tokens) count += elements(*a.tokens);
-  if (a.patches) count += elements(*a.patches);
-  if (a.predictor) {
-    count += elements(a.predictor->stack);
-    count += elements(a.predictor->mask_tokens.shape);
-    for (const auto* map : {&a.predictor->embedding, &a.predictor->projection})
-      count += elements(*map);
-  }
-  if (a.vision) count += elements(*a.vision);
-  for (const auto* map : {&a.output_projection, &a.pooler}) count += elements(*map);
-  if (!a.head) return count.value();
-  if (a.head->transform) {
-    count += elements(a.head->transform->dense);
-    count += elements(a.head->transform->norm);
-  }
-  for (const TensorSpec& bias : a.head->decoder.biases) count += elements(bias.shape);
-  if (!a.head->tied) count += elements(a.head->decoder.weights[0].shape);
-  return count.value();
+std::int64_t count_parameters(const Architecture& architecture) {
+  Count count = 0;
+  for_each_part(architecture, [&](const auto& part, Blocks blocks, std::int64_t copies) {
+    Count all = elements(part);
+    all *= static_cast<std::int64_t>(blocks.size());
+    all *= copies;
+    count += all;
+  });
+  const auto& head = architecture.head;
+  return count.value() - (head && head->tied ? elements(head->decoder.weights[0]).value() : 0);
 }
 
 }  // namespace deadray

@@ -34,6 +34,7 @@ struct TensorSpec {
   Init init;
   /// Where checkpoints keep it that lack `name`: all experts' weights in one tensor.
   std::optional<PartOfTensor> fused{};
+  bool is_buffer = false;  ///< stored, but no parameter: nobody trains it
 };
 
 enum class Storage {
@@ -92,8 +93,15 @@ struct Rope {
   std::int64_t original_max_positions = 8192;
 };
 
+/// How the tokens of a sequence are numbered where a mask hides some.
+enum class Counting {
+  all,       ///< from the row's start, hidden ones too
+  attended,  ///< 0, 1, ... over those that the mask keeps; hidden ones stand at -1
+};
+
 /// Attention with linear biases: slope of the head times (key - query) is added to the score.
 struct Alibi {
+  Counting counting = Counting::attended;
   bool scaled = false;  ///< multiplied by the attention scale too (Falcon)
   /// The reference code forms slope times key index in bfloat16 (Falcon).
   bool rounds_bfloat16 = false;

@@ -110,4 +110,13 @@ std::string read_text_file(const std::filesystem::path& path, std::uint64_t most
   return text;
 }
 
+void refuse_dangling_link(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(path, error) || std::filesystem::exists(path, error)) return;
+  throw MalformedError(fmt::format(
+      "{}: is a link to {}, which is not there: copy the folder with its links followed (cp -rL), "
+      "or fetch it again",
+      path.string(), std::filesystem::read_symlink(path, error).string()));
+}
+
 }  // namespace deadray

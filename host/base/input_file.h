@@ -37,4 +37,8 @@ class InputFile {
 /// The whole file. @throws MalformedError beyond `most` bytes, and as InputFile does
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t most = 100'000'000);
 
+/// @throws MalformedError where `path` is a link to something that is not there, naming both: a
+/// snapshot that was copied without its blobs
+void refuse_dangling_link(const std::filesystem::path& path);
+
 }  // namespace deadray

@@ -1,6 +1,8 @@
 #include "host/base/json_text.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -25,6 +27,68 @@ std::size_t first_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+/// Python's json writes bare NaN, Infinity and -Infinity: the text with each in quotes, so that
+/// who reads such a key is told what stands there, and nobody else is. Absent without any.
+std::optional<std::string> with_quoted_non_numbers(std::string_view text) {
+  std::string quoted;
+  bool in_string = false, any = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') in_string = !in_string;
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) quoted += text[i++];
+    const std::string_view rest = text.substr(i);
+    std::string_view word;
+    if (!in_string)
+      for (const std::string_view name : {"-Infinity", "Infinity", "NaN"})
+        if (rest.starts_with(name)) word = name;
+    if (word.empty()) {
+      quoted += text[i];
+      continue;
+    }
+    quoted.append("\"").append(word).append("\"");
+    i += word.size() - 1;
+    any = true;
+  }
+  return any ? std::optional(std::move(quoted)) : std::nullopt;
+}
+
+/// @throws nlohmann's parse_error; MalformedError for what JSON allows and we do not
+nlohmann::json parse_checked(std::string_view text, const std::filesystem::path& name) {
+  using Event = nlohmann::json::parse_event_t;
+  // Of each object around the place that was reached.
+  std::vector<std::unordered_set<std::string>> keys;
+  const auto check = [&](int depth, Event event, const nlohmann::json& value) {
+    if (depth > kMaxDepth)
+      throw MalformedError(
+          fmt::format("{}: nested deeper than {} levels", name.string(), kMaxDepth));
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
+      throw MalformedError(
+          fmt::format("{}: key {} is there twice in one object: remove the wrong one",
+                      name.string(), in_quotes(value.get_ref<const std::string&>())));
+    return true;
+  };
+  return nlohmann::json::parse(text, check);
+}
+
+nlohmann::json parse_text(const std::string& text, const std::filesystem::path& name) {
+  try {
+    return parse_checked(text, name);
+  } catch (const nlohmann::json::parse_error& error) {
+    try {
+      if (const auto quoted = with_quoted_non_numbers(text)) return parse_checked(*quoted, name);
+    } catch (const nlohmann::json::parse_error&) {
+      // That was not what is wrong with it: the first complaint stands.
+    }
+    throw MalformedError(
+        fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
+  } catch (const nlohmann::json::exception& error) {
+    // A number too large for a double: the library tells no position.
+    throw MalformedError(
+        fmt::format("{}: not JSON: {}", name.string(), on_one_line(error.what(), 160)));
+  }
+}
+
 }  // namespace
 
 std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
@@ -45,32 +109,7 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
 }
 
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name) {
-  using Event = nlohmann::json::parse_event_t;
-  // Of each object around the place that was reached.
-  std::vector<std::unordered_set<std::string>> keys;
-  const auto check = [&](int depth, Event event, const nlohmann::json& value) {
-    if (depth > kMaxDepth)
-      throw MalformedError(
-          fmt::format("{}: nested deeper than {} levels", name.string(), kMaxDepth));
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
-      throw MalformedError(
-          fmt::format("{}: key {} is there twice in one object: remove the wrong one",
-                      name.string(), in_quotes(value.get_ref<const std::string&>())));
-    return true;
-  };
-  nlohmann::json object;
-  try {
-    object = nlohmann::json::parse(text, check);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw MalformedError(
-        fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
-  } catch (const nlohmann::json::exception& error) {
-    // A number too large for a double: the library tells no position.
-    throw MalformedError(
-        fmt::format("{}: not JSON: {}", name.string(), on_one_line(error.what(), 160)));
-  }
+  nlohmann::json object = parse_text(text, name);
   if (!object.is_object())
     throw MalformedError(
         fmt::format("{}: is {}, expected a JSON object", name.string(), show_json(object)));

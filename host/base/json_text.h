@@ -15,6 +15,8 @@ namespace deadray {
 std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
                                std::size_t first = 0);
 
+/// Python's bare NaN, Infinity and -Infinity are read as strings, so that a key which nobody reads
+/// may have them.
 /// @param name  the file, for messages
 /// @throws MalformedError when the text is no JSON, no object, nested deeper than 100 levels, or
 /// has a key twice in one object

@@ -51,7 +51,7 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   add_choice(
       *command, "--norm", request.norm,
       choices_of<StatedNorm>({StatedNorm::layernorm, StatedNorm::rmsnorm, StatedNorm::layernorm1p}),
-      "Kind of norm of a model whose family is unknown");
+      "Kind of the model's norms, instead of what its family says");
   command->add_flag("--classify", request.classify,
                     "Also ask the parameters which norm it is; reads the consumers' weights");
   add_model_options(*command, request.predict.relative_tau, request.checkpoint);

@@ -13,6 +13,7 @@
 #include "host/formats/model_folder.h"
 #include "host/formats/safetensors.h"
 #include "host/formats/shard_index.h"
+#include "host/formats/wrapped_names.h"
 
 namespace deadray {
 
@@ -65,7 +66,10 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
   state->path = model;
   WeightFiles weights = find_weights(model, options.strict);
   state->notes = std::move(weights.notes);
-  if (!weights.is_index) {
+  if (!weights.shards.empty()) {
+    for (const std::filesystem::path& shard : weights.shards) state->add_file(shard, options);
+    state->tensors = join_shards(state->files, std::move(state->tensors));
+  } else if (!weights.is_index) {
     state->add_file(weights.file, options);
   } else {
     const ShardIndex index = read_shard_index(weights.file);
@@ -73,6 +77,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
     for (const std::filesystem::path& shard : index.shards) state->add_file(shard, options);
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
+  take_off_wrappers(state->tensors, state->notes);
   return Checkpoint(std::move(state));
 }
 
@@ -88,6 +93,10 @@ const std::vector<std::filesystem::path>& Checkpoint::files() const noexcept {
 const std::vector<TensorInfo>& Checkpoint::tensors() const noexcept { return state_->tensors; }
 const std::vector<std::string>& Checkpoint::notes() const noexcept { return state_->notes; }
 std::uint64_t Checkpoint::header_bytes() const noexcept { return state_->header_bytes; }
+
+bool Checkpoint::take_off(std::string_view prefix) {
+  return take_off_prefix(state_->tensors, prefix);
+}
 
 const TensorInfo* Checkpoint::find(std::string_view name) const noexcept {
   const std::vector<TensorInfo>& tensors = state_->tensors;

@@ -16,7 +16,8 @@ namespace deadray {
 /// with pread and never mapped: a file that is truncated meanwhile is an error, not a SIGBUS.
 class Checkpoint {
  public:
-  /// Reads and checks all headers, no values.
+  /// Reads and checks all headers, no values. Names lose what wrappers put there, see
+  /// wrapped_names.h.
   /// @throws MalformedError   a damaged or contradictory file; names file, tensor and byte
   /// @throws UnsupportedError no weights that deadray reads; says what was found and what to do
   static Checkpoint open(const std::filesystem::path& model, const CheckpointOptions& options = {});
@@ -31,6 +32,10 @@ class Checkpoint {
   /// What the user should know although it is no error.
   const std::vector<std::string>& notes() const noexcept;
   std::uint64_t header_bytes() const noexcept;  ///< bytes read to open it
+
+  /// Takes a prefix off the names that begin with it: a wrapper that only who knows the model's own
+  /// names can tell. @return false, and nothing done, where two tensors would then have one name
+  bool take_off(std::string_view prefix);
 
   const TensorInfo* find(std::string_view name) const noexcept;  ///< nullptr when absent
   /// @throws MalformedError naming the tensor, the checkpoint and near names

@@ -78,6 +78,8 @@ std::string_view to_string(DType type) noexcept { return row(type).name; }
 
 std::size_t size_of(DType type) noexcept { return row(type).size; }
 
+bool is_fp8(DType type) noexcept { return type == DType::f8_e4m3 || type == DType::f8_e5m2; }
+
 bool is_plain_float(DType type) noexcept { return row(type).significant_bits > 0; }
 
 double unit_roundoff(DType type) {

@@ -36,6 +36,8 @@ std::size_t size_of(DType type) noexcept;
 /// True for f64, f32, f16, bf16: the types whose values stand for themselves. (FP8 values need a
 /// scale that is stored elsewhere.)
 bool is_plain_float(DType type) noexcept;
+/// True for the two 8-bit types.
+bool is_fp8(DType type) noexcept;
 /// Half the distance from 1 to the next larger number: f64 2^-53, f32 2^-24, f16 2^-11, bf16 2^-8.
 /// @throws std::invalid_argument for a type that is no plain float
 double unit_roundoff(DType type);

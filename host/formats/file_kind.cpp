@@ -59,6 +59,11 @@ void refuse_other_formats(const InputFile& file) {
       throw MalformedError(fmt::format(
           "{}: is a web page or JSON text of {} bytes, not weights: fetch the real file",
           file.path().string(), file.size()));
+  if (text.starts_with("../") && is_text(head))
+    throw MalformedError(fmt::format(
+        "{}: is the text {}, the target of a link, not weights: copy the folder with its "
+        "links followed (cp -rL), or fetch it again",
+        file.path().string(), in_quotes(std::string_view(head).substr(0, 80))));
   if (is_text(head))
     throw MalformedError(fmt::format(
         "{}: is a text of {} bytes that begins {}, not weights: give a safetensors file",

@@ -14,6 +14,9 @@
 #include "host/base/json_text.h"
 #include "host/formats/file_kind.h"
 #include "host/formats/hub_cache.h"
+#include "host/formats/safetensors.h"
+#include "host/formats/shard_index.h"
+#include "host/formats/tensor_names.h"
 
 namespace deadray {
 namespace {
@@ -24,9 +27,11 @@ constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 
 /// The names in a folder, sorted by what they can mean for us.
 struct Listing {
-  std::vector<std::string> all, safetensors, indices, convertible, adapters;
+  std::vector<std::string> all, safetensors, indices, convertible, adapters, dangling;
+  /// As a file, not as a folder or a link that leads nowhere.
   bool holds(std::string_view name) const {
-    return std::binary_search(all.begin(), all.end(), name);
+    return std::binary_search(safetensors.begin(), safetensors.end(), name) ||
+           std::binary_search(indices.begin(), indices.end(), name);
   }
 };
 
@@ -50,7 +55,10 @@ Listing list_folder(const fs::path& folder) {
         fmt::format("{}: cannot list the folder: {}", folder.string(), error.message()));
   std::sort(listing.all.begin(), listing.all.end());
   for (const std::string& name : listing.all) {
-    if (name.starts_with("adapter_"))
+    if (!fs::is_regular_file(folder / name, error)) {
+      if (fs::is_symlink(folder / name, error) && !fs::exists(folder / name, error))
+        listing.dangling.push_back(name);
+    } else if (name.starts_with("adapter_"))
       listing.adapters.push_back(name);
     else if (name.ends_with(kIndexSuffix))
       listing.indices.push_back(name);
@@ -74,30 +82,94 @@ std::string base_model(const fs::path& folder) {
   }
 }
 
+/// The scales of norms that an adapter's file holds; empty where it cannot be read.
+std::vector<std::string> norms_in_adapter(const fs::path& file) {
+  std::vector<std::string> norms;
+  try {
+    for (const TensorInfo& tensor : read_safetensors_header(InputFile(file), {}, 0).tensors)
+      if (looks_like_norm(tensor.name) && tensor.shape.size() == 1) norms.push_back(tensor.name);
+  } catch (const Error&) {
+    norms.clear();  // only a hint is lost
+  }
+  return norms;
+}
+
+[[noreturn]] void throw_adapter(const fs::path& folder, const Listing& listing) {
+  const std::string named = base_model(folder);
+  const std::string base = named.empty() ? "" : " " + in_quotes(named);
+  for (const std::string& name : listing.adapters)
+    if (const auto norms = norms_in_adapter(folder / name); !norms.empty())
+      throw UnsupportedError(fmt::format(
+          "{}: is an adapter with norms of its own, which replace the base model's ({}): merge it "
+          "into the base model{} first",
+          (folder / name).string(), first_few(norms), base));
+  throw UnsupportedError(
+      fmt::format("{}: holds an adapter ({}) only, no norms here; give the base "
+                  "model{}",
+                  folder.string(), shown_names(listing.adapters), base));
+}
+
+/// Where sentence-transformers keeps the transformer itself: a folder inside; empty: not known.
+std::string inner_transformer(const fs::path& folder) {
+  try {
+    const fs::path file = folder / "modules.json";
+    const auto modules = nlohmann::json::parse(read_text_file(file));
+    const std::string path = modules.at(0).at("path");
+    return fs::is_directory(folder / path) ? path : "";
+  } catch (const std::exception&) {
+    return "";  // only a hint is lost
+  }
+}
+
 [[noreturn]] void throw_no_weights(const fs::path& folder, const Listing& listing) {
+  for (const std::string& name : listing.dangling) refuse_dangling_link(folder / name);
+  std::error_code error;
+  for (const std::string& name : listing.all)
+    if (name.ends_with(".safetensors") && fs::is_directory(folder / name, error))
+      throw MalformedError(fmt::format("{}: is a folder, expected a regular file: no weights in {}",
+                                       (folder / name).string(), folder.string()));
   if (!listing.convertible.empty()) {
     const fs::path file = folder / listing.convertible.front();
     throw_convertible(file, *convertible_format(file));
   }
-  if (!listing.adapters.empty()) {
-    const std::string base = base_model(folder);
-    throw UnsupportedError(fmt::format(
-        "{}: holds an adapter ({}) only, no norms here; give the base model{}", folder.string(),
-        shown_names(listing.adapters), base.empty() ? "" : " " + in_quotes(base)));
-  }
+  if (!listing.adapters.empty()) throw_adapter(folder, listing);
+  if (const std::string inner = inner_transformer(folder); !inner.empty())
+    throw UnsupportedError(
+        fmt::format("{}: is a sentence-transformers folder, whose transformer is in {}: give that "
+                    "folder",
+                    folder.string(), (folder / inner).string()));
   throw UnsupportedError(fmt::format(
       "{}: no weights: found {}, expected model.safetensors or model{}", folder.string(),
       listing.all.empty() ? "nothing" : shown_names(listing.all), kIndexSuffix));
 }
 
+/// A sharded set whose files say by their numbers that they are all of it.
+WeightFiles without_index(const fs::path& folder, const NumberedShards& set) {
+  if (!set.missing.empty())
+    throw MalformedError(fmt::format(
+        "{}: no index, and of the shards {} to {} these are missing: {}; fetch them into "
+        "the folder",
+        folder.string(), set.present.front(), set.present.back(), shown_names(set.missing)));
+  WeightFiles chosen{folder / set.present.front()};
+  for (const std::string& name : set.present) chosen.shards.push_back(folder / name);
+  chosen.notes.push_back(
+      fmt::format("{}: no index of the shards: all {} that their names count are "
+                  "read",
+                  folder.string(), set.present.size()));
+  return chosen;
+}
+
 /// The set to read, in the order of preference that transformers has too.
 WeightFiles choose(const fs::path& folder, const Listing& listing) {
-  if (listing.holds("model.safetensors")) return {folder / "model.safetensors", false, {}};
+  if (listing.holds("model.safetensors")) return {folder / "model.safetensors"};
   const std::string index = "model" + std::string(kIndexSuffix);
-  if (listing.holds(index)) return {folder / index, true, {}};
-  if (listing.indices.size() == 1) return {folder / listing.indices.front(), true, {}};
+  if (listing.holds(index)) return {folder / index, true};
+  if (listing.indices.size() == 1) return {folder / listing.indices.front(), true};
+  if (const auto set =
+          listing.indices.empty() ? numbered_shards(listing.safetensors) : std::nullopt)
+    return without_index(folder, *set);
   if (listing.indices.empty() && listing.safetensors.size() == 1)
-    return {folder / listing.safetensors.front(), false, {}};
+    return {folder / listing.safetensors.front()};
   if (listing.indices.empty() && listing.safetensors.empty()) throw_no_weights(folder, listing);
   const std::vector<std::string>& found =
       listing.indices.empty() ? listing.safetensors : listing.indices;
@@ -107,12 +179,17 @@ WeightFiles choose(const fs::path& folder, const Listing& listing) {
                   folder.string(), shown_names(found), index));
 }
 
+bool is_shard_of(const WeightFiles& chosen, const std::string& name) {
+  return std::any_of(chosen.shards.begin(), chosen.shards.end(),
+                     [&](const fs::path& shard) { return shard.filename() == name; });
+}
+
 /// Weights beside the chosen ones: other formats, shards that a single file makes superfluous,
 /// Mistral's consolidated copy.
 std::vector<std::string> other_sets(const Listing& listing, const WeightFiles& chosen) {
   std::vector<std::string> others = listing.convertible;
   for (const std::string& name : listing.safetensors)
-    if (name != chosen.file.filename() &&
+    if (name != chosen.file.filename() && !is_shard_of(chosen, name) &&
         (!chosen.is_index || name == "model.safetensors" || name.starts_with("consolidated")))
       others.push_back(name);
   return others;
@@ -132,11 +209,12 @@ std::string model_name(const fs::path& model) {
 WeightFiles find_weights(const fs::path& model, bool strict) {
   std::error_code error;
   const fs::file_status status = fs::status(model, error);
+  if (status.type() == fs::file_type::not_found) refuse_dangling_link(model);
   if (status.type() == fs::file_type::not_found)
     throw UsageError(fmt::format("{}: no such file or folder", model.string()));
   if (status.type() != fs::file_type::directory) {
     if (const auto format = convertible_format(model)) throw_convertible(model, *format);
-    return {model, model.filename().string().ends_with(kIndexSuffix), {}};
+    return {model, model.filename().string().ends_with(kIndexSuffix)};
   }
   const Listing listing = list_folder(model);
   WeightFiles chosen = choose(model, listing);

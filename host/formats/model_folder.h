@@ -15,7 +15,9 @@ std::string model_name(const std::filesystem::path& model);
 struct WeightFiles {
   std::filesystem::path file;  ///< a safetensors file, or the index of a sharded set
   bool is_index = false;
-  std::vector<std::string> notes;  ///< further sets of weights that were passed over
+  std::vector<std::string> notes{};  ///< further sets of weights that were passed over
+  /// All files of a sharded set that lacks its index, `file` the first of them; else empty.
+  std::vector<std::filesystem::path> shards{};
 };
 
 /// @param model  a folder, a safetensors file, or the index of a sharded set
@@ -23,7 +25,8 @@ struct WeightFiles {
 /// @throws UsageError       no such path
 /// @throws UnsupportedError formats that only scripts/convert reads, an adapter, or no weights at
 /// all; says what was found
-/// @throws MalformedError   several files and no index that says how they belong together
+/// @throws MalformedError   several files and neither an index nor their numbers say how they
+/// belong together; a shard that is missing; a link that leads nowhere
 WeightFiles find_weights(const std::filesystem::path& model, bool strict);
 
 }  // namespace deadray

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -51,7 +52,42 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   return path;
 }
 
+struct ShardNumber {
+  std::string_view stem;
+  std::size_t number, count;
+};
+
+/// Of "<stem>-00002-of-00003.safetensors"; absent for another name.
+std::optional<ShardNumber> shard_number(std::string_view name) {
+  constexpr std::string_view kForm = "-#####-of-#####.safetensors";
+  if (name.size() <= kForm.size()) return std::nullopt;
+  const std::string_view tail = name.substr(name.size() - kForm.size());
+  for (std::size_t i = 0; i < kForm.size(); ++i)
+    if (kForm[i] == '#' ? tail[i] < '0' || tail[i] > '9' : tail[i] != kForm[i]) return std::nullopt;
+  const auto five_digits = [&](std::size_t at) {
+    return static_cast<std::size_t>(std::stoul(std::string(tail.substr(at, 5))));
+  };
+  return ShardNumber{name.substr(0, name.size() - kForm.size()), five_digits(1), five_digits(10)};
+}
+
+/// What else the folder holds: the files of another download beside a stale index.
+std::string complete_set_beside(const fs::path& index) {
+  std::vector<std::string> names;
+  std::error_code error;
+  const fs::path folder = index.has_parent_path() ? index.parent_path() : ".";
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  std::sort(names.begin(), names.end());
+  const auto set = numbered_shards(names);
+  if (!set || !set->missing.empty()) return "";
+  return fmt::format(
+      "; the folder holds all of {} to {}: if the index is of another download, remove it",
+      set->present.front(), set->present.back());
+}
+
 [[noreturn]] void throw_missing(const ShardIndex& index, std::size_t shard) {
+  refuse_dangling_link(index.shards[shard]);
   std::size_t lost = 0, norms = 0;
   for (const auto& [name, of] : index.tensors) {
     lost += of == shard;
@@ -59,9 +95,9 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   }
   throw MalformedError(
       fmt::format("{}: shard {} is missing: {} of {} tensors lost, {} of them norm parameters; "
-                  "fetch it into the folder",
+                  "fetch it into the folder{}",
                   index.file.string(), in_quotes(index.shards[shard].filename().string()), lost,
-                  index.tensors.size(), norms));
+                  index.tensors.size(), norms, complete_set_beside(index.file)));
 }
 
 [[noreturn]] void throw_not_held(const ShardIndex& index,
@@ -80,6 +116,20 @@ void refuse_two_copies(const ShardIndex& index, std::span<const TensorInfo> copi
 }
 
 }  // namespace
+
+std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& names) {
+  std::map<std::pair<std::string, std::size_t>, std::set<std::size_t>> sets;
+  for (const std::string& name : names)
+    if (const auto place = shard_number(name))
+      sets[{std::string(place->stem), place->count}].insert(place->number);
+  if (sets.size() != 1) return std::nullopt;
+  const auto& [key, numbers] = *sets.begin();
+  NumberedShards shards;
+  for (std::size_t i = 1; i <= key.second; ++i)
+    (numbers.contains(i) ? shards.present : shards.missing)
+        .push_back(fmt::format("{}-{:05}-of-{:05}.safetensors", key.first, i, key.second));
+  return shards;
+}
 
 ShardIndex read_shard_index(const fs::path& file) {
   const std::string text = read_text_file(file);
@@ -160,6 +210,20 @@ std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<Tenso
         fmt::format("{}: {} tensors are in several shards; the copy that the index names is taken",
                     index.file.string(), superfluous));
   return kept;
+}
+
+std::vector<TensorInfo> join_shards(const std::vector<fs::path>& files,
+                                    std::vector<TensorInfo> tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
+    return a.name != b.name ? a.name < b.name : a.file < b.file;
+  });
+  const auto twice =
+      std::adjacent_find(tensors.begin(), tensors.end(),
+                         [](const TensorInfo& a, const TensorInfo& b) { return a.name == b.name; });
+  if (twice == tensors.end()) return tensors;
+  throw MalformedError(fmt::format("{}: tensor {} is in {} too, and no index says which counts",
+                                   files[twice->file].string(), in_quotes(twice->name),
+                                   files[(twice + 1)->file].filename().string()));
 }
 
 }  // namespace deadray

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,15 @@ struct ShardIndex {
   std::uint64_t bytes = 0;  ///< of the index file
 };
 
+/// The files of one sharded set, by their names alone: "model-00002-of-00003.safetensors".
+struct NumberedShards {
+  std::vector<std::string> present;  ///< in order
+  std::vector<std::string> missing;
+};
+
+/// The only such set among these names; absent where there is none, or more than one.
+std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& names);
+
 /// @throws MalformedError no JSON object or no weight_map; a shard that is missing, with what is
 /// lost; a shard whose path leaves the model's tree
 ShardIndex read_shard_index(const std::filesystem::path& file);
@@ -32,5 +42,11 @@ ShardIndex read_shard_index(const std::filesystem::path& file);
 /// tensor that the index does not name
 std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<TensorInfo> tensors,
                                       std::vector<std::string>& notes);
+
+/// The tensors of shards that no index describes, in order of name.
+/// @param files  TensorInfo::file is an index into it
+/// @throws MalformedError where two of them hold one tensor
+std::vector<TensorInfo> join_shards(const std::vector<std::filesystem::path>& files,
+                                    std::vector<TensorInfo> tensors);
 
 }  // namespace deadray

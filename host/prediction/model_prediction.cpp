@@ -7,11 +7,12 @@
 #include <utility>
 
 #include "host/architecture/architecture.h"
-#include "host/architecture/catalogue.h"
 #include "host/architecture/config.h"
-#include "host/architecture/norm_names.h"
+#include "host/architecture/discover_norms.h"
+#include "host/architecture/fit_to_checkpoint.h"
 #include "host/architecture/norm_parameters.h"
 #include "host/architecture/select_sites.h"
+#include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/model_folder.h"
@@ -19,11 +20,16 @@
 namespace deadray {
 namespace {
 
+/// What --norm says: the kind, and what is added to a stored scale.
+std::pair<NormKind, double> kind_of(StatedNorm norm) {
+  return {norm == StatedNorm::rmsnorm ? NormKind::rmsnorm : NormKind::layernorm,
+          norm == StatedNorm::layernorm1p ? 1.0 : 0.0};
+}
+
 /// The norms that the names tell, of the kind that the user states.
 /// @param why  what leaves it to the user
 void take_users_word(OpenedModel& model, StatedNorm norm, std::string_view why) {
-  const NormKind kind = norm == StatedNorm::rmsnorm ? NormKind::rmsnorm : NormKind::layernorm;
-  const double offset = norm == StatedNorm::layernorm1p ? 1.0 : 0.0;
+  const auto [kind, offset] = kind_of(norm);
   DiscoveredNorms found = discover_norms(model.checkpoint, kind, offset);
   model.sites = std::move(found.sites);
   model.notes.push_back(
@@ -32,32 +38,61 @@ void take_users_word(OpenedModel& model, StatedNorm norm, std::string_view why) 
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
+/// The norms as the family has them.
+void describe(OpenedModel& model, const Config& config, const PredictRequest& request) {
+  Architecture architecture = describe_architecture(config);
+  model.sites = fit_to_checkpoint(architecture, model.checkpoint, request.checkpoint.strict);
+  model.family = architecture.family;
+  model.parameters = count_parameters(architecture);
+  model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
+  for (const std::string& line : architecture.not_run)
+    model.notes.push_back(line +
+                          ": verify and fisher refuse it; the prediction does not depend on "
+                          "it");
+}
+
+/// The family's norms, taken as the kind that the user insists on.
+void override_kind(OpenedModel& model, StatedNorm norm) {
+  const auto [kind, offset] = kind_of(norm);
+  const auto agrees = [&](const NormSite& site) {
+    return site.kind == kind && site.weight_offset == offset;
+  };
+  if (std::all_of(model.sites.begin(), model.sites.end(), agrees)) {
+    model.notes.push_back(
+        fmt::format("--norm {} not needed: the family {} says so", to_string(norm), model.family));
+    return;
+  }
+  for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
+  model.notes.push_back(fmt::format("--norm {} overrides what the family {} says of its norms",
+                                    to_string(norm), model.family));
+}
+
 OpenedModel recognise(const PredictRequest& request) {
   OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
+  require_model(model.checkpoint);
   const bool user_says = request.norm.has_value();
   if (user_says && !has_config(request.model)) {
     take_users_word(model, *request.norm, "no config.json");
     return model;
   }
   const Config config = Config::load(request.model);
-  if (const std::string type = user_says ? config.text("model_type", "") : "";
-      user_says && find_family(type) == nullptr) {
+  const std::string type = user_says ? config.text("model_type", "") : "";
+  if (user_says && find_family(type) == nullptr) {
     take_users_word(model, *request.norm,
                     type.empty() ? "config.json has no model_type"
                                  : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
   }
-  const Architecture architecture = describe_architecture(config);
-  model.family = architecture.family;
-  model.parameters = count_parameters(architecture);
-  model.sites = norm_sites(architecture, &model.checkpoint);
-  model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
-  note_undescribed_norms(model.checkpoint, architecture, model.sites, request.checkpoint.strict,
-                         model.notes);
-  if (user_says)
-    model.notes.push_back(fmt::format("--norm {} not needed: the family {} says which norms it has",
-                                      to_string(*request.norm), model.family));
+  try {
+    describe(model, config, request);
+  } catch (const Error& error) {
+    if (!user_says) throw;
+    take_users_word(model, *request.norm,
+                    fmt::format("not as the family has them ({})", error.what()));
+    return model;
+  }
+  if (user_says) override_kind(model, *request.norm);
   return model;
 }
 

@@ -25,7 +25,7 @@ std::string_view to_string(StatedNorm norm) noexcept;
 struct PredictRequest {
   std::filesystem::path model;
   std::string site = "all";        ///< final, all, or a name
-  std::optional<StatedNorm> norm;  ///< for a model whose family is unknown
+  std::optional<StatedNorm> norm;  ///< instead of what the family says
   PredictOptions predict;
   CheckpointOptions checkpoint;
   /// Ask the parameters too which norm it is; reads the consumers' weights.

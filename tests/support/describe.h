@@ -15,10 +15,10 @@ inline Architecture describe(nlohmann::json config,
   return describe_architecture(Config::parse(config.dump(), "model/config.json"));
 }
 
-/// The message with which it is refused.
+/// The message with which it is refused, by who describes it or by who would run it.
 inline std::string refusal(const nlohmann::json& config, const nlohmann::json& changes,
                            ExitCode code = ExitCode::unsupported) {
-  return message_of(code, [&] { describe(config, changes); });
+  return message_of(code, [&] { require_runnable(describe(config, changes)); });
 }
 
 }  // namespace deadray::test

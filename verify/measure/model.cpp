@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "host/architecture/catalogue.h"
-#include "host/architecture/norm_names.h"
+#include "host/architecture/fit_to_checkpoint.h"
 #include "host/formats/model_folder.h"
 #include "verify/weights/checkpoint_weights.h"
 #include "verify/weights/random_weights.h"
@@ -41,15 +41,15 @@ std::unique_ptr<Model> prepare_model(std::string name, const Config& config,
     model->source = Source::random;
     model->weights =
         std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
+    model->sites = norm_sites(model->architecture, nullptr);
   } else {
     model->checkpoint.emplace(Checkpoint::open(weights, options.checkpoint));
+    model->sites =
+        fit_to_checkpoint(model->architecture, *model->checkpoint, options.checkpoint.strict);
     model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint,
                                                          *options.backend);
   }
-  model->sites = norm_sites(model->architecture, model->stored());
-  if (model->checkpoint)
-    note_undescribed_norms(*model->checkpoint, model->architecture, model->sites,
-                           options.checkpoint.strict, model->architecture.notes);
+  require_runnable(model->architecture);
   return model;
 }
 

@@ -27,9 +27,9 @@ HeadSpec masked_head(const Config& config, const Parts& parts, Activation activa
 // BERT: an embedding LayerNorm, post-LN blocks (the stream is a norm's output), bidirectional
 // attention, no final norm of its own.
 Architecture describe_bert(const Config& config) {
-  config.require("is_decoder", false, "encoders");
-  config.require("add_cross_attention", false, "encoders");
-  config.require("position_embedding_type", "absolute", "absolute positions");
+  config.runs_only("is_decoder", false, "encoders");
+  config.runs_only("add_cross_attention", false, "encoders");
+  config.runs_only("position_embedding_type", "absolute", "absolute positions");
   const Sizes sizes = read_sizes(config, {.positions = {"max_position_embeddings", 512}});
   const Parts parts{sizes, initializer_range(config), layer_norm(config, "layer_norm_eps", 1e-12)};
 

@@ -8,8 +8,8 @@ namespace deadray {
 // BLOOM: a LayerNorm on the embeddings, whose output is the stream; ALiBi instead of positions;
 // pre-LN blocks of width 4 d.
 Architecture describe_bloom(const Config& config) {
-  config.require("apply_residual_connection_post_layernorm", false,
-                 "residuals taken before the norms");
+  config.runs_only("apply_residual_connection_post_layernorm", false,
+                   "residuals taken before the norms");
   const Sizes sizes = read_sizes(config, {.hidden = {"n_embed", "hidden_size"},
                                           .blocks = {"num_hidden_layers", "n_layer"},
                                           .heads = {"num_attention_heads", "n_head"},

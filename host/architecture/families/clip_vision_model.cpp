@@ -1,4 +1,5 @@
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "host/architecture/families/common.h"
 #include "host/architecture/families/vision.h"
@@ -61,6 +62,22 @@ Architecture describe_clip_vision_model(const Config& config) {
     a.prefixes = {"vision_model.", ""};
     a.pooler = linear({{"/visual_projection", shared}}, sizes.d, false, wide);
   }
+  return a;
+}
+
+// Both towers of CLIP in one file: its picture encoder.
+Architecture describe_clip(const Config& config) {
+  const Config tower = config.object("vision_config");
+  tower.require("model_type", "clip_vision_model", "clip_vision_model");
+  Architecture a = describe_clip_vision_model(tower);
+  a.family = "clip";
+  a.prefixes = {"vision_model.", ""};
+  // As CLIPModel itself has it; the tower's own configuration keeps another default.
+  const std::int64_t shared = config.integer("projection_dim", 512);
+  a.pooler = linear({{"/visual_projection", shared}}, a.hidden_size, false, 0.02);
+  a.notes.push_back(
+      "the picture tower alone is described and run: the text tower and its norms are left out");
+  a.left_out = {"text_model.", "text_projection.", "logit_scale"};
   return a;
 }
 

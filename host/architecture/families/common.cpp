@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 #include "host/base/json_text.h"
 
 namespace deadray {
@@ -24,10 +25,11 @@ Activation parse_activation(const Config& config, std::string_view key, std::str
   const std::string name = config.text(key, fallback);
   for (const auto& [known, activation] : kKnown)
     if (name == known) return activation;
-  throw UnsupportedError(
-      fmt::format("{}: {} is \"{}\"; deadray runs gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, "
-                  "relu, silu, tanh",
-                  config.path().string(), key, name));
+  config.cannot_run(
+      fmt::format("{} is {}; deadray runs gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, "
+                  "silu, tanh",
+                  config.full_key(key), in_quotes(name)));
+  return Activation::gelu_erf;
 }
 
 std::vector<bool> sliding_blocks(const Config& config, std::int64_t n_blocks,
@@ -44,9 +46,9 @@ std::vector<bool> sliding_blocks(const Config& config, std::int64_t n_blocks,
                     config.path().string(), config.full_key("layer_types"), n_blocks));
   for (const auto& type : types) {
     if (type != "sliding_attention" && type != "full_attention")
-      throw UnsupportedError(fmt::format(
-          "{}: {}[{}] is {}; deadray runs full_attention, sliding_attention",
-          config.path().string(), config.full_key("layer_types"), sliding.size(), show_json(type)));
+      config.cannot_run(fmt::format("{}[{}] is {}; deadray runs full_attention, sliding_attention",
+                                    config.full_key("layer_types"), sliding.size(),
+                                    show_json(type)));
     sliding.push_back(type == "sliding_attention");
   }
   return sliding;

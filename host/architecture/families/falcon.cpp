@@ -3,7 +3,6 @@
 #include "host/architecture/families/common.h"
 #include "host/architecture/families/outline.h"
 #include "host/architecture/families/rope.h"
-#include "host/base/error.h"
 
 namespace deadray {
 
@@ -25,18 +24,16 @@ Decoder parse_decoder(const Config& config, std::int64_t n_heads) {
   const bool multi_query = config.flag("multi_query", true);
   decoder.n_kv_heads = config.integer("num_kv_heads", n_heads);
   divide(config, "num_attention_heads", n_heads, "num_kv_heads", decoder.n_kv_heads);
-  const auto refuse = [&](std::string_view what) {
-    throw UnsupportedError(fmt::format("{}: {}", config.path().string(), what));
-  };
   if (decoder.is_new && !decoder.is_parallel)
-    refuse("parallel_attn is false; deadray runs true only with new_decoder_architecture");
+    config.cannot_run(
+        "parallel_attn is false; deadray runs true only with new_decoder_architecture");
   if (decoder.n_parallel_norms > (decoder.is_new ? 2 : 1))
-    refuse(fmt::format(
+    config.cannot_run(fmt::format(
         "num_ln_in_parallel_attn is {}; deadray runs 1, and 2 with new_decoder_architecture",
         decoder.n_parallel_norms));
   if (decoder.is_new) return decoder;
   if (!multi_query && decoder.n_kv_heads != n_heads)
-    refuse(fmt::format(
+    config.cannot_run(fmt::format(
         "num_kv_heads is {} with {} heads and neither multi_query nor new_decoder_architecture; "
         "deadray runs as many key heads as heads there",
         decoder.n_kv_heads, n_heads));

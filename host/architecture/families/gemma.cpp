@@ -34,7 +34,7 @@ Architecture describe_gemma(const Config& given) {
                                              {"head_dim", 256},
                                              {"pad_token_id", 0},
                                              {"tie_word_embeddings", true}});
-  config.require("use_bidirectional_attention", false, "causal attention");
+  config.runs_only("use_bidirectional_attention", false, "causal attention");
   Architecture a = gemma_like(config, "gemma", "hidden_act");
   // The first files say "gelu" and mean its tanh form.
   if (a.block_kinds[0].mlp.activation == Activation::gelu_erf)

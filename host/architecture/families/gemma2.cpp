@@ -17,7 +17,7 @@ Architecture describe_gemma2(const Config& given) {
                                              {"final_logit_softcapping", 30.0},
                                              {"pad_token_id", 0},
                                              {"tie_word_embeddings", true}});
-  config.require("use_bidirectional_attention", false, "causal attention");
+  config.runs_only("use_bidirectional_attention", false, "causal attention");
   Architecture a = gemma_like(config, "gemma2", "hidden_activation");
   use_sandwich_norms(a);
   AttentionSpec& attention = a.block_kinds[0].attention;

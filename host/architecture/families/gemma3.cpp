@@ -52,7 +52,7 @@ const nlohmann::json& class_defaults() {
 // base of their own, every sixth global.
 Architecture describe_gemma3_text(const Config& given) {
   const Config config = given.with_defaults(class_defaults());
-  config.require("attn_logit_softcapping", nullptr, "scores without a cap");
+  config.runs_only("attn_logit_softcapping", nullptr, "scores without a cap");
   const std::int64_t head_dim = config.integer("head_dim");
   const Rope local = rope_of(config, "sliding_attention", head_dim, "rope_local_base_freq", 1e4);
   const Rope global = rope_of(config, "full_attention", head_dim, "rope_theta", 1e6);
@@ -80,8 +80,8 @@ Architecture describe_gemma3_text(const Config& given) {
 Architecture describe_gemma3(const Config& config) {
   const Config text = config.object("text_config");
   text.require("model_type", "gemma3_text", "gemma3_text");
-  text.require("use_bidirectional_attention", false, "causal attention beside a vision tower");
-  text.require("final_logit_softcapping", nullptr, "logits without a cap beside a vision tower");
+  text.runs_only("use_bidirectional_attention", false, "causal attention beside a vision tower");
+  text.runs_only("final_logit_softcapping", nullptr, "logits without a cap beside a vision tower");
   Architecture a = describe_gemma3_text(text);
   a.family = "gemma3";
   a.prefixes = {"language_model.model.", "model.language_model."};

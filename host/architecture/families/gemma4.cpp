@@ -89,7 +89,7 @@ void add_tower(Architecture& architecture, const Config& config) {
 
 // Gemma 4 with its vision tower.
 Architecture describe_gemma4(const Config& config) {
-  config.require("audio_config", nullptr, "models without an audio tower");
+  config.runs_only("audio_config", nullptr, "models without an audio tower");
   const Config text = config.object("text_config");
   Architecture a = describe_gemma4_language(text, "language_model.");
   a.family = "gemma4";

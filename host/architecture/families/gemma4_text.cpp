@@ -7,6 +7,7 @@
 #include "host/architecture/families/common.h"
 #include "host/architecture/families/gemma4.h"
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 
 namespace deadray {
 
@@ -29,9 +30,10 @@ std::vector<std::string> layer_types(const Config& config, std::int64_t n_blocks
     const auto& listed = config.json().at("layer_types");
     for (const auto& type : listed) {
       if (type != kSliding && type != kFull)
-        throw UnsupportedError(fmt::format("{}: layer_types holds {}; deadray runs {} and {}",
-                                           config.path().string(), type.dump(), kSliding, kFull));
-      types.push_back(type.get<std::string>());
+        config.cannot_run(fmt::format("{} holds {}; deadray runs {} and {}",
+                                      config.full_key("layer_types"), type.dump(), kSliding,
+                                      kFull));
+      types.emplace_back(type == kSliding ? kSliding : kFull);
     }
     if (static_cast<std::int64_t>(types.size()) != n_blocks)
       throw MalformedError(
@@ -67,9 +69,9 @@ void override_heads(const Config& config, std::vector<Heads>& heads) {
     const Config own = overrides.object(key);
     for (const auto& [name, value] : own.json().items())
       if (name != "head_dim" && name != "num_key_value_heads")
-        throw UnsupportedError(fmt::format(
-            "{}: per_layer_config.{} sets {}; deadray runs head_dim and num_key_value_heads alone",
-            config.path().string(), key, name));
+        config.cannot_run(
+            fmt::format("{}.{} sets {}; deadray runs head_dim and num_key_value_heads alone",
+                        config.full_key("per_layer_config"), key, name));
     block.head_dim = own.integer("head_dim", head_dim);
     block.n_kv_heads = own.integer("num_key_value_heads", n_kv_heads);
   }
@@ -106,9 +108,9 @@ Rope rope_of_text(const Config& config, const Heads& heads) {
                                 : Config::parse("{}", config.path());
   rope.theta = settings.positive("rope_theta", full ? 1e6 : 1e4);
   const std::string type = settings.text("rope_type", full && !given ? "proportional" : "default");
-  settings.require("factor", 1.0, "1.0");
+  settings.runs_only("factor", 1.0, "1.0");
   if (type == "default") {
-    settings.require("partial_rotary_factor", 1.0, "1.0 with rope_type default");
+    settings.runs_only("partial_rotary_factor", 1.0, "1.0 with rope_type default");
   } else if (type == "proportional") {
     const double fraction = settings.positive("partial_rotary_factor", given ? 1.0 : 0.25);
     if (fraction > 1.0)
@@ -118,27 +120,26 @@ Rope rope_of_text(const Config& config, const Heads& heads) {
     rope.turning_pairs =
         static_cast<std::int64_t>(std::floor(fraction * static_cast<double>(heads.head_dim) / 2.0));
   } else {
-    throw UnsupportedError(fmt::format(
-        "{}: rope_parameters.{}.rope_type is \"{}\"; deadray runs default and proportional",
-        config.path().string(), heads.type, type));
+    settings.cannot_run(fmt::format("{} is {}; deadray runs default and proportional",
+                                    settings.full_key("rope_type"), in_quotes(type)));
   }
   return rope;
 }
 
-void refuse_what_does_not_run(const Config& text) {
-  text.require("hidden_size_per_layer_input", 0, "models without per-layer embeddings (0)");
+void tell_what_does_not_run(const Config& text) {
+  text.runs_only("hidden_size_per_layer_input", 0, "models without per-layer embeddings (0)");
   if (!text.has("hidden_size_per_layer_input"))
-    throw UnsupportedError(
-        fmt::format("{}: hidden_size_per_layer_input is missing, which means 256; deadray runs "
-                    "models without per-layer embeddings (0) only",
-                    text.path().string()));
-  text.require("num_kv_shared_layers", 0, "blocks with keys of their own (0)");
-  text.require("enable_moe_block", false, "dense models");
+    text.cannot_run(
+        fmt::format("{} is missing, which means 256; deadray runs models without per-layer "
+                    "embeddings (0) only",
+                    text.full_key("hidden_size_per_layer_input")));
+  text.runs_only("num_kv_shared_layers", 0, "blocks with keys of their own (0)");
+  text.runs_only("enable_moe_block", false, "dense models");
   const std::string both_ways = text.text("use_bidirectional_attention", "vision");
   if (both_ways != "vision")
-    throw UnsupportedError(
-        fmt::format("{}: use_bidirectional_attention is \"{}\"; deadray runs \"vision\" and null",
-                    text.path().string(), both_ways));
+    text.cannot_run(fmt::format("{} is {}; deadray runs \"vision\" and null",
+                                text.full_key("use_bidirectional_attention"),
+                                in_quotes(both_ways)));
 }
 
 BlockSpec text_block(const Config& text, const std::string& stem, const Heads& heads) {
@@ -150,7 +151,10 @@ BlockSpec text_block(const Config& text, const std::string& stem, const Heads& h
   form.bias = text.flag("attention_bias", false);
   form.values_are_keys = full && text.flag("attention_k_eq_v", false);
   BlockSpec block = sandwich_block(text, form);
-  block.output_scale = TensorSpec{form.layer + "layer_scalar", {1}, {Init::Kind::ones}};
+  block.output_scale = TensorSpec{.name = form.layer + "layer_scalar",
+                                  .shape = {1},
+                                  .init = {Init::Kind::ones},
+                                  .is_buffer = true};
   block.attention.rope = rope_of_text(text, heads);
   if (full) return block;
   block.attention.window = text.integer("sliding_window", 512);
@@ -162,7 +166,7 @@ BlockSpec text_block(const Config& text, const std::string& stem, const Heads& h
 
 Architecture describe_gemma4_language(const Config& text, const std::string& stem) {
   text.require("model_type", "gemma4_text", "gemma4_text");
-  refuse_what_does_not_run(text);
+  tell_what_does_not_run(text);
   const std::int64_t d = text.integer("hidden_size");
   Architecture a;
   a.hidden_size = d;

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/architecture/families/gemma4.h"
-#include "host/base/error.h"
+#include "host/base/in_quotes.h"
 
 namespace deadray {
 
@@ -18,14 +18,12 @@ Rope rope_of_tower(const Config& tower, std::int64_t head_dim) {
   if (!tower.has("rope_parameters")) return rope;
   const Config settings = tower.object("rope_parameters");
   rope.theta = settings.positive("rope_theta", rope.theta);
-  settings.require("partial_rotary_factor", 1.0, "1.0");
-  settings.require("factor", 1.0, "1.0");
+  settings.runs_only("partial_rotary_factor", 1.0, "1.0");
+  settings.runs_only("factor", 1.0, "1.0");
   if (const std::string type = settings.text("rope_type", "axial");
       type != "axial" && type != "default")  // "default": the released files
-    throw UnsupportedError(
-        fmt::format("{}: vision_config.rope_parameters.rope_type is \"{}\"; deadray runs axial, "
-                    "also called default",
-                    tower.path().string(), type));
+    settings.cannot_run(fmt::format("{} is {}; deadray runs axial, also called default",
+                                    settings.full_key("rope_type"), in_quotes(type)));
   return rope;
 }
 
@@ -34,7 +32,7 @@ Rope rope_of_tower(const Config& tower, std::int64_t head_dim) {
 VisionTower describe_gemma4_tower(const Config& config, const Config& tower,
                                   std::int64_t text_width) {
   tower.require("model_type", "gemma4_vision", "gemma4_vision");
-  tower.require("use_clipped_linears", false, "towers without clipped maps");
+  tower.runs_only("use_clipped_linears", false, "towers without clipped maps");
   Sizes sizes;
   sizes.d = tower.integer("hidden_size");
   const std::int64_t d = sizes.d, patch = tower.integer("patch_size", 16);
@@ -59,8 +57,10 @@ VisionTower describe_gemma4_tower(const Config& config, const Config& tower,
                  {Init::Kind::ones}};
   v.pooling = tower.integer("pooling_kernel_size", 3);
   if (tower.flag("standardize", false)) {
-    v.shift = TensorSpec{stem + "std_bias", {d}, {Init::Kind::zeros}};
-    v.scale = TensorSpec{stem + "std_scale", {d}, {Init::Kind::ones}};
+    v.shift = TensorSpec{
+        .name = stem + "std_bias", .shape = {d}, .init = {Init::Kind::zeros}, .is_buffer = true};
+    v.scale = TensorSpec{
+        .name = stem + "std_scale", .shape = {d}, .init = {Init::Kind::ones}, .is_buffer = true};
   }
   v.norm = without_scale(parts.norm("embed_vision.embedding_pre_projection_norm"));
   v.projection = linear({{"embed_vision.embedding_projection", text_width}}, d, false,

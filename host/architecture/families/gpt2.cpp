@@ -6,11 +6,24 @@
 
 namespace deadray {
 
+namespace {
+
+/// A kind for each block: the scores of block l are divided by l + 1. `reorder_and_upcast_attn`
+/// changes where that happens and in which precision, not what it is.
+void scale_by_inverse_index(Stack& stack) {
+  stack.block_kinds.resize(static_cast<std::size_t>(stack.n_blocks), stack.block_kinds[0]);
+  for (int i = 0; i < static_cast<int>(stack.n_blocks); ++i) {
+    stack.block_kinds[static_cast<std::size_t>(i)].attention.scale /= i + 1;
+    stack.kind_of.push_back(i);
+  }
+}
+
+}  // namespace
+
 // GPT-2: learned positions, pre-LN blocks, Conv1D weights stored [in, out], fused q|k|v columns,
 // head tied to the embedding.
 Architecture describe_gpt2(const Config& config) {
-  config.require("add_cross_attention", false, "decoders without cross attention");
-  config.require("scale_attn_by_inverse_layer_idx", false, "attention scaled alike in every block");
+  config.runs_only("add_cross_attention", false, "decoders without cross attention");
   const Sizes sizes = read_sizes(config, {.hidden = "n_embd",
                                           .blocks = "n_layer",
                                           .heads = "n_head",
@@ -41,6 +54,7 @@ Architecture describe_gpt2(const Config& config) {
   draw_with(block.mlp.out, deep);
   if (!config.flag("scale_attn_weights", true)) block.attention.scale = 1.0;
   block.mlp.activation = parse_activation(config, "activation_function", "gelu_new");
+  if (config.flag("scale_attn_by_inverse_layer_idx", false)) scale_by_inverse_index(a);
   add_head(a, config, {.classes = {"LMHeadModel", "DoubleHeadsModel"}, .tied = true});
   return a;
 }

@@ -3,7 +3,8 @@
 
 namespace deadray {
 
-// OPT: learned positions whose table begins two rows late. The 350m alone is post-LN, with
+// OPT: learned positions, over the tokens that a mask keeps, whose table begins two rows late. The
+// 350m alone is post-LN, with
 // embeddings narrower than its stream.
 Architecture describe_opt(const Config& config) {
   const Sizes sizes = read_sizes(config, {.mlp_width = "ffn_dim",
@@ -27,6 +28,7 @@ Architecture describe_opt(const Config& config) {
                            {.qkv = bias, .out = bias, .mlp = bias});
   a.tokens->table.init.zero_row = padding_row(config, 1);
   add_positions(a, parts, "embed_positions", 2);
+  a.tokens->counting = Counting::attended;
   if (sizes.table_width != sizes.d) {
     a.tokens->projection = parts.linear({{"project_in", sizes.d}}, sizes.table_width, false);
     a.output_projection = parts.linear({{"project_out", sizes.table_width}}, sizes.d, false);

@@ -12,8 +12,8 @@ namespace deadray {
 // a head with a bias.
 Architecture describe_phi(const Config& config) {
   const Sizes sizes = read_sizes(config, {.kv_heads = "num_key_value_heads"});
-  config.require("head_dim", sizes.head_dim,
-                 fmt::format("hidden_size / num_attention_heads = {}", sizes.head_dim));
+  config.runs_only("head_dim", sizes.head_dim,
+                   fmt::format("hidden_size / num_attention_heads = {}", sizes.head_dim));
   const Parts parts{sizes, initializer_range(config), layer_norm(config, "layer_norm_eps", 1e-5)};
 
   Architecture a = outline("phi", parts,

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 
 namespace deadray {
 
@@ -25,14 +26,15 @@ Rope read_rope_settings(const Config& settings, const Config& config, std::int64
   rope.rotated_dims = rotated_dims;
   rope.theta = settings.positive("rope_theta", default_theta);
   for (const char* layer_type : {"full_attention", "sliding_attention"})
-    settings.require(layer_type, nullptr,
-                     "one set of rotary settings for all layers of this family");
+    settings.runs_only(layer_type, nullptr,
+                       "one set of rotary settings for all layers of this family");
   const std::string type = settings.text("rope_type", settings.text("type", "default"));
   if (type == "default") return rope;
   if (type != "linear" && type != "llama3")
-    throw UnsupportedError(fmt::format("{}: {} is \"{}\"; deadray runs default, linear, llama3",
-                                       config.path().string(), settings.full_key("rope_type"),
-                                       type));
+    settings.cannot_run(fmt::format(
+        "{} is {}; deadray runs default, linear, llama3",
+        settings.full_key(settings.has("rope_type") ? "rope_type" : "type"), in_quotes(type)));
+  if (type != "linear" && type != "llama3") return rope;
   rope.factor = settings.positive("factor");
   rope.scaling = Rope::Scaling::linear;
   if (type == "linear") return rope;
@@ -64,7 +66,7 @@ Rope rope_of(const std::optional<Config>& settings, const Config& config, std::i
 
 Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_theta) {
   const double theta = config.positive("rope_theta", default_theta);
-  config.require("partial_rotary_factor", 1.0, "1.0");
+  config.runs_only("partial_rotary_factor", 1.0, "1.0");
   const auto settings = rope_settings(config);
   return settings ? parse_rope_settings(*settings, config, rotated_dims, theta)
                   : rope_of(settings, config, rotated_dims, theta);
@@ -72,7 +74,7 @@ Rope parse_rope(const Config& config, std::int64_t rotated_dims, double default_
 
 Rope parse_rope_settings(const Config& settings, const Config& config, std::int64_t rotated_dims,
                          double default_theta) {
-  settings.require("partial_rotary_factor", 1.0, "1.0");
+  settings.runs_only("partial_rotary_factor", 1.0, "1.0");
   return read_rope_settings(settings, config, rotated_dims, default_theta);
 }
 

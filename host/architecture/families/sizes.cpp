@@ -39,14 +39,14 @@ Sizes read_sizes(const Config& config, const SizeKeys& keys) {
   sizes.positions = read_size(config, keys.positions);
   sizes.table_width = read_size(config, keys.table_width, sizes.d);
 
-  const std::string_view heads = keys.heads.names.back();
+  const std::string_view heads = name_in(config, keys.heads);
   if (!keys.kv_heads.names.empty())
-    divide(config, heads, sizes.n_heads, keys.kv_heads.names.back(), sizes.n_kv_heads);
+    divide(config, heads, sizes.n_heads, name_in(config, keys.kv_heads), sizes.n_kv_heads);
   const bool has_head_dim =
       !keys.head_dim.names.empty() && config.has(name_in(config, keys.head_dim));
-  sizes.head_dim = has_head_dim
-                       ? read_size(config, keys.head_dim)
-                       : divide(config, keys.hidden.names.back(), sizes.d, heads, sizes.n_heads);
+  sizes.head_dim =
+      has_head_dim ? read_size(config, keys.head_dim)
+                   : divide(config, name_in(config, keys.hidden), sizes.d, heads, sizes.n_heads);
   return sizes;
 }
 

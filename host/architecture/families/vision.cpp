@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
+#include "host/base/json_text.h"
 
 namespace deadray {
 
@@ -19,9 +21,13 @@ Sizes picture_sizes(const Config& config) {
 std::int64_t square_side(const Config& config, std::string_view key, std::int64_t fallback) {
   if (!config.has(key) || !config.json().at(key).is_array()) return config.integer(key, fallback);
   const nlohmann::json& sides = config.json().at(key);
-  if (sides.size() != 2 || sides[0] != sides[1])
-    throw UnsupportedError(fmt::format("{}: {} is {}; deadray runs squares only",
-                                       config.path().string(), key, sides.dump()));
+  if (sides.size() != 2)
+    throw MalformedError(fmt::format("{}: key {} is {}, expected a size or two",
+                                     config.path().string(), in_quotes(config.full_key(key)),
+                                     show_json(sides)));
+  if (sides[0] != sides[1])
+    config.cannot_run(
+        fmt::format("{} is {}; deadray runs squares only", config.full_key(key), sides.dump()));
   const Config first = Config::parse(nlohmann::json{{key, sides[0]}}.dump(), config.path());
   return first.integer(key);
 }

@@ -57,10 +57,9 @@ PatchInput clip_input(const Config& config) {
 // encoder's output.
 Architecture describe_vjepa2(const Config& config) {
   if (names_head(config, {"ForVideoClassification"}, false))
-    throw UnsupportedError(
-        fmt::format("{}: architectures names VJEPA2ForVideoClassification, whose attentive pooler "
-                    "deadray does not run; it runs VJEPA2Model",
-                    config.path().string()));
+    config.cannot_run(
+        "architectures names VJEPA2ForVideoClassification, whose attentive pooler deadray does not "
+        "run; it runs VJEPA2Model");
   Sizes sizes;
   sizes.d = config.integer("hidden_size", 1024);
   sizes.n_heads = sizes.n_kv_heads = config.integer("num_attention_heads", 16);

@@ -115,6 +115,33 @@ TEST(ConfigTest, RequiresTheOnlySupportedValue) {
       "model/config.json: yes is true; deadray runs models without it only");
 }
 
+TEST(ConfigTest, GathersWhatIsNotRun) {
+  const Config config = sample();
+  config.runs_only("s", "gelu", "gelu");
+  config.runs_only("absent", true, "x");
+  EXPECT_TRUE(config.not_run().empty());
+  config.runs_only("yes", false, "models without it");
+  config.runs_only("yes", false, "models without it");
+  config.object("text_config").cannot_run("text_config.bad is odd");
+  EXPECT_EQ(config.not_run(),
+            (std::vector<std::string>{
+                "model/config.json: yes is true; deadray runs models without it only",
+                "model/config.json: text_config.bad is odd"}));
+}
+
+TEST(ConfigTest, ReadsPythonsNonNumbersWhereNobodyAsksForThem) {
+  const Config config = Config::parse(
+      R"({"x": [NaN, -Infinity, {"y": Infinity}], "n": 5, "s": "a \"NaN\" b", "z": Infinity})",
+      "config.json");
+  EXPECT_EQ(config.integer("n"), 5);
+  EXPECT_EQ(config.text("s"), "a \"NaN\" b");
+  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { config.positive("z"); }),
+                       "key 'z' is \"Infinity\""));
+  EXPECT_TRUE(contains(
+      message_of(ExitCode::malformed, [] { Config::parse(R"({"x": NaN, "n" 5})", "config.json"); }),
+      "not JSON at line 1"));
+}
+
 TEST(ConfigTest, LoadsFromAFolderOrBesideAWeightFile) {
   const TemporaryFolder folder;
   folder.write("config.json", R"({"n": 5})");

@@ -1,3 +1,4 @@
+#include "host/architecture/catalogue.h"
 #include "tests/support/describe.h"
 
 namespace deadray::test {
@@ -54,6 +55,34 @@ const Json kVjepa2 = {{"model_type", "vjepa2"},        {"hidden_size", 8},
                       {"pred_hidden_size", 6},         {"crop_size", 32},
                       {"pred_num_attention_heads", 1}, {"pred_num_hidden_layers", 3}};
 
+TEST(FamiliesTest, DescribesTheNormsOfWhatItDoesNotRun) {
+  const Architecture yarn =
+      describe(kLlama, {{"rope_scaling", {{"type", "yarn"}, {"factor", 4.0}}}});
+  ASSERT_EQ(yarn.not_run.size(), 1U);
+  EXPECT_TRUE(contains(yarn.not_run[0], "model/config.json: rope_scaling.type is 'yarn'"));
+  EXPECT_EQ(norm_sites(yarn, nullptr).size(), norm_sites(describe(kLlama), nullptr).size());
+  EXPECT_TRUE(describe(kLlama).not_run.empty());
+}
+
+TEST(FamiliesTest, ScalesTheScoresOfEachBlockByItsNumberWhereGpt2Wants) {
+  const Architecture plain = describe(kGpt2),
+                     scaled = describe(kGpt2, {{"scale_attn_by_inverse_layer_idx", true}});
+  ASSERT_GE(plain.n_blocks, 2);
+  for (std::int64_t block = 0; block < plain.n_blocks; ++block)
+    EXPECT_EQ(scaled.block(block).attention.scale,
+              plain.block(block).attention.scale / static_cast<double>(block + 1));
+}
+
+TEST(FamiliesTest, TakesThePictureTowerOfAWholeClip) {
+  const Architecture tower = describe(kClip);
+  const Architecture both =
+      describe({{"model_type", "clip"}, {"vision_config", kClip}, {"text_config", Json::object()}});
+  EXPECT_EQ(both.n_blocks, tower.n_blocks);
+  EXPECT_EQ(both.patches->projection.weights[0].name, tower.patches->projection.weights[0].name);
+  EXPECT_TRUE(contains(both.notes.back(), "text tower"));
+  EXPECT_FALSE(both.left_out.empty());
+}
+
 TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
   Json registers = kDinov2;
   registers["model_type"] = "dinov2_with_registers";
@@ -75,7 +104,8 @@ TEST(FamiliesTest, DescribesTheLeastConfigurationOfEach) {
                                   as("olmo"),
                                   as("opt", {{"ffn_dim", 12}}),
                                   as("phi", {{"partial_rotary_factor", 1.0}})};
-  const std::vector<Json> pixels = {kDinov2, registers, kVit, kClip, kVjepa2};
+  const Json towers = {{"model_type", "clip"}, {"vision_config", kClip}};
+  const std::vector<Json> pixels = {kDinov2, registers, kVit, kClip, towers, kVjepa2};
   EXPECT_EQ(families().size(), text.size() + pixels.size() + 9)
       << "a family was added: give it a configuration here, or in llama_kin_test.cpp";
   for (const auto* kind : {&text, &pixels})
@@ -98,26 +128,25 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
     const char* named;
   } kCases[] = {
       {kGpt2, {{"add_cross_attention", true}}, "add_cross_attention"},
-      {kGpt2, {{"scale_attn_by_inverse_layer_idx", true}}, "scale_attn_by_inverse_layer_idx"},
-      {kGpt2, {{"activation_function", "mish"}}, "activation_function is \"mish\""},
+      {kGpt2, {{"activation_function", "mish"}}, "activation_function is 'mish'"},
       {kBert, {{"is_decoder", true}}, "is_decoder"},
       {kBert, {{"add_cross_attention", true}}, "add_cross_attention"},
       {kBert, {{"position_embedding_type", "relative_key"}}, "position_embedding_type"},
-      {kBert, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
-      {kLlama, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {kBert, {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
+      {kLlama, {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
       {kLlama,
        {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}},
-       "rope_scaling.rope_type is \"yarn\""},
+       "rope_scaling.rope_type is 'yarn'"},
       {kLlama,
        {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}},
-       "rope_scaling.rope_type is \"dynamic\""},
+       "rope_scaling.type is 'dynamic'"},
       {kLlama,
        {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}},
        "rope_parameters.partial_rotary_factor"},
       {kLlama, {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is 0.5"},
       {kDinov2, {{"image_size", {28, 42}}}, "image_size is [28,42]"},
       {kVit, {{"patch_size", {16, 8}}}, "patch_size is [16,8]"},
-      {kClip, {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {kClip, {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
       {kVjepa2,
        {{"architectures", {"VJEPA2ForVideoClassification"}}},
        "VJEPA2ForVideoClassification"},
@@ -129,13 +158,13 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {kGemma4, gemma4(Json::object(), {{"use_clipped_linears", true}}),
        "vision_config.use_clipped_linears"},
       {kGemma4, gemma4(Json::object(), {{"rope_parameters", {{"rope_type", "linear"}}}}),
-       "vision_config.rope_parameters.rope_type is \"linear\""},
+       "vision_config.rope_parameters.rope_type is 'linear'"},
       {kGemma4, gemma4({{"model_type", "llama"}}), "text_config.model_type"},
       {kGemma4Text, {{"num_kv_shared_layers", 1}}, "num_kv_shared_layers is 1"},
       {kGemma4Text, {{"enable_moe_block", true}}, "enable_moe_block"},
       {kGemma4Text,
        {{"use_bidirectional_attention", "all"}},
-       "use_bidirectional_attention is \"all\""},
+       "use_bidirectional_attention is 'all'"},
       {kGemma4Text,
        {{"layer_types", {"full_attention", "linear_attention"}}},
        "layer_types holds \"linear_attention\""},
@@ -145,7 +174,7 @@ TEST(FamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {kGemma4Text,
        {{"rope_parameters",
          {{"sliding_attention", {{"rope_type", "yarn"}}}, {"full_attention", Json::object()}}}},
-       "rope_parameters.sliding_attention.rope_type is \"yarn\""},
+       "rope_parameters.sliding_attention.rope_type is 'yarn'"},
   };
   for (const auto& c : kCases) {
     const std::string message = refusal(c.config, c.changes);

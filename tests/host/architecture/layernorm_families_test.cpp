@@ -25,7 +25,7 @@ Architecture describe(const char* family, const Json& changes = Json::object()) 
 
 std::string refusal(const char* family, const Json& changes,
                     ExitCode code = ExitCode::unsupported) {
-  return message_of(code, [&] { describe(family, changes); });
+  return message_of(code, [&] { require_runnable(describe(family, changes)); });
 }
 
 const AttentionSpec& attention_of(const Architecture& a) { return a.block(0).attention; }
@@ -36,15 +36,15 @@ TEST(LayerNormFamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
     Json changes;
     const char* named;
   } kCases[] = {
-      {"gpt_neox", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {"gpt_neox", {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
       {"gpt_neox",
        {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}},
-       "rope_scaling.rope_type is \"dynamic\""},
+       "rope_scaling.type is 'dynamic'"},
       {"bloom",
        {{"apply_residual_connection_post_layernorm", true}},
        "apply_residual_connection_post_layernorm"},
-      {"opt", {{"activation_function", "mish"}}, "activation_function is \"mish\""},
-      {"falcon", {{"activation", "mish"}}, "activation is \"mish\""},
+      {"opt", {{"activation_function", "mish"}}, "activation_function is 'mish'"},
+      {"falcon", {{"activation", "mish"}}, "activation is 'mish'"},
       {"falcon", {{"new_decoder_architecture", true}, {"parallel_attn", false}}, "parallel_attn"},
       {"falcon", {{"num_ln_in_parallel_attn", 2}}, "num_ln_in_parallel_attn is 2"},
       {"falcon",
@@ -54,10 +54,10 @@ TEST(LayerNormFamiliesTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
       {"falcon",
        {{"rope_parameters", {{"partial_rotary_factor", 0.5}}}},
        "rope_parameters.partial_rotary_factor"},
-      {"phi", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {"phi", {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
       {"phi", {{"head_dim", 6}}, "head_dim is 6"},
-      {"cohere", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
-      {"olmo", {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {"cohere", {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
+      {"olmo", {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
   };
   for (const auto& c : kCases) {
     const std::string message = refusal(c.family, c.changes);

@@ -180,10 +180,10 @@ TEST(LlamaKinTest, RefuseByKeyWhatTheExecutorDoesNotRun) {
     Json config, changes;
     const char* named;
   } kCases[] = {
-      {least("mistral"), {{"hidden_act", "mish"}}, "hidden_act is \"mish\""},
+      {least("mistral"), {{"hidden_act", "mish"}}, "hidden_act is 'mish'"},
       {least("qwen3"),
        {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}},
-       "rope_scaling.rope_type is \"yarn\""},
+       "rope_scaling.rope_type is 'yarn'"},
       {least("qwen3"),
        {{"rope_parameters", {{"full_attention", {{"rope_theta", 5e5}}}}}},
        "rope_parameters.full_attention"},

@@ -223,12 +223,29 @@ TEST_F(PredictCommandTest, TakesTheUsersWordForAnUnknownFamily) {
                  {"--norm", "batchnorm"});
 }
 
-TEST_F(PredictCommandTest, TakesTheUsersWordOnlyWhereTheFamilyIsUnknown) {
+TEST_F(PredictCommandTest, TakesTheUsersWordAgainstAKnownFamily) {
+  write_small_gpt2(model());
+  const auto overridden = record({"--norm", "rmsnorm"});
+  EXPECT_EQ(overridden["totals"]["dead_directions"], 0);
+  EXPECT_EQ(overridden["notes"][0],
+            "--norm rmsnorm overrides what the family gpt2 says of its norms");
+  EXPECT_FALSE(overridden["sites"][0]["consumers"].empty()) << "the family still says who reads it";
+  const auto agreed = record({"--norm", "layernorm"});
+  EXPECT_EQ(agreed["totals"]["dead_directions"], 3);
+  EXPECT_EQ(agreed["notes"][0], "--norm layernorm not needed: the family gpt2 says so");
+}
+
+TEST_F(PredictCommandTest, PredictsWhatItWouldNotRun) {
   std::string config = kSmallConfig;
-  config.insert(1, "\"scale_attn_by_inverse_layer_idx\": true, ");
+  config.insert(1, "\"add_cross_attention\": true, ");
   write_small_gpt2(model(), small_gpt2(), config);
-  expect_failure(ExitCode::unsupported, {"predict", model(), "--norm", "rmsnorm"},
-                 {"scale_attn_by_inverse_layer_idx"});
+  const auto r = record({});
+  EXPECT_EQ(r["totals"]["dead_directions"], 3);
+  EXPECT_NE(r["notes"][0].get<std::string>().find("add_cross_attention is true"), std::string::npos)
+      << r["notes"];
+}
+
+TEST_F(PredictCommandTest, TakesTheUsersWordWhereNoTypeIsGiven) {
   write_small_gpt2(model(), small_gpt2(), "{\"hidden_size\": 8}");
   expect_failure(ExitCode::malformed, {"predict", model()}, {"model_type", "missing"});
   const auto r = record({"--norm", "layernorm", "--site", "final"});
@@ -249,20 +266,20 @@ TEST_F(PredictCommandTest, AsksForANameWhereNamesDoNotTellTheFinalNorm) {
                  {"--site NAME", "2 names", "layers.0.norm", "layers.1.norm"});
 }
 
-TEST_F(PredictCommandTest, TellsNormsThatTheConfigurationDoesNotDescribe) {
+TEST_F(PredictCommandTest, TellsTensorsThatTheConfigurationDoesNotDescribe) {
   SmallTensors tensors = small_gpt2();
   tensors["h.1.ln_1.weight"] = random_tensor({8}, 1, 1.0F);
   write_small_gpt2(model(), tensors);
   Spawned run({"predict", model(), "--json", (folder_ / "record.json").string()});
   EXPECT_EQ(run.wait(), 0) << run.errors();
-  EXPECT_NE(run.errors().find("one norm is left out, of which config.json says nothing: h.1.ln_1; "
-                              "the weights have more blocks"),
+  EXPECT_NE(run.errors().find("one tensor is left out, of which config.json says nothing: "
+                              "h.#.ln_1.weight; the weights have more blocks"),
             std::string::npos)
       << run.errors();
   const auto r = nlohmann::json::parse(read_text(folder_ / "record.json"));
   ASSERT_EQ(r["notes"].size(), 1U);
   EXPECT_EQ(r["sites"].size(), 3U);
-  expect_failure(ExitCode::malformed, {"predict", model(), "--strict"}, {"h.1.ln_1"});
+  expect_failure(ExitCode::malformed, {"predict", model(), "--strict"}, {"h.#.ln_1"});
 }
 
 TEST_F(PredictCommandTest, NamesWhatIsWrongWithAFolder) {

@@ -76,5 +76,61 @@ TEST(ModelFolderTest, AsksForTheBaseModelOfAnAdapter) {
                        "no norms here; give the base model"));
 }
 
+TEST(ModelFolderTest, ReadsShardsWithoutAnIndexWhereAllAreThere) {
+  const TemporaryFolder folder;
+  folder.write("model-00001-of-00002.safetensors", one_tensor("b"));
+  EXPECT_TRUE(
+      contains(open_error(folder.path()), "these are missing: model-00002-of-00002.safetensors"));
+  folder.write("model-00002-of-00002.safetensors", one_tensor("a"));
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  EXPECT_EQ(checkpoint.tensors().size(), 2U);
+  EXPECT_EQ(checkpoint.tensors()[0].name, "a");
+  ASSERT_EQ(checkpoint.notes().size(), 1U);
+  EXPECT_TRUE(contains(checkpoint.notes()[0], "no index of the shards"));
+  folder.write("model-00002-of-00002.safetensors", one_tensor("b"));
+  EXPECT_TRUE(contains(open_error(folder.path()), "tensor 'b' is in"));
+}
+
+TEST(ModelFolderTest, SaysThatAStaleIndexStandsBesideAWholeSet) {
+  const TemporaryFolder folder;
+  folder.write("model.safetensors.index.json",
+               R"({"weight_map": {"a": "model-00001-of-00003.safetensors"}})");
+  folder.write("model-00001-of-00001.safetensors", one_tensor("a"));
+  EXPECT_TRUE(
+      contains(open_error(folder.path()), "if the index is of another download, remove it"));
+}
+
+TEST(ModelFolderTest, NamesLinksThatLeadNowhere) {
+  const TemporaryFolder folder;
+  fs::create_symlink("../../blobs/0a1b", folder / "model.safetensors");
+  EXPECT_TRUE(contains(open_error(folder.path()), "is a link to ../../blobs/0a1b"));
+  EXPECT_TRUE(contains(open_error(folder / "model.safetensors"), "is a link to ../../blobs/0a1b"));
+  fs::remove(folder / "model.safetensors");
+  folder.write("model.safetensors", "../../blobs/0a1b\n");
+  EXPECT_TRUE(contains(open_error(folder.path()), "the target of a link, not weights"));
+}
+
+TEST(ModelFolderTest, TakesNoFolderForAFile) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "model.safetensors");
+  EXPECT_TRUE(contains(open_error(folder.path()), "is a folder, expected a regular file"));
+}
+
+TEST(ModelFolderTest, SaysWhereSentenceTransformersKeepsTheModel) {
+  const TemporaryFolder folder;
+  folder.write("modules.json", R"([{"idx": 0, "path": "0_Transformer"}])");
+  fs::create_directory(folder / "0_Transformer");
+  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+                       (folder / "0_Transformer").string() + ": give that folder"));
+}
+
+TEST(ModelFolderTest, SaysThatAnAdaptersOwnNormsReplaceThoseOfTheModel) {
+  const TemporaryFolder folder;
+  folder.write("adapter_config.json", R"({"base_model_name_or_path": "org/base"})");
+  folder.write("adapter_model.safetensors", one_tensor("layers.0.input_layernorm.weight"));
+  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+                       "merge it into the base model 'org/base' first"));
+}
+
 }  // namespace
 }  // namespace deadray::test
