@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "host/architecture/catalogue.h"
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
+#include "verify/weights/fp8.h"
 
 namespace deadray {
 
@@ -34,11 +36,16 @@ CheckpointWeights::Place CheckpointWeights::find(const TensorSpec& spec, std::in
   // Where there is no such tensor, at() says what is missing.
   const TensorInfo& tensor = place.tensor != nullptr ? *place.tensor : checkpoint_.at(own);
   const auto& shape = spec.fused && tensor.name != own ? spec.fused->shape : spec.shape;
+  if (tensor.elements() == 0)
+    throw MalformedError(
+        fmt::format("{}: tensor '{}' is empty: a shard that was not gathered? Save the model again "
+                    "with its parameters gathered",
+                    checkpoint_.files()[tensor.file].string(), tensor.name));
   if (tensor.shape != shape)
     throw MalformedError(fmt::format("{}: tensor '{}' has shape [{}] but config.json gives [{}]",
                                      checkpoint_.files()[tensor.file].string(), tensor.name,
                                      fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
-  checkpoint_.require_plain_float(tensor);
+  if (!is_fp8(tensor.dtype)) checkpoint_.require_plain_float(tensor);
   return place;
 }
 
@@ -68,9 +75,23 @@ std::string CheckpointWeights::stem(const TensorSpec& spec, std::int64_t block) 
 
 bool CheckpointWeights::has_head() const { return deadray::has_head(architecture_, &checkpoint_); }
 
+void CheckpointWeights::read_fp8(const Place& place, at::Tensor out) const {
+  const Fp8Weight weight(checkpoint_, *place.tensor);
+  backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
+    const at::Tensor target = at::from_blob(to, {count}, out.scalar_type());
+    const at::Tensor buffer = at::empty({std::min(kConvertedAtOnce, count)}, at::kFloat);
+    for (std::int64_t done = 0; done < count; done += kConvertedAtOnce) {
+      const std::int64_t n = std::min(kConvertedAtOnce, count - done);
+      weight.read(place.first + first + done, n, buffer.data_ptr<float>());
+      target.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
+    }
+  });
+}
+
 void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
   const Place place = find(spec, block);
   const TensorInfo& tensor = *place.tensor;
+  if (is_fp8(tensor.dtype)) return read_fp8(place, std::move(out));
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
   backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
     first += place.first;
@@ -90,8 +111,16 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
                                   at::Tensor out) const {
   const TensorInfo& tensor = *find(spec, -1).tensor;
   const std::int64_t width = spec.shape[1];
-  const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   const auto* id = ids.const_data_ptr<std::int64_t>();
+  if (is_fp8(tensor.dtype)) {
+    const Fp8Weight weight(checkpoint_, tensor);
+    const at::Tensor rows = at::empty({ids.numel(), width}, at::kFloat);
+    for (std::int64_t i = 0; i < ids.numel(); ++i)
+      weight.read(id[i] * width, width, rows.data_ptr<float>() + i * width);
+    out.copy_(rows);
+    return;
+  }
+  const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   auto* bytes = static_cast<std::byte*>(rows.data_ptr());
   const std::size_t row_bytes = static_cast<std::size_t>(width) * size_of(tensor.dtype);
   for (std::int64_t i = 0; i < ids.numel(); ++i)

@@ -29,6 +29,7 @@ class CheckpointWeights final : public Weights {
     const TensorInfo* tensor;  // null: the checkpoint lacks it
     std::int64_t first;        // element of it
   };
+  void read_fp8(const Place& place, at::Tensor out) const;
   Place look_up(const TensorSpec& spec, std::int64_t block) const;
   Place find(const TensorSpec& spec, std::int64_t block) const;  // throws as read() does
 
