@@ -8,6 +8,8 @@ MODEL is a folder or a name on the hub. The file holds `input` [N, d] and `outpu
 model computed them. It holds `weight` [d] and `bias` [d] as the norm applies them: gamma is
 1 + stored where the model does so, ones where the norm has no scale. Its metadata holds norm
 (layernorm or rmsnorm), eps, model, module.
+Where the inputs have an attention_mask [batch, sequence], rows of tokens that it hides are left
+out.
 Kind and convention are not guessed from names: they are those that reproduce what the module
 computes.
 """
@@ -114,11 +116,71 @@ def inputs_of(model: PreTrainedModel, arguments: argparse.Namespace) -> dict[str
     return {"input_ids": torch.from_numpy(tokens.astype(np.int64))}
 
 
+def check_mask(inputs: dict[str, torch.Tensor], where: Path | None) -> None:
+    mask = inputs.get("attention_mask")
+    if mask is None:
+        return
+    ids = inputs.get("input_ids")
+    found = f"{where}: attention_mask is {str(mask.dtype).removeprefix('torch.')}"
+    if mask.dim() != 2 or mask.is_floating_point() or (ids is not None and mask.shape != ids.shape):
+        raise ToolError(
+            MALFORMED,
+            f"{found} {list(mask.shape)}, expected integers or bools [batch, sequence] like "
+            "input_ids",
+        )
+    wrong = ((mask != 0) & (mask != 1)).nonzero()
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise ToolError(
+            MALFORMED,
+            f"{where}: attention_mask is {mask[row, column].item()} at row {row}, column "
+            f"{column}: 0 or 1 expected",
+        )
+    if not mask.any():
+        raise ToolError(MALFORMED, f"{where}: attention_mask hides every token")
+
+
+def kept_rows(
+    mask: torch.Tensor | None, places: tuple[int, ...], module: str
+) -> torch.Tensor | None:
+    """Which of a norm's rows belong to tokens that the mask keeps, [N] bool; None: all do.
+
+    `places` is the shape of what the norm reads, less its last dimension: [batch, sequence], with
+    heads behind or between, or both flattened.
+    """
+    if mask is None or bool(mask.all()):
+        return None
+    batch, length = mask.shape
+    kept = mask.bool()
+    heads_behind = len(places) == 3 and places[:2] == (batch, length)
+    heads_between = len(places) == 3 and (places[0], places[2]) == (batch, length)
+    if heads_behind and heads_between:
+        raise ToolError(
+            UNSUPPORTED,
+            f"{module}: {length} heads and {length} tokens cannot be told apart under a mask; "
+            "give sequences of another length",
+        )
+    if heads_behind:
+        return kept[:, :, None].expand(places).flatten()
+    if heads_between:
+        return kept[:, None].expand(places).flatten()
+    if places in ((batch, length), (batch * length,)):
+        return kept.flatten()
+    raise ToolError(
+        UNSUPPORTED,
+        f"{module}: rows {list(places)} are not those of attention_mask {list(mask.shape)}; "
+        "leave attention_mask out to capture all",
+    )
+
+
 @torch.inference_mode()
 def capture(
     model: PreTrainedModel, inputs: dict[str, torch.Tensor], module: str | None
 ) -> tuple[str, torch.Tensor, torch.Tensor]:
-    """Name, input and output [N, d] of `module`, or of the norm that is evaluated last."""
+    """Name, input and output [N, d] of `module`, or of the norm that is evaluated last.
+
+    Of tokens that an attention_mask keeps.
+    """
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def keep(name: str):
@@ -154,11 +216,13 @@ def capture(
             UNSUPPORTED, f"{module or 'no norm'}: not evaluated in this model's forward pass"
         )
     name, (entering, leaving) = next(iter(seen.items()))
-    return (
-        name,
-        entering.reshape(-1, entering.shape[-1]).contiguous(),
-        leaving.reshape(-1, leaving.shape[-1]).contiguous(),
-    )
+    kept = kept_rows(inputs.get("attention_mask"), tuple(entering.shape[:-1]), name)
+
+    def rows(x: torch.Tensor) -> torch.Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        return flat.contiguous() if kept is None else flat[kept]
+
+    return name, rows(entering), rows(leaving)
 
 
 @torch.inference_mode()
@@ -253,7 +317,9 @@ def main() -> None:
     if arguments.list:
         print("\n".join(norm_modules(model)))
         return
-    name, entering, leaving = capture(model, inputs_of(model, arguments), arguments.module)
+    inputs = inputs_of(model, arguments)
+    check_mask(inputs, arguments.tokens)
+    name, entering, leaving = capture(model, inputs, arguments.module)
     kind, eps, gamma, beta = describe_norm(model.get_submodule(name), entering.shape[-1])
     tensors = {"input": entering, "output": leaving, "weight": gamma} | (
         {} if beta is None else {"bias": beta}

@@ -39,12 +39,28 @@ struct Calibration {
   std::vector<std::string> notes{};
   /// File that it was read from; empty: drawn at random.
   std::filesystem::path file{};
+  /// [sequences, length] bool: the tokens that others attend to. Undefined: all.
+  at::Tensor attended{};
+  /// [1 or sequences, length] int64: positions in place of those that the family counts.
+  /// Undefined: it counts.
+  at::Tensor position_ids{};
+  /// So many attended tokens at the beginning of each sequence run, but enter no statistic.
+  std::int64_t skip = 0;
 
   std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
   /// Tokens of each sequence.
   std::int64_t length() const { return pixels.defined() ? pixels_length : ids.size(1); }
   /// Rows of the residual stream.
   std::int64_t tokens() const { return sequences() * length(); }
+  /// [sequences, length] bool: the tokens whose rows enter the statistics, neither hidden nor
+  /// skipped. Undefined: all.
+  at::Tensor counted() const;
+  /// How many those are, in so many sequences at the beginning or in all.
+  std::int64_t rows(std::int64_t first) const;
+  std::int64_t rows() const { return rows(sequences()); }
+  /// Tokens that the mask hides.
+  std::int64_t masked() const;
+  std::int64_t skipped() const { return tokens() - masked() - rows(); }
 
   /// Notes that the file holds fewer of something than was asked for.
   /// @param asked  0: all that there are   @param unit  plural, for the message

@@ -26,15 +26,19 @@ struct CalibrationRequest {
   std::int64_t sequence_length = 0;
   /// For many models at once: cut to what each takes. A sequence_length too long is refused.
   std::int64_t default_length = 256;
+  /// Calibration::skip.
+  std::int64_t skip_tokens = 0;
   /// Of random tokens.
   std::uint64_t seed = 0;
   /// How the file is read.
   CheckpointOptions checkpoint{};
 };
 
-/// Reads or draws what the request asks for.
+/// Reads or draws what the request asks for. By default so many random tokens that, without the
+/// skipped ones, default_tokens() are left.
 /// @param name  the model's, for messages
-/// @throws UsageError for a sequence longer than the model takes; what read_tokens() throws
+/// @throws UsageError for a sequence longer than the model takes; where no token is left of those
+///     to be skipped, or the model reads none; what read_tokens() throws
 Calibration make_calibration(const Architecture& architecture, const std::string& name,
                              const CalibrationRequest& request);
 

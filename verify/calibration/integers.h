@@ -14,4 +14,8 @@ namespace deadray {
 /// @throws MalformedError for another type or rank
 at::Tensor read_integers(const Checkpoint& file, const std::string& name, std::string_view shape);
 
+/// Reads a mask [batch, sequence]: zeros and ones, of any integer type or of bool, as bool.
+/// @throws MalformedError for another type or rank; naming row and column of another value
+at::Tensor read_mask(const Checkpoint& file, const std::string& name);
+
 }  // namespace deadray

@@ -24,13 +24,14 @@ struct TokenFileOptions {
 };
 
 /// Reads what a model is to be run on. Tokens: `.npy` (int32 or int64, [batch, sequence]) or a
-/// safetensors file with `input_ids`. For a model with a vision tower that file holds pictures too,
-/// see read_pictures(). For a model that reads pixels see read_pixels().
+/// safetensors file with `input_ids`, where `attention_mask` hides some and `position_ids` place
+/// them (stored_tokens.h). For a model with a vision tower that file holds pictures too, see
+/// read_pictures(). For a model that reads pixels see read_pixels().
 /// @throws MalformedError naming row and column of a token outside the vocabulary; for an empty
-///     file, sequences longer than the model takes, pictures that do not fill the places which the
-///     tokens hold for them
-/// @throws UnsupportedError for an attention_mask that hides tokens; for pixels where the model
-///     reads tokens
+///     file, sequences longer than the model takes, a mask that is none or hides every token,
+///     pictures that do not fill the places which the tokens hold for them
+/// @throws UnsupportedError for pixels where the model reads tokens; for positions where it counts
+///     its own
 /// @throws UsageError where `length` cuts places of pictures off
 Calibration read_tokens(const std::filesystem::path& file, const Architecture& architecture,
                         const TokenFileOptions& options = {});

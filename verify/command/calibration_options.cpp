@@ -22,8 +22,8 @@ std::vector<CLI::Option*> add_calibration_options(CLI::App& command, Source& ini
   auto* tokens =
       command.add_option("--tokens", request.tokens,
                          "Token file: .npy [batch, sequence], or safetensors with input_ids (and "
-                         "pixel_values, image_position_ids); of pictures or "
-                         "clips with pixel_values or pixel_values_videos");
+                         "attention_mask, position_ids, pixel_values, image_position_ids); of "
+                         "pictures or clips with pixel_values or pixel_values_videos");
   auto* batch =
       command.add_option("--batch", request.batch, "Number of sequences, pictures or clips")
           ->check(positive_integer());
@@ -41,7 +41,13 @@ std::vector<CLI::Option*> add_calibration_options(CLI::App& command, Source& ini
                      .add_option("--sequence-length", request.sequence_length,
                                  "Tokens of each sequence (256, or the most that the model takes)")
                      ->check(positive_integer());
-  return {weights, tokens, batch, random_tokens, length};
+  auto* skip = command
+                   .add_option("--skip-tokens", request.skip_tokens,
+                               "Leave the first K tokens of each sequence out of the statistics "
+                               "(0); of those that attention_mask keeps")
+                   ->check(CLI::NonNegativeNumber)
+                   ->type_name("K");
+  return {weights, tokens, batch, random_tokens, length, skip};
 }
 
 }  // namespace deadray

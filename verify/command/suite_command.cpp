@@ -190,6 +190,11 @@ void add_measuring_options(CLI::App& command, SuiteOptions& options) {
           "Tokens of each random sequence, at most what a model takes (512; a roster's own wins)")
       ->check(positive_integer());
   command
+      .add_option("--skip-tokens", options.skip_tokens,
+                  "Leave the first K tokens of each sequence out of the statistics (0)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("K");
+  command
       .add_option(
           "--calibration", options.calibration,
           "Folder with MODEL.safetensors made by scripts/calibration, for models that have one")

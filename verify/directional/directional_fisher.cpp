@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "verify/calibration/counted_rows.h"
 #include "verify/device/memory.h"
 #include "verify/device/softmax_variance.h"
 #include "verify/directional/logit_fisher.h"
@@ -99,7 +100,11 @@ DirectionalFisher hidden_fisher(const FisherPass& pass,
     fisher.output_rows = output.value.size(0);
   }
   // A norm before the first block does not come again: its output is the stream that enters it.
-  if (!fisher.input.defined()) fisher.input = pass.streams.at(pass.entry);
+  if (!fisher.input.defined())
+    fisher.input =
+        counted_rows(pass.calibration.counted(),
+                     pass.streams.at(pass.entry)
+                         .view({pass.calibration.sequences(), pass.calibration.length(), -1}));
   return fisher;
 }
 

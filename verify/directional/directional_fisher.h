@@ -38,13 +38,13 @@ inline constexpr const char* kLessForDirection =
     "give fewer tokens, a shorter --sequence-length, or --dtype float32";
 inline constexpr const char* kLessForDecoder = "give --dtype float32, or --site of another norm";
 
-/// F of directions, for a token: the mean over the output's rows of J^T (diag p - p p^T) J. J is
-/// the derivative of the logits, p the model's own softmax. A model without a head has the Gaussian
-/// form, the mean of |J|^2.
+/// F of directions, for a token: the mean over the output's rows that count of J^T (diag p - p p^T)
+/// J. J is the derivative of the logits, p the model's own softmax. A model without a head has the
+/// Gaussian form, the mean of |J|^2.
 struct DirectionalFisher {
   std::vector<double> values;    ///< of each direction
   std::vector<double> kfac;      ///< of head_fisher() alone: (v^T A v)(u^T G u), G in closed form
-  at::Tensor input;              ///< [N, d] what the consumers read, the norm's output
+  at::Tensor input;              ///< [n, d] what the consumers read, rows that count
   std::int64_t output_rows = 0;  ///< of which F is the mean
   double load_seconds = 0;
   std::vector<std::string> notes;  ///< of the passes, for the user; some may repeat

@@ -40,10 +40,10 @@ std::vector<std::optional<double>> kfac_estimates(const FisherPass& pass,
   if (u.empty()) return estimates;
   const StreamsByNode streams(pass.streams.find(pass.entry), pass.streams.end());
   const at::Tensor h = measured.input.to(at::kDouble);
-  // Gradients are averaged over tokens, F over rows of the output. A classifier has one row for a
-  // whole sequence.
+  // Gradients are averaged over the tokens that count, F over rows of the output. A classifier has
+  // one row for a whole sequence.
   const double tokens_of_row =
-      static_cast<double>(pass.calibration.tokens()) / static_cast<double>(measured.output_rows);
+      static_cast<double>(pass.calibration.rows()) / static_cast<double>(measured.output_rows);
   for (const auto& [consumer, moments] :
        output_gradient_moments(pass.model, pass.calibration, streams, u, seed)) {
     const auto& which = of_consumer.at(consumer);

@@ -8,6 +8,7 @@
 
 #include "host/base/stop_signals.h"
 #include "verify/base/tensors.h"
+#include "verify/calibration/counted_rows.h"
 #include "verify/directional/logit_fisher.h"
 #include "verify/directional/watched_weights.h"
 #include "verify/forward/token_places.h"
@@ -56,31 +57,32 @@ class ReversePass {
       : architecture_(model.architecture),
         weights_(weights),
         calibration_(calibration),
+        counted_(calibration.counted()),
         hooks_(std::move(hooks)),
         labels_(at::detail::createCPUGenerator(seed)) {}
 
   void run(const std::map<std::int64_t, at::Tensor>& streams) {
     const c10::AutoGradMode with_gradients(true);
     const at::ScalarType dtype = streams.begin()->second.scalar_type();
-    const at::Tensor coordinates = token_coordinates(architecture_, calibration_.length()),
-                     groups = picture_groups(architecture_, calibration_);
+    const TokenPlaces tokens = token_places(architecture_, calibration_);
     at::Tensor gradient = at::zeros_like(shaped(streams.rbegin()->second));
     const OutputStage stage(architecture_, weights_, dtype);
     const Decoder decoder =
         weights_.has_head() ? load_decoder(architecture_, weights_, dtype) : Decoder{};
     const NormCall call = [](const Norm& norm, const at::Tensor& x) { return norm(x); };
-    backward(shaped(streams.rbegin()->second), gradient, [&](const at::Tensor& x, std::int64_t) {
-      return log_likelihood(stage.to_head(stage.final_norm(x, call), call), decoder);
-    });
+    backward(shaped(streams.rbegin()->second), gradient,
+             [&](const at::Tensor& x, std::int64_t first) {
+               const at::Tensor h = stage.to_head(stage.final_norm(x, call), call);
+               return log_likelihood(counted_rows(counted_of(first, x.size(0)), h), decoder);
+             });
     for (auto node = std::next(streams.rbegin()); node != streams.rend(); ++node) {
       throw_if_stopped();
       const BlockSpec& spec = architecture_.block(node->first);
       const Block block(weights_, spec, node->first, dtype);
-      const Places places =
-          places_of(spec.attention, coordinates, dtype, weights_.backend().device(), groups);
+      const AttentionPlaces places(spec.attention, tokens, dtype, weights_.backend().device());
       const at::Tensor of_output = gradient.clone();
       backward(shaped(node->second), gradient, [&](const at::Tensor& x, std::int64_t first) {
-        return (block(x, places.narrow(first, x.size(0)), call) *
+        return (block(x, places.tile(first, x.size(0)), call) *
                 of_output.narrow(0, first, x.size(0)))
             .sum();
       });
@@ -90,6 +92,10 @@ class ReversePass {
  private:
   at::Tensor shaped(const at::Tensor& stream) const {
     return stream.view({calibration_.sequences(), calibration_.length(), -1});
+  }
+
+  at::Tensor counted_of(std::int64_t first, std::int64_t count) const {
+    return counted_.defined() ? counted_.narrow(0, first, count) : counted_;
   }
 
   /// Gradients of the tiles' scalars by the tiles, into `gradient`.
@@ -105,12 +111,14 @@ class ReversePass {
     }
   }
 
+  /// @param h  [n, d]
   at::Tensor log_likelihood(const at::Tensor& h, const Decoder& decoder) {
+    if (h.size(0) == 0) return h.sum();  // no label to draw
     if (!decoder.weight.defined())
       return (h * at::randn(h.sizes(), labels_, at::kDouble).to(h.options())).sum();
     const at::Tensor bias = decoder.bias.defined() ? decoder.bias.to(h.options()) : at::Tensor();
-    const at::Tensor logits = soft_cap(
-        at::linear(h.flatten(0, 1), decoder.weight, bias) * decoder.scale, decoder.soft_cap);
+    const at::Tensor logits =
+        soft_cap(at::linear(h, decoder.weight, bias) * decoder.scale, decoder.soft_cap);
     const at::Tensor label =
         at::multinomial(at::softmax(logits.detach(), -1).cpu(), 1, false, labels_)
             .to(logits.device());
@@ -120,6 +128,7 @@ class ReversePass {
   const Architecture& architecture_;
   const Weights& weights_;
   const Calibration& calibration_;
+  at::Tensor counted_;
   std::vector<GradientHook*> hooks_;
   at::Generator labels_;
 };
@@ -141,7 +150,7 @@ std::map<std::string, at::Tensor> output_gradient_moments(
   ReversePass(model, calibration, weights, all, seed).run(streams);
   std::map<std::string, at::Tensor> moments;
   for (const auto& [consumer, hook] : hooks)
-    moments[consumer] = hook->sums() / static_cast<double>(calibration.tokens());
+    moments[consumer] = hook->sums() / static_cast<double>(calibration.rows());
   return moments;
 }
 

@@ -16,9 +16,9 @@ inline constexpr std::int64_t kReverseTileTokens = 512;
 
 /// u^T G u of consumers, the second factor of K-FAC: G = E[g g^T], g the gradient of a label's
 /// log-likelihood by the consumer's output. The labels are drawn from the model's own softmax, one
-/// for each token; without a head, from a unit Gaussian about the output. Reverse mode, with the
-/// graph of one block at a time: the blocks run again from the streams that entered them, the last
-/// first.
+/// for each token that counts; without a head, from a unit Gaussian about the output. Reverse mode,
+/// with the graph of one block at a time: the blocks run again from the streams that entered them,
+/// the last first.
 /// @param streams  [N, d] by node, from the first block of interest to n_blocks, each of the dtype
 /// of the pass
 /// @param u        by consumer, [K, width]

@@ -28,7 +28,7 @@ KeptStreams keep_streams(const Model& model, const Calibration& calibration, at:
                          std::int64_t first);
 
 /// Keeps what the head reads (without a head: the model's last hidden states) with its derivatives,
-/// and the output of one norm.
+/// and the output of one norm; of both the rows that count.
 class OutputKeeper final : public Observer {
  public:
   explicit OutputKeeper(std::string norm = {}) : norm_(std::move(norm)) {}
@@ -40,7 +40,7 @@ class OutputKeeper final : public Observer {
   void head_input(const Dual& tile) override;
 
   Dual output() const;
-  at::Tensor norm_rows() const;  ///< [N, d]; undefined where the norm was not evaluated
+  at::Tensor norm_rows() const;  ///< [n, d]; undefined where the norm was not evaluated
 
  private:
   std::string norm_;

@@ -41,15 +41,15 @@ class ForwardPass {
                                     : "give shorter sequences with --sequence-length") {}
 
   void run(const Start& start) {
-    const at::Tensor positions = token_coordinates(architecture_, calibration_.length());
+    const TokenPlaces places = token_places(architecture_, calibration_);
     if (start.stream.defined())
       begin(start.stream.clone().view({calibration_.sequences(), calibration_.length(), -1}));
     else
       embed();
     observer_.residual(start.block, tiles_.rows());
-    run_blocks(architecture_, positions, picture_groups(architecture_, calibration_), start.block);
+    run_blocks(architecture_, places, start.block);
     run_head();
-    if (predictor_is_wanted()) run_predictor(positions);
+    if (predictor_is_wanted()) run_predictor(places.coordinates);
   }
   double load_seconds() const { return loader_.seconds(); }
   const std::vector<std::string>& notes() const { return tiles_.notes(); }
@@ -59,11 +59,10 @@ class ForwardPass {
   void embed();
   void place_pictures();
   void normalise(const std::optional<NormSpec>& spec);
-  void run_blocks(const Stack& stack, const at::Tensor& coordinates, const at::Tensor& groups,
-                  std::int64_t first);
+  void run_blocks(const Stack& stack, const TokenPlaces& tokens, std::int64_t first);
   void run_head();
   bool predictor_is_wanted() const;
-  void run_predictor(const at::Tensor& positions);
+  void run_predictor(const at::Tensor& coordinates);
 
   const Architecture& architecture_;
   const Weights& weights_;
@@ -78,7 +77,7 @@ class ForwardPass {
 void ForwardPass::begin(at::Tensor stream) {
   const std::int64_t tokens = tokens_of_tile(architecture_, options_) / (1 + options_.directions);
   tiles_.begin(std::move(stream), tokens / calibration_.length(),
-               block_bytes(architecture_.block(0), options_.dtype));
+               block_bytes(architecture_.block(0), options_.dtype), calibration_.counted());
 }
 
 void ForwardPass::embed() {
@@ -86,7 +85,7 @@ void ForwardPass::embed() {
   loader_.load([&] {
     stream = architecture_.patches
                  ? embed_patches(weights_, *architecture_.patches, calibration_, options_.dtype)
-                 : embed_tokens(weights_, architecture_, calibration_.ids, options_.dtype);
+                 : embed_tokens(weights_, architecture_, calibration_, options_.dtype);
   });
   begin(std::move(stream));
   if (!calibration_.pictures.empty()) place_pictures();
@@ -129,18 +128,16 @@ void ForwardPass::normalise(const std::optional<NormSpec>& spec) {
   observer_.finished(norm->name());
 }
 
-void ForwardPass::run_blocks(const Stack& stack, const at::Tensor& coordinates,
-                             const at::Tensor& groups, std::int64_t first) {
-  std::vector<Places> places;
+void ForwardPass::run_blocks(const Stack& stack, const TokenPlaces& tokens, std::int64_t first) {
+  std::vector<AttentionPlaces> places;
   for (const BlockSpec& kind : stack.block_kinds)
-    places.push_back(places_of(kind.attention, coordinates, options_.dtype,
-                               weights_.backend().device(), groups));
+    places.emplace_back(kind.attention, tokens, options_.dtype, weights_.backend().device());
   const NormCall call = queue_.norm_call();
   for (std::int64_t index = first; index < stack.n_blocks; ++index) {
     std::unique_ptr<Block> block = loader_.next(stack, index, tiles_.stream());
-    const Places& of_kind = places[stack.kind(index)];
+    const AttentionPlaces& of_kind = places[stack.kind(index)];
     tiles_.for_each_tile([&](const at::Tensor& x, std::int64_t sequence) {
-      return (*block)(x, of_kind.narrow(sequence, x.size(0)), call);
+      return (*block)(x, of_kind.tile(sequence, x.size(0)), call);
     });
     const std::vector<std::string> norms = block->norms();
     block.reset();  // the spectra that follow want its memory
@@ -190,7 +187,7 @@ bool ForwardPass::predictor_is_wanted() const {
   return wanted;
 }
 
-void ForwardPass::run_predictor(const at::Tensor& positions) {
+void ForwardPass::run_predictor(const at::Tensor& coordinates) {
   const Stack& stack = architecture_.predictor->stack;
   at::Tensor stream;
   // Mostly computation, so its time does not count as loading.
@@ -199,7 +196,7 @@ void ForwardPass::run_predictor(const at::Tensor& positions) {
   });
   tiles_.begin(std::move(stream), tiles_.tile_sequences() / 2,  // sequences are twice as long
                block_bytes(stack.block(0), options_.dtype));
-  run_blocks(stack, at::cat({positions, positions}), {}, 0);
+  run_blocks(stack, {at::cat({coordinates, coordinates}, 1)}, 0);
   normalise(stack.final_norm);
 }
 

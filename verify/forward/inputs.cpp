@@ -2,14 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include "verify/forward/token_places.h"
 #include "verify/layers/linear.h"
 #include "verify/layers/norm.h"
 
 namespace deadray {
 
 at::Tensor embed_tokens(const Weights& weights, const Architecture& architecture,
-                        const at::Tensor& ids, at::ScalarType dtype) {
+                        const Calibration& calibration, at::ScalarType dtype) {
   const TokenInput& input = *architecture.tokens;
+  const at::Tensor& ids = calibration.ids;
   const auto rows_of = [&](const TensorSpec& table, const at::Tensor& index) {
     at::Tensor rows = weights.empty({index.numel(), table.shape[1]}, dtype);
     weights.read_rows(table, index, rows);
@@ -21,8 +23,12 @@ at::Tensor embed_tokens(const Weights& weights, const Architecture& architecture
   at::Tensor stream = x.view({ids.size(0), ids.size(1), architecture.hidden_size});
   if (input.types) stream += weights.load(*input.types, -1, dtype)[0];
   if (input.positions) {
-    const std::int64_t first = input.position_offset;
-    stream += rows_of(*input.positions, at::arange(first, first + ids.size(1), at::kLong));
+    const at::Tensor index = text_positions(calibration, input.counting) + input.position_offset;
+    if (index.size(0) == 1)
+      stream += rows_of(*input.positions, index[0]);
+    else
+      for (std::int64_t i = 0; i < index.size(0); ++i)
+        stream[i].add_(rows_of(*input.positions, index[i]));
   }
   return stream;
 }

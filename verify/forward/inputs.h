@@ -3,16 +3,16 @@
 #include <ATen/core/Tensor.h>
 
 #include "host/architecture/architecture.h"
+#include "verify/calibration/calibration.h"
 #include "verify/weights/weights.h"
 
 // What enters a stack of blocks, but for pixels: verify/layers/patches.h, vision_tower.h. To be
 // called inside Backend::load(): weights are read on the way.
 namespace deadray {
 
-/// @param ids  [sequences, length] int64
 /// @return [sequences, length, d] on the weights' backend
 at::Tensor embed_tokens(const Weights& weights, const Architecture& architecture,
-                        const at::Tensor& ids, at::ScalarType dtype);
+                        const Calibration& calibration, at::ScalarType dtype);
 
 /// What V-JEPA's predictor reads. Every token is there twice: as context, made of the encoder's
 /// output, and as target, a mask token at the same place.

@@ -9,12 +9,14 @@
 
 namespace deadray {
 
-/// What watches a forward pass. Every call comes from the thread that called Executor::run.
+/// What watches a forward pass. Every call comes from the thread that called Executor::run. Of
+/// sequences of text, norm() and head_input() show the rows that count (Calibration::counted());
+/// what is said to show every token shows hidden and skipped ones too.
 class Observer {
  public:
   virtual ~Observer() = default;
   /// The stream entering block `node`; node n_blocks is the final norm's input (in post-norm models
-  /// the last block's output). x [N, d].
+  /// the last block's output). x [N, d], every token.
   virtual void residual(std::int64_t /*node*/, const at::Tensor& /*x*/) {}
   /// Whether norm() is to be called for this site, by its name as in norm_sites().
   virtual bool wants(const std::string& /*site*/) { return false; }
@@ -26,6 +28,10 @@ class Observer {
   /// in order and are not kept.
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/,
                     const at::Tensor& /*output*/) {}
+  /// Whether whole_output() is to be called for this site.
+  virtual bool wants_whole_output(const std::string& /*site*/) { return false; }
+  /// One tile of a norm's output [n, d], every token, in order.
+  virtual void whole_output(const std::string& /*site*/, const at::Tensor& /*output*/) {}
   /// All tokens have passed this site: nothing more will come for it.
   virtual void finished(const std::string& /*site*/) {}
   /// Whether head_input() is to be called.
@@ -33,7 +39,7 @@ class Observer {
   /// One tile of what the head reads [n, d], in order of tokens, and its derivatives. A model
   /// without a head shows what it ends in.
   virtual void head_input(const Dual& /*tile*/) {}
-  /// One tile of logits [n, vocabulary], in order of tokens; only when ExecutorOptions::logits.
+  /// One tile of logits [n, vocabulary], every token, in order; only when ExecutorOptions::logits.
   virtual void logits(const at::Tensor& /*tile*/) {}
   /// After each block, for progress: done of total.
   virtual void progress(std::int64_t /*done*/, std::int64_t /*total*/) {}

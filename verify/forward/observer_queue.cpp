@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "verify/calibration/counted_rows.h"
 #include "verify/device/backend.h"
 #include "verify/device/found_memory.h"
 
@@ -11,28 +12,37 @@ namespace deadray {
 
 namespace {
 
-/// What x [sequences, ..., width] stands for, as plain rows: [n, width], tangents [K, n, width].
-Dual rows(const at::Tensor& x) {
+/// The rows of x [sequences, ..., length, width] that count, as plain tensors: [n, width], tangents
+/// [K, n, width].
+Dual rows_of(const at::Tensor& x, const at::Tensor& counted) {
   const ForwardMode* mode = ForwardMode::current();
   const Dual dual = mode != nullptr ? mode->lower(x) : Dual{x, {}};
   const ForwardMode::Pause plain;
-  return {dual.value.flatten(0, -2),
-          dual.tangents.defined() ? dual.tangents.flatten(1, -2) : at::Tensor()};
+  const at::Tensor index = counted_index(counted, dual.value);
+  const auto rows = [&](const at::Tensor& of, std::int64_t dim) {
+    if (!of.defined()) return at::Tensor();
+    const at::Tensor all = of.flatten(dim, -2);
+    return index.defined() ? all.index_select(dim, index) : all;
+  };
+  return {rows(dual.value, 0), rows(dual.tangents, 1)};
 }
 
 }  // namespace
 
-bool ObserverQueue::run(const std::function<void()>& step) {
+bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& counted) {
+  counted_ = counted;
   const bool fitted = found_memory([&] {
     step();
     for (const NormTile& tile : norms_) observer_.prepare(*tile.site, tile.input, tile.output);
   });
   const auto norms = std::exchange(norms_, {});
+  const auto whole_outputs = std::exchange(whole_outputs_, {});
   const Dual head_input = std::exchange(head_input_, {});
   const at::Tensor logits = std::exchange(logits_, {});
   if (!fitted) return false;
   // Nothing below wants memory of the device: a tile counts whole or not at all.
   for (const NormTile& tile : norms) observer_.norm(*tile.site, tile.input, tile.output);
+  for (const WholeOutput& output : whole_outputs) observer_.whole_output(*output.site, output.rows);
   if (head_input.value.defined()) observer_.head_input(head_input);
   if (logits.defined()) observer_.logits(logits);
   return true;
@@ -46,15 +56,22 @@ at::Tensor ObserverQueue::evaluate(const Norm& norm, const at::Tensor& x) {
   at::Tensor h = norm(x);
   const std::vector<std::string>& sites = norm.sites();
   for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (!observer_.wants(sites[i])) continue;
-    const auto of_site = [&](const at::Tensor& all) {
-      return rows(sites.size() == 1 ? all : all.select(1, static_cast<std::int64_t>(i))).value;
+    const auto of_site = [&](const at::Tensor& all, const at::Tensor& counted) {
+      const auto site = static_cast<std::int64_t>(i);
+      return rows_of(sites.size() == 1 ? all : all.select(1, site), counted).value;
     };
-    norms_.push_back({&sites[i], of_site(x), of_site(h)});
+    if (observer_.wants(sites[i]))
+      if (const at::Tensor input = of_site(x, counted_); input.size(0) > 0)
+        norms_.push_back({&sites[i], input, of_site(h, counted_)});
+    if (observer_.wants_whole_output(sites[i]))
+      whole_outputs_.push_back({&sites[i], of_site(h, {})});
   }
   return h;
 }
 
-void ObserverQueue::head_input(const at::Tensor& h) { head_input_ = rows(h); }
+void ObserverQueue::head_input(const at::Tensor& h) {
+  const Dual rows = rows_of(h, counted_);
+  head_input_ = rows.value.size(0) > 0 ? rows : Dual{};
+}
 
 }  // namespace deadray

@@ -19,8 +19,11 @@ class ObserverQueue {
   explicit ObserverQueue(Observer& observer) : observer_(observer) {}
 
   /// Runs a step, then makes the calls that it has queued.
+  /// @param counted  the rows of its tile that count (verify/calibration/counted_rows.h);
+  /// undefined:
+  ///     all
   /// @return false when the device's memory did not suffice; then the observer has counted nothing
-  bool run(const std::function<void()>& step);
+  bool run(const std::function<void()>& step, const at::Tensor& counted = {});
 
   /// For a step: evaluates norms and queues Observer::norm() for the sites that are wanted.
   NormCall norm_call();
@@ -34,10 +37,16 @@ class ObserverQueue {
     const std::string* site;
     at::Tensor input, output;
   };
+  struct WholeOutput {
+    const std::string* site;
+    at::Tensor rows;
+  };
   at::Tensor evaluate(const Norm& norm, const at::Tensor& x);
 
   Observer& observer_;
+  at::Tensor counted_;  // of the step's tile
   std::vector<NormTile> norms_;
+  std::vector<WholeOutput> whole_outputs_;
   Dual head_input_;    // undefined: not queued
   at::Tensor logits_;  // undefined: not queued
 };

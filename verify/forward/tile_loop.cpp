@@ -19,8 +19,10 @@ TileLoop::TileLoop(Backend& backend, ObserverQueue& queue, BlockLoader& loader,
       directions_(directions),
       shorten_(std::move(shorten)) {}
 
-void TileLoop::begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes) {
+void TileLoop::begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes,
+                     at::Tensor counted) {
   stream_ = std::move(stream);
+  counted_ = std::move(counted);
   tangents_.reset();
   tile_sequences_ = std::max<std::int64_t>(1, tile_sequences);
   block_bytes_ = block_bytes;
@@ -29,9 +31,10 @@ void TileLoop::begin(at::Tensor stream, std::int64_t tile_sequences, double bloc
 void TileLoop::for_each_tile(const Step& step) {
   for (std::int64_t first = 0; first < stream_.size(0);) {
     const std::int64_t count = std::min(tile_sequences_, stream_.size(0) - first);
-    const at::Tensor x = stream_.narrow(0, first, count);
+    const at::Tensor x = stream_.narrow(0, first, count),
+                     counted = counted_.defined() ? counted_.narrow(0, first, count) : counted_;
     Dual next;
-    if (!queue_.run([&] { next = differentiate(step, x, first); })) {
+    if (!queue_.run([&] { next = differentiate(step, x, first); }, counted)) {
       make_room(count);
       continue;
     }

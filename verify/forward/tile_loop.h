@@ -28,7 +28,9 @@ class TileLoop {
   /// @param stream          [sequences, length, d]; changed in place from now on
   /// @param tile_sequences  that pass at once; taken as 1 where it is less
   /// @param block_bytes     what a block of weights takes beside the stream, for messages
-  void begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes);
+  /// @param counted         its rows that count; undefined: all
+  void begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes,
+             at::Tensor counted = {});
 
   /// From a tile [sequences, length, d] and the number of its first sequence to what replaces the
   /// tile; undefined: nothing does. A step may ask for memory, but count nothing: where memory is
@@ -58,6 +60,7 @@ class TileLoop {
   std::int64_t directions_;
   std::string shorten_;
   at::Tensor stream_;    // [sequences, length, d]
+  at::Tensor counted_;   // [sequences, length]; undefined: all
   at::Tensor tangents_;  // [K, sequences, length, d]; undefined: all zero
   std::int64_t tile_sequences_ = 1;
   double block_bytes_ = 0.0;

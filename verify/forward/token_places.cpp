@@ -6,9 +6,12 @@
 
 namespace deadray {
 
-at::Tensor token_coordinates(const Architecture& architecture, std::int64_t length) {
-  return architecture.patches ? patch_coordinates(*architecture.patches, length)
-                              : at::arange(length, at::kFloat).unsqueeze(1);
+namespace {
+
+at::Tensor coordinates_of(const Architecture& architecture, const Calibration& calibration) {
+  if (architecture.patches)
+    return patch_coordinates(*architecture.patches, calibration.length()).unsqueeze(0);
+  return text_positions(calibration, Counting::all).to(at::kFloat).unsqueeze(2);
 }
 
 at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration) {
@@ -18,6 +21,18 @@ at::Tensor picture_groups(const Architecture& architecture, const Calibration& c
       at::constant_pad_nd(is_picture.narrow(1, 0, is_picture.size(1) - 1), {1, 0});
   const at::Tensor number = is_picture.logical_and(before.logical_not()).cumsum(1) - 1;
   return number.masked_fill(is_picture.logical_not(), -1);
+}
+
+}  // namespace
+
+TokenPlaces token_places(const Architecture& architecture, const Calibration& calibration) {
+  return {coordinates_of(architecture, calibration), calibration.attended,
+          picture_groups(architecture, calibration)};
+}
+
+at::Tensor text_positions(const Calibration& calibration, Counting counting) {
+  if (calibration.position_ids.defined()) return calibration.position_ids;
+  return count_positions(counting, calibration.attended, calibration.length());
 }
 
 }  // namespace deadray

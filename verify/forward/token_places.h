@@ -2,19 +2,18 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
-
 #include "host/architecture/architecture.h"
 #include "verify/calibration/calibration.h"
+#include "verify/layers/places.h"
 
 namespace deadray {
 
-/// Coordinates of the tokens of a sequence, [length, axes] FP32: positions of text, the grid of
-/// patches.
-at::Tensor token_coordinates(const Architecture& architecture, std::int64_t length);
+/// Where the tokens of a run stand: positions of text, the grid of patches; which of them a mask
+/// keeps; the number of the picture that each belongs to. A picture is a run of picture tokens.
+TokenPlaces token_places(const Architecture& architecture, const Calibration& calibration);
 
-/// The number of the picture that each token belongs to, [sequences, length], -1 in none; undefined
-/// without pictures. A picture is a run of picture tokens.
-at::Tensor picture_groups(const Architecture& architecture, const Calibration& calibration);
+/// Positions of text, [1 or sequences, length] int64: those that the calibration gives, or as
+/// `counting` has them.
+at::Tensor text_positions(const Calibration& calibration, Counting counting);
 
 }  // namespace deadray

@@ -60,14 +60,14 @@ at::Tensor spread(const at::Tensor& value, Rope::Pairing pairing, double first, 
 }  // namespace
 
 RotaryTable rotary_table(const Rope& rope, const at::Tensor& coordinates, at::ScalarType dtype) {
-  const at::Tensor angle = coordinates.unsqueeze(-1) * frequencies(rope);  // [length, axes, R/2]
-  return {spread(angle.cos(), rope.pairing, 1.0, 1.0).flatten(1).to(dtype),
-          spread(angle.sin(), rope.pairing, -1.0, 1.0).flatten(1).to(dtype), rope.pairing,
+  const at::Tensor angle = coordinates.unsqueeze(-1) * frequencies(rope);  // [..., axes, R/2]
+  return {spread(angle.cos(), rope.pairing, 1.0, 1.0).flatten(-2).to(dtype),
+          spread(angle.sin(), rope.pairing, -1.0, 1.0).flatten(-2).to(dtype), rope.pairing,
           rope.axes};
 }
 
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table) {
-  const std::int64_t turned = table.cosine.size(1), rest = x.size(-1) - turned;
+  const std::int64_t turned = table.cosine.size(-1), rest = x.size(-1) - turned;
   const at::Tensor part = x.narrow(-1, 0, turned);
   const std::int64_t half = turned / table.axes / 2;
   const at::Tensor partner = table.pairing == Rope::Pairing::half_split

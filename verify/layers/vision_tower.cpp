@@ -79,9 +79,11 @@ PlacesBySize places_by_size(const VisionTower& tower, const std::vector<Picture>
                             at::ScalarType dtype, at::Device device) {
   const AttentionSpec& attention = tower.blocks.block(0).attention;
   PlacesBySize places;
-  for (const Picture& picture : pictures)
+  for (const Picture& picture : pictures) {
+    const TokenPlaces patches{coordinates_of(picture).to(at::kFloat).unsqueeze(0)};
     places.try_emplace({picture.rows, picture.columns},
-                       places_of(attention, coordinates_of(picture).to(at::kFloat), dtype, device));
+                       AttentionPlaces(attention, patches, dtype, device).tile(0, 1));
+  }
   return places;
 }
 

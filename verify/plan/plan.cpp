@@ -41,6 +41,13 @@ double elements_per_token(const BlockSpec& block, std::int64_t hidden_size) {
   return static_cast<double>(wide + 6 * hidden_size);
 }
 
+/// Bytes that the attention mask of a token's sequence takes for that token: a number for each key,
+/// with ALiBi for each head too, and the truth values from which they are made.
+double mask_bytes_per_token(const AttentionSpec& attention, std::int64_t length, double bytes) {
+  const std::int64_t numbers = attention.alibi ? attention.n_heads + 1 : 1;
+  return static_cast<double>(length) * (static_cast<double>(numbers) * bytes + 2);
+}
+
 /// Bytes of a norm's moments while its block runs, and of the decomposition of one of them.
 struct MomentBytes {
   double kept = 0, spectrum = 0;
@@ -82,7 +89,7 @@ double forward_flops(const Stack& stack, std::int64_t tokens, std::int64_t seque
 }
 
 Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
-            const MeasurementOptions& options) {
+            const MeasurementOptions& options, bool masked) {
   const Architecture& architecture = model.architecture;
   const at::ScalarType dtype = scalar_type(options.probe.dtype);
   const auto bytes = static_cast<double>(c10::elementSize(dtype));
@@ -94,7 +101,9 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
       std::max(length, std::min(plan.tokens, tokens_of_tile(architecture, {}))));
   for (const BlockSpec& kind : architecture.block_kinds) {
     plan.weights = std::max(plan.weights, block_bytes(kind, dtype));
-    plan.activations = std::max(plan.activations, tile * elements_per_token(kind, d) * bytes);
+    double of_token = elements_per_token(kind, d) * bytes;
+    if (masked) of_token += mask_bytes_per_token(kind.attention, length, bytes);
+    plan.activations = std::max(plan.activations, tile * of_token);
   }
   if (model.weights->backend().loads_ahead()) plan.ahead = plan.weights;
 

@@ -29,8 +29,10 @@ struct Plan {
 };
 
 /// Reckons a run over `sequences` of `length` tokens. Reads nothing and measures nothing.
+/// @param masked  whether a mask hides tokens: then the sequences of a tile have attention masks of
+///     their own, [length, length] each
 Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
-            const MeasurementOptions& options);
+            const MeasurementOptions& options, bool masked = false);
 
 /// Flops of the matrix products of a forward pass from block `first` on, without the head: two for
 /// each weight and token (of a mixture the chosen experts alone), and those of the attention.

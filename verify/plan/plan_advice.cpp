@@ -42,15 +42,19 @@ class WayOut {
   WayOut(const Model& model, const Calibration& calibration, std::int64_t available)
       : model_(model), calibration_(calibration), available_(available) {}
 
+  Plan reckoned(const MeasurementOptions& options, std::int64_t sequences) const {
+    return reckon(model_, sequences, calibration_.length(), options,
+                  calibration_.attended.defined());
+  }
   bool fits(const MeasurementOptions& options, std::int64_t sequences) const {
-    return fits_memory(reckon(model_, sequences, calibration_.length(), options), available_);
+    return fits_memory(reckoned(options, sequences), available_);
   }
   bool fits(const MeasurementOptions& options) const {
     return fits(options, calibration_.sequences());
   }
 
-  /// As many whole sequences as fit; empty where those would be no more tokens than the final norm
-  /// has dimensions.
+  /// As many whole sequences as fit; empty where no more of their tokens would count than the final
+  /// norm has dimensions.
   std::string fewer_tokens(const MeasurementOptions& options) const {
     std::int64_t most = 0;  // sequences that fit
     for (std::int64_t beyond = calibration_.sequences(); beyond - most > 1;) {
@@ -58,7 +62,7 @@ class WayOut {
       (fits(options, middle) ? most : beyond) = middle;
     }
     const bool enough = options.probe.method == Method::directional ||
-                        most * calibration_.length() > model_.architecture.hidden_size;
+                        calibration_.rows(most) > model_.architecture.hidden_size;
     if (most == 0 || !enough) return {};
     return fmt::format("at most {} tokens, in {} sequences", most * calibration_.length(), most);
   }
@@ -108,7 +112,7 @@ std::string way_out(const Model& model, const Calibration& calibration,
     const std::string fewer = search.fewer_tokens(all);
     if (fewer.empty())
       return fmt::format("no option makes it fit: at the least it takes {}",
-                         size_text(reckon(model, 1, calibration.length(), all).peak()));
+                         size_text(search.reckoned(all, 1).peak()));
     together.push_back(fewer);
   }
   return fmt::format("give {}", fmt::join(together, " and "));

@@ -23,7 +23,8 @@ double gemm_rate_of(const Model& model, const MeasurementOptions& options) {
 
 Plan plan_measurement(const Model& model, const Calibration& calibration,
                       const MeasurementOptions& options) {
-  Plan plan = reckon(model, calibration.sequences(), calibration.length(), options);
+  Plan plan = reckon(model, calibration.sequences(), calibration.length(), options,
+                     calibration.attended.defined());
   if (plan.forward_flops > kWorthAsking) plan.gemm_rate = gemm_rate_of(model, options);
   return plan;
 }

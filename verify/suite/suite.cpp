@@ -7,6 +7,7 @@
 #include <set>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/fit_to_checkpoint.h"
 #include "host/architecture/select_sites.h"
 #include "host/base/input_file.h"
 #include "host/command/table.h"
@@ -65,14 +66,16 @@ Architecture architecture_of(const RowSource& source) {
 
 /// The names of the norms that a row measures.
 std::set<std::string> expected_sites(const SuiteOptions& options, const RowSource& source) {
-  const Architecture architecture = architecture_of(source);
-  std::optional<Checkpoint> checkpoint;
-  if (!source.weights.empty())
-    checkpoint.emplace(Checkpoint::open(source.weights, options.checkpoint));
+  Architecture architecture = architecture_of(source);
+  std::vector<NormSite> sites;
+  if (source.weights.empty()) {
+    sites = norm_sites(architecture, nullptr);
+  } else {
+    Checkpoint checkpoint = Checkpoint::open(source.weights, options.checkpoint);
+    sites = fit_to_checkpoint(architecture, checkpoint, options.checkpoint.strict);
+  }
   std::set<std::string> names;
-  for (const NormSite& site :
-       select_sites(norm_sites(architecture, checkpoint ? &*checkpoint : nullptr), options.site))
-    names.insert(site.name);
+  for (const NormSite& site : select_sites(sites, options.site)) names.insert(site.name);
   return names;
 }
 
@@ -92,8 +95,11 @@ std::string flaw_in(const Json& record, const SuiteOptions& options, const Row& 
       record.at("model").at("init") != to_string(row.init))
     return "of another model";
   Json made_with = record.at("suite").at("inputs");
-  // Records from before there was this key are all of the CPU.
-  if (made_with.is_object()) made_with.emplace("device", "cpu");
+  // Records from before there were these keys are all of the CPU, and of all tokens.
+  if (made_with.is_object()) {
+    made_with.emplace("device", "cpu");
+    made_with.emplace("skip_tokens", 0);
+  }
   if (const std::string key = difference(made_with, row_inputs(options, row, source)); !key.empty())
     return fmt::format("made with another {}", key);
   std::set<std::string> sites;
@@ -162,6 +168,7 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
           {"random_tokens", options.random_tokens},
           {"sequence_length",
            row.entry.sequence_length > 0 ? row.entry.sequence_length : options.sequence_length},
+          {"skip_tokens", options.skip_tokens},
           {"seed", options.seed},
           {"device", cuda_index(options.device) ? "cuda" : "cpu"},  // no matter which of several
           {"dtype", long_name(options.dtype)},
@@ -208,6 +215,7 @@ std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& r
   add("--seed", options.seed, defaults.seed);
   add("--random-tokens", options.random_tokens, defaults.random_tokens);
   add("--sequence-length", options.sequence_length, defaults.sequence_length);
+  add("--skip-tokens", options.skip_tokens, defaults.skip_tokens);
   add("--calibration", options.calibration.string(), std::string());
   add("--threads", options.threads, defaults.threads);
   add("--tau", options.relative_tau, defaults.relative_tau);

@@ -26,6 +26,7 @@ struct SuiteOptions {
   std::string site = "final", device = "cpu";
   std::uint64_t seed = 0;
   std::int64_t random_tokens = 0, sequence_length = 0;  ///< 0: the default
+  std::int64_t skip_tokens = 0;
   double relative_tau = PredictOptions{}.relative_tau;
   int threads = 0;
   bool no_residual = false, resume = false;

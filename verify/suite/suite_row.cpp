@@ -79,6 +79,7 @@ CalibrationRequest calibration_request(const SuiteOptions& options, const Roster
   request.tokens = calibration_file(options, entry);
   request.random_tokens = options.random_tokens;
   request.sequence_length = entry.sequence_length;
+  request.skip_tokens = options.skip_tokens;
   request.default_length = options.sequence_length > 0 ? options.sequence_length : kSequenceLength;
   request.seed = options.seed;
   request.checkpoint = options.checkpoint;

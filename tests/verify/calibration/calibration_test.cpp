@@ -19,6 +19,25 @@ TEST(CalibrationTest, CountsTokensOfTextAndOfPixels) {
   EXPECT_EQ(pixels.tokens(), 8);
 }
 
+TEST(CalibrationTest, CountsWhatIsNeitherHiddenNorSkipped) {
+  Calibration calibration;
+  calibration.ids = at::zeros({3, 4}, at::kLong);
+  EXPECT_FALSE(calibration.counted().defined());
+  EXPECT_EQ(calibration.rows(), 12);
+  calibration.skip = 1;
+  EXPECT_EQ(calibration.rows(), 9);
+  EXPECT_EQ(calibration.skipped(), 3);
+  // Padded on the left, on the right, wholly: the first token that the mask keeps is skipped.
+  calibration.attended =
+      at::tensor({0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}, at::kLong).view({3, 4}).to(at::kBool);
+  EXPECT_TRUE(calibration.counted().equal(
+      at::tensor({0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0}, at::kLong).view({3, 4}).to(at::kBool)));
+  EXPECT_EQ(calibration.rows(), 3);
+  EXPECT_EQ(calibration.rows(1), 1);
+  EXPECT_EQ(calibration.masked(), 7);
+  EXPECT_EQ(calibration.skipped(), 2);
+}
+
 TEST(CalibrationTest, NotesOnlyWhatIsMissing) {
   Calibration calibration;
   calibration.note_if_fewer("a.npy", 2, 0, "sequences");

@@ -42,5 +42,28 @@ TEST(DefaultCalibrationTest, IsWholeSequencesOfTheLengthThatTheModelTakes) {
       "at most 100 tokens"));
 }
 
+TEST(DefaultCalibrationTest, LeavesAsManyTokensWhereSomeAreSkipped) {
+  CalibrationRequest request;
+  request.skip_tokens = 56;
+  const Calibration calibration = make_calibration(model_of(5376, 0), "m", request);
+  EXPECT_EQ(calibration.ids.sizes(), (std::vector<std::int64_t>{34, 256}));  // 6720 / 200
+  EXPECT_EQ(calibration.rows(), 34 * 200);
+  request.random_tokens = 512;  // the user's own number is of all tokens
+  EXPECT_EQ(make_calibration(model_of(24, 0), "m", request).sequences(), 2);
+}
+
+TEST(DefaultCalibrationTest, RefusesToSkipAllTokens) {
+  CalibrationRequest request;
+  request.sequence_length = request.skip_tokens = 8;
+  EXPECT_TRUE(contains(
+      message_of(ExitCode::usage, [&] { make_calibration(model_of(24, 0), "m", request); }),
+      "skipping 8 tokens: sequences of 8 leave none"));
+  Architecture pictures = model_of(24, 0);
+  pictures.patches.emplace();
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::usage, [&] { make_calibration(pictures, "m", request); }),
+               "m reads pixels"));
+}
+
 }  // namespace
 }  // namespace deadray::test

@@ -49,5 +49,27 @@ TEST_F(IntegersTest, RefusesAnotherTypeOrRank) {
                        "'ids' is I64 of rank 2, expected I64 or I32 [pictures, patches, 2]"));
 }
 
+TEST_F(IntegersTest, ReadsAMaskOfAnyIntegerTypeOrBool) {
+  const at::Tensor mask = at::tensor({1, 0, 0, 1, 1, 0}, at::kLong).view({2, 3});
+  const std::pair<DType, at::ScalarType> types[] = {
+      {DType::i64, at::kLong}, {DType::i32, at::kInt}, {DType::i16, at::kShort},
+      {DType::i8, at::kChar},  {DType::u8, at::kByte}, {DType::boolean, at::kByte}};
+  for (const auto& [stored, computed] : types)
+    EXPECT_TRUE(read_mask(file_of(stored, mask.to(computed)), "ids").equal(mask.to(at::kBool)))
+        << to_string(stored);
+}
+
+TEST_F(IntegersTest, NamesThePlaceOfAValueThatIsNoMasks) {
+  const auto refusal = [&](DType dtype, const at::Tensor& values) {
+    const Checkpoint file = file_of(dtype, values);
+    return message_of(ExitCode::malformed, [&] { read_mask(file, "ids"); });
+  };
+  EXPECT_TRUE(
+      contains(refusal(DType::i64, ids_), "'ids' is -2 at row 0, column 1, expected 0 or 1"));
+  EXPECT_TRUE(contains(refusal(DType::boolean, ids_.to(at::kByte)), "is 254 at row 0, column 1"));
+  EXPECT_TRUE(contains(refusal(DType::f32, ids_.to(at::kFloat)),
+                       "is F32 of rank 2, expected integers or bools [batch, sequence]"));
+}
+
 }  // namespace
 }  // namespace deadray::test

@@ -8,6 +8,7 @@
 #include "tests/support/errors.h"
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/support/token_file.h"
 
 // `deadray fisher` as a user runs it, on the fixtures.
 namespace deadray::test {
@@ -60,6 +61,48 @@ TEST_F(FisherCommandTest, EveryClaimedDirectionIsDead) {
             << name << " " << consumer.dump();
       }
       EXPECT_GT(claimed, 0) << name;
+    }
+}
+
+// Hidden tokens are in no mean: of F over rows of the output, of K-FAC's two factors. In FP64 what
+// is left is the order of sums in attention. F dead is rounding itself and is not compared.
+TEST_F(FisherCommandTest, MeasuresAPaddedBatchAsItsSequencesWithoutPadding) {
+  const PaddedBatch batch = padded_batch(6, 8, 3, 23);
+  write_token_file(folder_ / "plain.safetensors", {{"input_ids", batch.ids}});
+  write_token_file(folder_ / "padded.safetensors",
+                   {{"input_ids", batch.padded_ids}, {"attention_mask", batch.mask}});
+  for (const char* model : {"gpt2-untied", "llama-gqa-tied", "opt-headless"}) {
+    const auto run = [&](const char* file) {
+      return record({kModels + model, "--site", "all", "--controls", "2", "--invariance"},
+                    {"--tokens", (folder_ / file).string()});
+    };
+    const auto plain = run("plain.safetensors"), padded = run("padded.safetensors");
+    EXPECT_EQ(padded.at("calibration").at("rows"), 48);
+    EXPECT_EQ(padded.at("calibration").at("masked"), 7 * 11 - 48);
+    for (std::size_t i = 0; i < plain.at("consumers").size(); ++i) {
+      const auto &want = plain.at("consumers")[i], &got = padded.at("consumers")[i];
+      EXPECT_EQ(got.at("verdict"), want.at("verdict")) << want.dump() << got.dump();
+      const auto expect_near = [&](const nlohmann::json& a, const nlohmann::json& b) {
+        if (b.is_null()) return;
+        EXPECT_NEAR(a.get<double>(), b.get<double>(), 1e-9 * b.get<double>())
+            << model << " " << want.dump() << got.dump();
+      };
+      for (const char* figure : {"kfac_random", "invariance_random"})
+        expect_near(got.at(figure), want.at(figure));
+      if (want.at("random").is_null()) continue;
+      for (const char* figure : {"median", "min", "max"})
+        expect_near(got.at("random").at(figure), want.at("random").at(figure));
+    }
+  }
+}
+
+TEST_F(FisherCommandTest, LeavesTheFirstTokensOutOfTheStatisticsOnRequest) {
+  const auto r = record({kModels + "gpt2-untied", "--site", "all", "--skip-tokens", "2"});
+  EXPECT_EQ(r.at("calibration").at("rows"), 24);
+  EXPECT_EQ(r.at("calibration").at("skipped"), 8);
+  for (const auto& consumer : r.at("consumers"))
+    if (consumer.at("claimed")) {
+      EXPECT_EQ(consumer.at("verdict"), "confirmed") << consumer.dump();
     }
 }
 

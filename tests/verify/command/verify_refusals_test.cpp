@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <cstdlib>
+#include <map>
 
+#include "tests/support/token_file.h"
 #include "tests/verify/command/verify_fixture.h"
 
 // What `deadray verify` refuses: each in one line, with the exit code that a pipeline reads.
@@ -33,6 +35,7 @@ TEST_F(VerifyRefusalsTest, RefusesOptionsThatWouldDoNothing) {
                                              {"--random-tokens", "9"},
                                              {"--batch", "2"},
                                              {"--sequence-length", "8"},
+                                             {"--skip-tokens", "1"},
                                              {"--init", "random"},
                                              {"--dtype", "float64"},
                                              {"--site", "all"}}) {
@@ -55,6 +58,30 @@ TEST_F(VerifyRefusalsTest, RefusesNumbersOutsideTheirRange) {
     expect_failure(2, {"--activations", file, "--eps", eps}, {"--eps", eps});
   expect_failure(3, {"--activations", file, "--max-header", "10"},
                  {"header too large", "--max-header"});
+}
+
+TEST_F(VerifyRefusalsTest, RefusesTokenFilesThatContradictThemselvesOrTheModel) {
+  const auto file = [&](const std::map<std::string, Rows>& tensors) {
+    write_token_file(folder_ / "tokens.safetensors", tensors);
+    return path("tokens.safetensors");
+  };
+  const std::string gpt2 = kModels + "gpt2-tied", bloom = kModels + "bloom-headless";
+  const Rows ids = {{1, 2, 3}};
+  expect_failure(3, {gpt2, "--tokens", file({{"input_ids", ids}, {"attention_mask", {{1, 0, 3}}}})},
+                 {"attention_mask", "row 0, column 2", "0 or 1"});
+  expect_failure(3, {gpt2, "--tokens", file({{"input_ids", ids}, {"attention_mask", {{0, 0, 0}}}})},
+                 {"attention_mask", "hides every token"});
+  expect_failure(3, {gpt2, "--tokens", file({{"input_ids", ids}, {"position_ids", {{0, 1, 20}}}})},
+                 {"position_ids", "row 0, column 2", "0 to 19"});
+  expect_failure(4, {bloom, "--tokens", file({{"input_ids", ids}, {"position_ids", {{0, 1, 2}}}})},
+                 {"position_ids", "bloom", "ALiBi"});
+  expect_failure(2, {gpt2, "--tokens", file({{"input_ids", ids}}), "--skip-tokens", "3"},
+                 {"skipping 3 tokens", "sequences of 3"});
+  expect_failure(2,
+                 {gpt2, "--tokens", file({{"input_ids", ids}, {"attention_mask", {{0, 0, 1}}}}),
+                  "--skip-tokens", "1"},
+                 {"skipping 1 token", "attention_mask"});
+  expect_failure(2, {kModels + "vit-pooler", "--skip-tokens", "1"}, {"reads pixels"});
 }
 
 TEST_F(VerifyRefusalsTest, TakesNoNegativeSeed) {

@@ -32,7 +32,7 @@ void expect_still_only_when_compensated(const std::string& fixture, const std::s
   const std::int64_t entry = entry_block(*model, site).value();
   const KeptStreams kept = keep_streams(*model, calibration, at::kDouble, entry);
   const FisherPass pass{*model, calibration, kept.streams, site.name, entry};
-  const Invariance invariance(pass);
+  Invariance invariance(pass);
   const NormParameters parameters = load_norm(*model->checkpoint, site);
   const DeadSubspace subspace = predict(site.kind, parameters.gamma, parameters.beta);
   ParameterDirection direction =

@@ -104,6 +104,13 @@ TEST_F(ReckonTest, TakesTheBytesOfTheDtypeForStreamAndWeights) {
   EXPECT_EQ(plan().weights, 2 * single.weights);
 }
 
+// Beside the activations of a tile stand [length, length] numbers for each of its sequences.
+TEST_F(ReckonTest, AddsTheMasksOfATileWhereTokensAreHidden) {
+  const double without = reckon(*model_, 100, 20, options_).activations,
+               with = reckon(*model_, 100, 20, options_, /*masked=*/true).activations;
+  EXPECT_EQ(with - without, 1024 * 20 * (4.0 + 2)) << "FP32, and two truth values";
+}
+
 TEST_F(ReckonTest, KeepsTheCovariancesOfOneBlockAtATime) {
   EXPECT_EQ(plan().moments, 3 * kSquare) << "the final norm: input, exact, deployed";
   EXPECT_EQ(plan().spectrum, 4 * kSquare);
