@@ -11,6 +11,7 @@
 #include "verify/base/tensors.h"
 #include "verify/numerics/eigh.h"
 #include "verify/spectrum/certificate.h"
+#include "verify/spectrum/graded.h"
 
 namespace deadray {
 namespace {
@@ -78,8 +79,10 @@ void read_certificate(const Measured& measured, const at::Tensor& basis,
                floor = rounding_floor(measured.hidden_size, proof.largest, measured.roundoff);
   reading.driver = fmt::format("Cholesky and {} Lanczos steps", proof.steps);
   reading.floor = floor;
-  reading.eigenvalues = {k > 0 ? reading.lambda_v : proof.next, k == 1 ? proof.next : 0.0,
-                         proof.next, mean, proof.largest};
+  const double dead =
+      k > reading.inherited ? reading.lambda_v : std::max(0.0, proof.basis_variance);
+  reading.eigenvalues = {k > 0 ? dead : proof.next, k == 1 ? proof.next : 0.0, proof.next, mean,
+                         proof.largest};
   const bool has_next = k < c.size(0);
   reading.dimension =
       (proof.basis_variance < floor ? k : 0) + (has_next && proof.next < floor ? 1 : 0);
@@ -115,6 +118,18 @@ void read_by(Method method, const Measured& measured, const at::Tensor& basis,
     case Method::directional:
       return read_directional(measured, reading);
   }
+}
+
+/// The directions that are to explain what is null.
+at::Tensor explaining(const DeadSubspace& predicted, const Measured& measured, Backend& backend) {
+  return measured.explained.defined()
+             ? measured.explained
+             : basis_of(predicted, measured.hidden_size).to(backend.device());
+}
+
+/// The largest variance along the columns of a basis.
+double largest_variance(const at::Tensor& c, const at::Tensor& basis) {
+  return basis.size(1) > 0 ? (c.mm(basis) * basis).sum(0).max().item<double>() : 0.0;
 }
 
 /// NaN in every figure of the spectrum: LAPACK is not asked about what is not finite.
@@ -167,7 +182,7 @@ std::vector<std::int64_t> spectrum_indices(std::int64_t hidden_size) {
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured,
              Backend& backend) {
   const at::Tensor& c = measured.covariance;
-  const at::Tensor basis = basis_of(predicted, measured.hidden_size).to(backend.device());
+  const at::Tensor basis = explaining(predicted, measured, backend);
   const at::Tensor direction =
       predicted.inverse.empty()
           ? at::Tensor{}
@@ -176,10 +191,11 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
   Reading reading;
   reading.tokens = measured.tokens;
   reading.hidden_size = measured.hidden_size;
+  reading.inherited = basis.size(1) - predicted.dimension;
   if (measured.basis_variance.defined() && measured.basis_variance.numel() > 0) {
     reading.lambda_v = measured.basis_variance.max().item<double>();
-  } else if (c.defined() && basis.size(1) > 0) {
-    reading.lambda_v = (c.mm(basis) * basis).sum(0).max().item<double>();
+  } else if (c.defined()) {
+    reading.lambda_v = largest_variance(c, basis.narrow(1, 0, predicted.dimension));
   }
   const bool finite =
       is_finite(c) && is_finite(measured.basis_variance) && is_finite(measured.random_variances);
@@ -189,6 +205,38 @@ Reading read(Method method, const DeadSubspace& predicted, const Measured& measu
     read_not_finite(reading);
   if (reading.abs_cos) reading.chance_p = chance_p_value(*reading.abs_cos, measured.hidden_size);
   return reading;
+}
+
+void add_scaled_reading(Method method, const DeadSubspace& predicted, const Measured& measured,
+                        Reading& reading, Backend& backend) {
+  const Graded graded = to_unit_variances(measured.covariance);
+  const auto basis = basis_of_unit_variances(graded, explaining(predicted, measured, backend));
+  if (!basis || graded.live.size(0) == 0) return;
+  Measured scaled;
+  scaled.tokens = measured.tokens;
+  scaled.hidden_size = graded.live.size(0);
+  scaled.covariance = graded.matrix;
+  Reading inner;
+  inner.lambda_v = largest_variance(graded.matrix, *basis);
+  read_by(method, scaled, *basis, {}, backend, inner);
+
+  ScaledReading& result = reading.scaled.emplace();
+  result.dimension = graded.n_zero + inner.dimension;
+  if (static_cast<std::int64_t>(inner.principal_cosines.size()) == basis->size(1)) {
+    result.principal_cosines.assign(static_cast<std::size_t>(graded.n_zero), 1.0);
+    result.principal_cosines.insert(result.principal_cosines.end(), inner.principal_cosines.begin(),
+                                    inner.principal_cosines.end());
+  }
+  result.next = inner.eigenvalues.next;
+  result.floor = inner.floor;
+  // A coordinate that hardly varies is scaled up, and its rounding with it: by Weyl's theorem no
+  // eigenvalue moves by more than the sum.
+  if (measured.row_rounding.defined())
+    result.floor = std::max(result.floor, (measured.row_rounding.index_select(0, graded.live) /
+                                           graded.deviation.square())
+                                              .sum()
+                                              .item<double>());
+  result.gap = std::min(inner.gap, gap_above(result.next, inner.lambda_v, result.floor));
 }
 
 }  // namespace deadray

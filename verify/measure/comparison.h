@@ -26,12 +26,26 @@ struct Eigenvalues {
   double first = 0, second = 0, next = 0, mean = 0, last = 0;
 };
 
+/// The figures of a verdict once more, of the covariance scaled to unit variances, where rounding
+/// is as small in the coordinates of little variance as in the others (verify/spectrum/graded.h).
+struct ScaledReading {
+  std::int64_t dimension = 0;             ///< with the coordinates whose variance is exactly 0
+  std::vector<double> principal_cosines;  ///< in the metric of that matrix, descending
+  double next = 0;  ///< its eigenvalue next after the predicted (and inherited) directions
+  /// Its own rounding_floor(), or where that is more the scaled-up sum of Measured::row_rounding.
+  double floor = 0;
+  double gap = 0;  ///< next / max(what is dead below it, the variance along the prediction, floor)
+};
+
 /// One reading of a site: exact (norm recomputed in FP64 from its input) or deployed (activations
 /// as the model's dtype produced them). What a method does not measure stays empty.
 struct Reading {
   std::int64_t tokens = 0, hidden_size = 0;
   /// |<u_1, v*>|, the paper's number; absent where v* does not exist.
   std::optional<double> abs_cos;
+  /// Null directions that the input brings along and that its figures count with the k predicted
+  /// ones: `principal_cosines`, `eigenvalues.next`, `residual` and `gap` are of all k + inherited.
+  std::int64_t inherited = 0;
   /// Of P and the bottom k eigenvectors, descending. Of a certificate they are lower bounds.
   std::vector<double> principal_cosines;
   /// Number of eigenvalues below `floor`. Of a certificate: at least so many.
@@ -51,6 +65,7 @@ struct Reading {
   std::vector<std::int64_t> below;  ///< numbers of eigenvalues below 1e-4 … 1e-10 of tr C/d
   std::vector<double> spectrum;     ///< eigenvalues at spectrum_indices(); Method::eigh alone
   std::string driver;
+  std::optional<ScaledReading> scaled;  ///< where it was asked for: add_scaled_reading()
 };
 
 /// What the measurements of one site's output gave, before any method is applied.
@@ -63,6 +78,11 @@ struct Measured {
   at::Tensor basis_variance{};
   at::Tensor random_variances{};  ///< [K] along seeded random unit directions; may be undefined
   double roundoff = kRoundoff64;  ///< u of the precision in which the activations were formed
+  /// [d], like `covariance`: the most variance that rounding each row leaves in each coordinate;
+  /// undefined: none. What add_scaled_reading() scales up must be more than that.
+  at::Tensor row_rounding{};
+  /// [d, k + n], as explained_directions() gives them; undefined: the predicted ones alone.
+  at::Tensor explained{};
 };
 
 /// Which of d ascending eigenvalues a record keeps: the lowest 32, where a null space shows, and 24
@@ -73,5 +93,11 @@ std::vector<std::int64_t> spectrum_indices(std::int64_t hidden_size);
 /// that is zero, of N <= d, of what is not finite.
 Reading read(Method method, const DeadSubspace& predicted, const Measured& measured,
              Backend& backend = cpu_backend());
+
+/// Adds `scaled` to a reading of the same data. It stays empty where a coordinate of no variance is
+/// not among the directions that are to explain it. Of rows made in FP64 only: what a smaller type
+/// rounds is relative to the whole of a number, its mean included, and not to its deviation.
+void add_scaled_reading(Method method, const DeadSubspace& predicted, const Measured& measured,
+                        Reading& reading, Backend& backend = cpu_backend());
 
 }  // namespace deadray

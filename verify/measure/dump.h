@@ -16,7 +16,7 @@ namespace deadray {
 /// Writes what one forward pass makes to a safetensors file: `residual.0` … `residual.L`, `logits`
 /// on request, and `final_norm.output` where the model ends in a norm. Streams and logits go to
 /// disk as they come. The final norm's output is kept in memory, because its tiles alternate with
-/// those of the logits.
+/// those of the logits. Every token has its row, those too that a mask hides.
 class Dump {
  public:
   /// @throws ResourceError when the file cannot be written or the disk is full

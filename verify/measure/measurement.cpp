@@ -13,6 +13,7 @@
 #include "host/base/stopwatch.h"
 #include "host/prediction/model_prediction.h"
 #include "verify/base/dtypes.h"
+#include "verify/calibration/counted_rows.h"
 #include "verify/forward/executor.h"
 #include "verify/measure/dump.h"
 
@@ -35,7 +36,7 @@ namespace {
 class Measuring final : public Observer {
  public:
   Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options)
-      : model_(model), options_(options) {
+      : model_(model), calibration_(calibration), options_(options) {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
@@ -45,16 +46,16 @@ class Measuring final : public Observer {
                     options.dump_logits);
   }
 
-  bool wants(const std::string& site) override {
-    return chosen_.contains(site) || (dump_ && site == final_site_);
-  }
+  bool wants(const std::string& site) override { return chosen_.contains(site); }
+  bool wants_whole_output(const std::string& site) override { return dump_ && site == final_site_; }
 
   void residual(std::int64_t node, const at::Tensor& x) override {
     const Stopwatch watch;
     if (dump_) dump_->residual(x);
     if (residual_)
-      residual_->add(x, is_norm_output(node) ? ResidualStream::Node::layernorm_output
-                                             : ResidualStream::Node::stream);
+      residual_->add(counted_of_stream(x), is_norm_output(node)
+                                               ? ResidualStream::Node::layernorm_output
+                                               : ResidualStream::Node::stream);
     seconds_.moments += watch.seconds();
   }
 
@@ -66,9 +67,12 @@ class Measuring final : public Observer {
 
   void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
     throw_if_stopped();
-    if (dump_ && name == final_site_) dump_->final_norm(output);
     if (const auto site = chosen_.find(name); site != chosen_.end())
       probe_of(site->second).add(input, output);
+  }
+
+  void whole_output(const std::string&, const at::Tensor& output) override {
+    dump_->final_norm(output);
   }
 
   void finished(const std::string& name) override {
@@ -115,6 +119,10 @@ class Measuring final : public Observer {
   }
 
  private:
+  at::Tensor counted_of_stream(const at::Tensor& x) const {
+    return counted_rows(calibration_.counted(),
+                        x.view({calibration_.sequences(), calibration_.length(), -1}));
+  }
   SiteProbe& probe_of(const NormSite& site) {
     if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
     const Stopwatch watch;
@@ -153,6 +161,7 @@ class Measuring final : public Observer {
   }
 
   const Model& model_;
+  const Calibration& calibration_;
   const MeasurementOptions& options_;
   std::map<std::string, NormSite> chosen_;
   std::string final_site_;

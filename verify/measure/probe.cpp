@@ -8,8 +8,11 @@
 #include "host/base/error.h"
 #include "host/base/stopwatch.h"
 #include "kernels/operations/random_normal.h"
+#include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
+#include "verify/base/thresholds.h"
 #include "verify/device/channel.h"
+#include "verify/measure/inherited.h"
 #include "verify/spectrum/schur.h"
 
 namespace deadray {
@@ -88,6 +91,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   const Stopwatch watch;
   reserve(input, output);
   if (input.defined()) {
+    input_type_ = dtype_of(input.scalar_type());
     exact_->add(input);
     if (input_) input_->add(input);
   }
@@ -96,7 +100,8 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   result_.moments_seconds += watch.seconds();
 }
 
-Reading SiteProbe::read_moments(const RowMoments& moments, double roundoff) const {
+Measured SiteProbe::measured(const RowMoments& moments, double roundoff,
+                             const at::Tensor& explained) const {
   Measured measured;
   measured.tokens = moments.count;
   measured.hidden_size = result_.site.hidden_size;
@@ -105,30 +110,71 @@ Reading SiteProbe::read_moments(const RowMoments& moments, double roundoff) cons
   if (const std::int64_t n_random = moments.variance.size(0) - n_predicted_; n_random > 0)
     measured.random_variances = moments.variance.narrow(0, n_predicted_, n_random);
   measured.covariance = moments.covariance;
-  return read(options_.method, result_.predicted, measured, *backend_);
+  measured.explained = explained;
+  return measured;
+}
+
+/// Looks again at an exact reading that its spectrum leaves open: at the covariance scaled to unit
+/// variances, then with the null directions that the input brings along. The reading is replaced
+/// where these settle it.
+/// @return explained_directions() in that case; else undefined
+at::Tensor SiteProbe::look_closer(const RowMoments& exact, const RowMoments& input) {
+  const Method method = options_.method;
+  const NormKind kind = result_.site.kind;
+  const DeadSubspace& predicted = result_.predicted;
+  // h_i = gamma_i z_i is off by gamma_i d u: the mean that is taken off rounds d times.
+  const double relative = static_cast<double>(result_.site.hidden_size) * kRoundoff64;
+  const at::Tensor row_rounding =
+      (to_tensor(norm_.gamma) * relative).square().to(backend_->device());
+  const auto is_settled = [&](Reading& reading, Measured data) {
+    data.row_rounding = row_rounding;
+    if (is_open(method, predicted, reading))
+      add_scaled_reading(method, predicted, data, reading, *backend_);
+    return agrees(judge(method, kind, predicted, reading));
+  };
+  if (is_settled(*result_.exact, measured(exact, kRoundoff64, {}))) return {};
+
+  const at::Tensor explained = explained_directions(
+      kind, norm_.gamma, predicted, second_moment(input), unit_roundoff(input_type_), *backend_);
+  result_.inherited = explained.size(1) - predicted.dimension;
+  if (result_.inherited == 0) return {};
+  const Measured data = measured(exact, kRoundoff64, explained);
+  Reading closer = read(method, predicted, data, *backend_);
+  if (!is_settled(closer, data)) return {};
+  result_.exact = std::move(closer);
+  return explained;
 }
 
 SiteResult SiteProbe::finish() {
   const Stopwatch watch;
   const std::int64_t d = result_.site.hidden_size;
+  const Method method = options_.method;
   const auto take = [](std::unique_ptr<Channel>& channel) {
     return std::exchange(channel, nullptr)->finish();
   };
-  RowMoments exact;
+  const auto reading = [&](const RowMoments& moments, DType made_in, const at::Tensor& explained) {
+    return read(method, result_.predicted, measured(moments, unit_roundoff(made_in), explained),
+                *backend_);
+  };
+  RowMoments exact, input;
+  at::Tensor explained;
+  if (input_) input = take(input_);
   if (exact_) {
     exact = take(exact_);
-    result_.exact = read_moments(exact, unit_roundoff(DType::f64));
+    result_.exact = reading(exact, DType::f64, {});
+    if (is_open(method, result_.predicted, *result_.exact)) explained = look_closer(exact, input);
   }
-  if (deployed_) result_.deployed = read_moments(take(deployed_), unit_roundoff(options_.dtype));
+  if (deployed_) result_.deployed = reading(take(deployed_), options_.dtype, explained);
   const Reading& decisive = result_.decisive();
-  result_.judgement = judge(options_.method, result_.site.kind, result_.predicted, decisive);
+  result_.judgement = judge(method, result_.site.kind, result_.predicted, decisive);
+  if (result_.inherited > 0 && !agrees(result_.judgement))
+    result_.judgement = beside_inherited(std::move(result_.judgement), result_.inherited);
   result_.schur_null = schur_null(d, decisive.tokens);
-  if (input_ && !result_.predicted.inverse.empty() && decisive.tokens > d) {
+  if (input.count > d && !result_.predicted.inverse.empty()) {
     const at::Tensor v = to_tensor(result_.predicted.direction()).to(backend_->device());
-    result_.schur_input = schur_ratio(take(input_).covariance, v, *backend_);
+    result_.schur_input = schur_ratio(input.covariance, v, *backend_);
     result_.schur_output = schur_ratio(exact.covariance, v, *backend_);
   }
-  input_.reset();
   result_.spectrum_seconds = watch.seconds();
   return std::move(result_);
 }

@@ -31,6 +31,9 @@ struct SiteResult {
   std::optional<Reading> exact, deployed;  ///< absent where the data for it were not given
   std::optional<double> schur_input, schur_output;
   double schur_null = 0.0;
+  /// Null directions of the output that its input brings along; asked only where more is null than
+  /// is predicted, or no gap shows.
+  std::int64_t inherited = 0;
   Judgement judgement;  ///< on the decisive reading
   double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
 
@@ -57,14 +60,16 @@ class SiteProbe {
 
  private:
   bool forms_covariance() const { return options_.method != Method::directional; }
-  Reading read_moments(const RowMoments& moments, double roundoff) const;
+  Measured measured(const RowMoments& moments, double roundoff, const at::Tensor& explained) const;
+  at::Tensor look_closer(const RowMoments& exact, const RowMoments& input);
 
   ProbeOptions options_;
   NormParameters norm_;
   Backend* backend_;
   SiteResult result_;
-  at::Tensor directions_;         // [predicted + random, d] unit rows
-  std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
+  at::Tensor directions_;          // [predicted + random, d] unit rows
+  DType input_type_ = DType::f32;  // of the rows that enter the norm
+  std::int64_t n_predicted_ = 0;   // rows of directions_ that the prediction gave
   std::unique_ptr<Channel> exact_, deployed_, input_;
 };
 

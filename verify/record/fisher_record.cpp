@@ -179,12 +179,14 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
   for (const ConsumerFisher& consumer : measurement.consumers)
     table.add_row(cells_of(consumer, consumer_json(consumer, measurement.dtype), optional));
   const auto count = dead_directions(measurement);
+  const std::string left_out = left_out_text(header);
   return fmt::format(
-      "{} ({}, {} weights), {} tokens, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed "
+      "{} ({}, {} weights), {} tokens{}, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed "
       "here: they lower the local learning coefficient by {:.1f}. Measuring took {:.2f} s.\n",
       header.name, header.family, header.source == Source::checkpoint ? "trained" : "random",
-      header.tokens, long_name(header.dtype), table.render(coloured), remarks(measurement), kLegend,
-      count, static_cast<double>(count) / 2, measurement.seconds.total);
+      header.tokens, left_out.empty() ? "" : fmt::format(" ({})", left_out),
+      long_name(header.dtype), table.render(coloured), remarks(measurement), kLegend, count,
+      static_cast<double>(count) / 2, measurement.seconds.total);
 }
 
 }  // namespace deadray

@@ -35,6 +35,13 @@ std::string variance(const std::optional<Reading>& reading) {
   return reading ? figure(reading->lambda_v) : "-";
 }
 
+/// "1", or "1 + 223" where the norm's input brings 223 more along.
+std::string dead_directions(const SiteResult& result) {
+  return result.inherited == 0
+             ? std::to_string(result.predicted.dimension)
+             : fmt::format("{} + {}", result.predicted.dimension, result.inherited);
+}
+
 std::string sites_table(const Measurement& measurement, bool coloured) {
   Table table({{"norm"},
                {"kind"},
@@ -50,10 +57,9 @@ std::string sites_table(const Measurement& measurement, bool coloured) {
     const Reading& decisive = result.decisive();
     const double next = decisive.random_variance.value_or(decisive.eigenvalues.next);
     table.add_row({result.site.name, std::string(to_string(result.site.kind)),
-                   std::to_string(result.site.hidden_size),
-                   std::to_string(result.predicted.dimension), cosine(result, result.exact),
-                   cosine(result, result.deployed), variance(result.exact),
-                   variance(result.deployed), figure(next),
+                   std::to_string(result.site.hidden_size), dead_directions(result),
+                   cosine(result, result.exact), cosine(result, result.deployed),
+                   variance(result.exact), variance(result.deployed), figure(next),
                    std::string(to_string(result.judgement.verdict))});
   }
   return table.render(coloured);
@@ -75,6 +81,11 @@ std::string legend(const Measurement& measurement) {
         "Where none is predicted |cos| is that of 1/gamma, a control that decides nothing (p: a "
         "random direction reaches it); `next` against the\n"
         "rounding floor decides.\n";
+  const auto inherits = [](const SiteResult& result) { return result.inherited > 0; };
+  if (std::any_of(measurement.sites.begin(), measurement.sites.end(), inherits))
+    text +=
+        "dead + n: the rows that enter the norm leave directions out, and so n more of its output "
+        "are null. |cos| and next count them where they explain all.\n";
   return text;
 }
 
@@ -118,6 +129,9 @@ std::string residual_text(const std::optional<ResidualSpectrum>& residual) {
           : fmt::format("node {}, the first that is no LayerNorm's output", *residual->reference);
   text += fmt::format("  smallest singular value over that of {}, by block: {}\n", reference,
                       fmt::join(ratios, " "));
+  if (!residual->restricted.empty())
+    text += fmt::format("  along the {} directions that exist there; all others are 0 there\n",
+                        residual->rank.value_or(0));
   if (!residual->excluded.empty())
     text += "  -: a LayerNorm's output, whose smallest singular value is 0 by construction\n";
   return text;
@@ -146,9 +160,11 @@ std::string summary(const Measurement& measurement) {
 std::string calibration_text(const RecordHeader& header) {
   const bool random = header.drawn_at_random, pixels = !header.pixels.empty();
   std::string text =
-      fmt::format("{} rows from {}", header.tokens,
+      fmt::format("{} rows from {}", header.rows,
                   random ? (pixels ? "random pixels" : "random tokens") : header.calibration);
   if (random) text += fmt::format(", seed {}", header.seed);
+  if (const std::string left_out = left_out_text(header); !left_out.empty())
+    text += fmt::format(" ({} tokens: {})", header.tokens, left_out);
   if (pixels) {
     const auto size = header.pixels.end() - 2;
     const std::string frames =

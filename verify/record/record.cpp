@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/headeronly/version.h>
 
 #include <charconv>
@@ -54,6 +55,15 @@ Json spectrum_json(const SiteResult& result) {
           {"deployed", deployed}};
 }
 
+Json scaled_json(const std::optional<ScaledReading>& scaled) {
+  if (!scaled) return nullptr;
+  return {{"principal_cosines", numbers(scaled->principal_cosines)},
+          {"dimension", scaled->dimension},
+          {"next", number(scaled->next)},
+          {"floor", number(scaled->floor)},
+          {"gap", number(scaled->gap)}};
+}
+
 Json reading_json(const std::optional<Reading>& reading) {
   if (!reading) return nullptr;
   const Eigenvalues& lambda = reading->eigenvalues;
@@ -74,7 +84,8 @@ Json reading_json(const std::optional<Reading>& reading) {
           {"depth", number(reading->lambda_v / lambda.mean)},
           {"below", reading->below},
           {"random_variance", number(reading->random_variance)},
-          {"driver", reading->driver}};
+          {"driver", reading->driver},
+          {"scaled", scaled_json(reading->scaled)}};
 }
 
 Json site_json(const SiteResult& result) {
@@ -83,6 +94,7 @@ Json site_json(const SiteResult& result) {
           {"final", result.site.is_final},
           {"hidden_size", result.site.hidden_size},
           {"predicted", to_json(result.predicted)},
+          {"inherited", result.inherited},
           {"gamma", gamma_json(result.site, result.predicted)},
           {"exact", reading_json(result.exact)},
           {"deployed", reading_json(result.deployed)},
@@ -100,6 +112,8 @@ Json residual_json(const std::optional<ResidualSpectrum>& residual) {
   return {{"centred", numbers(residual->centred)},
           {"uncentred", numbers(residual->uncentred)},
           {"reference", residual->reference ? Json(*residual->reference) : Json(nullptr)},
+          {"rank", residual->rank ? Json(*residual->rank) : Json(nullptr)},
+          {"restricted", numbers(residual->restricted)},
           {"ratio", numbers(residual->ratio)},
           {"steps", numbers(residual->steps)},
           {"excluded", residual->excluded},
@@ -121,6 +135,9 @@ RecordHeader record_header(const Model& model, const Calibration& calibration, D
   header.calibration = calibration.kind;
   header.drawn_at_random = calibration.file.empty();
   header.tokens = calibration.tokens();
+  header.rows = calibration.rows();
+  header.masked = calibration.masked();
+  header.skipped = calibration.skipped();
   header.sequence_length = calibration.length();
   header.seed = calibration.seed;
   if (calibration.pixels.defined()) header.pixels = calibration.pixels.sizes().vec();
@@ -140,9 +157,16 @@ RecordHeader record_header(const ActivationsResult& result) {
   header.dtype = result.dtype;
   header.calibration = result.file.filename().string();
   header.drawn_at_random = false;
-  header.tokens = result.rows;
+  header.tokens = header.rows = result.rows;
   header.notes = result.notes;
   return header;
+}
+
+std::string left_out_text(const RecordHeader& header) {
+  std::vector<std::string> parts;
+  if (header.masked > 0) parts.push_back(fmt::format("{} masked", header.masked));
+  if (header.skipped > 0) parts.push_back(fmt::format("{} skipped", header.skipped));
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 nlohmann::ordered_json environment_json(const Backend& backend) {
@@ -169,7 +193,10 @@ nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view 
             {"tokens", header.tokens},
             {"sequence_length", header.sequence_length},
             {"seed", header.seed},
-            {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)}}}};
+            {"pixels", header.pixels.empty() ? Json(nullptr) : Json(header.pixels)},
+            {"rows", header.rows},
+            {"masked", header.masked},
+            {"skipped", header.skipped}}}};
 }
 
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement,

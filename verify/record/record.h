@@ -26,6 +26,8 @@ struct RecordHeader {
   std::string calibration;      ///< its kind: "random", "random pixels" or a file's name
   bool drawn_at_random = true;  ///< the tokens or pixels, with `seed`; else they come from a file
   std::int64_t tokens = 0, sequence_length = 0;
+  /// Tokens that entered the statistics, that a mask hides, that were to be skipped.
+  std::int64_t rows = 0, masked = 0, skipped = 0;
   std::uint64_t seed = 0;
   std::vector<std::int64_t> pixels;  ///< shape of the pictures or clips; empty: none
 
@@ -40,6 +42,9 @@ RecordHeader record_header(const Model& model, const Calibration& calibration, D
 
 /// What a file of activations says of itself.
 RecordHeader record_header(const ActivationsResult& result);
+
+/// "8 masked, 4 skipped": the tokens that entered no statistic; empty where all did.
+std::string left_out_text(const RecordHeader& header);
 
 /// What every record of a run begins with: "schema", "model", "calibration".
 nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view schema);

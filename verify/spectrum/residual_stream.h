@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "host/formats/dtype.h"
 #include "verify/device/backend.h"
 
 namespace deadray {
@@ -21,10 +22,16 @@ struct ResidualSpectrum {
   std::vector<std::int64_t> excluded;
   /// The first node that is not excluded; absent where no ratio to it is defined.
   std::optional<std::int64_t> reference;
-  /// Uncentred sigma_min(X_l) / sigma_min(X_reference); NaN for excluded nodes; empty without a
-  /// reference.
+  /// Rank of X_reference: how many of its singular values are not rounding. Absent where they fall
+  /// to rounding without a gap, and without a reference.
+  std::optional<std::int64_t> rank;
+  /// Where that is r < d, as with fewer words and positions than dimensions: sigma_min(X_l V), V
+  /// [d, r] a basis of the row space of X_reference; NaN for excluded nodes. Else empty.
+  std::vector<double> restricted;
+  /// Uncentred sigma_min(X_l) / sigma_min(X_reference), of `restricted` where that is not empty;
+  /// NaN for excluded nodes; empty without a reference.
   std::vector<double> ratio;
-  /// Uncentred sigma_min(X_l) / sigma_min(X_{l-1}); NaN for the first node, for an excluded one and
+  /// The same over that of X_{l-1}; NaN for the first node, for an excluded one and
   /// the one after it, and where that divides by 0; empty without a reference.
   std::vector<double> steps;
   /// Whether every ratio of a node that is not excluded is >= 1; empty where that is undefined.
@@ -32,24 +39,32 @@ struct ResidualSpectrum {
   std::string reason;  ///< one clause: why `preserved` is empty, or where the ratio is smallest
 };
 
-/// Takes the nodes of one forward pass in order. It keeps two numbers a node, never the stream.
+/// Takes the nodes of one forward pass in order. It keeps some numbers a node, never the stream.
+///
+/// Directions in which X_reference is 0 have no ratio to it. Of the others sigma_min(X_l V) is what
+/// sigma_min(X_l) is in a stream of full rank: the least that any direction still carries which
+/// existed in the reference. (The r-th largest singular value of X_l is never smaller, but may
+/// belong to directions that the blocks have added.)
 class ResidualStream {
  public:
   explicit ResidualStream(Backend& backend = cpu_backend()) : backend_(&backend) {}
   enum class Node { stream, layernorm_output };
 
-  /// Forms the FP64 Gram in tiles of rows, then takes d^3/3 flops twice.
+  /// Forms the FP64 Gram in tiles of rows, then takes d^3/3 flops twice; at a reference of lower
+  /// rank 9 d^3 more, once.
   /// @param x  [N, d], any float dtype, on the backend's device; N and d the same at every node
   void add(const at::Tensor& x, Node node = Node::stream);
   ResidualSpectrum finish() const;
 
  private:
+  void find_row_space(const at::Tensor& gram, DType made_in);
   bool is_excluded(std::size_t node) const;
   std::size_t first_judged() const;  ///< the first node that is not excluded; or their number
   std::string why_no_ratio() const;  ///< empty where ratios are defined
 
   Backend* backend_;
   std::int64_t tokens_ = 0, hidden_size_ = 0;
+  at::Tensor row_space_;  // V; undefined where the reference has full rank
   ResidualSpectrum spectrum_;
 };
 

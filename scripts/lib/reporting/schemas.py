@@ -69,6 +69,7 @@ SITE = {
     "final": later(FLAG),
     "hidden_size": SIZE,
     "predicted": {"dimension": COUNT},
+    "inherited": later(COUNT),
     "gamma": later({"min": Nullable(NUMBER), "max": Nullable(NUMBER)}),
     "exact": Nullable(READING),
     "deployed": Nullable(READING),
@@ -90,6 +91,8 @@ RESIDUAL = {
     "excluded": [COUNT],
     "preserved": Nullable(FLAG),
     "reference": later(COUNT),
+    "rank": later(COUNT),
+    "restricted": later([Nullable(NUMBER)]),
     "steps": later([Nullable(NUMBER)]),
 }
 ORIGIN = {

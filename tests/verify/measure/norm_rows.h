@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include "tests/verify/spectrum/spectra.h"
 #include "verify/measure/comparison.h"
 #include "verify/measure/verdict.h"
@@ -38,6 +40,16 @@ inline Measured measure(const at::Tensor& h, const DeadSubspace& predicted,
 inline Judgement judged(Method method, NormKind kind, const at::Tensor& h,
                         const DeadSubspace& predicted, const at::Tensor& shift = {}) {
   return judge(method, kind, predicted, read(method, predicted, measure(h, predicted, shift)));
+}
+
+/// The same with a second look at the scaled covariance where the first leaves it open.
+inline Judgement judged_closely(Method method, NormKind kind, const at::Tensor& h,
+                                const DeadSubspace& predicted, const at::Tensor& shift = {}) {
+  const Measured measured = measure(h, predicted, shift);
+  Reading reading = read(method, predicted, measured);
+  EXPECT_TRUE(is_open(method, predicted, reading)) << "the plain spectrum is to leave it open";
+  add_scaled_reading(method, predicted, measured, reading);
+  return judge(method, kind, predicted, reading);
 }
 
 /// A LayerNorm with gamma of mixed signs and its activations.

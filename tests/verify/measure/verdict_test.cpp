@@ -231,5 +231,77 @@ TEST(JudgeTest, ConfirmsTinyScalesBesideRoundedShifts) {
   }
 }
 
+// ---- covariances graded by a few huge variances
+
+/// One scale 10^8 times the others: its variance lifts the rounding floor above theirs.
+LayerNormCase graded_case() {
+  LayerNormCase c;
+  c.gamma = c.gamma.sign() * (c.gamma.abs() + 0.5);
+  c.gamma[5].fill_(1e8);
+  return c;
+}
+
+at::Tensor rms_rows(const LayerNormCase& c) {
+  return c.x / c.x.square().mean(1, true).sqrt() * c.gamma;
+}
+
+TEST(JudgeGradedTest, ConfirmsALayerNormWhoseGapTheFloorDrowned) {
+  const LayerNormCase c = graded_case();
+  for (const Method method : kSpectral) {
+    const Judgement j =
+        judged_closely(method, kLayerNorm, normalised(c.x) * c.gamma, predicting(1 / c.gamma));
+    EXPECT_EQ(j.verdict, Verdict::confirmed) << to_string(method) << ": " << j.reason;
+    EXPECT_NE(j.reason.find("unit variances"), std::string::npos) << j.reason;
+  }
+}
+
+TEST(JudgeGradedTest, ConfirmsDeadCoordinatesOfAnRmsNorm) {
+  LayerNormCase c = graded_case();
+  for (const std::int64_t i : {3, 10, 40}) c.gamma[i].zero_();
+  for (const Method method : kSpectral) {
+    const Judgement j =
+        judged_closely(method, kRmsNorm, rms_rows(c), predicting_coordinates({3, 10, 40}));
+    EXPECT_EQ(j.verdict, Verdict::confirmed) << to_string(method) << ": " << j.reason;
+  }
+}
+
+TEST(JudgeGradedTest, FindsNothingInAnRmsNorm) {
+  const LayerNormCase c = graded_case();
+  DeadSubspace control = predicting(1 / c.gamma);
+  control.dimension = 0;
+  for (const Method method : kSpectral) {
+    const Judgement j = judged_closely(method, kRmsNorm, rms_rows(c), control);
+    EXPECT_EQ(j.verdict, Verdict::absent) << to_string(method) << ": " << j.reason;
+  }
+}
+
+TEST(JudgeGradedTest, DoesNotConfirmAWrongDirectionOfLittleVariance) {
+  const LayerNormCase c = graded_case();
+  for (const Method method : kSpectral)
+    for (const at::Tensor& wrong :
+         {gaussian(1, c.d, 34).squeeze(0), at::ones({c.d}, fp64()), c.gamma}) {
+      at::Tensor direction = wrong.clone();
+      direction[5].zero_();  // dead, to the floor of the plain spectrum
+      const Judgement j =
+          judged_closely(method, kLayerNorm, normalised(c.x) * c.gamma, predicting(direction));
+      EXPECT_NE(j.verdict, Verdict::confirmed) << to_string(method) << ": " << j.reason;
+    }
+}
+
+TEST(JudgeGradedTest, DoesNotConfirmWithASecondNullDirection) {
+  LayerNormCase c = graded_case();
+  c.x.narrow(1, 0, 2).fill_(1.0);  // z_0 = z_1
+  for (const Method method : kSpectral) {
+    EXPECT_EQ(judged_closely(method, kLayerNorm, normalised(c.x) * c.gamma, predicting(1 / c.gamma))
+                  .verdict,
+              Verdict::undetermined);
+    LayerNormCase dead = graded_case();
+    dead.gamma[3].zero_();
+    dead.x.select(1, 10).zero_();  // no variance either, and not predicted
+    EXPECT_EQ(judged_closely(method, kRmsNorm, rms_rows(dead), predicting_coordinates({3})).verdict,
+              Verdict::undetermined);
+  }
+}
+
 }  // namespace
 }  // namespace deadray

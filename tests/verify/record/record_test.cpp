@@ -34,5 +34,24 @@ TEST(VerifyRecord, HoldsAnyFiniteEigenvalueAndNullForOthers) {
   EXPECT_TRUE(list[5].is_null() && list[6].is_null());
 }
 
+TEST(VerifyRecord, TellsWhatTheInputBringsAlongAndWhatTheScaledCovarianceSays) {
+  Measurement measurement;
+  SiteResult result;
+  result.exact.emplace();
+  measurement.sites.push_back(result);
+  result.inherited = 20;
+  result.exact->scaled = ScaledReading{3, {1.0, 0.5}, 0.25, 1e-14, 2.5e13};
+  measurement.sites.push_back(result);
+  const auto sites = verify_record({}, measurement)["sites"];
+  EXPECT_EQ(sites[0]["inherited"], 0);
+  EXPECT_TRUE(sites[0]["exact"]["scaled"].is_null());
+  EXPECT_EQ(sites[1]["inherited"], 20);
+  EXPECT_EQ(sites[1]["exact"]["scaled"], (nlohmann::ordered_json{{"principal_cosines", {1.0, 0.5}},
+                                                                 {"dimension", 3},
+                                                                 {"next", 0.25},
+                                                                 {"floor", 1e-14},
+                                                                 {"gap", 2.5e13}}));
+}
+
 }  // namespace
 }  // namespace deadray

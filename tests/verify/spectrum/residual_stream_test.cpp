@@ -119,11 +119,72 @@ TEST(ResidualStreamTest, IsUndefinedWithTooFewTokens) {
 
 TEST(ResidualStreamTest, IsUndefinedWithoutAFirstNode) {
   EXPECT_FALSE(ResidualStream{}.finish().preserved);
-  ResidualStream rank_deficient;
+  ResidualStream zero;
+  for (int i = 0; i < 2; ++i) zero.add(at::zeros({kTokens, kHidden}, fp64()));
+  EXPECT_FALSE(zero.finish().preserved);
+  EXPECT_FALSE(zero.finish().rank);
+}
+
+/// [N, d] of the given rank whose singular values are `sigma`, in the row space of `rows`.
+at::Tensor of_rank(std::int64_t rank, double sigma, const at::Tensor& rows, std::uint64_t seed) {
+  const at::Tensor left = std::get<0>(at::linalg_qr(gaussian(kTokens, rank, seed)));
+  return (left * sigma).mm(rows.narrow(0, 0, rank));
+}
+
+TEST(ResidualStreamTest, TakesTheRatioOverTheDirectionsOfAFirstNodeOfLowerRank) {
+  const at::Tensor rows = orthogonal(kHidden, 81);
+  ResidualStream stream;
+  stream.add(of_rank(3, 2.0, rows, 82));
+  stream.add(of_rank(3, 3.0, rows, 83));
+  stream.add(of_rank(kHidden, 2.5, rows, 84));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.rank, 3);
+  EXPECT_EQ(s.reference, 0);
+  EXPECT_EQ(s.uncentred[0], 0.0);
+  EXPECT_NEAR(s.restricted[0], 2.0, 2.0 * kRelative);
+  EXPECT_NEAR(s.ratio[1], 1.5, 1.5 * 2 * kRelative);
+  EXPECT_NEAR(s.ratio[2], 1.25, 1.25 * 2 * kRelative);
+  EXPECT_NEAR(s.steps[2], 2.5 / 3, 2.5 / 3 * 2 * kRelative);
+  EXPECT_EQ(s.preserved, true);
+  EXPECT_NE(s.reason.find("3 of 20 directions that X_0 has"), std::string::npos) << s.reason;
+}
+
+// The third singular value of the second node is larger than that of the first, but of another
+// direction: one that the first had is lost.
+TEST(ResidualStreamTest, DoesNotTakeAnotherDirectionForOneThatIsLost) {
+  const at::Tensor rows = orthogonal(kHidden, 85);
+  ResidualStream stream;
+  stream.add(of_rank(3, 2.0, rows, 86));
+  stream.add(of_rank(3, 3.0, rows.roll({-1}, {0}), 87));
+  const ResidualSpectrum s = stream.finish();
+  EXPECT_EQ(s.preserved, false);
+  EXPECT_EQ(s.ratio[1], 0.0);
+}
+
+TEST(ResidualStreamTest, HasTheWholeRankAsARule) {
+  ResidualStream stream;
+  stream.add(with_smallest(0.5, 88));
+  EXPECT_EQ(stream.finish().rank, kHidden);
+  EXPECT_TRUE(stream.finish().restricted.empty());
+}
+
+TEST(ResidualStreamTest, HasNoRankWithoutAGap) {
+  const at::Tensor values = at::pow(10.0, at::linspace(0, -16, kHidden, fp64()));
+  const at::Tensor left = std::get<0>(at::linalg_qr(gaussian(kTokens, kHidden, 89)));
+  ResidualStream stream;
+  stream.add((left * values).mm(orthogonal(kHidden, 90)));
+  EXPECT_FALSE(stream.finish().rank);
+  EXPECT_FALSE(stream.finish().preserved);
+  EXPECT_NE(stream.finish().reason.find("X_0"), std::string::npos) << stream.finish().reason;
+}
+
+// Words and positions in float32 leave their rounding in the directions that they do not have.
+TEST(ResidualStreamTest, TakesTheRoundingOfFloat32ForNoDirection) {
+  ResidualStream stream;
   for (int i = 0; i < 2; ++i)
-    rank_deficient.add(gaussian(kTokens, 3, 72).mm(gaussian(3, kHidden, 73)));
-  EXPECT_FALSE(rank_deficient.finish().preserved);
-  EXPECT_NE(rank_deficient.finish().reason.find("X_0"), std::string::npos);
+    stream.add(of_rank(3, 2.0, orthogonal(kHidden, 91), 92).to(at::kFloat));
+  EXPECT_EQ(stream.finish().rank, 3);
+  EXPECT_EQ(stream.finish().preserved, true);
 }
 
 TEST(ResidualStreamTest, SaysWhichNodeIsNotFinite) {

@@ -13,6 +13,7 @@ from reporting.section import Panel, Section, in_parts
 from reporting.sections.common import (
     MODEL_COLUMNS,
     final_site,
+    inherited,
     least_cosine,
     marker_face,
     of,
@@ -53,6 +54,7 @@ def _models(records: Records) -> Table:
         ratio("chance_p", "p"),
         text("verdict", "verdict"),
         count("predicted_dimension", "dead, predicted"),
+        count("inherited", "inherited"),
         count("measured_dimension", "measured"),
         count("norms", "norms measured"),
         count("tokens", "tokens"),
@@ -77,6 +79,7 @@ def _models(records: Records) -> Table:
                     of(decisive, "chance_p") if site["predicted"]["dimension"] == 0 else None,
                     worst_verdict(record),
                     site["predicted"]["dimension"],
+                    inherited(site),
                     of(decisive, "dimension"),
                     len(record.data["sites"]),
                     record.data["calibration"]["tokens"],

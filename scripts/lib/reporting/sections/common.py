@@ -36,6 +36,12 @@ def worst_verdict(record: Record) -> str:
     )
 
 
+def inherited(site: dict) -> int:
+    """Null directions that the norm's input brings along; earlier records do not say, and have none
+    in what they confirm."""
+    return site.get("inherited") or 0
+
+
 def of(reading: dict | None, key: str) -> float | None:
     return None if reading is None else reading[key]
 

@@ -8,7 +8,7 @@ from reporting import axes as shared
 from reporting.palette import NORMS, ink_on
 from reporting.records import Record, Records
 from reporting.section import Panel, Section
-from reporting.sections.common import MODEL_COLUMNS, least_cosine, of
+from reporting.sections.common import MODEL_COLUMNS, inherited, least_cosine, of
 from reporting.table import Table, cosine, count, ratio, small, text
 
 # Heading, value of a site, how it is written, whether its colours go by powers of ten.
@@ -34,7 +34,8 @@ def section(records: Records) -> Section | None:
         id="norms",
         title="Every norm that was measured",
         shows=(
-            "One row for each norm: predicted and measured dead dimension, agreement, the "
+            "One row for each norm: predicted dead dimension, null directions inherited from the "
+            "norm's input, measured dead dimension, agreement, the "
             "variance that is left along the predicted direction (along 1/γ where none is "
             "predicted), the floor, the range of |γ|, and the verdict."
         )
@@ -56,6 +57,7 @@ def _table(records: Records) -> Table:
         text("norm", "kind"),
         count("hidden_size", "d"),
         count("predicted_dimension", "dead, predicted"),
+        count("inherited", "inherited"),
         count("measured_dimension", "measured"),
         cosine("abs_cos_exact", "|cos| exact"),
         cosine("abs_cos_deployed", "|cos| deployed"),
@@ -80,6 +82,7 @@ def _table(records: Records) -> Table:
                     NORMS[site["norm"]][2],
                     site["hidden_size"],
                     site["predicted"]["dimension"],
+                    inherited(site),
                     of(decisive, "dimension"),
                     least_cosine(site["exact"]),
                     least_cosine(site["deployed"]),

@@ -27,7 +27,8 @@ def section(records: Records) -> Section | None:
         reading="Node 0 is the embeddings, node ℓ the stream after ℓ blocks; the last enters the "
         "final norm. Above the dashed line at 1 the smallest singular value is kept. Nodes "
         "that are a LayerNorm's own output are left out: their smallest singular value is "
-        "zero by construction, so they are not judged.",
+        "zero by construction, so they are not judged. Where the first node has fewer "
+        "directions than the stream is wide (rank), σ_min is that along those directions.",
         tables=[_table(records, chosen)],
         panels=[
             panel
@@ -67,6 +68,7 @@ def _table(records: Records, chosen: list[Record]) -> Table:
         *MODEL_COLUMNS,
         count("nodes", "nodes"),
         count("excluded", "not judged"),
+        count("rank", "rank"),
         ratio("ratio_min", "smallest ratio"),
         count("at_node", "at node"),
         ratio("ratio_last", "last ratio"),
@@ -87,6 +89,7 @@ def _table(records: Records, chosen: list[Record]) -> Table:
                 record.weights,
                 len(ratios),
                 len(residual["excluded"]),
+                residual.get("rank"),
                 least,
                 at,
                 judged[-1] if judged else None,
