@@ -88,6 +88,12 @@ class WhatItShows(ReportTest):
         )
         self.assertEqual(self.rows("depth"), [])
 
+    def test_shows_what_a_norms_input_brings_along(self):
+        record = made.verify("a", sites=2)
+        record["sites"][0]["inherited"] = 20  # the other one is as of records from before the key
+        self.write("a.json", record)
+        self.assertEqual([row["inherited"] for row in self.rows("norms")], ["20", "0"])
+
     def test_says_what_is_reconstructed_and_whose_the_roster_is(self):
         made.write_all(self.folder)
         text = self.markdown()
