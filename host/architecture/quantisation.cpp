@@ -66,8 +66,9 @@ std::string quantisation_of(const Config& config) {
     std::string method = text_at(*found, "quant_method");
     if (method.empty() && (is_true(*found, "load_in_4bit") || is_true(*found, "load_in_8bit")))
       method = "bitsandbytes";
-    if (method == "bitsandbytes" && is_true(*found, "load_in_4bit"))
-      method += " " + text_at(*found, "bnb_4bit_quant_type");
+    const std::string bits = text_at(*found, "bnb_4bit_quant_type");
+    if (method == "bitsandbytes" && is_true(*found, "load_in_4bit") && !bits.empty())
+      method += " " + bits;
     return method.empty() ? std::string(key) : method;
   }
   const auto mlx = json.find("quantization");

@@ -47,8 +47,8 @@ void describe(OpenedModel& model, const Config& config, const PredictRequest& re
   model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
   for (const std::string& line : architecture.not_run)
     model.notes.push_back(line +
-                          ": verify and fisher refuse it; the prediction does not depend on "
-                          "it");
+                          " (verify and fisher refuse this model; its prediction stands all the "
+                          "same)");
 }
 
 /// The family's norms, taken as the kind that the user insists on.
