@@ -33,7 +33,8 @@ const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& 
 
 std::vector<std::string> landmarks(const Architecture& architecture) {
   std::vector<std::string> names;
-  if (architecture.tokens)
+  // A table that is read from a tied head has no prefix to tell.
+  if (architecture.tokens && !architecture.tokens->table.name.starts_with('/'))
     names.push_back(architecture.tokens->table.name);
   else if (architecture.patches)
     names.push_back(architecture.patches->projection.weights[0].name);

@@ -161,6 +161,7 @@ WeightFiles without_index(const fs::path& folder, const NumberedShards& set) {
 
 /// The set to read, in the order of preference that transformers has too.
 WeightFiles choose(const fs::path& folder, const Listing& listing) {
+  refuse_dangling_link(folder / "model.safetensors");
   if (listing.holds("model.safetensors")) return {folder / "model.safetensors"};
   const std::string index = "model" + std::string(kIndexSuffix);
   if (listing.holds(index)) return {folder / index, true};

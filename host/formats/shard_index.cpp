@@ -124,6 +124,7 @@ std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& na
       sets[{std::string(place->stem), place->count}].insert(place->number);
   if (sets.size() != 1) return std::nullopt;
   const auto& [key, numbers] = *sets.begin();
+  if (*numbers.begin() < 1 || *numbers.rbegin() > key.second) return std::nullopt;
   NumberedShards shards;
   for (std::size_t i = 1; i <= key.second; ++i)
     (numbers.contains(i) ? shards.present : shards.missing)

@@ -87,7 +87,9 @@ OpenedModel recognise(const PredictRequest& request) {
   try {
     describe(model, config, request);
   } catch (const Error& error) {
-    if (!user_says) throw;
+    const bool of_the_model =
+        error.code() == ExitCode::malformed || error.code() == ExitCode::unsupported;
+    if (!user_says || !of_the_model || request.checkpoint.strict) throw;
     take_users_word(model, *request.norm,
                     fmt::format("not as the family has them ({})", error.what()));
     return model;

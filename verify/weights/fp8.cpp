@@ -60,6 +60,8 @@ Fp8Weight::Fp8Weight(const Checkpoint& checkpoint, const TensorInfo& weight)
   const auto& shape = weight.shape;
   std::vector<std::int64_t> scales = scale->shape;
   if (scale->elements() == 1) scales.assign(shape.size(), 1);
+  if (scales.size() == 1 && shape.size() > 1 && scales[0] == shape[0])  // one for each row
+    scales.resize(shape.size(), 1);
   bool fits = !shape.empty() && scales.size() == shape.size();
   if (fits) {
     columns_ = shape.back(), scale_columns_ = scales.back();
