@@ -10,19 +10,25 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
+#include "host/formats/gguf/gguf.h"
 #include "host/formats/model_folder.h"
+#include "host/formats/numpy/npz.h"
+#include "host/formats/pytorch/pytorch_archive.h"
 #include "host/formats/safetensors.h"
 #include "host/formats/shard_index.h"
+#include "host/formats/stored_elements.h"
 #include "host/formats/wrapped_names.h"
 
 namespace deadray {
 
 namespace {
 
-/// Each container format has its reader; a further one is chosen here, by the file's name or its
-/// first bytes.
+/// Each container format has its reader, chosen by the file's first bytes: names lie.
 ContainerHeader read_header(const InputFile& file, const CheckpointOptions& options,
                             std::size_t file_index) {
+  if (looks_like_gguf(file)) return read_gguf_header(file, options, file_index);
+  if (looks_like_npz(file)) return read_npz_header(file, options, file_index);
+  if (looks_like_pytorch(file)) return read_pytorch_header(file, options, file_index);
   return read_safetensors_header(file, options, file_index);
 }
 
@@ -35,6 +41,8 @@ struct Checkpoint::State {
   std::vector<TensorInfo> tensors;
   std::vector<std::string> notes;
   std::uint64_t header_bytes = 0;
+  ContainerFormat format = ContainerFormat::safetensors;
+  std::map<std::string, std::string> metadata;
 
   void add_file(const std::filesystem::path& file, const CheckpointOptions& options);
 
@@ -54,6 +62,8 @@ void Checkpoint::State::add_file(const std::filesystem::path& file,
   files.push_back(file);
   ContainerHeader header = read_header(inputs.back(), options, files.size() - 1);
   header_bytes += header.bytes;
+  format = header.format;
+  metadata.merge(std::move(header.metadata));
   std::move(header.notes.begin(), header.notes.end(), std::back_inserter(notes));
   if (tensors.empty())
     tensors = std::move(header.tensors);
@@ -94,6 +104,17 @@ const std::vector<TensorInfo>& Checkpoint::tensors() const noexcept { return sta
 const std::vector<std::string>& Checkpoint::notes() const noexcept { return state_->notes; }
 std::uint64_t Checkpoint::header_bytes() const noexcept { return state_->header_bytes; }
 
+ContainerFormat Checkpoint::format() const noexcept { return state_->format; }
+const std::map<std::string, std::string>& Checkpoint::metadata() const noexcept {
+  return state_->metadata;
+}
+
+void Checkpoint::take_as(std::vector<TensorInfo> tensors) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+  state_->tensors = std::move(tensors);
+}
+
 bool Checkpoint::take_off(std::string_view prefix) {
   return take_off_prefix(state_->tensors, prefix);
 }
@@ -117,15 +138,12 @@ const TensorInfo& Checkpoint::at(std::string_view name) const {
 void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t count,
                       void* destination) const {
   state_->refuse_unknown_dtype(tensor);
-  const std::uint64_t size = size_of(tensor.dtype);
   if (first < 0 || count < 0 || first > tensor.elements() - count)
     throw InternalError(fmt::format("{}: elements {} to {} of {} were asked for",
                                     state_->where(tensor), first, first + count,
                                     tensor.elements()));
-  const std::uint64_t begin = tensor.offset + static_cast<std::uint64_t>(first) * size;
   try {
-    state_->inputs.at(tensor.file)
-        .read(begin, static_cast<std::uint64_t>(count) * size, destination);
+    read_elements(state_->inputs.at(tensor.file), tensor, first, count, destination);
   } catch (const MalformedError& error) {
     throw MalformedError(
         fmt::format("{} while reading tensor {}", error.what(), in_quotes(tensor.name)));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,17 +33,24 @@ class Checkpoint {
   /// What the user should know although it is no error.
   const std::vector<std::string>& notes() const noexcept;
   std::uint64_t header_bytes() const noexcept;  ///< bytes read to open it
+  ContainerFormat format() const noexcept;
+  /// What the container says beside its tensors, all files together; of GGUF every key, as JSON.
+  const std::map<std::string, std::string>& metadata() const noexcept;
 
   /// Takes a prefix off the names that begin with it: a wrapper that only who knows the model's own
   /// names can tell. @return false, and nothing done, where two tensors would then have one name
   bool take_off(std::string_view prefix);
 
+  /// The same values under other names, in another order, in parts: what a converter did is undone.
+  /// @param tensors  any order, of this checkpoint's files; names are unique
+  void take_as(std::vector<TensorInfo> tensors);
+
   const TensorInfo* find(std::string_view name) const noexcept;  ///< nullptr when absent
   /// @throws MalformedError naming the tensor, the checkpoint and near names
   const TensorInfo& at(std::string_view name) const;
 
-  /// Reads elements [first, first + count) as stored; `destination` takes count * size_of(dtype)
-  /// bytes. Thread-safe.
+  /// Reads elements [first, first + count) as dtype says; `destination` takes count *
+  /// size_of(dtype) bytes. Thread-safe.
   /// @throws MalformedError when the file ends early; UnsupportedError for an unknown dtype
   void read(const TensorInfo& tensor, std::int64_t first, std::int64_t count,
             void* destination) const;

@@ -12,6 +12,8 @@
 // that returns a ContainerHeader. Checkpoint calls it and reads the values itself.
 namespace deadray {
 
+enum class ContainerFormat : std::uint8_t { safetensors, pytorch, gguf, numpy };
+
 /// How the files of a checkpoint are read.
 struct CheckpointOptions {
   /// A longer header is refused; the default is safetensors' own limit.
@@ -20,10 +22,16 @@ struct CheckpointOptions {
   bool strict = false;
 };
 
+/// A longer array of metadata (a vocabulary) is counted, not kept.
+inline constexpr std::size_t kLongestListed = 4096;
+
 /// What a container says about itself, whatever its format.
 struct ContainerHeader {
+  ContainerFormat format = ContainerFormat::safetensors;
   /// In order of name; names are unique, and every byte range lies inside the file.
   std::vector<TensorInfo> tensors;
+  /// GGUF: each key's value as JSON. Of an array longer than kLongestListed its length alone, as
+  /// {"count": n}.
   std::map<std::string, std::string> metadata;
   std::uint64_t bytes = 0;         ///< read to learn this; the tensors' data are not counted
   std::vector<std::string> notes;  ///< what the user should know although it is no error
