@@ -10,7 +10,7 @@
 #include "host/command/choice_option.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
-#include "host/command/comparison_report.h"
+#include "host/command/comparison/comparison_report.h"
 #include "host/command/deliver.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"

@@ -33,12 +33,13 @@ struct Expected {
   long double one_minus_abs_cos, angle, gamma_change;
 };
 
-/// In extended precision, the sine from Lagrange's identity: sum over i < j of (u_i v_j - u_j v_i)^2
-/// is |u|^2 |v|^2 sin^2. It shares no formula with what is tested.
+/// In extended precision, the sine from Lagrange's identity: sum over i < j of (u_i v_j - u_j
+/// v_i)^2 is |u|^2 |v|^2 sin^2. It shares no formula with what is tested.
 Expected expected(const Vector& a, const Vector& b) {
   long double uu = 0, vv = 0, uv = 0, wedge = 0, moved = 0, square = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const long double u = 1.0L / a[i], v = 1.0L / b[i], step = static_cast<long double>(b[i]) - a[i];
+    const long double u = 1.0L / a[i], v = 1.0L / b[i],
+                      step = static_cast<long double>(b[i]) - a[i];
     uu += u * u, vv += v * v, uv += u * v;
     moved += step * step, square += static_cast<long double>(a[i]) * a[i];
     for (std::size_t j = i + 1; j < a.size(); ++j) {
@@ -46,13 +47,14 @@ Expected expected(const Vector& a, const Vector& b) {
       wedge += w * w;
     }
   }
-  const long double sine = std::sqrt(wedge / (uu * vv)), cosine = std::fabs(uv) / std::sqrt(uu * vv);
+  const long double sine = std::sqrt(wedge / (uu * vv)),
+                    cosine = std::fabs(uv) / std::sqrt(uu * vv);
   return {sine * sine / (1 + cosine), std::atan2(sine, cosine), std::sqrt(moved / square)};
 }
 
 /// v* has 4 roundings in each 1/gamma_i, one in its scaling, and its length those of a sum of d
-/// squares in 16 lanes or more: below 16 in all for d to 64. Both vectors, and as many again for the
-/// distances: an angle is off by at most 64 roundoffs.
+/// squares in 16 lanes or more: below 16 in all for d to 64. Both vectors, and as many again for
+/// the distances: an angle is off by at most 64 roundoffs.
 constexpr double kAngleBound = 64 * kRoundoff;
 
 TEST(CompareNormsTest, GivesTheAngleOfBothDirections) {

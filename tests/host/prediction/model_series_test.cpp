@@ -37,9 +37,11 @@ TEST(ModelSeriesTest, FindsTheNumberWhereverItStands) {
 }
 
 TEST(ModelSeriesTest, KeepsTheOrderOfOtherModels) {
-  for (const Names& paths :
-       {Names{"step2", "step1", "final"}, {"bert-2", "gpt-1"}, {"b", "a"}, {"step2", "step2"},
-        {"step2", "step18446744073709551616"}}) {
+  for (const Names& paths : {Names{"step2", "step1", "final"},
+                             {"bert-2", "gpt-1"},
+                             {"b", "a"},
+                             {"step2", "step2"},
+                             {"step2", "step18446744073709551616"}}) {
     const ModelSeries series = order(paths);
     EXPECT_EQ(series.labels, paths);
     EXPECT_TRUE(series.steps.empty());

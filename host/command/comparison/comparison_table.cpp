@@ -1,22 +1,17 @@
-#include "host/command/comparison_report.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
-#include <nlohmann/json.hpp>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
 #include "host/base/in_quotes.h"
-#include "host/base/version.h"
-#include "host/command/prediction_report.h"
+#include "host/command/comparison/comparison_report.h"
 #include "host/command/table.h"
 
 namespace deadray {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kNothing = "–";
 
@@ -30,24 +25,6 @@ std::vector<Beside> by_norm(const SeveralPredictions& several) {
   for (std::size_t model = 0; model < several.pairs.size(); ++model)
     for (const NormPair& pair : several.pairs[model].norms) all[pair.norm][model] = &pair;
   return all;
-}
-
-Json pair_json(const NormPair& pair, const NormSite& site) {
-  const auto& dead = pair.change.dead;
-  const auto number = [&](double Alignment::* member) {
-    return dead ? Json((*dead).*member) : Json();
-  };
-  return {{"name", site.name},
-          {"name_there", pair.name_there},
-          {"norm", to_string(site.kind)},
-          {"final", site.is_final},
-          {"hidden_size", site.hidden_size},
-          {"abs_cos", number(&Alignment::abs_cos)},
-          {"one_minus_abs_cos", number(&Alignment::one_minus_abs_cos)},
-          {"angle", number(&Alignment::angle)},
-          {"gamma_change", pair.change.gamma},
-          {"dimension", pair.dimensions},
-          {"gamma_min", pair.gamma_min}};
 }
 
 /// "0.9731", and near 1 what is missing: "1-3.2e-09".
@@ -223,55 +200,11 @@ std::string summary_of(const SeveralPredictions& several, const std::vector<Besi
 
 }  // namespace
 
-Json to_json(const SeveralPredictions& several) {
-  Json record{{"schema", "deadray/predict-several/1"},
-              {"labels", several.series.labels},
-              {"steps", several.series.steps.empty() ? Json() : Json(several.series.steps)},
-              {"pairs", Json::array()},
-              {"models", Json::array()},
-              {"notes", several.notes},
-              {"environment", {{"version", version()}}}};
-  for (std::size_t i = 0; i < several.pairs.size(); ++i) {
-    const ModelComparison& pair = several.pairs[i];
-    Json norms = Json::array();
-    for (const NormPair& norm : pair.norms)
-      norms.push_back(pair_json(norm, several.predictions.front().sites[norm.norm].site));
-    record["pairs"].push_back({{"model", i + 1},
-                               {"norms", std::move(norms)},
-                               {"missing", pair.missing},
-                               {"more", pair.more},
-                               {"not_compared", pair.not_compared}});
-  }
-  for (const Prediction& prediction : several.predictions)
-    record["models"].push_back(to_json(prediction));
-  return record;
-}
-
 std::string to_text(const SeveralPredictions& several, bool coloured) {
   const std::vector<Beside> norms = by_norm(several);
   const Table table =
       norms.size() == 1 ? table_of_models(several, norms.front()) : table_of_norms(several, norms);
   return table.render(coloured) + "\n" + legend_of(several) + summary_of(several, norms);
-}
-
-std::vector<std::string> notes_of(const SeveralPredictions& several) {
-  std::vector<std::pair<std::string, std::vector<std::string>>> found;  // a note and its models
-  for (std::size_t i = 0; i < several.predictions.size(); ++i)
-    for (const std::string& note : several.predictions[i].notes) {
-      auto at = std::find_if(found.begin(), found.end(),
-                             [&](const auto& known) { return known.first == note; });
-      if (at == found.end()) at = found.insert(found.end(), {note, {}});
-      at->second.push_back(several.series.labels[i]);
-    }
-  std::vector<std::string> notes;
-  for (const auto& [note, labels] : found)
-    notes.push_back(fmt::format("{}: {}",
-                                labels.size() == several.predictions.size()
-                                    ? fmt::format("all {} models", labels.size())
-                                    : first_few(labels),
-                                note));
-  notes.insert(notes.end(), several.notes.begin(), several.notes.end());
-  return notes;
 }
 
 }  // namespace deadray
