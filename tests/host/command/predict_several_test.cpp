@@ -94,12 +94,14 @@ TEST_F(PredictSeveralTest, SortsCheckpointsOfARun) {
 }
 
 TEST_F(PredictSeveralTest, HasARowForEachModelOfOneNorm) {
-  const Names models{add_moved("step1", 0.0F), add_moved("step2", 1e-6F), add_moved("step3", 1.0F)};
+  const Names models{add_moved("step1", 0.0F), add_moved("step2", 0x1p-20F),
+                     add_moved("step3", 1.0F)};
   Spawned table({"predict", models[0], models[1], models[2], "--site", "final"});
   EXPECT_EQ(table.wait(), 0) << table.errors();
   const std::string text = table.output();
+  // 1 - cos of e = 2^-20 is 7/2 (e/8)^2 = 5.0e-14 to first order.
   std::size_t last = 0;
-  for (const char* part : {"step1 ", "step2 ", "1-5.5e-14", "step3 ", "0.9"}) {
+  for (const char* part : {"step1 ", "step2 ", "1-5.0e-14", "step3 ", "0.9"}) {
     const std::size_t at = text.find(part, last);
     ASSERT_NE(at, std::string::npos) << part << " in\n" << text;
     last = at;
