@@ -198,7 +198,7 @@ def _models(record: Record) -> str:
 
 def _set_up(axes, quantity: Quantity, values: list[float]) -> None:
     if quantity.at_first is None:
-        shared.log_axis(axes, "y", values, margin=0.2)
+        shared.log_axis(axes, "y", values)
     else:
         axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel(quantity.label)
@@ -228,8 +228,8 @@ def _over_steps(
             for one in part:
                 axes.plot(at, one, dash, color=colour, linewidth=0.9, label=name)
     for norm in norms:
-        if norm.is_final:
-            final = _series(norm, quantity, len(steps))
+        final = _series(norm, quantity, len(steps))
+        if norm.is_final and not all(map(math.isnan, final[1:])):
             axes.plot(at, final, "o-", color=INK, linewidth=2.4, markersize=4, label="final norm")
     _step_axis(axes, steps, at)
     shared.legend_above(axes)
@@ -271,7 +271,7 @@ def _positions(steps: list[int]) -> list[float]:
     """Where steps stand: evenly, or where they span two powers of ten by their logarithms, a step
     of 0 half a power before the next."""
     positive = [step for step in steps if step > 0]
-    if positive[-1] < 100 * positive[0]:
+    if not positive or positive[-1] < 100 * positive[0]:
         return [float(step) for step in steps]
     return [math.log10(step) if step > 0 else math.log10(positive[0]) - 0.5 for step in steps]
 
@@ -283,7 +283,7 @@ def _step_axis(axes, steps: list[int], at: list[float]) -> None:
         if at[kept[-1]] - at[i] >= 0.15 * (at[-1] - at[0]):
             kept.append(i)
     axes.set_xticks([at[i] for i in kept], [_short(steps[i]) for i in kept])
-    axes.set_xlabel("number of the checkpoint")
+    axes.set_xlabel("the checkpoint's number")
 
 
 def _short(step: int) -> str:
