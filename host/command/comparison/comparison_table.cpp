@@ -165,10 +165,10 @@ Table table_of_models(const SeveralPredictions& several, const Beside& others) {
 
 std::string legend_of(const SeveralPredictions& several) {
   return fmt::format(
-      "Each model beside the first, {}. |cos|: of their dead directions (1/gamma to unit length; "
-      "where gamma is practically zero\n"
-      "the spans of those coordinates, by their largest principal angle); 1-2e-09 is 1 minus "
-      "2e-09. "
+      "Each model beside the first, {}. |cos|: of their dead directions, 1/gamma to unit length, "
+      "which an RMSNorm has not; where gamma is\n"
+      "practically zero of the spans of those coordinates, by their largest principal angle. "
+      "1-2e-09 is 1 minus 2e-09.\n"
       "change: |gamma - first gamma| / |first gamma|.\n",
       label_cell(several, 0));
 }
