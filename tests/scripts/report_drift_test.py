@@ -10,7 +10,7 @@ import unittest
 import report_records as made
 from report_case import ReportTest, needs_matplotlib
 from reporting.records import Record
-from reporting.sections import drift
+from reporting.sections import drift_figures as drift
 
 
 class WhatItTells(ReportTest):
@@ -105,7 +105,7 @@ class WhatItDraws(ReportTest):
     def test_takes_norms_in_the_order_of_the_first_model(self):
         record = made.several([1, 2, 3])
         record["pairs"][0]["norms"].reverse()
-        names = [norm.name for norm in drift._norms(Record("run.json", record))]
+        names = [norm.name for norm in drift.norms_of(Record("run.json", record))]
         self.assertEqual(names, ["h.0.ln", "h.0.q_norm", "ln_f"])
 
     def test_stretches_wide_runs_by_their_logarithms(self):
@@ -116,7 +116,7 @@ class WhatItDraws(ReportTest):
     def test_leaves_gaps(self):
         record = made.several([1, 2, 3])
         del record["pairs"][0]["norms"][2]
-        final = drift._norms(Record("run.json", record))[2]
+        final = drift.norms_of(Record("run.json", record))[2]
         cosine, drifted, _ = drift.QUANTITIES
         self.assertEqual(repr(drift._series(final, cosine, 3)), repr([1.0, math.nan, 0.5]))
         self.assertEqual(repr(drift._series(final, drifted, 3)), repr([math.nan, math.nan, 0.5]))
