@@ -99,6 +99,9 @@ bool is_no_weight(const TensorInfo& tensor) {
       ".sin_cached",       "position_ids",    ".masked_bias",         "token_type_ids",
       ".causal_mask",      "_extra_state",    ".num_batches_tracked", ".attn.mask",
       ".original_inv_freq"};
+  // How a cache of keys and values would be rounded.
+  for (const std::string_view scale : {".k_scale", ".v_scale", ".kv_scale", ".q_scale"})
+    if (tensor.name.ends_with(scale) && tensor.elements() == 1) return true;
   for (const std::string_view ending : kEndings)
     if (tensor.name.ends_with(ending)) return true;
   const bool of_attention =
