@@ -50,12 +50,6 @@ constexpr std::string_view kParts[] = {
     ".codes",
     ".SU",
     ".SV",
-    ".W_q_meta",
-    ".zero",
-    ".scale",
-    ".group_size",
-    ".nbits",
-    ".quant_zero",
 };
 
 std::string text_at(const nlohmann::json& object, const char* key) {

@@ -191,7 +191,10 @@ Unread find_unread(const Checkpoint& checkpoint, const Architecture& architectur
   };
   const bool quantised = quantisation_of(checkpoint).has_value();
   const auto belongs_to_quantised = [&](const TensorInfo& tensor) {
-    return quantised && (is_quantisation_part(tensor.name) || tensor.name.ends_with(".biases"));
+    if (!quantised) return false;
+    for (const std::string_view ending : {".biases", ".scale", ".zero", ".group_size", ".nbits"})
+      if (tensor.name.ends_with(ending)) return true;  // MLX, HQQ: names that others use too
+    return is_quantisation_part(tensor.name);
   };
   Unread unread;
   std::unordered_set<std::string> known;
