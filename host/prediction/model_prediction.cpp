@@ -62,9 +62,15 @@ void override_kind(OpenedModel& model, StatedNorm norm) {
         fmt::format("--norm {} not needed: the family {} says so", to_string(norm), model.family));
     return;
   }
+  const bool offset_changes =
+      std::any_of(model.sites.begin(), model.sites.end(),
+                  [&](const NormSite& site) { return site.weight_offset != offset; });
   for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
-  model.notes.push_back(fmt::format("--norm {} overrides what the family {} says of its norms",
-                                    to_string(norm), model.family));
+  model.notes.push_back(fmt::format(
+      "--norm {} overrides what the family {} says of its norms{}", to_string(norm), model.family,
+      !offset_changes ? ""
+      : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
+                      : ": 1 is added to the stored scales"));
 }
 
 OpenedModel recognise(const PredictRequest& request) {
