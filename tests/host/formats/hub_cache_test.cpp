@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
 

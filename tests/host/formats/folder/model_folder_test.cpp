@@ -1,4 +1,4 @@
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 
 #include <string>
 
