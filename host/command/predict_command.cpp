@@ -43,7 +43,7 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   PredictRequest& request = options->request;
   command
       ->add_option("model", options->model,
-                   "Folder with config.json and *.safetensors, or one such file")
+                   "Folder with config.json and weights, or a file of weights with a config.json beside it")
       ->required()
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")

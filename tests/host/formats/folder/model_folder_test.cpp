@@ -52,16 +52,108 @@ TEST(ModelFolderTest, ListsWhatAFolderWithoutWeightsHolds) {
   folder.write("config.json", "{}");
   folder.write("README.md", "");
   EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
-                       "no weights: found README.md, config.json, expected model.safetensors"));
+                       "no weights: found README.md, config.json, expected model.safetensors, its "
+                       "index, or a .bin, .gguf or .npz file"));
 }
 
-TEST(ModelFolderTest, SaysHowToConvertOtherFormats) {
-  for (const char* name : {"pytorch_model.bin", "model-q4.gguf", "consolidated.00.pth"}) {
+/// A torch.save() file of another name.
+const std::string kBin = read_text(DEADRAY_FIXTURES "/containers/pytorch/types.bin");
+const std::string kNpz = read_text(DEADRAY_FIXTURES "/containers/numpy/plain.npz");
+
+TEST(ModelFolderTest, TakesPyTorchsFilesWhereThereAreNoSafetensors) {
+  for (const char* name :
+       {"pytorch_model.bin", "consolidated.00.pth", "model.pt", "nanogpt.ckpt", "lit.bin"}) {
     const TemporaryFolder folder;
-    const fs::path file = folder.write(name, "x");
-    for (const fs::path& model : {folder.path(), file})
-      EXPECT_TRUE(contains(open_error(model, ExitCode::unsupported),
-                           "`scripts/convert " + file.string() + " OUT_FOLDER` converts it"));
+    folder.write(name, kBin);
+    for (const char* beside : {"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth",
+                               "rng_state_0.pth", "random_states_0.pt", "scaler.pt"})
+      folder.write(beside, "no weights");
+    const Checkpoint checkpoint = Checkpoint::open(folder.path());
+    EXPECT_EQ(checkpoint.files(), std::vector<fs::path>{folder / name});
+    EXPECT_TRUE(checkpoint.notes().empty()) << name;
+    folder.write("weights.npz", kNpz);
+    const Checkpoint first = Checkpoint::open(folder.path());
+    ASSERT_EQ(first.notes().size(), 1U);
+    EXPECT_TRUE(contains(first.notes()[0], name + std::string(" is taken, not weights.npz")));
+    EXPECT_TRUE(
+        contains(open_error(folder.path(), ExitCode::malformed, true), "more than one set"));
+  }
+}
+
+TEST(ModelFolderTest, TakesTheOneOfSeveralFilesThatIsCalledAsWeightsAre) {
+  const TemporaryFolder folder;
+  folder.write("one.pt", kBin), folder.write("two.pt", kBin);
+  EXPECT_TRUE(contains(open_error(folder.path()),
+                       "one.pt, two.pt and no pytorch_model.bin or pytorch_model.bin.index.json"));
+  folder.write("pytorch_model.bin", kBin);
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  EXPECT_EQ(checkpoint.files(), std::vector<fs::path>{folder / "pytorch_model.bin"});
+  EXPECT_TRUE(checkpoint.notes().empty());
+}
+
+TEST(ModelFolderTest, ReadsShardsOfPyTorchByIndexOrByNumber) {
+  const fs::path shards = DEADRAY_FIXTURES "/containers/pytorch/gpt2-shards";
+  const std::size_t whole = Checkpoint::open(DEADRAY_FIXTURES "/models/gpt2-tied").tensors().size();
+  for (const fs::path& model : {shards, shards / "pytorch_model.bin.index.json",
+                                shards / "pytorch_model-00001-of-00002.bin"})
+    EXPECT_EQ(Checkpoint::open(model).tensors().size(), whole) << model;
+  EXPECT_TRUE(contains(open_error(shards / "pytorch_model-00002-of-00002.bin", ExitCode::usage),
+                       "is part 2 of 2: give the first part, " +
+                           (shards / "pytorch_model-00001-of-00002.bin").string()));
+
+  const TemporaryFolder folder;
+  const auto copy = [&](const std::string& name) { fs::copy(shards / name, folder / name); };
+  copy("pytorch_model-00001-of-00002.bin");
+  for (const fs::path& model : {folder.path(), folder / "pytorch_model-00001-of-00002.bin"})
+    EXPECT_TRUE(contains(open_error(model), "these are missing: pytorch_model-00002-of-00002.bin"));
+  copy("pytorch_model-00002-of-00002.bin");
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  EXPECT_EQ(checkpoint.tensors().size(), whole);
+  ASSERT_EQ(checkpoint.notes().size(), 1U);
+  EXPECT_TRUE(contains(checkpoint.notes()[0], "no index of the shards"));
+}
+
+/// Which files are taken is decided by names: the content comes after.
+TEST(ModelFolderTest, TakesOneGgufOrAllPartsOfOne) {
+  const TemporaryFolder folder;
+  folder.write("model-00001-of-00002.gguf", ""), folder.write("model-00002-of-00002.gguf", "");
+  const WeightFiles parts{
+      folder / "model-00001-of-00002.gguf",
+      false,
+      {},
+      {folder / "model-00001-of-00002.gguf", folder / "model-00002-of-00002.gguf"}};
+  for (const fs::path& model : {folder.path(), parts.file}) {
+    const WeightFiles found = find_weights(model, false);
+    EXPECT_EQ(found.file, parts.file);
+    EXPECT_EQ(found.shards, parts.shards);
+  }
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { find_weights(parts.shards[1], false); }),
+                       "is part 2 of 2: give the first part"));
+  folder.write("model-Q4_K_M.gguf", ""), folder.write("mmproj-model.gguf", "");
+  EXPECT_TRUE(contains(open_error(folder.path()),
+                       "model-00001-of-00002.gguf, model-00002-of-00002.gguf, model-Q4_K_M.gguf: "
+                       "each is a set of weights of its own: give the file"));
+  fs::remove(folder / "model-00001-of-00002.gguf");
+  EXPECT_TRUE(contains(open_error(folder.path()), "give the file"));
+  fs::remove(folder / "model-00002-of-00002.gguf");
+  EXPECT_EQ(find_weights(folder.path(), false).file, folder / "model-Q4_K_M.gguf");
+  folder.write("pytorch_model.bin", "");
+  const WeightFiles first = find_weights(folder.path(), false);
+  EXPECT_EQ(first.file, folder / "pytorch_model.bin");
+  ASSERT_EQ(first.notes.size(), 1U);
+  EXPECT_TRUE(contains(first.notes[0], "is taken, not model-Q4_K_M.gguf"));
+}
+
+TEST(ModelFolderTest, SaysWhatAFileIsInPlaceOfWeights) {
+  const TemporaryFolder folder;
+  for (const char* name : {"pytorch_model.bin", "model.gguf", "model.npz", "model.pth"}) {
+    EXPECT_TRUE(contains(open_error(folder.write(name, "")), "too short: 0 bytes"));
+    EXPECT_TRUE(contains(open_error(folder.write(name, "version https://git-lfs.github.com/spec")),
+                         "is a git-LFS pointer"));
+    EXPECT_TRUE(contains(open_error(folder.write(name, "<!DOCTYPE html><html>")), "is a web page"));
+    EXPECT_TRUE(contains(open_error(folder.write(name, "../../blobs/0a1b\n")), "target of a link"));
+    EXPECT_TRUE(contains(open_error(folder.write(name, std::string(100, '\xee'))),
+                         "begins with '\xee\xee\xee\xee\xee\xee\xee\xee', expected "));
   }
 }
 
