@@ -1,6 +1,7 @@
 #include "host/formats/pytorch/pytorch_archive.h"
 
 #include "host/formats/checkpoint.h"
+#include "tests/support/damaged_file.h"
 #include "tests/support/errors.h"
 #include "tests/support/pickle_bytes.h"
 #include "tests/support/same_values.h"
@@ -39,28 +40,18 @@ TEST_P(PyTorchFileTest, IsReadAsTorchReadsIt) {
   expect_same_values(found, Checkpoint::open(kFolder / (name + ".safetensors")));
   const bool opened = name.starts_with("training");
   ASSERT_EQ(found.notes().size(), opened ? 1U : 0U);
-  if (opened)
-    EXPECT_TRUE(contains(found.notes()[0], ".bin: the weights are taken from ['model']['state_"));
+  for (const std::string& note : found.notes())
+    EXPECT_TRUE(contains(note, name + ".bin: the weights are taken from ['model']['state_dict']"));
 }
 
-TEST_P(PyTorchFileTest, ThrowsOrReadsWhereItIsCutOrABitFlipped) {
-  const TemporaryFolder folder;
-  const std::string whole = read_text(kFolder / (std::string(GetParam()) + ".bin"));
-  const auto read = [&](const std::string& bytes) {
-    try {
-      const Checkpoint checkpoint = Checkpoint::open(folder.write("t.bin", bytes));
+TEST(PyTorchArchiveTest, ThrowsOrReadsWhereAFileIsCutOrABitFlipped) {
+  for (const std::string name : {"types", "zip64", "stream-views", "tar", "training"})
+    read_damaged(read_text(kFolder / (name + ".bin")), "t.bin", 3, [](const fs::path& file) {
+      const Checkpoint checkpoint = Checkpoint::open(file);
       for (const TensorInfo& tensor : checkpoint.tensors())
         if (tensor.dtype != DType::unknown && tensor.elements() < 10'000)
           stored_values(checkpoint, tensor, 1000);
-    } catch (const Error&) {
-    }
-  };
-  for (std::size_t length = 0; length < whole.size(); length += 3) read(whole.substr(0, length));
-  for (std::size_t byte = 0; byte < whole.size(); ++byte) {
-    std::string flipped = whole;
-    flipped[byte] = static_cast<char>(flipped[byte] ^ 1 << byte % 8);
-    read(flipped);
-  }
+    });
 }
 
 TEST(PyTorchArchiveTest, ReadsItsTablesAlone) {
@@ -187,7 +178,7 @@ TEST(PyTorchArchiveTest, NamesADamagedArchive) {
       said(zip_of({{"x/data.pkl", pickled("N")}, {"x/byteorder", "big"}}), ExitCode::unsupported),
       "byte order 'big', deadray reads 'little'"));
   CheckpointOptions small;
-  small.max_header_bytes = 300;
+  small.max_header_bytes = 150;
   const fs::path file = folder.write("t.bin", one_view({}).bytes);
   EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { Checkpoint::open(file, small); }),
                        "--max-header to raise"));
