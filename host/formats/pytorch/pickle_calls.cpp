@@ -148,11 +148,11 @@ void PickleMachine::build(const PickleValue& state) {
 
 PickleValue PickleMachine::persistent(const PickleValue& id) {
   if (id.is(PickleKind::tuple)) return make_storage(heap_.items_of(id));
-  if (id.is(PickleKind::text) || id.is(PickleKind::integer)) {
+  if (objects_ != nullptr && (id.is(PickleKind::text) || id.is(PickleKind::integer))) {
     const std::string key = id.is(PickleKind::text) ? std::string(bytes_.text(id.at, id.size))
                                                     : fmt::format("{}", id.as_integer());
-    const auto found = objects_.find(key);
-    if (found != objects_.end()) return found->second;
+    const auto found = objects_->find(key);
+    if (found != objects_->end()) return found->second;
   }
   fail(fmt::format("refers to {}, which the file does not hold", describe(id)));
 }

@@ -18,7 +18,7 @@ constexpr unsigned char kStop = '.';
 
 }  // namespace
 
-PickleMachine::PickleMachine(PickleBytes& bytes, PickleHeap& heap, const PickledObjects& objects)
+PickleMachine::PickleMachine(PickleBytes& bytes, PickleHeap& heap, const PickledObjects* objects)
     : bytes_(bytes), heap_(heap), objects_(objects) {}
 
 PickleValue PickleMachine::load() {

@@ -21,8 +21,8 @@ using PickledObjects = std::map<std::string, PickleValue, std::less<>>;
 class PickleMachine {
  public:
   /// @param heap     gains what is built
-  /// @param objects  see PickledObjects; else empty
-  PickleMachine(PickleBytes& bytes, PickleHeap& heap, const PickledObjects& objects = {});
+  /// @param objects  see PickledObjects; null: none
+  PickleMachine(PickleBytes& bytes, PickleHeap& heap, const PickledObjects* objects = nullptr);
 
   /// Reads one pickle, to its end.
   /// @throws MalformedError damaged; or a global outside the list, which is named
@@ -68,7 +68,7 @@ class PickleMachine {
 
   PickleBytes& bytes_;
   PickleHeap& heap_;
-  const PickledObjects& objects_;
+  const PickledObjects* objects_;
   std::vector<PickleValue> stack_, memo_;
   std::vector<std::size_t> marks_;
   std::uint64_t begin_ = 0, operation_ = 0;  ///< of this pickle and operation, as bytes_.at()

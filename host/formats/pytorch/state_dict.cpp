@@ -21,7 +21,7 @@ namespace {
 
 /// What training programs put around the weights, best first.
 constexpr std::string_view kContainers[] = {"state_dict", "model_state_dict", "model", "module"};
-constexpr std::size_t kMostContainers = 2;
+constexpr std::size_t kMostContainers = 2, kMostKeysShown = 8;
 /// An expanded view repeats what is stored. One that would be larger than its file and this is
 /// not read: its size comes from a number alone.
 constexpr std::uint64_t kMostRepeated = 64 << 20;
@@ -176,14 +176,18 @@ class StateDictReader {
 
   [[noreturn]] void refuse_without_tensors(const PickleValue& value,
                                            const std::vector<std::string>& keys) const {
-    std::vector<std::string> names;
-    if (value.is(PickleKind::dict))
-      for (std::size_t i = 0; i + 1 < state_.heap.items_of(value).size(); i += 2)
-        names.push_back(describe_key(state_.heap.items_of(value)[i]));
+    std::string keys_shown;
+    const std::span<const PickleValue> items = state_.heap.items_of(value);
+    for (std::size_t i = 0; value.is(PickleKind::dict) && i < items.size(); i += 2) {
+      if (i == 2 * kMostKeysShown) {
+        keys_shown += ", …";
+        break;
+      }
+      keys_shown += (i == 0 ? " with the keys " : ", ") + describe_key(items[i]);
+    }
     throw MalformedError(fmt::format(
         "{}{}: no tensors in it: {}{} found, a dictionary of named tensors expected", where(),
-        fmt::join(keys, ""), describe_pickled(value, state_.heap, state_.bytes),
-        names.empty() ? "" : fmt::format(" with the keys {}", first_few(names, 8))));
+        fmt::join(keys, ""), describe_pickled(value, state_.heap, state_.bytes), keys_shown));
   }
 
   std::string describe_key(const PickleValue& key) const {

@@ -86,7 +86,7 @@ class TarReader {
     read_tensors(member("tensors"));
     const Member pickle = member("pickle");
     PickleBytes bytes(file_, pickle.begin, pickle.end, options_.max_header_bytes);
-    const PickleValue root = PickleMachine(bytes, heap_, objects_).load();
+    const PickleValue root = PickleMachine(bytes, heap_, &objects_).load();
     const auto find_storage = [&](std::size_t index) {
       if (index < places_.size()) return places_[index];
       throw MalformedError(
