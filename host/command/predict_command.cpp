@@ -64,7 +64,7 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   PredictRequest& request = options->request;
   command
       ->add_option("model", options->models,
-                   "Folder with config.json and *.safetensors, or one such file; of several each "
+                   "Folder with config.json and weights, or a file of weights; of several each "
                    "is compared with the first, checkpoints of one run by their numbers")
       ->required()
       ->type_name("MODEL");

@@ -73,23 +73,25 @@ fs::path find_snapshot(const fs::path& model, const std::string& revision) {
   return commit.empty() ? newest_snapshot(model / "snapshots").value_or(fs::path()) : fs::path();
 }
 
-/// The first file that a snapshot names and does not hold; "" when all are there. Whether other
-/// formats than safetensors can be read is left to those who open them.
+/// The first file that an index names and that is not there; "" when all are.
+std::string missing_shard(const fs::path& index) {
+  const nlohmann::json json = parse_json_object(read_text_file(index), index);
+  const auto map = json.find("weight_map");
+  std::set<std::string> shards;
+  if (map != json.end() && map->is_object())
+    for (const auto& shard : *map)
+      if (shard.is_string()) shards.insert(shard.get<std::string>());
+  for (const std::string& shard : shards)
+    if (!is_there(index.parent_path() / shard)) return shard;
+  return {};
+}
+
+/// The first file that a snapshot names and does not hold; "" when all are there.
 std::string missing_file(const fs::path& snapshot) {
   if (!is_there(snapshot / "config.json")) return "config.json";
-  const fs::path index = snapshot / "model.safetensors.index.json";
   if (is_there(snapshot / "model.safetensors")) return {};
-  if (is_there(index)) {
-    const nlohmann::json json = parse_json_object(read_text_file(index), index);
-    const auto map = json.find("weight_map");
-    std::set<std::string> shards;
-    if (map != json.end() && map->is_object())
-      for (const auto& shard : *map)
-        if (shard.is_string()) shards.insert(shard.get<std::string>());
-    for (const std::string& shard : shards)
-      if (!is_there(snapshot / shard)) return shard;
-    return {};
-  }
+  for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"})
+    if (const fs::path index = snapshot / name; is_there(index)) return missing_shard(index);
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(snapshot, ignored)) {
     const auto extension = entry.path().extension();

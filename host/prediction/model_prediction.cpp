@@ -15,7 +15,7 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 
 namespace deadray {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/formats/npy.h"
+#include "host/formats/numpy/npy.h"
 #include "tests/fuzz/fuzz_input.h"
 
 // A NumPy array of token ids.

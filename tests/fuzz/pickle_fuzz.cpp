@@ -8,6 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::open_and_read(test::zip_of({{"archive/data.pkl", std::string(fuzz::text_of(data, size))},
                                     {"archive/byteorder", "little"},
                                     {"archive/data/0", std::string(64, '\x01')},
-                                    {"archive/version", "3\n"}}));
+                                    {"archive/version", "3\n"}})
+                                     .bytes);
   return 0;
 }

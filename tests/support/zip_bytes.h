@@ -1,48 +1,58 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "host/formats/zip/crc32.h"
 #include "tests/support/safetensors_bytes.h"
 
-// Zip archives byte by byte.
+// Zip archives byte by byte, sound until a test changes them.
 namespace deadray::test {
 
-/// The checksum that a zip archive has of each member.
-inline std::uint32_t crc32_of(std::string_view bytes) {
-  std::uint32_t sum = ~0u;
-  for (const char byte : bytes) {
-    sum ^= static_cast<unsigned char>(byte);
-    for (int bit = 0; bit < 8; ++bit) sum = (sum >> 1) ^ (sum & 1u ? 0xedb88320u : 0u);
-  }
-  return ~sum;
-}
+struct ZipPart {
+  std::string name, content;
+};
 
-/// An archive of members that are stored plain, in this order.
-inline std::string zip_of(const std::vector<std::pair<std::string, std::string>>& members) {
-  constexpr std::uint16_t kVersion = 20, kNone = 0;
-  std::string archive, directory;
-  for (const auto& [name, content] : members) {
-    const auto offset = static_cast<std::uint32_t>(archive.size());
-    const auto size = static_cast<std::uint32_t>(content.size());
-    const std::string common = bytes_of(std::array<std::uint16_t, 5>{kVersion, kNone, kNone, kNone,
-                                                                      kNone}) +
-                               bytes_of(crc32_of(content)) + bytes_of(size) + bytes_of(size) +
-                               bytes_of(static_cast<std::uint16_t>(name.size())) + bytes_of(kNone);
-    archive += "PK\x03\x04" + common + name + content;
-    directory += "PK\x01\x02" + bytes_of(kVersion) + common +
-                 bytes_of(std::array<std::uint16_t, 3>{kNone, kNone, kNone}) +
-                 bytes_of(std::uint32_t{0}) + bytes_of(offset) + name;
+/// An archive of members stored plain, and where its parts are.
+struct ZipBytes {
+  std::string bytes;
+  std::vector<std::size_t> local, central;  ///< headers of each member
+  std::size_t end = 0;                      ///< its end record
+
+  template <typename T>
+  ZipBytes& set(std::size_t at, T value) {
+    bytes.replace(at, sizeof(T), bytes_of(value));
+    return *this;
   }
-  const auto count = static_cast<std::uint16_t>(members.size());
-  const auto begin = static_cast<std::uint32_t>(archive.size());
-  return archive + directory + "PK\x05\x06" + bytes_of(kNone) + bytes_of(kNone) + bytes_of(count) +
-         bytes_of(count) + bytes_of(static_cast<std::uint32_t>(directory.size())) +
-         bytes_of(begin) + bytes_of(kNone);
+};
+
+inline ZipBytes zip_of(const std::vector<ZipPart>& parts, std::string_view comment = "") {
+  ZipBytes zip;
+  const auto common = [](const ZipPart& part) {
+    const auto size = static_cast<std::uint32_t>(part.content.size());
+    return bytes_of(std::vector<std::uint16_t>{20, 0, 0, 0, 0}) + bytes_of(crc32(part.content)) +
+           bytes_of(size) + bytes_of(size) +
+           bytes_of(static_cast<std::uint16_t>(part.name.size())) + std::string(2, '\0');
+  };
+  for (const ZipPart& part : parts) {
+    zip.local.push_back(zip.bytes.size());
+    zip.bytes += "PK\x03\x04" + common(part) + part.name + part.content;
+  }
+  const auto begin = static_cast<std::uint32_t>(zip.bytes.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    zip.central.push_back(zip.bytes.size());
+    zip.bytes += "PK\x01\x02" + bytes_of(std::uint16_t{20}) + common(parts[i]) +
+                 std::string(10, '\0') + bytes_of(static_cast<std::uint32_t>(zip.local[i])) +
+                 parts[i].name;
+  }
+  zip.end = zip.bytes.size();
+  const auto count = static_cast<std::uint16_t>(parts.size());
+  zip.bytes += "PK\x05\x06" + std::string(4, '\0') + bytes_of(count) + bytes_of(count) +
+               bytes_of(static_cast<std::uint32_t>(zip.end - begin)) + bytes_of(begin) +
+               bytes_of(static_cast<std::uint16_t>(comment.size())) + std::string(comment);
+  return zip;
 }
 
 }  // namespace deadray::test

@@ -4,7 +4,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/fit_to_checkpoint.h"
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 #include "verify/weights/checkpoint_weights.h"
 #include "verify/weights/random_weights.h"
 

@@ -318,5 +318,27 @@ TEST_F(PredictCommandTest, ChecksThePlaceOfTheRecordBeforeTheWork) {
             "deadray/predict/1");
 }
 
+/// Containers of the same weights: all but names, notes, sizes and times is the same.
+TEST(PredictContainersTest, GivesOneRecordWhateverTheContainer) {
+  const auto record_of = [](const std::string& model) {
+    Spawned run({"predict", model, "--site", "all", "--json", "-"});
+    EXPECT_EQ(run.wait(), 0) << run.errors();
+    auto record = nlohmann::json::parse(run.output());
+    record["model"].erase("name");
+    for (const char* key : {"bytes_read", "seconds", "notes", "command"}) record.erase(key);
+    return record;
+  };
+  const std::string fixtures = DEADRAY_FIXTURES;
+  for (const auto& [found, expected] :
+       {std::pair{"containers/pytorch/gpt2-tied", "gpt2-tied"},
+        {"containers/pytorch/gpt2-tied/pytorch_model.bin", "gpt2-tied"},
+        {"containers/pytorch/gpt2-shards", "gpt2-tied"},
+        {"containers/pytorch/gpt2-shards/pytorch_model.bin.index.json", "gpt2-tied"},
+        {"containers/pytorch/bert-pooler", "bert-pooler"},
+        {"containers/numpy/gpt2-tied", "gpt2-tied"}})
+    EXPECT_EQ(record_of(fixtures + "/" + found), record_of(fixtures + "/models/" + expected))
+        << found;
+}
+
 }  // namespace
 }  // namespace deadray::test

@@ -1,6 +1,7 @@
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -12,7 +13,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/json_text.h"
-#include "host/formats/file_kind.h"
+#include "host/formats/folder/folder_listing.h"
 #include "host/formats/hub_cache.h"
 #include "host/formats/safetensors.h"
 #include "host/formats/shard_index.h"
@@ -22,53 +23,6 @@ namespace deadray {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
-
-/// The names in a folder, sorted by what they can mean for us.
-struct Listing {
-  std::vector<std::string> all, safetensors, indices, convertible, adapters, dangling;
-  /// As a file, not as a folder or a link that leads nowhere.
-  bool holds(std::string_view name) const {
-    return std::binary_search(safetensors.begin(), safetensors.end(), name) ||
-           std::binary_search(indices.begin(), indices.end(), name);
-  }
-};
-
-/// Trainers leave further .bin files behind (training_args.bin, optimizer.bin, …): only these stems
-/// are weights.
-bool is_weights_name(std::string_view name) {
-  for (const std::string_view stem :
-       {"pytorch_model", "consolidated", "model", "diffusion_pytorch_model"})
-    if (name.starts_with(stem)) return true;
-  return name.ends_with(".gguf");
-}
-
-Listing list_folder(const fs::path& folder) {
-  Listing listing;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error))
-    listing.all.push_back(entry->path().filename().string());
-  if (error)
-    throw ResourceError(
-        fmt::format("{}: cannot list the folder: {}", folder.string(), error.message()));
-  std::sort(listing.all.begin(), listing.all.end());
-  for (const std::string& name : listing.all) {
-    if (!fs::is_regular_file(folder / name, error)) {
-      if (fs::is_symlink(folder / name, error) && !fs::exists(folder / name, error))
-        listing.dangling.push_back(name);
-    } else if (name.starts_with("adapter_"))
-      listing.adapters.push_back(name);
-    else if (name.ends_with(kIndexSuffix))
-      listing.indices.push_back(name);
-    else if (name.ends_with(".safetensors"))
-      listing.safetensors.push_back(name);
-    else if (convertible_format(name) && is_weights_name(name))
-      listing.convertible.push_back(name);
-  }
-  return listing;
-}
 
 std::string shown_names(const std::vector<std::string>& names) { return first_few(names, 8); }
 
@@ -94,7 +48,7 @@ std::vector<std::string> norms_in_adapter(const fs::path& file) {
   return norms;
 }
 
-[[noreturn]] void throw_adapter(const fs::path& folder, const Listing& listing) {
+[[noreturn]] void throw_adapter(const fs::path& folder, const FolderListing& listing) {
   const std::string named = base_model(folder);
   const std::string base = named.empty() ? "" : " " + in_quotes(named);
   for (const std::string& name : listing.adapters)
@@ -121,26 +75,23 @@ std::string inner_transformer(const fs::path& folder) {
   }
 }
 
-[[noreturn]] void throw_no_weights(const fs::path& folder, const Listing& listing) {
+[[noreturn]] void throw_no_weights(const fs::path& folder, const FolderListing& listing) {
   for (const std::string& name : listing.dangling) refuse_dangling_link(folder / name);
   std::error_code error;
   for (const std::string& name : listing.all)
     if (name.ends_with(".safetensors") && fs::is_directory(folder / name, error))
       throw MalformedError(fmt::format("{}: is a folder, expected a regular file: no weights in {}",
                                        (folder / name).string(), folder.string()));
-  if (!listing.convertible.empty()) {
-    const fs::path file = folder / listing.convertible.front();
-    throw_convertible(file, *convertible_format(file));
-  }
   if (!listing.adapters.empty()) throw_adapter(folder, listing);
   if (const std::string inner = inner_transformer(folder); !inner.empty())
     throw UnsupportedError(
         fmt::format("{}: is a sentence-transformers folder, whose transformer is in {}: give that "
                     "folder",
                     folder.string(), (folder / inner).string()));
-  throw UnsupportedError(fmt::format(
-      "{}: no weights: found {}, expected model.safetensors or model{}", folder.string(),
-      listing.all.empty() ? "nothing" : shown_names(listing.all), kIndexSuffix));
+  throw UnsupportedError(
+      fmt::format("{}: no weights: found {}, expected model.safetensors, its index, or a .bin, "
+                  ".gguf or .npz file",
+                  folder.string(), listing.all.empty() ? "nothing" : shown_names(listing.all)));
 }
 
 /// A sharded set whose files say by their numbers that they are all of it.
@@ -159,25 +110,46 @@ WeightFiles without_index(const fs::path& folder, const NumberedShards& set) {
   return chosen;
 }
 
-/// The set to read, in the order of preference that transformers has too.
-WeightFiles choose(const fs::path& folder, const Listing& listing) {
-  refuse_dangling_link(folder / "model.safetensors");
-  if (listing.holds("model.safetensors")) return {folder / "model.safetensors"};
-  const std::string index = "model" + std::string(kIndexSuffix);
-  if (listing.holds(index)) return {folder / index, true};
-  if (listing.indices.size() == 1) return {folder / listing.indices.front(), true};
-  if (const auto set =
-          listing.indices.empty() ? numbered_shards(listing.safetensors) : std::nullopt)
-    return without_index(folder, *set);
-  if (listing.indices.empty() && listing.safetensors.size() == 1)
-    return {folder / listing.safetensors.front()};
-  if (listing.indices.empty() && listing.safetensors.empty()) throw_no_weights(folder, listing);
-  const std::vector<std::string>& found =
-      listing.indices.empty() ? listing.safetensors : listing.indices;
+/// What a format's weights are called when a folder holds one set of them.
+struct SetNames {
+  ContainerFormat format;
+  std::string_view single, index;  ///< empty: the format has no such name
+};
+/// In the order of preference, which is that of transformers.
+constexpr SetNames kSets[] = {
+    {ContainerFormat::safetensors, "model.safetensors", "model.safetensors.index.json"},
+    {ContainerFormat::pytorch, "pytorch_model.bin", "pytorch_model.bin.index.json"},
+    {ContainerFormat::gguf, "", ""},
+    {ContainerFormat::numpy, "", ""},
+};
+
+[[noreturn]] void throw_several(const fs::path& folder, const std::vector<std::string>& found,
+                                const SetNames& names) {
+  if (names.single.empty())
+    throw MalformedError(fmt::format("{}: {}: each is a set of weights of its own: give the file",
+                                     folder.string(), shown_names(found)));
   throw MalformedError(
-      fmt::format("{}: {} and no model.safetensors or {} that says which to read: give one of the "
-                  "files, or restore the index",
-                  folder.string(), shown_names(found), index));
+      fmt::format("{}: {} and no {} or {} that says which to read: give one of the files, or "
+                  "restore the index",
+                  folder.string(), shown_names(found), names.single, names.index));
+}
+
+/// The set of one format; nothing where the folder has none.
+std::optional<WeightFiles> choose(const fs::path& folder, const FormatListing& listing,
+                                  const SetNames& names) {
+  if (!names.single.empty()) {
+    refuse_dangling_link(folder / names.single);
+    if (listing.holds(names.single)) return WeightFiles{folder / names.single};
+    if (listing.holds(names.index)) return WeightFiles{folder / names.index, true};
+  }
+  if (listing.indices.size() == 1) return WeightFiles{folder / listing.indices.front(), true};
+  if (!listing.indices.empty()) throw_several(folder, listing.indices, names);
+  if (const auto set = numbered_shards(listing.files);
+      set && (!names.single.empty() || set->present.size() == listing.files.size()))
+    return without_index(folder, *set);
+  if (listing.files.size() == 1) return WeightFiles{folder / listing.files.front()};
+  if (!listing.files.empty()) throw_several(folder, listing.files, names);
+  return std::nullopt;
 }
 
 bool is_shard_of(const WeightFiles& chosen, const std::string& name) {
@@ -187,13 +159,51 @@ bool is_shard_of(const WeightFiles& chosen, const std::string& name) {
 
 /// Weights beside the chosen ones: other formats, shards that a single file makes superfluous,
 /// Mistral's consolidated copy.
-std::vector<std::string> other_sets(const Listing& listing, const WeightFiles& chosen) {
-  std::vector<std::string> others = listing.convertible;
-  for (const std::string& name : listing.safetensors)
-    if (name != chosen.file.filename() && !is_shard_of(chosen, name) &&
-        (!chosen.is_index || name == "model.safetensors" || name.starts_with("consolidated")))
-      others.push_back(name);
+std::vector<std::string> other_sets(const FolderListing& listing, const WeightFiles& chosen,
+                                    const SetNames& names) {
+  std::vector<std::string> others;
+  for (const SetNames& set : kSets)
+    for (const std::string& name : listing.of(set.format).files) {
+      const bool same = set.format == names.format;
+      if (same ? name != chosen.file.filename() && !is_shard_of(chosen, name) &&
+                     (!chosen.is_index || name == names.single || name.starts_with("consolidated"))
+               : is_called_weights(name) || set.format == ContainerFormat::gguf)
+        others.push_back(name);
+    }
   return others;
+}
+
+WeightFiles find_in_folder(const fs::path& folder, bool strict) {
+  const FolderListing listing = list_folder(folder);
+  for (const SetNames& names : kSets) {
+    std::optional<WeightFiles> chosen = choose(folder, listing.of(names.format), names);
+    if (!chosen) continue;
+    const std::vector<std::string> others = other_sets(listing, *chosen, names);
+    if (others.empty()) return *std::move(chosen);
+    std::string note =
+        fmt::format("{}: holds more than one set of weights: {} is taken, not {}", folder.string(),
+                    chosen->file.filename().string(), shown_names(others));
+    if (strict) throw MalformedError(note + ": remove one of them, or give the file itself");
+    chosen->notes.push_back(std::move(note));
+    return *std::move(chosen);
+  }
+  throw_no_weights(folder, listing);
+}
+
+/// The first file of a set that is numbered stands for all of it. A safetensors shard, which has
+/// been read alone since before, stands for itself.
+std::optional<WeightFiles> find_by_first_part(const fs::path& file) {
+  const auto part = shard_name(file.filename().string());
+  if (!part || part->suffix == ".safetensors" || part->count < 2) return std::nullopt;
+  const fs::path folder = file.parent_path();
+  if (part->number != 1)
+    throw UsageError(fmt::format("{}: is part {} of {}: give the first part, {}", file.string(),
+                                 part->number, part->count, (folder / part->of(1)).string()));
+  NumberedShards set;
+  std::error_code error;
+  for (std::size_t i = 1; i <= part->count; ++i)
+    (fs::exists(folder / part->of(i), error) ? set.present : set.missing).push_back(part->of(i));
+  return without_index(folder, set);
 }
 
 }  // namespace
@@ -213,20 +223,9 @@ WeightFiles find_weights(const fs::path& model, bool strict) {
   if (status.type() == fs::file_type::not_found) refuse_dangling_link(model);
   if (status.type() == fs::file_type::not_found)
     throw UsageError(fmt::format("{}: no such file or folder", model.string()));
-  if (status.type() != fs::file_type::directory) {
-    if (const auto format = convertible_format(model)) throw_convertible(model, *format);
-    return {model, model.filename().string().ends_with(kIndexSuffix)};
-  }
-  const Listing listing = list_folder(model);
-  WeightFiles chosen = choose(model, listing);
-  const std::vector<std::string> others = other_sets(listing, chosen);
-  if (others.empty()) return chosen;
-  std::string note =
-      fmt::format("{}: holds more than one set of weights: {} is taken, not {}", model.string(),
-                  chosen.file.filename().string(), shown_names(others));
-  if (strict) throw MalformedError(note + ": remove one of them, or give the file itself");
-  chosen.notes.push_back(std::move(note));
-  return chosen;
+  if (status.type() == fs::file_type::directory) return find_in_folder(model, strict);
+  if (is_index_name(model.filename().string())) return {model, true};
+  return find_by_first_part(model).value_or(WeightFiles{model});
 }
 
 }  // namespace deadray

@@ -1,4 +1,4 @@
-#include "host/formats/npy.h"
+#include "host/formats/numpy/npy.h"
 
 #include "tests/support/errors.h"
 #include "tests/support/safetensors_bytes.h"
