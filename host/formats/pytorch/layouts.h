@@ -23,6 +23,5 @@ ContainerHeader read_torch_tar(const InputFile& file, const CheckpointOptions& o
 
 /// Whether a file begins with the pickled magic number of the stream, in any protocol.
 bool looks_like_torch_stream(const InputFile& file);
-bool looks_like_tar(const InputFile& file);
 
 }  // namespace deadray

@@ -1,4 +1,6 @@
-#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -8,6 +10,53 @@
 
 // What calls build, and what a pickle refers to outside itself.
 namespace deadray {
+
+bool PickleMachine::step_call(unsigned char operation) {
+  switch (operation) {
+    case 'c': {
+      const std::string module(bytes_.take_line());
+      const std::string name(bytes_.take_line());
+      push(global(module, name));
+      return true;
+    }
+    case 0x93: {  // STACK_GLOBAL
+      const PickleValue name = pop(), module = pop();
+      if (!name.is(PickleKind::text) || !module.is(PickleKind::text))
+        fail(fmt::format("a global called {} of {}", describe(name), describe(module)));
+      push(global(bytes_.text(module.at, module.size), bytes_.text(name.at, name.size)));
+      return true;
+    }
+    case 'R':
+    case 0x81: {  // NEWOBJ
+      const PickleValue arguments = pop(), function = pop();
+      if (!function.is(PickleKind::global) || !arguments.is(PickleKind::tuple))
+        fail(fmt::format("a call of {} with {}", describe(function), describe(arguments)));
+      push(call(function.as_global(), arguments));
+      return true;
+    }
+    case 'b': {
+      const PickleValue state = pop();
+      build(state);
+      return true;
+    }
+    case 'Q': {
+      const PickleValue id = pop();
+      push(persistent(id));
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+PickleValue PickleMachine::global(std::string_view module, std::string_view name) {
+  if (const PickleGlobal* known = find_pickle_global(module, name))
+    return PickleValue::global(known);
+  throw MalformedError(fmt::format(
+      "{}: refused: its pickle calls {}; a file of weights needs tensors and dictionaries only: "
+      "save the model's state_dict() alone",
+      bytes_.file().path().string(), on_one_line(fmt::format("{}.{}", module, name), 200)));
+}
 
 std::int64_t PickleMachine::count_of(const PickleValue& value, std::string_view what) const {
   if (!value.is(PickleKind::integer) || value.as_integer() < 0)

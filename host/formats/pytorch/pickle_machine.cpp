@@ -1,13 +1,10 @@
 #include "host/formats/pytorch/pickle_machine.h"
 
-#include <bit>
-#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "host/base/error.h"
-#include "host/base/in_quotes.h"
 
 namespace deadray {
 namespace {
@@ -39,67 +36,6 @@ void PickleMachine::step(unsigned char operation) {
   fail(fmt::format("operation {}, which pickles of weights do not use",
                    printable ? fmt::format("'{}'", static_cast<char>(operation))
                              : fmt::format("0x{:02x}", operation)));
-}
-
-/// Numbers, text and what else has no parts.
-bool PickleMachine::step_value(unsigned char operation) {
-  switch (operation) {
-    case 0x80:  // PROTO
-      if (const int protocol = number<std::uint8_t>(); protocol < 2 || protocol > 5)
-        fail(fmt::format("protocol {}, expected 2 to 5", protocol));
-      return true;
-    case 0x95:  // FRAME: how much to read ahead
-      bytes_.take(8);
-      return true;
-    case 'N':
-      push({});
-      return true;
-    case 0x88:
-    case 0x89:
-      push({PickleKind::boolean, 0, operation == 0x88});
-      return true;
-    case 'J':
-      push(PickleValue::integer(number<std::int32_t>()));
-      return true;
-    case 'K':
-      push(PickleValue::integer(number<std::uint8_t>()));
-      return true;
-    case 'M':
-      push(PickleValue::integer(number<std::uint16_t>()));
-      return true;
-    case 0x8a:
-      push(long_integer(number<std::uint8_t>()));
-      return true;
-    case 0x8b:
-      push(long_integer(number<std::uint32_t>()));
-      return true;
-    case 'G':
-      push({PickleKind::real, 0, number<std::uint64_t>()});
-      return true;
-    case 'X':
-    case 'T':  // Python 2's strings
-      push(text(PickleKind::text, number<std::uint32_t>()));
-      return true;
-    case 0x8c:
-    case 'U':
-      push(text(PickleKind::text, number<std::uint8_t>()));
-      return true;
-    case 0x8d:
-      push(text(PickleKind::text, number<std::uint64_t>()));
-      return true;
-    case 'B':
-      push(text(PickleKind::bytes, number<std::uint32_t>()));
-      return true;
-    case 'C':
-      push(text(PickleKind::bytes, number<std::uint8_t>()));
-      return true;
-    case 0x8e:
-    case 0x96:  // BYTEARRAY8
-      push(text(PickleKind::bytes, number<std::uint64_t>()));
-      return true;
-    default:
-      return false;
-  }
 }
 
 bool PickleMachine::step_container(unsigned char operation) {
@@ -197,44 +133,6 @@ bool PickleMachine::step_memo(unsigned char operation) {
   }
 }
 
-bool PickleMachine::step_call(unsigned char operation) {
-  switch (operation) {
-    case 'c': {
-      const std::string module(bytes_.take_line());
-      const std::string name(bytes_.take_line());
-      push(global(module, name));
-      return true;
-    }
-    case 0x93: {  // STACK_GLOBAL
-      const PickleValue name = pop(), module = pop();
-      if (!name.is(PickleKind::text) || !module.is(PickleKind::text))
-        fail(fmt::format("a global called {} of {}", describe(name), describe(module)));
-      push(global(bytes_.text(module.at, module.size), bytes_.text(name.at, name.size)));
-      return true;
-    }
-    case 'R':
-    case 0x81: {  // NEWOBJ
-      const PickleValue arguments = pop(), function = pop();
-      if (!function.is(PickleKind::global) || !arguments.is(PickleKind::tuple))
-        fail(fmt::format("a call of {} with {}", describe(function), describe(arguments)));
-      push(call(function.as_global(), arguments));
-      return true;
-    }
-    case 'b': {
-      const PickleValue state = pop();
-      build(state);
-      return true;
-    }
-    case 'Q': {
-      const PickleValue id = pop();
-      push(persistent(id));
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
 void PickleMachine::push(PickleValue value) {
   if (stack_.size() == kDeepestStack)
     fail(fmt::format("more than {} values wait on its stack", kDeepestStack));
@@ -313,38 +211,6 @@ void PickleMachine::spend(std::uint64_t values) {
     fail(fmt::format("builds more than {} values in {} bytes", spent_, bytes_.at() - begin_));
 }
 
-template <typename T>
-T PickleMachine::number() {
-  T value;
-  std::memcpy(&value, bytes_.take(sizeof(T)).data(), sizeof(T));
-  return value;
-}
-
-PickleValue PickleMachine::text(PickleKind kind, std::uint64_t size) {
-  const std::uint64_t at = bytes_.at();
-  bytes_.take(size);
-  if (size > 0xffffffffU) fail(fmt::format("a text of {} bytes", size));
-  return {kind, static_cast<std::uint32_t>(size), at};
-}
-
-PickleValue PickleMachine::long_integer(std::uint64_t size) {
-  const PickleValue stored = text(PickleKind::long_integer, size);
-  if (size > 8) return stored;
-  const std::string_view bytes = bytes_.text(stored.at, size);
-  std::uint64_t value = size > 0 && (bytes.back() & 0x80) ? ~std::uint64_t{0} : 0;
-  std::memcpy(&value, bytes.data(), size);
-  return PickleValue::integer(static_cast<std::int64_t>(value));
-}
-
-PickleValue PickleMachine::global(std::string_view module, std::string_view name) {
-  if (const PickleGlobal* known = find_pickle_global(module, name))
-    return PickleValue::global(known);
-  throw MalformedError(fmt::format(
-      "{}: refused: its pickle calls {}; a file of weights needs tensors and dictionaries only: "
-      "save the model's state_dict() alone",
-      bytes_.file().path().string(), on_one_line(fmt::format("{}.{}", module, name), 200)));
-}
-
 std::string PickleMachine::describe(const PickleValue& value) const {
   return describe_pickled(value, heap_, bytes_);
 }
@@ -352,40 +218,6 @@ std::string PickleMachine::describe(const PickleValue& value) const {
 void PickleMachine::fail(std::string_view problem) const {
   throw MalformedError(fmt::format("{}: pickle: byte {} {}", bytes_.file().path().string(),
                                    bytes_.place() - bytes_.at() + operation_, problem));
-}
-
-std::string describe_pickled(const PickleValue& value, const PickleHeap& heap,
-                             const PickleBytes& bytes) {
-  switch (value.kind) {
-    case PickleKind::none:
-      return "None";
-    case PickleKind::boolean:
-      return value.at ? "True" : "False";
-    case PickleKind::integer:
-      return fmt::format("the number {}", value.as_integer());
-    case PickleKind::long_integer:
-    case PickleKind::real:
-      return "a number";
-    case PickleKind::text:
-      return "the text " + in_quotes(bytes.text(value.at, value.size));
-    case PickleKind::bytes:
-      return fmt::format("{} bytes", value.size);
-    case PickleKind::tuple:
-      return fmt::format("a tuple of {}", value.size);
-    case PickleKind::list:
-      return fmt::format("a list of {}", heap.items_of(value).size());
-    case PickleKind::dict:
-      return fmt::format("a dict of {}", heap.items_of(value).size() / 2);
-    case PickleKind::global:
-      return std::string(value.as_global().name);
-    case PickleKind::storage:
-      return "a storage";
-    case PickleKind::tensor:
-      return "a tensor";
-    case PickleKind::opaque:
-      return "an object";
-  }
-  return "a value";
 }
 
 }  // namespace deadray

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +49,11 @@ class PickleMachine {
   void spend(std::uint64_t values);
 
   template <typename T>
-  T number();
+  T number() {
+    T value;
+    std::memcpy(&value, bytes_.take(sizeof(T)).data(), sizeof(T));
+    return value;
+  }
   PickleValue text(PickleKind kind, std::uint64_t size);
   PickleValue long_integer(std::uint64_t size);
   PickleValue global(std::string_view module, std::string_view name);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "host/formats/pytorch/layouts.h"
+#include "host/formats/pytorch/tar_members.h"
 #include "host/formats/zip/zip_directory.h"
 
 namespace deadray {

@@ -1,11 +1,6 @@
-#include <algorithm>
-#include <charconv>
-#include <cstring>
-#include <map>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,76 +10,23 @@
 #include "host/formats/pytorch/layouts.h"
 #include "host/formats/pytorch/pickle_machine.h"
 #include "host/formats/pytorch/state_dict.h"
+#include "host/formats/pytorch/tar_members.h"
 
 namespace deadray {
 namespace {
 
-constexpr std::uint64_t kBlock = 512;
-constexpr std::size_t kMostMembers = 1000;
 constexpr std::int64_t kMostObjects = 1'000'000;
-
-struct Member {
-  std::uint64_t begin = 0, end = 0;
-};
-
-/// A tar header's number: octal digits, or for large ones big-endian after a set bit.
-std::optional<std::uint64_t> tar_number(std::string_view field) {
-  if (field[0] == '\x80') {
-    std::uint64_t value = 0;
-    for (const char byte : field.substr(field.size() - 8))
-      value = value << 8 | static_cast<unsigned char>(byte);
-    return value;
-  }
-  field.remove_prefix(std::min(field.size(), field.find_first_not_of(' ')));
-  std::uint64_t value = 0;
-  const auto result = std::from_chars(field.data(), field.data() + field.size(), value, 8);
-  if (result.ec != std::errc()) return std::nullopt;
-  return value;
-}
-
-/// Whether a block's checksum is that of its bytes, its own eight taken for spaces.
-bool is_tar_header(std::string_view block) {
-  if (block.substr(257, 5) != "ustar") return false;
-  std::uint64_t sum = 8 * std::uint64_t{' '};
-  for (std::size_t i = 0; i < block.size(); ++i)
-    if (i < 148 || i >= 156) sum += static_cast<unsigned char>(block[i]);
-  return tar_number(block.substr(148, 8)) == sum;
-}
-
-std::map<std::string, Member, std::less<>> tar_members(const InputFile& file) {
-  std::map<std::string, Member, std::less<>> members;
-  for (std::uint64_t at = 0; file.size() - at >= kBlock && members.size() < kMostMembers;) {
-    std::string block(kBlock, '\0');
-    file.read(at, kBlock, block.data());
-    if (block.find_first_not_of('\0') == block.npos) break;
-    const std::string_view header = block;
-    const auto size = tar_number(header.substr(124, 12));
-    if (!is_tar_header(header) || !size)
-      throw MalformedError(fmt::format("{}: tar archive: byte {} holds {}, expected a header",
-                                       file.path().string(), at, in_quotes(header.substr(0, 8))));
-    const std::string_view name = header.substr(0, std::min<std::size_t>(100, header.find('\0')));
-    const std::uint64_t begin = at + kBlock;
-    if (*size > file.size() - begin)
-      throw MalformedError(fmt::format(
-          "{}: tar archive: member {} takes {} bytes from byte {} on, the file has {}: truncated, "
-          "fetch it again",
-          file.path().string(), in_quotes(name), *size, begin, file.size()));
-    members.insert_or_assign(std::string(name), Member{begin, begin + *size});
-    at = begin + std::min(file.size() - begin, (*size + kBlock - 1) / kBlock * kBlock);
-  }
-  return members;
-}
 
 /// Reads the three members one after the other: what a later one refers to, an earlier one has.
 class TarReader {
  public:
   TarReader(const InputFile& file, const CheckpointOptions& options)
-      : file_(file), options_(options), members_(tar_members(file)) {}
+      : file_(file), options_(options), members_(read_tar_members(file)) {}
 
   ContainerHeader read(std::size_t file_index) {
     read_storages(member("storages"));
     read_tensors(member("tensors"));
-    const Member pickle = member("pickle");
+    const TarMember pickle = member("pickle");
     PickleBytes bytes(file_, pickle.begin, pickle.end, options_.max_header_bytes);
     const PickleValue root = PickleMachine(bytes, heap_, &objects_).load();
     const auto find_storage = [&](std::size_t index) {
@@ -98,7 +40,7 @@ class TarReader {
   }
 
  private:
-  Member member(std::string_view name) const {
+  TarMember member(std::string_view name) const {
     const auto found = members_.find(name);
     if (found == members_.end())
       throw UnsupportedError(
@@ -153,7 +95,7 @@ class TarReader {
 
   /// A count; for each the pickle (key, device, class), a number of elements, the elements. Then
   /// the pickle of views: (key, key of the whole, offset, elements).
-  void read_storages(const Member& member) {
+  void read_storages(const TarMember& member) {
     std::uint64_t at = member.begin;
     std::vector<std::string> keys;
     for (std::uint64_t left = count(at, member.end); left > 0; --left) {
@@ -207,7 +149,7 @@ class TarReader {
 
   /// A count; for each the pickle (key, key of its storage, class), the number of dimensions in
   /// 8 bytes, sizes, strides and an offset.
-  void read_tensors(const Member& member) {
+  void read_tensors(const TarMember& member) {
     std::uint64_t at = member.begin;
     std::vector<std::string> keys;
     for (std::uint64_t left = count(at, member.end); left > 0; --left) {
@@ -247,7 +189,7 @@ class TarReader {
 
   const InputFile& file_;
   const CheckpointOptions& options_;
-  std::map<std::string, Member, std::less<>> members_;
+  TarMembers members_;
   PickleHeap heap_;
   PickledObjects objects_;
   std::vector<StoragePlace> places_;  // of heap_.storages
@@ -255,13 +197,6 @@ class TarReader {
 };
 
 }  // namespace
-
-bool looks_like_tar(const InputFile& file) {
-  if (file.size() < kBlock) return false;
-  std::string block(kBlock, '\0');
-  file.read(0, kBlock, block.data());
-  return is_tar_header(block);
-}
 
 ContainerHeader read_torch_tar(const InputFile& file, const CheckpointOptions& options,
                                std::size_t file_index) {
