@@ -78,6 +78,14 @@ make_venv() {
     >"$(site_packages "$folder/bin/python")/deadray_base.pth"
 }
 
+# need_deadray: sets $deadray to the light program, and builds it where it is not there.
+need_deadray() {
+  deadray=${DEADRAY:-$bin/deadray}
+  [[ ! -x $deadray ]] || return 0
+  scripts/setup
+  build release deadray
+}
+
 # run_python SCRIPT ARGUMENTS...: becomes scripts/lib/SCRIPT in its virtual environment.
 # Needs the packages that `scripts/setup --python` installs, or `scripts/setup --$extra`.
 run_python() {
