@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <tuple>
@@ -44,6 +45,7 @@ struct Conversion {
   std::optional<std::string> config;        ///< text of config.json
   std::vector<const TensorInfo*> tensors;   ///< in order of the files' bytes
   std::map<std::string, std::string> tied;  ///< tensor left out: the one that holds its values
+  std::map<std::string, double> offsets;    ///< scale: what it is to be stored less
 };
 
 bool are_one(const TensorInfo& a, const TensorInfo& b) {
@@ -68,13 +70,25 @@ std::pair<const TensorInfo*, const TensorInfo*> tied_pair(const Config& config,
   return shared ? std::pair(decoder, table) : std::pair<const TensorInfo*, const TensorInfo*>();
 }
 
+/// config.json as transformers knows it, of a GGUF file. Its scales are whole where the family's
+/// own files store them less 1: so shall ours.
+Config describe_gguf(Conversion& made) {
+  nlohmann::json json = take_gguf_as_family(made.checkpoint).json();
+  const bool scales_are_whole = json.erase("scales_are_whole") > 0;
+  Config config = Config::parse(json.dump(), made.checkpoint.path());
+  if (scales_are_whole)
+    for (const NormSite& site : norm_sites(describe_architecture(config), &made.checkpoint))
+      if (site.weight_offset != 0) made.offsets.emplace(site.weight, site.weight_offset);
+  made.config = json.dump(2) + "\n";
+  return config;
+}
+
 /// Reads all headers and judges them; writes nothing.
 Conversion prepare(const fs::path& model) {
-  Conversion made{Checkpoint::open(model), {}, {}, {}};
+  Conversion made{Checkpoint::open(model), {}, {}, {}, {}};
   std::optional<Config> config;
   if (made.checkpoint.format() == ContainerFormat::gguf) {
-    config = take_gguf_as_family(made.checkpoint);
-    made.config = config->json().dump(2) + "\n";
+    config = describe_gguf(made);
   } else if (has_config(model)) {
     config = Config::load(model);
     made.config = read_text_file(config->path());
@@ -97,17 +111,32 @@ Conversion prepare(const fs::path& model) {
   return made;
 }
 
+/// A scale less what a converter added, as float32.
+void append_less(const Checkpoint& checkpoint, const TensorInfo& scale, double offset,
+                 SafetensorsWriter& writer) {
+  std::vector<float> values;
+  for (const double x : checkpoint.read_fp64(scale))
+    values.push_back(static_cast<float>(x - offset));
+  writer.append(std::as_bytes(std::span(values)));
+}
+
 /// Holds a piece of one tensor at a time, not the model.
 void write_tensors(const Conversion& made, const fs::path& target) {
   constexpr std::int64_t kPiece = 1 << 20;  // elements
   std::vector<TensorDeclaration> declarations;
   for (const TensorInfo* tensor : made.tensors)
-    declarations.push_back({tensor->name, tensor->dtype, tensor->shape});
+    declarations.push_back({tensor->name,
+                            made.offsets.contains(tensor->name) ? DType::f32 : tensor->dtype,
+                            tensor->shape});
   std::map<std::string, std::string> metadata = made.tied;
   metadata["format"] = "pt";  // without it transformers refuses the file
   SafetensorsWriter writer(target, declarations, metadata);
   std::vector<std::byte> piece;
   for (const TensorInfo* tensor : made.tensors) {
+    if (const auto offset = made.offsets.find(tensor->name); offset != made.offsets.end()) {
+      append_less(made.checkpoint, *tensor, offset->second, writer);
+      continue;
+    }
     made.checkpoint.will_need(*tensor);
     const std::int64_t elements = tensor->elements();
     for (std::int64_t first = 0; first < elements; first += kPiece) {
