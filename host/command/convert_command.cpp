@@ -54,10 +54,9 @@ bool are_one(const TensorInfo& a, const TensorInfo& b) {
 }
 
 /// The decoder of a model that shares its memory with the token table, which the model ties it to.
-/// @return {decoder, table}; nulls where the model is unknown, or stores them apart
+/// @return {decoder, table}; nulls where the model stores them apart, or cannot be described
 std::pair<const TensorInfo*, const TensorInfo*> tied_pair(const Config& config,
-                                                          const Checkpoint& checkpoint) {
-  if (find_family(config.text("model_type", "")) == nullptr) return {};
+                                                          const Checkpoint& checkpoint) try {
   const Architecture model = describe_architecture(config);
   const auto prefix = find_prefix(model, checkpoint);
   if (!prefix || !model.tokens || !model.head || !model.head->tied) return {};
@@ -68,6 +67,8 @@ std::pair<const TensorInfo*, const TensorInfo*> tied_pair(const Config& config,
   const TensorInfo* table = stored(model.tokens->table);
   const bool shared = decoder && table && decoder != table && are_one(*decoder, *table);
   return shared ? std::pair(decoder, table) : std::pair<const TensorInfo*, const TensorInfo*>();
+} catch (const Error&) {  // an unknown type, a key that lacks: predict will say so
+  return {};
 }
 
 /// config.json as transformers knows it, of a GGUF file. Its scales are whole where the family's
