@@ -16,8 +16,7 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from convert_case import FIXTURES, SITUATIONS, ConvertCase, load_file, np, torch
-from transformers import AutoModelForCausalLM
+from convert_case import FIXTURES, SITUATIONS, ConvertCase, load_file, np, torch, transformers
 
 WEIGHTS = {"a.weight": torch.ones(3), "a.bias": torch.zeros(2)}
 
@@ -62,7 +61,7 @@ class BinTest(ConvertCase):
         state = self.save_tied("llama-gqa-tied")
         found = load_file(self.out / "model.safetensors")
         self.assertEqual(set(found), set(state) - {"lm_head.weight"})
-        loaded = AutoModelForCausalLM.from_pretrained(self.out)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(self.out)
         self.assertTrue(torch.equal(loaded.lm_head.weight, state["lm_head.weight"]))
 
     def test_what_the_config_does_not_tie_is_stored_under_both_names(self) -> None:

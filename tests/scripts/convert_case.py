@@ -1,7 +1,7 @@
 """What the tests of `deadray convert` share: runs of the program, and the packages.
 
-torch, safetensors and gguf write the files and read the results: nothing of deadray's own judges
-it. The tests take the packages from here: where one is missing, importing this ends them with 77
+torch and gguf write the files, safetensors and transformers read the results: nothing
+of deadray's own judges it. The tests take the packages from here: where one is missing, importing this ends them with 77
 (skipped).
 """
 
@@ -15,10 +15,12 @@ import unittest
 from pathlib import Path
 
 try:
-    import gguf
     import numpy as np
     import torch
+    import transformers
     from safetensors.torch import load_file, save_file
+
+    import gguf
 except ImportError as error:
     print(f"skipped: {error}; scripts/setup --python installs it")
     sys.exit(77)
@@ -26,7 +28,17 @@ if not os.environ.get("DEADRAY"):
     print("skipped: $DEADRAY does not name the program")
     sys.exit(77)
 
-__all__ = ["FIXTURES", "SITUATIONS", "ConvertCase", "gguf", "load_file", "np", "save_file", "torch"]
+__all__ = [
+    "FIXTURES",
+    "SITUATIONS",
+    "ConvertCase",
+    "gguf",
+    "load_file",
+    "np",
+    "save_file",
+    "torch",
+    "transformers",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests/fixtures/models"
