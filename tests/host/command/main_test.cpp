@@ -28,7 +28,7 @@ class DeadrayTest : public ::testing::Test {
 TEST_F(DeadrayTest, HelpNamesEverySubcommandAndTheVersionIsOneLine) {
   Spawned help({"--help"});
   EXPECT_EQ(help.wait(), 0);
-  for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models"})
+  for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models", "convert"})
     EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos)
         << help.output();
   Spawned version_run({"--version"});
