@@ -18,15 +18,6 @@ namespace {
 
 constexpr int kMaxDepth = 100;
 
-std::size_t first_invalid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = first_character(text.substr(i)).length;
-    if (length == 0) return i;
-    i += length;
-  }
-  return std::string_view::npos;
-}
-
 /// Python's json writes bare NaN, Infinity and -Infinity: the text with each in quotes, so that
 /// who reads such a key is told what stands there, and nobody else is. Absent without any.
 std::optional<std::string> with_quoted_non_numbers(std::string_view text) {

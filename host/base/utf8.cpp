@@ -35,4 +35,13 @@ Utf8Character first_character(std::string_view text) noexcept {
   return is_allowed(code, length) ? Utf8Character{code, length} : Utf8Character{};
 }
 
+std::size_t first_invalid_utf8(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = first_character(text.substr(i)).length;
+    if (length == 0) return i;
+    i += length;
+  }
+  return std::string_view::npos;
+}
+
 }  // namespace deadray

@@ -11,6 +11,7 @@
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
 #include "host/formats/gguf/gguf.h"
+#include "host/formats/gguf/split.h"
 #include "host/formats/model_folder.h"
 #include "host/formats/numpy/npz.h"
 #include "host/formats/pytorch/pytorch_archive.h"
@@ -87,6 +88,9 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
     for (const std::filesystem::path& shard : index.shards) state->add_file(shard, options);
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
+  if (state->format == ContainerFormat::gguf)
+    require_all_parts(state->files.front(), state->metadata, state->files.size(),
+                      state->tensors.size());
   take_off_wrappers(state->tensors, state->notes);
   return Checkpoint(std::move(state));
 }

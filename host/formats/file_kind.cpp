@@ -13,7 +13,6 @@ namespace deadray {
 
 std::optional<std::string_view> convertible_format(const std::filesystem::path& file) {
   const std::string extension = file.extension().string();
-  if (extension == ".gguf") return "GGUF";
   for (const std::string_view pickle : {".bin", ".pt", ".pth", ".ckpt"})
     if (extension == pickle) return "PyTorch pickle";
   return std::nullopt;
@@ -43,7 +42,6 @@ bool is_text(std::string_view head) {
 void refuse_other_formats(const InputFile& file) {
   std::string head(std::min<std::uint64_t>(file.size(), 256), '\0');
   file.read(0, head.size(), head.data());
-  if (head.starts_with("GGUF")) throw_convertible(file.path(), "GGUF");
   if (head.starts_with("PK\x03\x04") || head.starts_with("\x80\x02"))
     throw_convertible(file.path(), "PyTorch pickle");
 
