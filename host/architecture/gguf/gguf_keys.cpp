@@ -30,8 +30,8 @@ Config read_keys(const Checkpoint& checkpoint) {
     if (value.is_discarded())
       throw InternalError(fmt::format("{}: key {} came as no JSON", file.string(), in_quotes(key)));
     // Arrays of a tokenizer are long, and nobody's numbers.
-    keys[key] = key.starts_with("tokenizer.") ? std::move(value)
-                                              : without_repetition(std::move(value));
+    keys[key] =
+        key.starts_with("tokenizer.") ? std::move(value) : without_repetition(std::move(value));
   }
   return Config::parse(keys.dump(-1, ' ', false, Json::error_handler_t::replace), file);
 }
@@ -77,12 +77,14 @@ void require_gguf_model(const Checkpoint& checkpoint, const GgufKeys& keys) {
     throw UnsupportedError(fmt::format("{}: {}", keys.file().string(), what));
   };
   if (kind == "adapter" || all.has("adapter.type"))
-    refuse(fmt::format("an adapter ({}), no model: merge it into its base model first "
-                       "(llama-export-lora), and give that",
-                       all.text("adapter.type", "of unknown type")));
+    refuse(
+        fmt::format("an adapter ({}), no model: merge it into its base model first "
+                    "(llama-export-lora), and give that",
+                    all.text("adapter.type", "of unknown type")));
   if (kind == "mmproj" || keys.architecture() == "clip")
-    refuse("a projector for pictures or sound (mmproj), no language model: give the model's own "
-           "GGUF file");
+    refuse(
+        "a projector for pictures or sound (mmproj), no language model: give the model's own "
+        "GGUF file");
   if (kind != "model")
     refuse(fmt::format("key 'general.type' is {}, expected 'model'", in_quotes(kind)));
   if (checkpoint.tensors().empty() && all.has("tokenizer.ggml.model"))

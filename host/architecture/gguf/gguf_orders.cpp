@@ -11,9 +11,8 @@ namespace {
 void reorder_rows(TensorInfo& tensor, std::function<std::int64_t(std::int64_t)> from) {
   const std::int64_t length = tensor.elements() / tensor.shape[0];
   tensor.rows = std::make_shared<RowOrder>(
-      RowOrder{length, 1, [length, from = std::move(from)](std::int64_t row) {
-                 return from(row) * length;
-               }});
+      RowOrder{length, 1,
+               [length, from = std::move(from)](std::int64_t row) { return from(row) * length; }});
 }
 
 /// Of each head, dimension i of the first half and i of the second were made neighbours.

@@ -19,7 +19,8 @@ namespace {
 using Json = nlohmann::json;
 
 std::int64_t shared_width(const GgufKeys& keys) {
-  const std::int64_t width = keys.size("embedding_length"), heads = keys.size("attention.head_count");
+  const std::int64_t width = keys.size("embedding_length"),
+                     heads = keys.size("attention.head_count");
   if (width % heads != 0)
     throw MalformedError(fmt::format("{}: {} {} is not a multiple of {} {}", keys.file().string(),
                                      keys.own("embedding_length"), width,
@@ -131,14 +132,25 @@ void say_falcon_decoder(const Checkpoint& checkpoint, const GgufKeys& keys, Json
 }
 
 void say_score_scale(const Checkpoint&, const GgufKeys& keys, Json& config) {
-  config["query_pre_attn_scalar"] =
-      is_largest_gemma(keys) ? shared_width(keys) : head_width(keys);
+  config["query_pre_attn_scalar"] = is_largest_gemma(keys) ? shared_width(keys) : head_width(keys);
 }
 
 void say_windows(const Checkpoint&, const GgufKeys& keys, Json& config) {
-  if (keys.has("attention.sliding_window")) return;
-  config["layer_types"] = std::vector<std::string>(
-      static_cast<std::size_t>(keys.all().count(keys.own("block_count"))), "full_attention");
+  constexpr std::string_view kPattern = "attention.sliding_window_pattern";
+  const auto n_blocks = static_cast<std::size_t>(keys.all().count(keys.own("block_count")));
+  Json windows = Json::array();  // of each block whether it has one
+  if (!keys.has("attention.sliding_window"))
+    windows = std::vector<bool>(n_blocks, false);
+  else if (keys.all().has(keys.own(kPattern)) &&
+           keys.all().json().at(keys.own(kPattern)).is_array())
+    windows = keys.all().json().at(keys.own(kPattern));
+  else
+    for (std::size_t block = 1, every = static_cast<std::size_t>(keys.size(kPattern, 6));
+         block <= n_blocks; ++block)
+      windows.push_back(block % every != 0);
+  Json& types = config["layer_types"] = Json::array();
+  for (const Json& window : windows)
+    types.push_back(window == true || window == 1 ? "sliding_attention" : "full_attention");
 }
 
 }  // namespace deadray

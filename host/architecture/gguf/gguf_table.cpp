@@ -39,9 +39,7 @@ const GgufKey kKeyHeads{"attention.head_count_kv", "num_key_value_heads", Kind::
 GgufKey layer_norm_eps(std::string_view config) {
   return {"attention.layer_norm_epsilon", config, Kind::real};
 }
-GgufKey rms_norm_eps() {
-  return {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Kind::real};
-}
+GgufKey rms_norm_eps() { return {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Kind::real}; }
 
 /// Where the tensors of a decoder of Llama's kin are; `order` of queries and keys.
 Tensors llama_tensors(GgufOrder queries = GgufOrder::as_is, GgufOrder keys = GgufOrder::as_is) {
@@ -71,9 +69,8 @@ Tensors query_key_norms() {
 Tensors sandwich_tensors() {
   const std::string block = "blk.{}.", layer = "model.layers.{}.";
   Tensors tensors = llama_tensors();
-  std::erase_if(tensors, [&](const GgufTensor& tensor) {
-    return tensor.stored == block + "ffn_norm";
-  });
+  std::erase_if(tensors,
+                [&](const GgufTensor& tensor) { return tensor.stored == block + "ffn_norm"; });
   return joined(tensors, {{block + "post_attention_norm", layer + "post_attention_layernorm"},
                           {block + "ffn_norm", layer + "pre_feedforward_layernorm"},
                           {block + "post_ffw_norm", layer + "post_feedforward_layernorm"}});
@@ -93,6 +90,7 @@ Tensors bloom_tensors() {
 
 GgufArchitecture llama_kin(std::string_view name, std::string_view model_type, Tensors tensors) {
   return {name,
+          {},
           {{"model_type", model_type}},
           joined(usual_sizes(), {kMlpKey, kKeyHeads, rms_norm_eps()}),
           {kVocabulary},
@@ -111,6 +109,7 @@ GgufArchitecture gemma_kin(std::string_view name, std::string_view model_type, T
 GgufArchitecture bert() {
   const std::string block = "blk.{}.", layer = "encoder.layer.{}.";
   return {"bert",
+          {},
           {{"model_type", "bert"}, {"architectures", {"BertModel"}}},
           joined(usual_sizes(), {kMlpKey, layer_norm_eps("layer_norm_eps")}),
           {kVocabulary,
@@ -135,21 +134,23 @@ GgufArchitecture bert() {
 GgufArchitecture bloom() {
   const std::string block = "blk.{}.", layer = "transformer.h.{}.";
   return {"bloom",
+          {},
           {{"model_type", "bloom"}},
           joined(usual_sizes(), {layer_norm_eps("layer_norm_epsilon")}),
           {kVocabulary},
           {},
           {},
-          joined(bloom_tensors(),
-                 {{"token_embd_norm", "transformer.word_embeddings_layernorm"},
-                  {block + "attn_norm", layer + "input_layernorm"},
-                  {block + "ffn_norm", layer + "post_attention_layernorm"}})};
+          joined(bloom_tensors(), {{"token_embd_norm", "transformer.word_embeddings_layernorm"},
+                                   {block + "attn_norm", layer + "input_layernorm"},
+                                   {block + "ffn_norm", layer + "post_attention_layernorm"}})};
 }
 
 GgufArchitecture command_r() {
   GgufArchitecture cohere =
       llama_kin("command-r", "cohere", joined(llama_tensors(), query_key_norms()));
-  cohere.keys = joined(usual_sizes(), {kMlpKey, kKeyHeads, layer_norm_eps("layer_norm_eps"),
+  cohere.keys = joined(usual_sizes(), {kMlpKey,
+                                       kKeyHeads,
+                                       layer_norm_eps("layer_norm_eps"),
                                        {"logit_scale", "logit_scale", Kind::real, Need::optional}});
   cohere.marks = {kOutputBias, {"blk.0.attn_q_norm.weight", "use_qk_norm"}};
   return cohere;
@@ -158,6 +159,7 @@ GgufArchitecture command_r() {
 GgufArchitecture falcon() {
   const std::string block = "blk.{}.", layer = "transformer.h.{}.";
   return {"falcon",
+          {},
           {{"model_type", "falcon"}, {"parallel_attn", true}, {"alibi", false}},
           joined(usual_sizes(), {layer_norm_eps("layer_norm_epsilon")}),
           {kVocabulary, {"blk.0.ffn_up.weight", "ffn_hidden_size"}},
@@ -170,45 +172,49 @@ GgufArchitecture falcon() {
 GgufArchitecture falcon_of_two_norms() {
   const std::string block = "blk.{}.", layer = "transformer.h.{}.";
   GgufArchitecture two = falcon();
+  two.marked = "blk.0.attn_norm_2.weight";
   two.tensors = joined(bloom_tensors(), {{block + "attn_norm", layer + "ln_mlp"},
                                          {block + "attn_norm_2", layer + "ln_attn"}});
   return two;
 }
 
 GgufArchitecture gpt2() {
-  const std::string block = "blk.{}.", layer = "h.{}.";
+  const std::string block = "blk.{}.", layer = "transformer.h.{}.";
   constexpr GgufOrder kTransposed = GgufOrder::transposed;
-  return {"gpt2",
-          {{"model_type", "gpt2"}},
-          {{"embedding_length", "n_embd"},
-           {"block_count", "n_layer", Kind::count},
-           {"attention.head_count", "n_head"},
-           layer_norm_eps("layer_norm_epsilon")},
-          {kVocabulary,
-           {"position_embd.weight", "n_positions"},
-           {"blk.0.ffn_up.weight", "n_inner"}},
-          {},
-          {},
-          {{"token_embd", "wte"},
-           {"position_embd", "wpe"},
-           {"output_norm", "ln_f"},
-           {"output", "lm_head"},
-           {block + "attn_norm", layer + "ln_1"},
-           {block + "attn_qkv", layer + "attn.c_attn", kTransposed},
-           {block + "attn_output", layer + "attn.c_proj", kTransposed},
-           {block + "ffn_norm", layer + "ln_2"},
-           {block + "ffn_up", layer + "mlp.c_fc", kTransposed},
-           {block + "ffn_down", layer + "mlp.c_proj", kTransposed}}};
+  return {
+      "gpt2",
+      {},
+      {{"model_type", "gpt2"}},
+      {{"embedding_length", "n_embd"},
+       {"block_count", "n_layer", Kind::count},
+       {"attention.head_count", "n_head"},
+       layer_norm_eps("layer_norm_epsilon")},
+      {kVocabulary, {"position_embd.weight", "n_positions"}, {"blk.0.ffn_up.weight", "n_inner"}},
+      {},
+      {},
+      {{"token_embd", "transformer.wte"},
+       {"position_embd", "transformer.wpe"},
+       {"output_norm", "transformer.ln_f"},
+       {"output", "lm_head"},
+       {block + "attn_norm", layer + "ln_1"},
+       {block + "attn_qkv", layer + "attn.c_attn", kTransposed},
+       {block + "attn_output", layer + "attn.c_proj", kTransposed},
+       {block + "ffn_norm", layer + "ln_2"},
+       {block + "ffn_up", layer + "mlp.c_fc", kTransposed},
+       {block + "ffn_down", layer + "mlp.c_proj", kTransposed}}};
 }
 
 GgufArchitecture gpt_neox() {
   const std::string block = "blk.{}.", layer = "gpt_neox.layers.{}.";
+  const GgufKey parallel{"use_parallel_residual", "use_parallel_residual", Kind::flag,
+                         Need::optional};
   return {"gptneox",
+          {},
           {{"model_type", "gpt_neox"}},
-          joined(usual_sizes(), {kMlpKey, layer_norm_eps("layer_norm_eps")}),
+          joined(usual_sizes(), {kMlpKey, layer_norm_eps("layer_norm_eps"), parallel}),
           {kVocabulary},
           {{"blk.0.attn_qkv.bias", "attention_bias"}},
-          {say_rotary, say_parallel_residual},
+          {say_rotary},
           {{"token_embd", "gpt_neox.embed_in"},
            {"output_norm", "gpt_neox.final_layer_norm"},
            {"output", "embed_out"},
@@ -230,20 +236,20 @@ GgufArchitecture llama() {
                            {block + "ffn_gate.{e}", mixture + "experts.{e}.w1"},
                            {block + "ffn_down.{e}", mixture + "experts.{e}.w2"},
                            {block + "ffn_up.{e}", mixture + "experts.{e}.w3"}};
-  GgufArchitecture llama = llama_kin(
-      "llama", "llama",
-      joined(llama_tensors(GgufOrder::rotary_queries, GgufOrder::rotary_keys), experts));
+  GgufArchitecture llama =
+      llama_kin("llama", "llama",
+                joined(llama_tensors(GgufOrder::rotary_queries, GgufOrder::rotary_keys), experts));
   llama.marks = {kOutputBias, {"blk.0.ffn_up.bias", "mlp_bias"}};
   llama.rules.push_back(say_mixtral);
   return llama;
 }
 
 GgufArchitecture olmo() {
-  GgufArchitecture olmo = llama_kin(
-      "olmo", "olmo", llama_tensors(GgufOrder::rotary_queries, GgufOrder::rotary_keys));
-  olmo.keys = joined(usual_sizes(), {kMlpKey, kKeyHeads,
-                                     {"attention.clamp_kqv", "clip_qkv", Kind::real,
-                                      Need::optional}});
+  GgufArchitecture olmo =
+      llama_kin("olmo", "olmo", llama_tensors(GgufOrder::rotary_queries, GgufOrder::rotary_keys));
+  olmo.keys =
+      joined(usual_sizes(),
+             {kMlpKey, kKeyHeads, {"attention.clamp_kqv", "clip_qkv", Kind::real, Need::optional}});
   olmo.marks = {kOutputBias};
   return olmo;
 }
@@ -251,6 +257,7 @@ GgufArchitecture olmo() {
 GgufArchitecture phi2() {
   const std::string block = "blk.{}.", layer = "model.layers.{}.";
   return {"phi2",
+          {},
           {{"model_type", "phi"}},
           joined(usual_sizes(), {kKeyHeads, layer_norm_eps("layer_norm_eps")}),
           {kVocabulary, kMlpWidth},
@@ -269,8 +276,7 @@ GgufArchitecture phi2() {
 }
 
 GgufArchitecture qwen3(std::string_view name, std::string_view model_type) {
-  GgufArchitecture qwen =
-      llama_kin(name, model_type, joined(llama_tensors(), query_key_norms()));
+  GgufArchitecture qwen = llama_kin(name, model_type, joined(llama_tensors(), query_key_norms()));
   qwen.marks = {kOutputBias};
   return qwen;
 }
@@ -298,11 +304,11 @@ GgufArchitecture gemma() {
 
 GgufArchitecture gemma2() {
   GgufArchitecture gemma = gemma_kin("gemma2", "gemma2", sandwich_tensors());
-  gemma.keys = joined(
-      gemma.keys,
-      {{"attention.sliding_window", "sliding_window", Kind::size, Need::optional},
-       {"attn_logit_softcapping", "attn_logit_softcapping", Kind::real, Need::optional},
-       {"final_logit_softcapping", "final_logit_softcapping", Kind::real, Need::optional}});
+  gemma.keys =
+      joined(gemma.keys,
+             {{"attention.sliding_window", "sliding_window", Kind::size, Need::optional},
+              {"attn_logit_softcapping", "attn_logit_softcapping", Kind::real, Need::optional},
+              {"final_logit_softcapping", "final_logit_softcapping", Kind::real, Need::optional}});
   gemma.rules.push_back(say_score_scale);
   return gemma;
 }
@@ -310,10 +316,10 @@ GgufArchitecture gemma2() {
 GgufArchitecture gemma3() {
   GgufArchitecture gemma =
       gemma_kin("gemma3", "gemma3_text", joined(sandwich_tensors(), query_key_norms()));
-  gemma.keys = joined(
-      gemma.keys,
-      {{"attention.sliding_window", "sliding_window", Kind::size, Need::optional},
-       {"final_logit_softcapping", "final_logit_softcapping", Kind::real, Need::optional}});
+  gemma.keys =
+      joined(gemma.keys,
+             {{"attention.sliding_window", "sliding_window", Kind::size, Need::optional},
+              {"final_logit_softcapping", "final_logit_softcapping", Kind::real, Need::optional}});
   gemma.rules = {say_head_dim, say_two_rotaries, say_score_scale, say_windows};
   return gemma;
 }
@@ -322,10 +328,32 @@ GgufArchitecture gemma3() {
 
 const std::vector<GgufArchitecture>& gguf_architectures() {
   static const std::vector<GgufArchitecture> kArchitectures = {
-      bert(),   bloom(),  command_r(), falcon(), gemma(), gemma2(),
-      gemma3(), gpt2(),   gpt_neox(),  llama(),  olmo(),  phi2(),
-      llama_kin("qwen2", "qwen2", llama_tensors()), qwen3("qwen3", "qwen3"), qwen3_moe()};
+      bert(),
+      bloom(),
+      command_r(),
+      falcon_of_two_norms(),
+      falcon(),
+      gemma(),
+      gemma2(),
+      gemma3(),
+      gpt2(),
+      gpt_neox(),
+      llama(),
+      olmo(),
+      phi2(),
+      llama_kin("qwen2", "qwen2", llama_tensors()),
+      qwen3("qwen3", "qwen3"),
+      qwen3_moe()};
   return kArchitectures;
+}
+
+const GgufArchitecture* find_gguf_architecture(const Checkpoint& checkpoint,
+                                               std::string_view name) {
+  const auto& all = gguf_architectures();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const GgufArchitecture& entry) {
+    return entry.name == name && (entry.marked.empty() || checkpoint.find(entry.marked) != nullptr);
+  });
+  return found == all.end() ? nullptr : &*found;
 }
 
 }  // namespace deadray

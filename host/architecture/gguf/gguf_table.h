@@ -32,7 +32,7 @@ struct GgufTensor {
 
 /// A key of the architecture, and the key of config.json that says the same.
 struct GgufKey {
-  enum class Kind { size, count, real };
+  enum class Kind { size, count, real, flag };
   std::string_view key, config;
   Kind kind = Kind::size;
   enum class Need { required, optional } need = Need::required;
@@ -55,6 +55,7 @@ using GgufRule = void (*)(const Checkpoint&, const GgufKeys&, nlohmann::json& co
 
 struct GgufArchitecture {
   std::string_view name;    ///< general.architecture
+  std::string_view marked;  ///< of several entries of this name, the tensor that tells this one
   nlohmann::json constant;  ///< what holds for all of its files; model_type first of all
   std::vector<GgufKey> keys;
   std::vector<GgufRows> rows;
@@ -63,10 +64,10 @@ struct GgufArchitecture {
   std::vector<GgufTensor> tensors;
 };
 
-/// nullptr where deadray does not know what the converter did.
-const GgufArchitecture* find_gguf_architecture(std::string_view name);
-
-/// In order of name.
+/// In order of name; of several of one name that without a mark is last.
 const std::vector<GgufArchitecture>& gguf_architectures();
+
+/// nullptr where deadray does not know what the converter did.
+const GgufArchitecture* find_gguf_architecture(const Checkpoint& checkpoint, std::string_view name);
 
 }  // namespace deadray
