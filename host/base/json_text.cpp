@@ -85,7 +85,7 @@ nlohmann::json parse_text(const std::string& text, const std::filesystem::path& 
 std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
                                std::size_t first) {
   const std::size_t at = position == 0 ? 0 : std::min(position, text.size() + 1) - 1;
-  const std::size_t invalid = first_invalid_utf8(text.substr(0, std::min(text.size(), at + 4)));
+  const std::size_t invalid = first_ill_formed(text.substr(0, std::min(text.size(), at + 4)));
   if (invalid <= at)
     return fmt::format("not UTF-8 at byte {} (0x{:02x})", first + invalid,
                        static_cast<unsigned char>(text[invalid]));

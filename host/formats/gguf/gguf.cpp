@@ -133,8 +133,6 @@ TensorInfo read_tensor(GgufHeadReader& head, const InputFile& file, std::size_t 
 
 std::vector<TensorInfo> read_tensors(GgufHeadReader& head, const InputFile& file,
                                      std::uint64_t count, std::size_t file_index) {
-  head.about("header");
-  head.expect(count, kLeastTensorBytes, "tensors");
   std::vector<TensorInfo> tensors;
   for (std::uint64_t i = 0; i < count; ++i) {
     head.about(fmt::format("tensor {} of {}", i + 1, count));

@@ -154,7 +154,7 @@ std::string read_gguf_name(GgufHeadReader& head) {
   if (name.empty()) head.fail("an empty name");
   if (name.size() > kLongestName)
     head.fail(fmt::format("a name of {} bytes, expected at most {}", name.size(), kLongestName));
-  if (const std::size_t bad = first_invalid_utf8(name); bad != name.npos)
+  if (const std::size_t bad = first_ill_formed(name); bad != name.npos)
     head.fail(fmt::format("the name {} is not UTF-8 at its byte {}", in_quotes(name), bad));
   return name;
 }

@@ -56,7 +56,7 @@ TEST(ModelFolderTest, ListsWhatAFolderWithoutWeightsHolds) {
 }
 
 TEST(ModelFolderTest, SaysHowToConvertOtherFormats) {
-  for (const char* name : {"pytorch_model.bin", "model-q4.gguf", "consolidated.00.pth"}) {
+  for (const char* name : {"pytorch_model.bin", "consolidated.00.pth"}) {
     const TemporaryFolder folder;
     const fs::path file = folder.write(name, "x");
     for (const fs::path& model : {folder.path(), file})
