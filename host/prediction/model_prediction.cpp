@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "host/architecture/architecture.h"
@@ -66,12 +67,15 @@ void describe_by_itself(OpenedModel& model, const PredictRequest& request) {
     model.notes.push_back(fmt::format("{}: not read: a GGUF file says itself what its model is",
                                       config_file(request.model).string()));
   if (!is_known_gguf(model.checkpoint)) return take_gguf_norms(model);
+  std::optional<Config> config;
   try {
-    describe(model, model_config(model.checkpoint), request);
+    config = model_config(model.checkpoint);
   } catch (const UnsupportedError& error) {
     take_gguf_norms(model);
     model.notes.push_back(fmt::format("not as a family has it: {}", error.what()));
+    return;
   }
+  describe(model, *config, request);
 }
 
 /// The norms that are described, taken as the kind that the user insists on.

@@ -24,7 +24,7 @@ using Json = nlohmann::json;
 
 void say_key(const GgufKey& entry, const GgufKeys& keys, Json& config) {
   const std::string key(entry.config);
-  if (entry.need == GgufKey::Need::optional && !keys.all().has(keys.own(entry.key))) {
+  if (entry.need == GgufKey::Need::optional && !keys.has(entry.key)) {
     if (!entry.like.empty()) config[key] = config.at(entry.like);
     return;
   }
@@ -168,6 +168,11 @@ class Renaming {
   void add(TensorInfo tensor, const GgufTensor& entry, const ParsedName& name,
            const std::string& expert) {
     require_rows(tensor, expected_rows(entry.order, heads_));
+    const bool turns =
+        entry.order == GgufOrder::rotary_queries || entry.order == GgufOrder::rotary_keys;
+    if (turns && heads_.width % 2 != 0)
+      throw MalformedError(fmt::format("{}, but a head of {} dimensions has no pairs to turn",
+                                       where(tensor), heads_.width));
     tensor = undone(std::move(tensor), entry.order, heads_);
     tensor.name = entry.name + name.ending;
     for (const auto& [place, number] : {std::pair{"{}", name.block}, std::pair{"{e}", expert}})

@@ -48,6 +48,11 @@ std::int64_t block_of(std::string_view stem) {
   return block;
 }
 
+/// One scale, or one for each head.
+bool is_scale(const TensorInfo& tensor) {
+  return tensor.shape.size() == 1 || (tensor.shape.size() == 2 && tensor.shape[0] <= kMostParts);
+}
+
 /// The sites of one scale: one, or one a row.
 void add_sites(const Checkpoint& checkpoint, const Epsilons& epsilons, const TensorInfo& scale,
                std::vector<NormSite>& sites) {
@@ -104,7 +109,7 @@ DiscoveredNorms gguf_norms(const Checkpoint& checkpoint) {
     if (!name.ends_with(kScale) || !is_norm(name.substr(0, name.size() - kScale.size()))) continue;
     if (is_group_norm(name.substr(0, name.size() - kScale.size())))
       group_norms.push_back(tensor.name);
-    else if (tensor.shape.empty() || tensor.shape.size() > 2)
+    else if (!is_scale(tensor))
       other_ranks.push_back(tensor.name);
     else
       add_sites(checkpoint, epsilons, tensor, found.sites);
@@ -128,7 +133,7 @@ DiscoveredNorms gguf_norms(const Checkpoint& checkpoint) {
   if (!group_norms.empty())
     found.notes.push_back(fmt::format("group norms are left out: {}", first_few(group_norms)));
   if (!other_ranks.empty())
-    found.notes.push_back(fmt::format("named as a norm's but of rank 0, 3 or more, left out: {}",
+    found.notes.push_back(fmt::format("named as a norm's but no scale by its shape, left out: {}",
                                       first_few(other_ranks)));
   return found;
 }

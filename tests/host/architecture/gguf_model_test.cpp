@@ -254,6 +254,12 @@ TEST_F(GgufModelTest, RefusesTensorsThatContradictTheKeys) {
   EXPECT_TRUE(test::contains(refusal(ExitCode::malformed), "no tensor 'token_embd.weight'"));
 }
 
+TEST_F(GgufModelTest, RefusesHeadsWithoutPairsToTurn) {
+  keys_["width"] = test::gguf_key("llama.attention.key_length", 4, std::uint32_t{3});
+  tensors_["blk.0.attn_q.weight"] = {8, 6};
+  EXPECT_TRUE(test::contains(refusal(ExitCode::malformed), "a head of 3 dimensions has no pairs"));
+}
+
 TEST_F(GgufModelTest, TellsRotaryScalingsThatAreNotRun) {
   say("llama.rope.scaling.type", "yarn");
   EXPECT_TRUE(test::contains(describe_architecture(take()).not_run.at(0), "is 'yarn'"));
