@@ -99,12 +99,27 @@ bool is_no_weight(const TensorInfo& tensor) {
       ".sin_cached",       "position_ids",    ".masked_bias",         "token_type_ids",
       ".causal_mask",      "_extra_state",    ".num_batches_tracked", ".attn.mask",
       ".original_inv_freq"};
+  // How a cache of keys and values would be rounded.
+  for (const std::string_view scale : {".k_scale", ".v_scale", ".kv_scale", ".q_scale"})
+    if (tensor.name.ends_with(scale) && tensor.elements() == 1) return true;
   for (const std::string_view ending : kEndings)
     if (tensor.name.ends_with(ending)) return true;
   const bool of_attention =
       tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attention.bias");
   return of_attention &&
          (tensor.shape.size() >= 3 || tensor.dtype == DType::boolean || tensor.dtype == DType::u8);
+}
+
+/// What transformers and sentence-transformers put behind a model for one task. No figure of the
+/// model itself depends on it.
+bool is_task_head(std::string_view name) {
+  static constexpr std::string_view kHeads[] = {
+      "classifier.",           "qa_outputs.",     "score.",
+      "cls.seq_relationship.", "pre_classifier.", "classification_head.",
+      "cls.predictions.",      "lm_head.",        "pooler."};
+  for (const std::string_view head : kHeads)
+    if (name.starts_with(head)) return true;
+  return false;
 }
 
 /// The second names of a tied pair: of the table as the decoder's weight, of the decoder's bias.
@@ -157,20 +172,29 @@ void note_empty_tensors(const Checkpoint& checkpoint, const ReadNames& read, boo
 }
 
 struct Unread {
-  std::map<std::string, std::size_t> counts;  ///< by pattern
+  struct Alike {
+    std::string first;  ///< name
+    std::size_t count = 0;
+  };
+  std::map<std::string, Alike> patterns;
   std::size_t total = 0;
+  std::vector<std::string> heads;  ///< names; not counted above
   bool more_blocks = false, left_over_scales = false;
 };
 
 Unread find_unread(const Checkpoint& checkpoint, const Architecture& architecture,
-                   const ReadNames& read, const std::vector<std::string>& tied) {
+                   const ReadNames& read, const std::string& prefix) {
+  const std::vector<std::string> tied = tied_names(architecture, prefix);
   const auto announced = [&](const std::string& name) {
     return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
                        [&](const auto& part) { return name.starts_with(part); });
   };
   const bool quantised = quantisation_of(checkpoint).has_value();
   const auto belongs_to_quantised = [&](const TensorInfo& tensor) {
-    return quantised && (is_quantisation_part(tensor.name) || tensor.name.ends_with(".biases"));
+    if (!quantised) return false;
+    for (const std::string_view ending : {".biases", ".scale", ".zero", ".group_size", ".nbits"})
+      if (tensor.name.ends_with(ending)) return true;  // MLX, HQQ: names that others use too
+    return is_quantisation_part(tensor.name);
   };
   Unread unread;
   std::unordered_set<std::string> known;
@@ -180,12 +204,19 @@ Unread find_unread(const Checkpoint& checkpoint, const Architecture& architectur
         belongs_to_quantised(tensor) || is_beside_fp8(checkpoint, tensor) ||
         std::find(tied.begin(), tied.end(), tensor.name) != tied.end())
       continue;
+    std::string_view own = tensor.name;
+    if (own.starts_with(prefix)) own.remove_prefix(prefix.size());
+    if (is_task_head(tensor.name) || is_task_head(own)) {
+      unread.heads.push_back(tensor.name);
+      continue;
+    }
     std::string pattern = pattern_of(tensor.name);
     unread.more_blocks =
         unread.more_blocks ||
         (largest_number(tensor.name) >= architecture.n_blocks && known.contains(pattern));
     unread.left_over_scales = unread.left_over_scales || is_quantisation_part(tensor.name);
-    ++unread.counts[std::move(pattern)];
+    Unread::Alike& alike = unread.patterns[std::move(pattern)];
+    if (alike.count++ == 0) alike.first = tensor.name;
     ++unread.total;
   }
   return unread;
@@ -209,12 +240,14 @@ void note_unread_tensors(const Checkpoint& checkpoint, const Architecture& archi
   note_untied_copy(checkpoint, architecture, prefix, notes);
   const ReadNames read(architecture, checkpoint);
   note_empty_tensors(checkpoint, read, strict, notes);
-  const Unread unread =
-      find_unread(checkpoint, architecture, read, tied_names(architecture, prefix));
+  const Unread unread = find_unread(checkpoint, architecture, read, prefix);
+  if (!unread.heads.empty())
+    notes.push_back(fmt::format("{}: a head for a task is left out: {}", checkpoint.path().string(),
+                                first_few(unread.heads)));
   if (unread.total == 0) return;
   std::vector<std::string> shown;
-  for (const auto& [pattern, count] : unread.counts)
-    shown.push_back(count == 1 ? pattern : fmt::format("{} ({})", pattern, count));
+  for (const auto& [pattern, alike] : unread.patterns)
+    shown.push_back(alike.count == 1 ? alike.first : fmt::format("{} ({})", pattern, alike.count));
   std::sort(shown.begin(), shown.end(), comes_before);
   std::string line = fmt::format(
       "{}: {} left out, of which config.json says nothing: {}{}{}", checkpoint.path().string(),

@@ -101,6 +101,13 @@ std::string missing_file(const fs::path& snapshot) {
   return "model.safetensors";
 }
 
+/// The folder of a model, links followed. Of a file the folder alone is followed: the file itself
+/// is a link into blobs/.
+fs::path real_folder(const fs::path& model, std::error_code& error) {
+  return fs::canonical(
+      fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
+}
+
 }  // namespace
 
 fs::path hub_cache() {
@@ -138,9 +145,7 @@ CachedModel find_cached_model(const fs::path& cache, const std::string& hf_id,
 
 std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
   std::error_code error;
-  // Of a file the folder alone is followed: the file itself is a link into blobs/.
-  const fs::path folder = fs::canonical(
-      fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
+  const fs::path folder = real_folder(model, error);
   if (error || folder.parent_path().filename() != "snapshots" ||
       !is_commit(folder.filename().string()))
     return std::nullopt;
@@ -151,6 +156,23 @@ std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
   if (const std::size_t dashes = repository.find("--"); dashes != repository.npos)
     repository.replace(dashes, 2, "/");
   return HubSnapshot{std::move(repository), folder.filename().string()};
+}
+
+std::optional<std::string> snapshot_revision(const fs::path& model) {
+  const auto snapshot = hub_snapshot(model);
+  if (!snapshot) return std::nullopt;
+  std::error_code error;
+  const fs::path refs = real_folder(model, error).parent_path().parent_path() / "refs";
+  std::set<std::string> names;
+  for (fs::directory_iterator entry(refs, error), end; !error && entry != end;
+       entry.increment(error))
+    try {
+      if (read_ref(entry->path()) == snapshot->commit)
+        names.insert(entry->path().filename().string());
+    } catch (const Error&) {  // only a name is lost
+    }
+  if (names.size() > 1) names.erase("main");
+  return names.empty() ? std::nullopt : std::optional(*names.begin());
 }
 
 std::string download_command(const std::string& hf_id, const std::string& revision) {

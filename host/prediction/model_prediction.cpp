@@ -90,9 +90,15 @@ void override_kind(OpenedModel& model, StatedNorm norm) {
     model.notes.push_back(fmt::format("--norm {} not needed: {} says so", to_string(norm), who));
     return;
   }
+  const bool offset_changes =
+      std::any_of(model.sites.begin(), model.sites.end(),
+                  [&](const NormSite& site) { return site.weight_offset != offset; });
   for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
-  model.notes.push_back(
-      fmt::format("--norm {} overrides what {} says of its norms", to_string(norm), who));
+  model.notes.push_back(fmt::format(
+      "--norm {} overrides what {} says of its norms{}", to_string(norm), who,
+      !offset_changes ? ""
+      : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
+                      : ": 1 is added to the stored scales"));
 }
 
 OpenedModel recognise(const PredictRequest& request) {

@@ -120,8 +120,8 @@ TEST_P(GgufFamilyTest, HasNormsWhoseScalesAreWhole) {
 std::vector<Json> fixtures() { return read_json(kModels / "index.json").get<std::vector<Json>>(); }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GgufFamilyTest, ::testing::ValuesIn(fixtures()),
-                         [](const auto& info) {
-                           std::string name = info.param.at("name");
+                         [](const auto& fixture) {
+                           std::string name = fixture.param.at("name");
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -62,7 +62,7 @@ TEST_F(DeadrayTest, NamesTheNearestOptionOrSubcommand) {
   expect_failure(ExitCode::usage, {"predicct", model()}, {"predicct", "predict"});
   expect_failure(ExitCode::usage, {}, {"subcommand"});
   expect_failure(ExitCode::usage, {"predict"}, {"model", "--help"});
-  expect_failure(ExitCode::usage, {"predict", model(), "another"}, {"another"});
+  expect_failure(ExitCode::usage, {"models", "another"}, {"unexpected argument another"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "much"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "-1"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--max-header", "-1"},
