@@ -202,7 +202,7 @@ TEST_F(GgufModelTest, NamesAKeyThatIsMissingOrNoSize) {
   EXPECT_TRUE(
       test::contains(refusal(ExitCode::malformed), "key 'llama.block_count' is 2147483648"));
   say("llama.block_count", "two");
-  EXPECT_TRUE(test::contains(refusal(ExitCode::malformed), "key 'llama.block_count' is 'two'"));
+  EXPECT_TRUE(test::contains(refusal(ExitCode::malformed), "key 'llama.block_count' is \"two\""));
   keys_.erase("general.architecture");
   EXPECT_TRUE(test::contains(refusal(ExitCode::malformed), "'general.architecture' is missing"));
 }
