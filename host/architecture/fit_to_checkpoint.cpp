@@ -218,22 +218,30 @@ void tell_shifted_scales(Architecture& architecture, const Checkpoint& checkpoin
                   architecture.family, distances.size()));
 }
 
+/// By the component that an adapter adds to the names. It is looked for where components begin:
+/// every model's every name comes by here.
+bool is_of_adapter(std::string_view name) {
+  static constexpr std::string_view kMarks[] = {
+      ".lora_A.", ".lora_B.",   ".base_layer.", ".modules_to_save.", ".original_module.",
+      ".ia3_l.",  ".hada_w1_a", ".lokr_w1",     ".oft_r.",           ".lora_embedding_A"};
+  for (std::size_t dot = name.find('.'); dot != name.npos; dot = name.find('.', dot + 1))
+    for (const std::string_view mark : kMarks)
+      if (name.substr(dot).starts_with(mark)) return true;
+  return false;
+}
+
 }  // namespace
 
 void require_model(const Checkpoint& checkpoint) {
   if (checkpoint.tensors().empty())
     throw MalformedError(fmt::format("{}: no tensors: metadata alone; fetch the whole file",
                                      checkpoint.files().front().string()));
-  static constexpr std::string_view kMarks[] = {
-      ".lora_A.", ".lora_B.",   ".base_layer.", ".modules_to_save.", ".original_module.",
-      ".ia3_l.",  ".hada_w1_a", ".lokr_w1",     ".oft_r.",           ".lora_embedding_A"};
   for (const TensorInfo& tensor : checkpoint.tensors())
-    for (const std::string_view mark : kMarks)
-      if (tensor.name.find(mark) != tensor.name.npos)
-        throw UnsupportedError(fmt::format(
-            "{}: tensor {}: is of an adapter that was not merged, so what acts is not there yet: "
-            "merge it first (merge_and_unload() of peft)",
-            checkpoint.files()[tensor.file].string(), in_quotes(tensor.name)));
+    if (is_of_adapter(tensor.name))
+      throw UnsupportedError(fmt::format(
+          "{}: tensor {}: is of an adapter that was not merged, so what acts is not there yet: "
+          "merge it first (merge_and_unload() of peft)",
+          checkpoint.files()[tensor.file].string(), in_quotes(tensor.name)));
 }
 
 std::vector<NormSite> fit_to_checkpoint(Architecture& architecture, Checkpoint& checkpoint,
