@@ -8,14 +8,14 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
-#include "host/base/json_text.h"
+#include "host/formats/shards/weight_map.h"
 #include "host/formats/tensor_names.h"
 
 namespace deadray {
@@ -159,37 +159,17 @@ std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& na
 
 ShardIndex read_shard_index(const fs::path& file) {
   const std::string text = read_text_file(file);
-  const nlohmann::json document = parse_json_object(text, file);
-  const auto map = document.find("weight_map");
-  if (map == document.end())
-    throw MalformedError(fmt::format(
-        "{}: key 'weight_map' is missing, expected an object of tensor: shard", file.string()));
-  if (!map->is_object())
-    throw MalformedError(
-        fmt::format("{}: key 'weight_map' is {}, expected an object of tensor: shard",
-                    file.string(), show_json(*map)));
-  if (map->empty())
-    throw MalformedError(
-        fmt::format("{}: key 'weight_map' is empty, expected at least one tensor", file.string()));
-
-  std::map<std::string_view, std::size_t> numbers;
-  for (const auto& [tensor, shard] : map->items()) {
-    if (!shard.is_string())
-      throw MalformedError(
-          fmt::format("{}: tensor {}: is mapped to {}, expected a shard's file name", file.string(),
-                      in_quotes(tensor), show_json(shard)));
-    numbers.emplace(shard.get_ref<const std::string&>(), 0);
-  }
+  WeightMap map = read_weight_map(text, file);
   ShardIndex index;
   index.file = file;
   index.bytes = text.size();
-  for (auto& [name, number] : numbers) {
-    number = index.shards.size();
-    index.shards.push_back(safe_shard_path(file, std::string(name)));
+  std::vector<std::size_t> in_order(map.shards.size());  // by order of appearance
+  for (const auto& [name, number] : map.shards) {
+    in_order[number] = index.shards.size();
+    index.shards.push_back(safe_shard_path(file, name));
   }
-  index.tensors.reserve(map->size());
-  for (const auto& [tensor, shard] : map->items())
-    index.tensors.emplace_back(tensor, numbers.at(shard.get_ref<const std::string&>()));
+  index.tensors = std::move(map.tensors);
+  for (auto& [name, shard] : index.tensors) shard = in_order[shard];
 
   std::error_code error;
   for (std::size_t i = 0; i < index.shards.size(); ++i)
