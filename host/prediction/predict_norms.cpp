@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/architecture/norm_parameters.h"
+#include "host/base/error.h"
 #include "host/base/parallel.h"
 #include "host/base/stopwatch.h"
 
@@ -41,6 +42,17 @@ std::vector<std::size_t> file_order(const Checkpoint& checkpoint,
   return order;
 }
 
+/// @throws MalformedError as load_norm() does: it names the file
+DeadSubspace predict_read(const Checkpoint& checkpoint, const NormSite& site,
+                          const NormParameters& norm, const PredictOptions& options) {
+  try {
+    return predict(site.kind, norm.gamma, norm.beta, options, gamma_name(site));
+  } catch (const MalformedError&) {
+    load_norm(checkpoint, site);
+    throw;
+  }
+}
+
 }  // namespace
 
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
@@ -58,11 +70,10 @@ PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite>
     SitePrediction& prediction = result.sites[order[i]];
     const NormSite& site = prediction.site;
     Stopwatch watch;
-    const NormParameters norm = load_norm(checkpoint, site);
+    const NormParameters norm = read_norm(checkpoint, site);
     seconds_read += watch.lap();
     prediction.stored = norm.stored;
-    prediction.subspace =
-        predict(site.kind, norm.gamma, norm.beta, request.predict, gamma_name(site));
+    prediction.subspace = predict_read(checkpoint, site, norm, request.predict);
     prediction.consumers = dead_parameters(site, prediction.subspace);
     if (!request.keep_directions) prediction.subspace.inverse = UnsetVector();
     seconds_predict += watch.lap();
