@@ -136,10 +136,16 @@ std::vector<std::string> site_names(const NormSpec& norm, const std::string& ste
 }
 
 std::string full_name(std::string_view name, std::string_view prefix, std::int64_t block) {
-  std::string full =
-      name.starts_with('/') ? std::string(name.substr(1)) : std::string(prefix).append(name);
-  if (const auto place = full.find("{}"); place != std::string::npos)
-    full.replace(place, 2, std::to_string(block));
+  if (name.starts_with('/')) {
+    name.remove_prefix(1);
+    prefix = {};
+  }
+  const std::size_t place = name.find("{}");
+  const std::string number = place == name.npos ? "" : std::to_string(block);
+  std::string full;
+  full.reserve(prefix.size() + name.size() + number.size());  // one allocation: they are many
+  full.append(prefix).append(name.substr(0, place)).append(number);
+  if (place != name.npos) full.append(name.substr(place + 2));
   return full;
 }
 

@@ -63,14 +63,13 @@ class Stored {
     return checkpoint_.find(
         stored_name(architecture_, checkpoint_, full_name(name, prefix_, block)));
   }
-  std::int64_t count(const std::string& name, Blocks blocks) const {
-    return std::count_if(blocks.begin(), blocks.end(),
-                         [&](std::int64_t block) { return find(name, block) != nullptr; });
+  bool any(const std::string& name, Blocks blocks) const {
+    return std::any_of(blocks.begin(), blocks.end(),
+                       [&](std::int64_t block) { return find(name, block) != nullptr; });
   }
-  std::int64_t count(const std::vector<TensorSpec>& tensors, Blocks blocks) const {
-    std::int64_t sum = 0;
-    for (const TensorSpec& tensor : tensors) sum += count(tensor.name, blocks);
-    return sum;
+  bool any(const std::vector<TensorSpec>& tensors, Blocks blocks) const {
+    return std::any_of(tensors.begin(), tensors.end(),
+                       [&](const TensorSpec& tensor) { return any(tensor.name, blocks); });
   }
 
  private:
@@ -99,17 +98,18 @@ void read_table_from_head(Architecture& architecture, const Stored& stored) {
 /// A family whose LayerNorms have a shift, and a checkpoint none of whose does: nanoGPT's
 /// bias=False saved as a GPT-2.
 void drop_shifts_that_none_stores(Architecture& architecture, const Stored& stored) {
-  std::int64_t norms = 0, scales = 0, shifts = 0;
+  std::int64_t norms = 0;
+  bool scales = false, shifts = false;
   const auto has_shift = [](const NormSpec& norm) {
     return norm.kind == NormKind::layernorm && norm.has_bias;
   };
   for_each_part(architecture, PartVisitor{[&](const NormSpec& norm, Blocks blocks, std::int64_t) {
                   if (!has_shift(norm)) return;
                   norms += static_cast<std::int64_t>(blocks.size());
-                  scales += stored.count(norm.name + ".weight", blocks);
-                  shifts += stored.count(norm.name + ".bias", blocks);
+                  scales = scales || stored.any(norm.name + ".weight", blocks);
+                  shifts = shifts || stored.any(norm.name + ".bias", blocks);
                 }});
-  if (scales == 0 || shifts > 0) return;
+  if (!scales || shifts) return;
   for_each_part(architecture, PartVisitor{[&](NormSpec& norm, Blocks, std::int64_t) {
                   if (has_shift(norm)) norm.has_bias = false;
                 }});
@@ -119,18 +119,18 @@ void drop_shifts_that_none_stores(Architecture& architecture, const Stored& stor
 
 /// The same of the linear maps.
 void drop_biases_that_none_stores(Architecture& architecture, const Stored& stored) {
-  std::int64_t asked = 0, held = 0, weights = 0;
-  const auto count = [&](const LinearSpec& map, Blocks blocks) {
-    weights += stored.count(map.weights, blocks);
-    held += stored.count(map.biases, blocks);
+  bool asked = false, held = false, weights = false;
+  const auto look_at = [&](const LinearSpec& map, Blocks blocks) {
+    weights = weights || stored.any(map.weights, blocks);
+    held = held || stored.any(map.biases, blocks);
   };
   for_each_part(architecture, PartVisitor{[&](const LinearSpec& map, Blocks blocks, std::int64_t) {
                   if (map.biases.empty()) return;
-                  ++asked;
-                  count(map, blocks);
-                  for (const LinearSpec& other : map.alternatives) count(other, blocks);
+                  asked = true;
+                  look_at(map, blocks);
+                  for (const LinearSpec& other : map.alternatives) look_at(other, blocks);
                 }});
-  if (asked == 0 || weights == 0 || held > 0) return;
+  if (!asked || !weights || held) return;
   for_each_part(architecture, PartVisitor{[&](LinearSpec& map, Blocks, std::int64_t) {
                   map.biases.clear();
                   for (LinearSpec& other : map.alternatives) other.biases.clear();
@@ -218,22 +218,30 @@ void tell_shifted_scales(Architecture& architecture, const Checkpoint& checkpoin
                   architecture.family, distances.size()));
 }
 
+/// By the component that an adapter adds to the names. It is looked for where components begin:
+/// every model's every name comes by here.
+bool is_of_adapter(std::string_view name) {
+  static constexpr std::string_view kMarks[] = {
+      ".lora_A.", ".lora_B.",   ".base_layer.", ".modules_to_save.", ".original_module.",
+      ".ia3_l.",  ".hada_w1_a", ".lokr_w1",     ".oft_r.",           ".lora_embedding_A"};
+  for (std::size_t dot = name.find('.'); dot != name.npos; dot = name.find('.', dot + 1))
+    for (const std::string_view mark : kMarks)
+      if (name.substr(dot).starts_with(mark)) return true;
+  return false;
+}
+
 }  // namespace
 
 void require_model(const Checkpoint& checkpoint) {
   if (checkpoint.tensors().empty())
     throw MalformedError(fmt::format("{}: no tensors: metadata alone; fetch the whole file",
                                      checkpoint.files().front().string()));
-  static constexpr std::string_view kMarks[] = {
-      ".lora_A.", ".lora_B.",   ".base_layer.", ".modules_to_save.", ".original_module.",
-      ".ia3_l.",  ".hada_w1_a", ".lokr_w1",     ".oft_r.",           ".lora_embedding_A"};
   for (const TensorInfo& tensor : checkpoint.tensors())
-    for (const std::string_view mark : kMarks)
-      if (tensor.name.find(mark) != tensor.name.npos)
-        throw UnsupportedError(fmt::format(
-            "{}: tensor {}: is of an adapter that was not merged, so what acts is not there yet: "
-            "merge it first (merge_and_unload() of peft)",
-            checkpoint.files()[tensor.file].string(), in_quotes(tensor.name)));
+    if (is_of_adapter(tensor.name))
+      throw UnsupportedError(fmt::format(
+          "{}: tensor {}: is of an adapter that was not merged, so what acts is not there yet: "
+          "merge it first (merge_and_unload() of peft)",
+          checkpoint.files()[tensor.file].string(), in_quotes(tensor.name)));
 }
 
 std::vector<NormSite> fit_to_checkpoint(Architecture& architecture, Checkpoint& checkpoint,

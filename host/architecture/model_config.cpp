@@ -4,7 +4,7 @@
 #include "host/base/error.h"
 #include "host/base/input_file.h"
 #include "host/formats/gguf/gguf.h"
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 
 namespace deadray {
 namespace {

@@ -41,14 +41,16 @@ void require_sound(std::span<const double> gamma, std::span<const double> beta,
                     gamma_name, gamma.size()));
 }
 
-NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
-  NormParameters norm = initial_norm(site);
+NormParameters read_norm(const Checkpoint& checkpoint, const NormSite& site) {
   const auto read = [&](const TensorInfo& tensor) {
     return site.row < 0
                ? checkpoint.read_fp64(tensor)
                : checkpoint.read_fp64(tensor, site.row * site.hidden_size, site.hidden_size);
   };
-  if (!site.weight.empty()) {
+  NormParameters norm;
+  if (site.weight.empty()) {
+    norm.gamma.assign(static_cast<std::size_t>(site.hidden_size), 1.0);
+  } else {
     const TensorInfo& weight = checkpoint.at(site.weight);
     norm.gamma = read(weight);
     if (site.weight_offset != 0.0)
@@ -61,6 +63,11 @@ NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
     norm.beta = read(bias);
     norm.bytes += static_cast<std::uint64_t>(norm.beta.size()) * size_of(bias.dtype);
   }
+  return norm;
+}
+
+NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site) {
+  NormParameters norm = read_norm(checkpoint, site);
   require_sound(norm.gamma, norm.beta, where(checkpoint, site.weight, gamma_name(site)),
                 where(checkpoint, site.bias, site.bias));
   return norm;

@@ -26,9 +26,14 @@ void require_sound(std::span<const double> gamma, std::span<const double> beta,
                    std::string_view gamma_name, std::string_view beta_name);
 
 /// Reads gamma and beta of a site: the one place where a checkpoint's gamma is read.
-/// gamma = stored + weight_offset.
-/// @throws MalformedError naming file and tensor when one is missing or not sound (require_sound())
+/// gamma = stored + weight_offset. For who looks at every value anyway: predict() finds what is not
+/// sound by its sums.
+/// @throws MalformedError naming file and tensor when one is missing
 /// @throws UnsupportedError for a quantised scale
+NormParameters read_norm(const Checkpoint& checkpoint, const NormSite& site);
+
+/// read_norm(), checked.
+/// @throws MalformedError naming file and tensor where they are not sound too (require_sound())
 NormParameters load_norm(const Checkpoint& checkpoint, const NormSite& site);
 
 /// Gamma 1, beta 0: what every family initialises its norms to.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <unordered_set>
@@ -44,17 +45,17 @@ std::int64_t largest_number(std::string_view name) {
   return largest;
 }
 
-/// Names of all tensors that a description reads from this checkpoint.
+/// Calls visit(name) for the name of each tensor that a description reads from this checkpoint.
+template <class Visit>
 class ReadNames {
  public:
-  ReadNames(const Architecture& architecture, const Checkpoint& checkpoint)
+  ReadNames(const Architecture& architecture, const Checkpoint& checkpoint, Visit visit)
       : architecture_(architecture),
         checkpoint_(checkpoint),
-        prefix_(checkpoint_prefix(architecture, checkpoint)) {
+        prefix_(checkpoint_prefix(architecture, checkpoint)),
+        visit_(visit) {
     for_each_part(architecture, *this);
   }
-  bool contains(const std::string& name) const { return names_.contains(name); }
-  const std::unordered_set<std::string>& all() const { return names_; }
 
   void operator()(const NormSpec& norm, Blocks blocks, std::int64_t) {
     for (const std::int64_t block : blocks) {
@@ -75,11 +76,11 @@ class ReadNames {
 
  private:
   void add(const std::string& name, std::int64_t block) {
-    names_.insert(stored_name(architecture_, checkpoint_, full_name(name, prefix_, block)));
+    visit_(stored_name(architecture_, checkpoint_, full_name(name, prefix_, block)));
   }
   void add(const TensorSpec& tensor, std::int64_t block) {
     add(tensor.name, block);
-    if (tensor.fused) names_.insert(full_name(tensor.fused->name, prefix_, block));
+    if (tensor.fused) visit_(full_name(tensor.fused->name, prefix_, block));
   }
   void add(const LinearSpec& map, std::int64_t block) {
     for (const auto* parts : {&map.weights, &map.biases})
@@ -89,8 +90,27 @@ class ReadNames {
   const Architecture& architecture_;
   const Checkpoint& checkpoint_;
   std::string prefix_;
-  std::unordered_set<std::string> names_;
+  Visit visit_;
 };
+
+/// Which of the checkpoint's tensors a description reads: a mark for each, no second set of names.
+std::vector<bool> find_read(const Architecture& architecture, const Checkpoint& checkpoint) {
+  std::vector<bool> read(checkpoint.tensors().size(), false);
+  ReadNames(architecture, checkpoint, [&](const std::string& name) {
+    if (const TensorInfo* tensor = checkpoint.find(name))
+      read[static_cast<std::size_t>(tensor - checkpoint.tensors().data())] = true;
+  });
+  return read;
+}
+
+/// The patterns of all names that a description reads, stored or not.
+std::unordered_set<std::string> read_patterns(const Architecture& architecture,
+                                              const Checkpoint& checkpoint) {
+  std::unordered_set<std::string> patterns;
+  ReadNames(architecture, checkpoint,
+            [&](const std::string& name) { patterns.insert(pattern_of(name)); });
+  return patterns;
+}
 
 /// What modules save beside their weights: masks of attention, tables of positions, counters.
 bool is_no_weight(const TensorInfo& tensor) {
@@ -158,11 +178,12 @@ void note_untied_copy(const Checkpoint& checkpoint, const Architecture& architec
 }
 
 /// What one process of many saved that held no part of them: ZeRO's third stage, not gathered.
-void note_empty_tensors(const Checkpoint& checkpoint, const ReadNames& read, bool strict,
+void note_empty_tensors(const Checkpoint& checkpoint, const std::vector<bool>& read, bool strict,
                         std::vector<std::string>& notes) {
+  const std::vector<TensorInfo>& tensors = checkpoint.tensors();
   std::vector<std::string> empty;
-  for (const TensorInfo& tensor : checkpoint.tensors())
-    if (tensor.elements() == 0 && read.contains(tensor.name)) empty.push_back(tensor.name);
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (read[i] && tensors[i].elements() == 0) empty.push_back(tensors[i].name);
   if (empty.empty()) return;
   std::string line = fmt::format(
       "{}: {} of the model's tensors are empty, as in a shard that was not gathered: {}",
@@ -171,55 +192,71 @@ void note_empty_tensors(const Checkpoint& checkpoint, const ReadNames& read, boo
   notes.push_back(std::move(line));
 }
 
-struct Unread {
+/// What nothing reads, and what deadray does not expect to be read either.
+std::vector<const TensorInfo*> find_unread(const Checkpoint& checkpoint,
+                                           const Architecture& architecture,
+                                           const std::vector<bool>& read,
+                                           const std::vector<std::string>& tied) {
+  const auto announced = [&](const std::string& name) {
+    return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
+                       [&](const auto& part) { return name.starts_with(part); });
+  };
+  const auto belongs_to_quantised = [](const TensorInfo* tensor) {
+    for (const std::string_view ending : {".biases", ".scale", ".zero", ".group_size", ".nbits"})
+      if (tensor->name.ends_with(ending)) return true;  // MLX, HQQ: names that others use too
+    return is_quantisation_part(tensor->name);
+  };
+  std::vector<const TensorInfo*> unread;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    const TensorInfo& tensor = checkpoint.tensors()[i];
+    if (!read[i] && !is_no_weight(tensor) && !announced(tensor.name) &&
+        !is_beside_fp8(checkpoint, tensor) &&
+        std::find(tied.begin(), tied.end(), tensor.name) == tied.end())
+      unread.push_back(&tensor);
+  }
+  if (!unread.empty() && quantisation_of(checkpoint)) std::erase_if(unread, belongs_to_quantised);
+  return unread;
+}
+
+/// Takes the heads for tasks out of what nothing reads, and tells them.
+void note_task_heads(const Checkpoint& checkpoint, const std::string& prefix,
+                     std::vector<const TensorInfo*>& unread, std::vector<std::string>& notes) {
+  std::vector<std::string> heads;
+  std::erase_if(unread, [&](const TensorInfo* tensor) {
+    std::string_view own = tensor->name;
+    if (own.starts_with(prefix)) own.remove_prefix(prefix.size());
+    const bool is_head = is_task_head(tensor->name) || is_task_head(own);
+    if (is_head) heads.push_back(tensor->name);
+    return is_head;
+  });
+  if (!heads.empty())
+    notes.push_back(fmt::format("{}: a head for a task is left out: {}", checkpoint.path().string(),
+                                first_few(heads)));
+}
+
+struct UnreadSummary {
   struct Alike {
     std::string first;  ///< name
     std::size_t count = 0;
   };
   std::map<std::string, Alike> patterns;
-  std::size_t total = 0;
-  std::vector<std::string> heads;  ///< names; not counted above
   bool more_blocks = false, left_over_scales = false;
 };
 
-Unread find_unread(const Checkpoint& checkpoint, const Architecture& architecture,
-                   const ReadNames& read, const std::string& prefix) {
-  const std::vector<std::string> tied = tied_names(architecture, prefix);
-  const auto announced = [&](const std::string& name) {
-    return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
-                       [&](const auto& part) { return name.starts_with(part); });
-  };
-  const bool quantised = quantisation_of(checkpoint).has_value();
-  const auto belongs_to_quantised = [&](const TensorInfo& tensor) {
-    if (!quantised) return false;
-    for (const std::string_view ending : {".biases", ".scale", ".zero", ".group_size", ".nbits"})
-      if (tensor.name.ends_with(ending)) return true;  // MLX, HQQ: names that others use too
-    return is_quantisation_part(tensor.name);
-  };
-  Unread unread;
-  std::unordered_set<std::string> known;
-  for (const std::string& name : read.all()) known.insert(pattern_of(name));
-  for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (read.contains(tensor.name) || is_no_weight(tensor) || announced(tensor.name) ||
-        belongs_to_quantised(tensor) || is_beside_fp8(checkpoint, tensor) ||
-        std::find(tied.begin(), tied.end(), tensor.name) != tied.end())
-      continue;
-    std::string_view own = tensor.name;
-    if (own.starts_with(prefix)) own.remove_prefix(prefix.size());
-    if (is_task_head(tensor.name) || is_task_head(own)) {
-      unread.heads.push_back(tensor.name);
-      continue;
-    }
-    std::string pattern = pattern_of(tensor.name);
-    unread.more_blocks =
-        unread.more_blocks ||
-        (largest_number(tensor.name) >= architecture.n_blocks && known.contains(pattern));
-    unread.left_over_scales = unread.left_over_scales || is_quantisation_part(tensor.name);
-    Unread::Alike& alike = unread.patterns[std::move(pattern)];
-    if (alike.count++ == 0) alike.first = tensor.name;
-    ++unread.total;
+UnreadSummary summary_of(const std::vector<const TensorInfo*>& unread,
+                         const Architecture& architecture, const Checkpoint& checkpoint) {
+  const std::unordered_set<std::string> known = read_patterns(architecture, checkpoint);
+  UnreadSummary summary;
+  for (const TensorInfo* tensor : unread) {
+    std::string pattern = pattern_of(tensor->name);
+    summary.more_blocks =
+        summary.more_blocks ||
+        (largest_number(tensor->name) >= architecture.n_blocks && known.contains(pattern));
+    summary.left_over_scales = summary.left_over_scales || is_quantisation_part(tensor->name);
+    UnreadSummary::Alike& alike = summary.patterns[std::move(pattern)];
+    if (alike.count++ == 0) alike.first = tensor->name;
   }
-  return unread;
+  return summary;
 }
 
 }  // namespace
@@ -238,25 +275,25 @@ void note_unread_tensors(const Checkpoint& checkpoint, const Architecture& archi
                          bool strict, std::vector<std::string>& notes) {
   const std::string prefix = checkpoint_prefix(architecture, checkpoint);
   note_untied_copy(checkpoint, architecture, prefix, notes);
-  const ReadNames read(architecture, checkpoint);
+  const std::vector<bool> read = find_read(architecture, checkpoint);
   note_empty_tensors(checkpoint, read, strict, notes);
-  const Unread unread = find_unread(checkpoint, architecture, read, prefix);
-  if (!unread.heads.empty())
-    notes.push_back(fmt::format("{}: a head for a task is left out: {}", checkpoint.path().string(),
-                                first_few(unread.heads)));
-  if (unread.total == 0) return;
+  std::vector<const TensorInfo*> unread =
+      find_unread(checkpoint, architecture, read, tied_names(architecture, prefix));
+  note_task_heads(checkpoint, prefix, unread, notes);
+  if (unread.empty()) return;
+  const UnreadSummary summary = summary_of(unread, architecture, checkpoint);
   std::vector<std::string> shown;
-  for (const auto& [pattern, alike] : unread.patterns)
+  for (const auto& [pattern, alike] : summary.patterns)
     shown.push_back(alike.count == 1 ? alike.first : fmt::format("{} ({})", pattern, alike.count));
   std::sort(shown.begin(), shown.end(), comes_before);
   std::string line = fmt::format(
       "{}: {} left out, of which config.json says nothing: {}{}{}", checkpoint.path().string(),
-      unread.total == 1 ? "one tensor is" : fmt::format("{} tensors are", unread.total),
+      unread.size() == 1 ? "one tensor is" : fmt::format("{} tensors are", unread.size()),
       first_few(shown, 6),
-      unread.more_blocks ? "; the weights have more blocks than config.json says" : "",
-      unread.left_over_scales ? "; scales of quantised weights beside plain ones: were they "
-                                "multiplied in?"
-                              : "");
+      summary.more_blocks ? "; the weights have more blocks than config.json says" : "",
+      summary.left_over_scales ? "; scales of quantised weights beside plain ones: were they "
+                                 "multiplied in?"
+                               : "");
   if (strict) throw MalformedError(line);
   notes.push_back(std::move(line));
 }

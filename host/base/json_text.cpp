@@ -1,9 +1,13 @@
 #include "host/base/json_text.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,12 +15,13 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/base/json_events.h"
 #include "host/base/utf8.h"
 
 namespace deadray {
 namespace {
 
-constexpr int kMaxDepth = 100;
+constexpr std::size_t kMaxDepth = 100;
 
 /// Python's json writes bare NaN, Infinity and -Infinity: the text with each in quotes, so that
 /// who reads such a key is told what stands there, and nobody else is. Absent without any.
@@ -42,49 +47,120 @@ std::optional<std::string> with_quoted_non_numbers(std::string_view text) {
   return any ? std::optional(std::move(quoted)) : std::nullopt;
 }
 
-/// @throws nlohmann's parse_error; MalformedError for what JSON allows and we do not
-nlohmann::json parse_checked(std::string_view text, const std::filesystem::path& name) {
-  using Event = nlohmann::json::parse_event_t;
-  // Of each object around the place that was reached.
-  std::vector<std::unordered_set<std::string>> keys;
-  const auto check = [&](int depth, Event event, const nlohmann::json& value) {
-    if (depth > kMaxDepth)
-      throw MalformedError(
-          fmt::format("{}: nested deeper than {} levels", name.string(), kMaxDepth));
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
+/// Builds a document of the events of read_json_events().
+class DocumentHandler {
+ public:
+  explicit DocumentHandler(const std::filesystem::path& name) : name_(name) {}
+
+  nlohmann::json take() { return std::move(document_); }
+
+  void null() { add(nullptr); }
+  void boolean(bool value) { add(value); }
+  void natural(std::uint64_t value) { add(value); }
+  void string(std::string_view value) { add(value); }
+  void number(std::string_view spelling) {
+    const char *const first = spelling.data(), *const last = first + spelling.size();
+    std::int64_t integer = 0;
+    if (const auto [end, error] = std::from_chars(first, last, integer);
+        error == std::errc() && end == last)
+      return add(integer);
+    // As nlohmann does it: what is too small for a double is 0.
+    const double value = std::strtod(std::string(spelling).c_str(), nullptr);
+    if (!std::isfinite(value))
+      throw MalformedError(fmt::format("{}: not JSON: number overflow parsing '{}'", name_.string(),
+                                       on_one_line(spelling, 160)));
+    add(value);
+  }
+
+  void key(std::string_view name) {
+    auto& object = open_.back()->get_ref<nlohmann::json::object_t&>();
+    const std::size_t before = object.size();
+    // Most texts have their keys in order.
+    place_ = &object.emplace_hint(object.end(), name, nullptr)->second;
+    if (object.size() == before)
       throw MalformedError(
           fmt::format("{}: key {} is there twice in one object: remove the wrong one",
-                      name.string(), in_quotes(value.get_ref<const std::string&>())));
-    return true;
-  };
-  return nlohmann::json::parse(text, check);
+                      name_.string(), in_quotes(name)));
+  }
+
+  void begin_object() { begin(nlohmann::json::object()); }
+  void begin_array() { begin(nlohmann::json::array()); }
+  void end_object() { open_.pop_back(); }
+  void end_array() { open_.pop_back(); }
+
+ private:
+  template <class Value>
+  nlohmann::json& add_and_get(Value&& value) {
+    if (!open_.empty() && open_.back()->is_array())
+      return open_.back()->emplace_back(std::forward<Value>(value));
+    return *place_ = std::forward<Value>(value);
+  }
+  template <class Value>
+  void add(Value&& value) {
+    add_and_get(std::forward<Value>(value));
+  }
+  void begin(nlohmann::json container) {
+    if (open_.size() == kMaxDepth)
+      throw MalformedError(
+          fmt::format("{}: nested deeper than {} levels", name_.string(), kMaxDepth));
+    open_.push_back(&add_and_get(std::move(container)));
+  }
+
+  const std::filesystem::path& name_;
+  nlohmann::json document_;
+  nlohmann::json* place_ = &document_;  // of the value that comes next, unless it is in an array
+  std::vector<nlohmann::json*> open_;   // the containers around it
+};
+
+std::optional<nlohmann::json> parse(std::string_view text, const std::filesystem::path& name) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  DocumentHandler handler(name);
+  if (!read_json_events(text, handler)) return std::nullopt;
+  return handler.take();
 }
 
 nlohmann::json parse_text(const std::string& text, const std::filesystem::path& name) {
-  try {
-    return parse_checked(text, name);
-  } catch (const nlohmann::json::parse_error& error) {
-    try {
-      if (const auto quoted = with_quoted_non_numbers(text)) return parse_checked(*quoted, name);
-    } catch (const nlohmann::json::parse_error&) {
-      // That was not what is wrong with it: the first complaint stands.
-    }
-    throw MalformedError(
-        fmt::format("{}: {}", name.string(), explain_json_error(text, error.byte, error.what())));
-  } catch (const nlohmann::json::exception& error) {
-    // A number too large for a double: the library tells no position.
-    throw MalformedError(
-        fmt::format("{}: not JSON: {}", name.string(), on_one_line(error.what(), 160)));
-  }
+  if (auto document = parse(text, name)) return *std::move(document);
+  if (const auto quoted = with_quoted_non_numbers(text))
+    if (auto document = parse(*quoted, name)) return *std::move(document);
+  throw MalformedError(fmt::format("{}: {}", name.string(), explain_json_error(text)));
 }
+
+/// Hears of a text where it is no JSON, from nlohmann's parser, whose messages are good.
+struct ErrorListener : nlohmann::json_sax<nlohmann::json> {
+  std::size_t position;                       ///< bytes that were read
+  std::string what = "unexpected byte 0x00";  // the library takes it for the end of the text
+
+  explicit ErrorListener(std::string_view text)
+      : position(std::min(text.find('\0'), text.size()) + 1) {}
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(std::int64_t) override { return true; }
+  bool number_unsigned(std::uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(nlohmann::json::binary_t&) override { return true; }
+  bool key(std::string&) override { return true; }
+  bool start_object(std::size_t) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t at, const std::string&,
+                   const nlohmann::json::exception& error) override {
+    position = at;
+    what = error.what();
+    return false;
+  }
+};
 
 }  // namespace
 
-std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
-                               std::size_t first) {
-  const std::size_t at = position == 0 ? 0 : std::min(position, text.size() + 1) - 1;
+std::string explain_json_error(std::string_view text, std::size_t first) {
+  ErrorListener listener(text);
+  nlohmann::json::sax_parse(text, &listener);
+  const std::size_t at = std::min(std::max<std::size_t>(listener.position, 1), text.size() + 1) - 1;
   const std::size_t invalid = first_ill_formed(text.substr(0, std::min(text.size(), at + 4)));
   if (invalid <= at)
     return fmt::format("not UTF-8 at byte {} (0x{:02x})", first + invalid,
@@ -92,6 +168,7 @@ std::string explain_json_error(std::string_view text, std::size_t position, std:
   const std::string_view before = text.substr(0, at);
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+  std::string_view what = listener.what;
   // The library says "[json.exception.parse_error.101] parse error at line 1, column 2: …".
   if (const std::size_t colon = what.find(": "); what.starts_with('[') && colon != what.npos)
     what.remove_prefix(colon + 2);

@@ -8,12 +8,10 @@
 
 namespace deadray {
 
-/// Why a text is no JSON, for a message: "not UTF-8 at byte 17", or "not JSON at line 2, column 5
-/// (byte 17): …".
-/// @param position  bytes the parser had read, as nlohmann's parse_error counts them
-/// @param first     number of the text's first byte in its file
-std::string explain_json_error(std::string_view text, std::size_t position, std::string_view what,
-                               std::size_t first = 0);
+/// Why read_json_events() takes no such text: "not UTF-8 at byte 17", or "not JSON at line 2,
+/// column 5 (byte 17): …".
+/// @param first  number of the text's first byte in its file
+std::string explain_json_error(std::string_view text, std::size_t first = 0);
 
 /// Python's bare NaN, Infinity and -Infinity are read as strings, so that a key which nobody reads
 /// may have them.

@@ -12,9 +12,10 @@ namespace deadray {
 
 /// What a command ends in, as far as its options want it: the record, the table on standard output,
 /// the notes on standard error.
-/// @param table  makes the text, with colours where the terminal takes them
+/// @param record  makes the record
+/// @param table   makes the text, with colours where the terminal takes them
 /// @throws ResourceError, ClosedPipe
-void deliver(const nlohmann::ordered_json& record,
+void deliver(const std::function<nlohmann::ordered_json()>& record,
              const std::function<std::string(bool coloured)>& table,
              const std::vector<std::string>& notes, const JsonOutput& json,
              const OutputOptions& options);

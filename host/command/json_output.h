@@ -11,6 +11,7 @@ class JsonOutput {
  public:
   /// @throws ResourceError naming the path and the reason
   explicit JsonOutput(std::string path);
+  bool wanted() const noexcept { return !path_.empty(); }
   /// @throws ResourceError, ClosedPipe
   void write(const nlohmann::ordered_json& record) const;
 

@@ -46,11 +46,13 @@ int run_predict(Options& options) {
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
   request.model = options.models.front();
+  request.keep_directions = !options.directions.empty();
   const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   deliver(
-      to_json(prediction), [&](bool coloured) { return to_text(prediction, coloured); },
+      [&] { return to_json(prediction); },
+      [&](bool coloured) { return to_text(prediction, coloured); },
       prediction.notes, json, options.output);
   return static_cast<int>(ExitCode::done);
 }

@@ -34,6 +34,11 @@ void append_cell(std::string& line, std::string_view cell, std::size_t width, Al
 std::size_t display_width(std::string_view text) noexcept {
   std::size_t width = 0;
   while (!text.empty()) {
+    if (static_cast<unsigned char>(text[0]) < 0x80) {  // nearly all
+      ++width;
+      text.remove_prefix(1);
+      continue;
+    }
     const auto [code, length] = first_character(text);
     // A byte that begins no character is shown as one sign.
     width += length == 0 ? 1 : is_combining(code) ? 0 : is_wide(code) ? 2 : 1;

@@ -1,7 +1,9 @@
 #include "host/formats/checkpoint.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,9 +12,11 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
+#include "host/base/parallel.h"
 #include "host/formats/folder/model_folder.h"
 #include "host/formats/gguf/gguf.h"
 #include "host/formats/gguf/split.h"
+#include "host/formats/lookup/name_table.h"
 #include "host/formats/numpy/npz.h"
 #include "host/formats/pytorch/pytorch_archive.h"
 #include "host/formats/safetensors.h"
@@ -40,12 +44,13 @@ struct Checkpoint::State {
   std::vector<InputFile> inputs;
   std::vector<std::filesystem::path> files;
   std::vector<TensorInfo> tensors;
+  NameTable names;  // of `tensors`
   std::vector<std::string> notes;
   std::uint64_t header_bytes = 0;
   ContainerFormat format = ContainerFormat::safetensors;
   std::map<std::string, std::string> metadata;
 
-  void add_file(const std::filesystem::path& file, const CheckpointOptions& options);
+  void add_files(const std::vector<std::filesystem::path>& paths, const CheckpointOptions& options);
 
   std::string where(const TensorInfo& tensor) const {
     return fmt::format("{}: tensor {}", files.at(tensor.file).string(), in_quotes(tensor.name));
@@ -57,19 +62,33 @@ struct Checkpoint::State {
   }
 };
 
-void Checkpoint::State::add_file(const std::filesystem::path& file,
-                                 const CheckpointOptions& options) {
-  inputs.emplace_back(file);
-  files.push_back(file);
-  ContainerHeader header = read_header(inputs.back(), options, files.size() - 1);
-  header_bytes += header.bytes;
-  format = header.format;
-  metadata.merge(std::move(header.metadata));
-  std::move(header.notes.begin(), header.notes.end(), std::back_inserter(notes));
-  if (tensors.empty())
-    tensors = std::move(header.tensors);
-  else
+void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& paths,
+                                  const CheckpointOptions& options) {
+  struct Opened {
+    InputFile input;
+    ContainerHeader header;
+  };
+  // Shards that one thread should have at least: reading a header takes as long as starting one.
+  constexpr std::size_t kLeastShards = 4;
+  std::vector<std::optional<Opened>> opened(paths.size());
+  run_parallel(paths.size(), threads_for(paths.size(), kLeastShards), [&](std::size_t i) {
+    InputFile input(paths[i]);
+    ContainerHeader header = read_header(input, options, i);
+    opened[i] = Opened{std::move(input), std::move(header)};
+  });
+  std::size_t count = 0;
+  for (const auto& file : opened) count += file->header.tensors.size();
+  tensors.reserve(count);
+  files = paths;
+  for (std::optional<Opened>& file : opened) {
+    auto [input, header] = *std::exchange(file, std::nullopt);
+    inputs.push_back(std::move(input));
+    header_bytes += header.bytes;
+    format = header.format;
+    metadata.merge(std::move(header.metadata));
+    std::move(header.notes.begin(), header.notes.end(), std::back_inserter(notes));
     std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(tensors));
+  }
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& model, const CheckpointOptions& options) {
@@ -78,20 +97,21 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
   WeightFiles weights = find_weights(model, options.strict);
   state->notes = std::move(weights.notes);
   if (!weights.shards.empty()) {
-    for (const std::filesystem::path& shard : weights.shards) state->add_file(shard, options);
+    state->add_files(weights.shards, options);
     state->tensors = join_shards(state->files, std::move(state->tensors));
   } else if (!weights.is_index) {
-    state->add_file(weights.file, options);
+    state->add_files({weights.file}, options);
   } else {
     const ShardIndex index = read_shard_index(weights.file);
     state->header_bytes += index.bytes;
-    for (const std::filesystem::path& shard : index.shards) state->add_file(shard, options);
+    state->add_files(index.shards, options);
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
   if (state->format == ContainerFormat::gguf)
     require_all_parts(state->files.front(), state->metadata, state->files.size(),
                       state->tensors.size());
   take_off_wrappers(state->tensors, state->notes);
+  state->names = NameTable(state->tensors);
   return Checkpoint(std::move(state));
 }
 
@@ -117,18 +137,17 @@ void Checkpoint::take_as(std::vector<TensorInfo> tensors) {
   std::sort(tensors.begin(), tensors.end(),
             [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
   state_->tensors = std::move(tensors);
+  state_->names = NameTable(state_->tensors);
 }
 
 bool Checkpoint::take_off(std::string_view prefix) {
-  return take_off_prefix(state_->tensors, prefix);
+  if (!take_off_prefix(state_->tensors, prefix)) return false;
+  state_->names = NameTable(state_->tensors);
+  return true;
 }
 
 const TensorInfo* Checkpoint::find(std::string_view name) const noexcept {
-  const std::vector<TensorInfo>& tensors = state_->tensors;
-  const auto found = std::lower_bound(
-      tensors.begin(), tensors.end(), name,
-      [](const TensorInfo& t, std::string_view wanted) { return t.name < wanted; });
-  return found != tensors.end() && found->name == name ? &*found : nullptr;
+  return state_->names.find(state_->tensors, name);
 }
 
 const TensorInfo& Checkpoint::at(std::string_view name) const {

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "host/formats/elements/halves.h"
+
 namespace deadray {
 namespace {
 
@@ -43,18 +45,6 @@ const DTypeRow& row(DType type) noexcept { return kTypes[static_cast<std::size_t
 
 double widen_bf16(std::uint16_t bits) noexcept {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
-/// Selects instead of branches, so that the loop vectorises; subnormals go through an integer and
-/// so survive flush-to-zero modes.
-double widen_f16(std::uint16_t bits) noexcept {
-  const std::uint64_t sign = static_cast<std::uint64_t>(bits >> 15) << 63,
-                      exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  const std::uint64_t rebased = exponent == 31 ? 2047 : exponent + (1023 - 15);
-  const std::uint64_t normal = rebased << 52 | fraction << 42;
-  const std::uint64_t subnormal = std::bit_cast<std::uint64_t>(
-      static_cast<double>(static_cast<std::int32_t>(fraction)) * 0x1p-24);
-  return std::bit_cast<double>(sign | (exponent == 0 ? subnormal : normal));
 }
 
 template <typename Stored, typename Widen>
@@ -105,7 +95,7 @@ void widen(DType type, std::span<const std::byte> bytes, std::span<double> value
                         [](float x) { return static_cast<double>(x); });
       break;
     case DType::f16:
-      widen_each<std::uint16_t>(bytes.data(), values.data(), values.size(), widen_f16);
+      widen_halves(bytes.data(), values.data(), values.size());
       break;
     default:
       widen_each<std::uint16_t>(bytes.data(), values.data(), values.size(), widen_bf16);

@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/base/json_events.h"
 #include "host/base/json_text.h"
 
 namespace deadray {
@@ -19,7 +19,7 @@ constexpr std::size_t kLengthBytes = 8;
 
 enum class Field { other, dtype, shape, data_offsets };
 
-/// Receives the events of nlohmann::json::sax_parse; throws at the first thing that is wrong.
+/// Receives the events of read_json_events(); throws at the first thing that is wrong.
 class HeaderHandler {
  public:
   HeaderHandler(std::string_view json, const std::filesystem::path& file, std::uint64_t data_bytes,
@@ -28,17 +28,12 @@ class HeaderHandler {
 
   ContainerHeader take() { return std::move(header_); }
 
-  bool null() { return ignore("null"); }
-  bool boolean(bool value) { return ignore(value ? "true" : "false"); }
-  /// Of negative numbers only.
-  bool number_integer(std::int64_t value) { return ignore(fmt::format("{}", value)); }
-  bool number_float(double, const std::string& spelling) {
-    return ignore(on_one_line(spelling, 40));
-  }
-  bool binary(const nlohmann::json::binary_t&) { return ignore("binary data"); }
+  void null() { ignore("null"); }
+  void boolean(bool value) { ignore(value ? "true" : "false"); }
+  void number(std::string_view spelling) { ignore(on_one_line(spelling, 40)); }
 
-  bool number_unsigned(std::uint64_t value) {
-    if (ignored()) return true;
+  void natural(std::uint64_t value) {
+    if (ignored()) return;
     if (depth_ != 3) complain(fmt::format("{}", value));
     if (field_ == Field::data_offsets) {
       if (n_offsets_ == 2) complain("a third number");
@@ -46,11 +41,10 @@ class HeaderHandler {
     } else {
       add_dimension(value);
     }
-    return true;
   }
 
-  bool string(std::string& value) {
-    if (ignored()) return true;
+  void string(std::string_view value) {
+    if (ignored()) return;
     if (depth_ == 2 && in_metadata_) {
       if (!header_.metadata.emplace(key_, value).second)
         fail(fmt::format("duplicate key {}", in_quotes(key_)));
@@ -60,10 +54,9 @@ class HeaderHandler {
     } else {
       complain(in_quotes(value));
     }
-    return true;
   }
 
-  bool key(std::string& name) {
+  void key(std::string_view name) {
     if (depth_ == 1) {
       begin_entry(name);
     } else if (depth_ == 2 && in_metadata_) {
@@ -78,42 +71,32 @@ class HeaderHandler {
         fail(fmt::format("duplicate field {}", in_quotes(name)));
       seen_ |= bit;
     }
-    return true;
   }
 
-  bool start_object(std::size_t) {
+  void begin_object() {
     if (depth_ >= 2 && !ignored()) complain("an object");
-    return descend();
+    descend();
   }
 
-  bool end_object() {
+  void end_object() {
     if (--depth_ == 1 && !in_metadata_) end_tensor();
-    return true;
   }
 
-  bool start_array(std::size_t) {
+  void begin_array() {
     const bool list =
         depth_ == 2 && !in_metadata_ && (field_ == Field::shape || field_ == Field::data_offsets);
     if (!list && !ignored()) complain("an array");
-    return descend();
+    descend();
   }
 
-  bool end_array() {
+  void end_array() {
     --depth_;
     if (depth_ == 2 && !in_metadata_ && field_ == Field::data_offsets && n_offsets_ != 2)
       complain(fmt::format("{} numbers", n_offsets_));
-    return true;
-  }
-
-  template <typename Exception>
-  bool parse_error(std::size_t position, const std::string&, const Exception& error) {
-    throw MalformedError(
-        fmt::format("{}: header is {}", file_.string(),
-                    explain_json_error(json_, position, error.what(), kLengthBytes)));
   }
 
  private:
-  void begin_entry(const std::string& name) {
+  void begin_entry(std::string_view name) {
     in_metadata_ = name == "__metadata__";
     if (in_metadata_ && std::exchange(had_metadata_, true))
       throw MalformedError(fmt::format("{}: duplicate key '__metadata__'", file_.string()));
@@ -161,18 +144,16 @@ class HeaderHandler {
     header_.tensors.push_back(std::move(tensor_));
   }
 
-  bool descend() {
+  void descend() {
     if (depth_ == kMaxDepth) fail(fmt::format("nested deeper than {} levels", kMaxDepth));
     ++depth_;
-    return true;
   }
 
   /// Inside a field that safetensors does not define.
   bool ignored() const { return depth_ >= 2 && !in_metadata_ && field_ == Field::other; }
   /// A value of a type that no field has: passed over in a foreign field, else refused.
-  bool ignore(std::string_view found) const {
+  void ignore(std::string_view found) const {
     if (!ignored()) complain(found);
-    return true;
   }
 
   [[noreturn]] void complain(std::string_view found) const {
@@ -219,7 +200,9 @@ class HeaderHandler {
 ContainerHeader parse_safetensors_header(std::string_view json, const std::filesystem::path& file,
                                          std::uint64_t data_bytes, std::size_t file_index) {
   HeaderHandler handler(json, file, data_bytes, file_index);
-  nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
+  if (!read_json_events(json, handler))
+    throw MalformedError(
+        fmt::format("{}: header is {}", file.string(), explain_json_error(json, kLengthBytes)));
   return handler.take();
 }
 

@@ -1,19 +1,21 @@
 #include "host/formats/shard_index.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <map>
 #include <set>
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
-#include "host/base/json_text.h"
+#include "host/formats/shards/weight_map.h"
 #include "host/formats/tensor_names.h"
 
 namespace deadray {
@@ -90,12 +92,35 @@ std::string complete_set_beside(const fs::path& index) {
                                    index.shards[entry.second].filename().string()));
 }
 
-void refuse_two_copies(const ShardIndex& index, std::span<const TensorInfo> copies) {
-  if (copies.size() < 2) return;
+void refuse_two_copies(const ShardIndex& index, std::span<const TensorInfo> unlisted) {
+  const auto twice =
+      std::adjacent_find(unlisted.begin(), unlisted.end(),
+                         [](const TensorInfo& a, const TensorInfo& b) { return a.name == b.name; });
+  if (twice == unlisted.end()) return;
   throw MalformedError(fmt::format("{}: tensor {} is in {} and in {}, and the index names neither",
-                                   index.file.string(), in_quotes(copies[0].name),
-                                   index.shards[copies[0].file].filename().string(),
-                                   index.shards[copies[1].file].filename().string()));
+                                   index.file.string(), in_quotes(twice->name),
+                                   index.shards[twice->file].filename().string(),
+                                   index.shards[(twice + 1)->file].filename().string()));
+}
+
+bool by_name_and_file(const TensorInfo& a, const TensorInfo& b) {
+  const int order = a.name.compare(b.name);
+  return order != 0 ? order < 0 : a.file < b.file;
+}
+
+/// For each shard the places in index.tensors of what it holds by the index, in order of name.
+std::vector<std::vector<std::size_t>> entries_by_shard(const ShardIndex& index) {
+  std::vector<std::vector<std::size_t>> entries(index.shards.size());
+  for (std::size_t i = 0; i < index.tensors.size(); ++i)
+    entries[index.tensors[i].second].push_back(i);
+  return entries;
+}
+
+bool names(const ShardIndex& index, const TensorInfo& tensor) {
+  const auto entry = std::lower_bound(
+      index.tensors.begin(), index.tensors.end(), tensor.name,
+      [](const auto& listed, const std::string& name) { return listed.first < name; });
+  return entry != index.tensors.end() && entry->first == tensor.name;
 }
 
 }  // namespace
@@ -140,37 +165,17 @@ std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& na
 
 ShardIndex read_shard_index(const fs::path& file) {
   const std::string text = read_text_file(file);
-  const nlohmann::json document = parse_json_object(text, file);
-  const auto map = document.find("weight_map");
-  if (map == document.end())
-    throw MalformedError(fmt::format(
-        "{}: key 'weight_map' is missing, expected an object of tensor: shard", file.string()));
-  if (!map->is_object())
-    throw MalformedError(
-        fmt::format("{}: key 'weight_map' is {}, expected an object of tensor: shard",
-                    file.string(), show_json(*map)));
-  if (map->empty())
-    throw MalformedError(
-        fmt::format("{}: key 'weight_map' is empty, expected at least one tensor", file.string()));
-
-  std::map<std::string_view, std::size_t> numbers;
-  for (const auto& [tensor, shard] : map->items()) {
-    if (!shard.is_string())
-      throw MalformedError(
-          fmt::format("{}: tensor {}: is mapped to {}, expected a shard's file name", file.string(),
-                      in_quotes(tensor), show_json(shard)));
-    numbers.emplace(shard.get_ref<const std::string&>(), 0);
-  }
+  WeightMap map = read_weight_map(text, file);
   ShardIndex index;
   index.file = file;
   index.bytes = text.size();
-  for (auto& [name, number] : numbers) {
-    number = index.shards.size();
-    index.shards.push_back(safe_shard_path(file, std::string(name)));
+  std::vector<std::size_t> in_order(map.shards.size());  // by order of appearance
+  for (const auto& [name, number] : map.shards) {
+    in_order[number] = index.shards.size();
+    index.shards.push_back(safe_shard_path(file, name));
   }
-  index.tensors.reserve(map->size());
-  for (const auto& [tensor, shard] : map->items())
-    index.tensors.emplace_back(tensor, numbers.at(shard.get_ref<const std::string&>()));
+  index.tensors = std::move(map.tensors);
+  for (auto& [name, shard] : index.tensors) shard = in_order[shard];
 
   std::error_code error;
   for (std::size_t i = 0; i < index.shards.size(); ++i)
@@ -180,38 +185,35 @@ ShardIndex read_shard_index(const fs::path& file) {
 
 std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<TensorInfo> tensors,
                                       std::vector<std::string>& notes) {
-  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
-    return a.name != b.name ? a.name < b.name : a.file < b.file;
-  });
-  std::vector<TensorInfo> kept;
-  kept.reserve(tensors.size());
-  std::size_t unlisted = 0, superfluous = 0;
-  auto entry = index.tensors.begin();
-  for (auto first = tensors.begin(); first != tensors.end();) {
-    const auto last = std::find_if(first, tensors.end(),
-                                   [&](const TensorInfo& t) { return t.name != first->name; });
-    const std::span<TensorInfo> copies(first, last);
-    first = last;
-    if (entry != index.tensors.end() && entry->first < copies[0].name)
-      throw_not_held(index, *entry);
-    if (entry == index.tensors.end() || entry->first != copies[0].name) {
-      refuse_two_copies(index, copies);
-      kept.push_back(std::move(copies[0]));
-      ++unlisted;
-      continue;
-    }
-    const auto named = std::find_if(copies.begin(), copies.end(), [&](const TensorInfo& copy) {
-      return copy.file == entry->second;
-    });
-    if (named == copies.end()) throw_not_held(index, *entry);
-    kept.push_back(std::move(*named));
-    superfluous += copies.size() - 1;
-    ++entry;
+  // Index and shards are in order of name: they are walked side by side, and nothing is sorted.
+  const auto entries = entries_by_shard(index);
+  std::vector<std::size_t> next(index.shards.size(), 0);  // in `entries`
+  std::vector<TensorInfo> kept(index.tensors.size()), unlisted;
+  std::size_t superfluous = 0;
+  for (TensorInfo& tensor : tensors) {
+    const std::vector<std::size_t>& wanted = entries[tensor.file];
+    std::size_t& i = next[tensor.file];
+    if (i < wanted.size() && index.tensors[wanted[i]].first < tensor.name)
+      throw_not_held(index, index.tensors[wanted[i]]);
+    if (i < wanted.size() && index.tensors[wanted[i]].first == tensor.name)
+      kept[wanted[i++]] = std::move(tensor);
+    else if (names(index, tensor))
+      ++superfluous;
+    else
+      unlisted.push_back(std::move(tensor));
   }
-  if (entry != index.tensors.end()) throw_not_held(index, *entry);
-  if (unlisted > 0)
+  for (std::size_t shard = 0; shard < entries.size(); ++shard)
+    if (next[shard] < entries[shard].size())
+      throw_not_held(index, index.tensors[entries[shard][next[shard]]]);
+  std::sort(unlisted.begin(), unlisted.end(), by_name_and_file);
+  refuse_two_copies(index, unlisted);
+  if (!unlisted.empty()) {
     notes.push_back(fmt::format("{}: {} tensors of the shards are not in the index",
-                                index.file.string(), unlisted));
+                                index.file.string(), unlisted.size()));
+    const auto middle = static_cast<std::ptrdiff_t>(kept.size());
+    std::move(unlisted.begin(), unlisted.end(), std::back_inserter(kept));
+    std::inplace_merge(kept.begin(), kept.begin() + middle, kept.end(), by_name_and_file);
+  }
   if (superfluous > 0)
     notes.push_back(
         fmt::format("{}: {} tensors are in several shards; the copy that the index names is taken",
@@ -221,9 +223,7 @@ std::vector<TensorInfo> choose_copies(const ShardIndex& index, std::vector<Tenso
 
 std::vector<TensorInfo> join_shards(const std::vector<fs::path>& files,
                                     std::vector<TensorInfo> tensors) {
-  std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
-    return a.name != b.name ? a.name < b.name : a.file < b.file;
-  });
+  std::sort(tensors.begin(), tensors.end(), by_name_and_file);
   const auto twice =
       std::adjacent_find(tensors.begin(), tensors.end(),
                          [](const TensorInfo& a, const TensorInfo& b) { return a.name == b.name; });

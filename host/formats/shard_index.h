@@ -48,7 +48,7 @@ ShardIndex read_shard_index(const std::filesystem::path& file);
 
 /// Of the tensors of all shards the copy that the index points to, in order of name. A tensor that
 /// the index does not name is kept when there is one copy of it.
-/// @param tensors  TensorInfo::file is an index into index.shards
+/// @param tensors  of each shard in order of name; TensorInfo::file is an index into index.shards
 /// @param notes    gains a line on tensors that the index does not name, and one on further copies
 /// @throws MalformedError a shard lacks a tensor that the index maps to it; or two shards hold a
 /// tensor that the index does not name

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -14,6 +15,11 @@ namespace {
 constexpr std::string_view kAnywhere[] = {"_orig_mod.", "_fsdp_wrapped_module.",
                                           "_checkpoint_wrapped_module.", "_forward_module."};
 constexpr std::string_view kInFront[] = {"module.", "base_model.model."};
+
+/// Whether a component begins as all of kAnywhere do: names of which none does need no closer look.
+bool may_hold_components(std::string_view name) {
+  return name.starts_with('_') || name.find("._") != name.npos;
+}
 
 /// Without the components of kAnywhere. @param found  gains those that were there
 std::string without_components(std::string name, std::set<std::string_view>& found) {
@@ -43,7 +49,12 @@ bool rename(std::vector<TensorInfo>& tensors, std::vector<std::string> names) {
 }  // namespace
 
 void take_off_wrappers(std::vector<TensorInfo>& tensors, std::vector<std::string>& notes) {
-  if (tensors.empty()) return;
+  const auto may_be_wrapped = [](const TensorInfo& tensor) {
+    return may_hold_components(tensor.name) ||
+           std::any_of(std::begin(kInFront), std::end(kInFront),
+                       [&](std::string_view prefix) { return tensor.name.starts_with(prefix); });
+  };
+  if (std::none_of(tensors.begin(), tensors.end(), may_be_wrapped)) return;
   std::set<std::string_view> found;
   std::vector<std::string> names;
   names.reserve(tensors.size());

@@ -13,12 +13,12 @@
 #include "host/architecture/fit_to_checkpoint.h"
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/architecture/model_config.h"
-#include "host/architecture/norm_parameters.h"
 #include "host/architecture/select_sites.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/prediction/predict_norms.h"
 
 namespace deadray {
 namespace {
@@ -137,10 +137,8 @@ OpenedModel recognise(const PredictRequest& request) {
   return model;
 }
 
-/// What follows for the consumers' parameters, and the totals.
-void add_dead_parameters(Prediction& prediction) {
-  for (SitePrediction& site : prediction.sites) {
-    site.consumers = dead_parameters(site.site, site.subspace);
+void add_totals(Prediction& prediction) {
+  for (const SitePrediction& site : prediction.sites) {
     prediction.dead_directions += site.subspace.dimension;
     for (const DeadParameters& consumer : site.consumers)
       prediction.dead_parameter_directions += consumer.count;
@@ -200,25 +198,14 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   result.bytes_read = model.checkpoint.header_bytes();
   result.parameters = model.parameters;
 
-  Stopwatch watch;
-  const std::vector<NormSite> sites = select_sites(model.sites, request.site);
-  std::vector<NormParameters> norms;
-  for (const NormSite& site : sites) {
-    norms.push_back(load_norm(model.checkpoint, site));
-    result.bytes_read += norms.back().bytes;
-    result.sites.push_back({site, {}, {}, norms.back().stored, {}});
-  }
-  result.seconds_read = watch.lap();
-  for (std::size_t i = 0; i < sites.size(); ++i)
-    result.sites[i].subspace = predict(sites[i].kind, norms[i].gamma, norms[i].beta,
-                                       request.predict, gamma_name(sites[i]));
-  result.seconds_predict = watch.lap();
-
-  add_dead_parameters(result);
+  PredictedNorms norms =
+      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request);
+  result.sites = std::move(norms.sites);
+  result.bytes_read += norms.bytes_read;
+  result.seconds_read = norms.seconds_read;
+  result.seconds_predict = norms.seconds_predict;
+  add_totals(result);
   add_notes(result);
-  if (request.classify)
-    for (std::size_t i = 0; i < sites.size(); ++i)
-      result.sites[i].evidence = classify_norm(model.checkpoint, sites[i], norms[i]);
   return result;
 }
 

@@ -30,11 +30,13 @@ struct PredictRequest {
   CheckpointOptions checkpoint;
   /// Ask the parameters too which norm it is; reads the consumers' weights.
   bool classify = false;
+  /// Keep each norm's DeadSubspace::inverse; it takes 8 bytes for each of the model's scales.
+  bool keep_directions = false;
 };
 
 struct SitePrediction {
   NormSite site;
-  DeadSubspace subspace;
+  DeadSubspace subspace;  ///< with `inverse` where PredictRequest::keep_directions asked for it
   std::vector<DeadParameters> consumers;
   DType stored = DType::unknown;
   std::optional<NormEvidence> evidence;

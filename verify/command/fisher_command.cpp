@@ -83,7 +83,7 @@ int run_fisher(const FisherCommandOptions& options) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
   deliver(
-      fisher_record(header, measurement, fisher, backend),
+      [&] { return fisher_record(header, measurement, fisher, backend); },
       [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
       options.output);
   if (measurement.stopped) throw *measurement.stopped;

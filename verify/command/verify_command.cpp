@@ -63,7 +63,7 @@ int finish(RecordHeader header, const Measurement& measurement, const Backend& b
            const OutputOptions& options, const JsonOutput& json) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   deliver(
-      verify_record(header, measurement, backend),
+      [&] { return verify_record(header, measurement, backend); },
       [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
       options);
   if (measurement.stopped) throw *measurement.stopped;

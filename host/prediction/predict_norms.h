@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "host/prediction/model_prediction.h"
+
+namespace deadray {
+
+/// What one pass over a model's norms yields.
+struct PredictedNorms {
+  std::vector<SitePrediction> sites;  ///< in the order of the sites that were given
+  std::uint64_t bytes_read = 0;       ///< of the norms
+  /// Wall time of the pass, divided as its threads' time was.
+  double seconds_read = 0, seconds_predict = 0;
+};
+
+/// Reads each norm, predicts from it and lets it go, in the order in which they lie in the files
+/// and in several threads where there are many: memory holds one norm a thread. The directions are
+/// kept where `request` asks for them. The result does not depend on the number of threads.
+/// @param threads  0: as many as pay
+/// @throws Error as load_norm(), predict() and classify_norm() do; of several that of the norm
+/// that lies first in the files
+PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
+                             const PredictRequest& request, std::size_t threads = 0);
+
+}  // namespace deadray
