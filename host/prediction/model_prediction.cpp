@@ -10,7 +10,7 @@
 #include "host/architecture/architecture.h"
 #include "host/architecture/config.h"
 #include "host/architecture/discover_norms.h"
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
@@ -94,11 +94,11 @@ void override_kind(OpenedModel& model, StatedNorm norm) {
       std::any_of(model.sites.begin(), model.sites.end(),
                   [&](const NormSite& site) { return site.weight_offset != offset; });
   for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
-  model.notes.push_back(fmt::format(
-      "--norm {} overrides what {} says of its norms{}", to_string(norm), who,
-      !offset_changes ? ""
-      : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
-                      : ": 1 is added to the stored scales"));
+  model.notes.push_back(
+      fmt::format("--norm {} overrides what {} says of its norms{}", to_string(norm), who,
+                  !offset_changes ? ""
+                  : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
+                                  : ": 1 is added to the stored scales"));
 }
 
 OpenedModel recognise(const PredictRequest& request) {
