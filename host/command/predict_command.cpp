@@ -42,9 +42,8 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   const auto options = std::make_shared<Options>();
   PredictRequest& request = options->request;
   command
-      ->add_option(
-          "model", options->model,
-          "Folder with config.json and weights, or a file of weights with a config.json beside it")
+      ->add_option("model", options->model,
+                   "Folder with config.json and weights, or a file of weights with a config.json beside it")
       ->required()
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")
