@@ -15,7 +15,6 @@
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/model_folder.h"
-#include "host/prediction/predict_norms.h"
 
 namespace deadray {
 namespace {
@@ -160,7 +159,7 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   result.parameters = model.parameters;
 
   PredictedNorms norms =
-      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request);
+      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request.of_each_norm());
   result.sites = std::move(norms.sites);
   result.bytes_read += norms.bytes_read;
   result.seconds_read = norms.seconds_read;

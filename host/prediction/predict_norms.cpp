@@ -9,7 +9,7 @@
 
 #include "host/architecture/norm_parameters.h"
 #include "host/base/error.h"
-#include "host/base/parallel.h"
+#include "host/base/threads/parallel.h"
 #include "host/base/stopwatch.h"
 
 namespace deadray {
@@ -18,7 +18,7 @@ namespace {
 /// Elements of scales that a further thread should have at least: half a millisecond's work.
 constexpr std::size_t kLeastElements = 256 * 1024;
 
-std::size_t threads_of(const std::vector<NormSite>& sites, const PredictRequest& request) {
+std::size_t threads_of(const std::vector<NormSite>& sites, const NormRequest& request) {
   if (request.classify) return threads_for(sites.size(), 1);  // whole matrices are read
   std::size_t elements = 0;
   for (const NormSite& site : sites) elements += static_cast<std::size_t>(site.hidden_size);
@@ -56,7 +56,7 @@ DeadSubspace predict_read(const Checkpoint& checkpoint, const NormSite& site,
 }  // namespace
 
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
-                             const PredictRequest& request, std::size_t threads) {
+                             const NormRequest& request, std::size_t threads) {
   PredictedNorms result;
   if (threads == 0) threads = threads_of(sites, request);
   const std::vector<std::size_t> order = file_order(checkpoint, sites);

@@ -43,7 +43,7 @@ class PredictNormsTest : public ::testing::Test {
   TemporaryFolder folder_;
   SmallTensors tensors_;
   std::vector<NormSite> sites_;
-  PredictRequest request_;
+  NormRequest request_;
 };
 
 TEST_F(PredictNormsTest, GivesWhatEachNormAloneGivesWithAnyNumberOfThreads) {
