@@ -1,6 +1,7 @@
 # Finds a CUDA compiler and turns the language on. It looks, in this order, at
 # -DCMAKE_CUDA_COMPILER or $CUDACXX, PATH, /usr/local/cuda, and the wheels of PyPI's cuda-toolkit,
-# beside the torch in use or in .venv. The CUDA run time is linked statically.
+# beside the torch in use or in .venv. Where there is none and DEADRAY_CUDA is AUTO, it becomes OFF.
+# The CUDA run time is linked statically.
 # Targets, where found: deadray::cublas, deadray::cusolver.
 # Variables: DEADRAY_CUDA_ARCHITECTURES, DEADRAY_CUOBJDUMP.
 set(DEADRAY_CUDA_ARCHITECTURES "80-real;90a-real;100" CACHE STRING
@@ -15,9 +16,14 @@ list(TRANSFORM _wheels APPEND /nvidia/cu13)
 
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(DEADRAY_NVCC nvcc PATHS /usr/local/cuda ${_wheels} PATH_SUFFIXES bin)
+  if(NOT DEADRAY_NVCC AND DEADRAY_CUDA STREQUAL AUTO)
+    message(STATUS "No CUDA compiler: the kernels are left out; scripts/setup --cuda brings one")
+    set(DEADRAY_CUDA OFF)
+    return()
+  endif()
   if(NOT DEADRAY_NVCC)
     message(FATAL_ERROR "no CUDA compiler: nvcc is neither on PATH nor in /usr/local/cuda nor in "
-      ".venv; run scripts/setup, or leave the kernels out with -DDEADRAY_CUDA=OFF")
+      ".venv; run scripts/setup --cuda, or leave the kernels out with -DDEADRAY_CUDA=OFF")
   endif()
   set(CMAKE_CUDA_COMPILER ${DEADRAY_NVCC})
 endif()

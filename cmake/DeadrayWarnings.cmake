@@ -6,6 +6,12 @@ target_compile_options(deadray_warnings INTERFACE
   # GCC 12 sees overlapping copies in `"literal" + std::string` where there are none (bug 105651).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DEADRAY_WERROR}>>:-Werror>)
+if(DEADRAY_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "DEADRAY_FUZZ needs clang, whose libFuzzer it uses: see scripts/setup --fuzz")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)  # coverage, which guides libFuzzer
+endif()
 if(DEADRAY_SANITIZE)
   # GCC then calls values uninitialised that are not, in std::regex above all; its manual says so.
   add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)

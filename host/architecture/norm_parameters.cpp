@@ -42,23 +42,26 @@ void require_sound(std::span<const double> gamma, std::span<const double> beta,
 }
 
 NormParameters read_norm(const Checkpoint& checkpoint, const NormSite& site) {
+  const auto read = [&](const TensorInfo& tensor) {
+    return site.row < 0
+               ? checkpoint.read_fp64(tensor)
+               : checkpoint.read_fp64(tensor, site.row * site.hidden_size, site.hidden_size);
+  };
   NormParameters norm;
   if (site.weight.empty()) {
     norm.gamma.assign(static_cast<std::size_t>(site.hidden_size), 1.0);
   } else {
     const TensorInfo& weight = checkpoint.at(site.weight);
-    const std::int64_t count = site.row < 0 ? weight.elements() : site.hidden_size;
-    norm.gamma =
-        checkpoint.read_fp64(weight, std::max<std::int64_t>(site.row, 0) * site.hidden_size, count);
+    norm.gamma = read(weight);
     if (site.weight_offset != 0.0)
       for (double& value : norm.gamma) value += site.weight_offset;
     norm.stored = weight.dtype;
-    norm.bytes = static_cast<std::uint64_t>(count) * size_of(weight.dtype);
+    norm.bytes = static_cast<std::uint64_t>(norm.gamma.size()) * size_of(weight.dtype);
   }
   if (!site.bias.empty()) {
     const TensorInfo& bias = checkpoint.at(site.bias);
-    norm.beta = checkpoint.read_fp64(bias);
-    norm.bytes += bias.bytes;
+    norm.beta = read(bias);
+    norm.bytes += static_cast<std::uint64_t>(norm.beta.size()) * size_of(bias.dtype);
   }
   return norm;
 }

@@ -28,9 +28,10 @@ struct NormSite {
   NormKind kind = NormKind::layernorm;
   std::int64_t hidden_size = 0;
   double eps = 0.0;
-  std::string weight;     ///< tensor that stores gamma; empty: a norm without scale, gamma = 1
-  std::int64_t row = -1;  ///< gamma is this row of the tensor [heads, hidden_size]; -1: all of it
-  std::string bias;       ///< tensor that stores beta; empty: none
+  std::string weight;  ///< tensor that stores gamma; empty: a norm without scale, gamma = 1
+  /// gamma, and beta, is this row of its tensor [heads, hidden_size]; -1: all of it
+  std::int64_t row = -1;
+  std::string bias;            ///< tensor that stores beta; empty: none
   double weight_offset = 0.0;  ///< gamma = stored + offset (1 for LayerNorm1P and Gemma 1-3)
   std::int64_t block = -1;     ///< block index; -1 outside the blocks
   bool is_final = false;       ///< the norm whose output the head, or the user, reads

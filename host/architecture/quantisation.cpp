@@ -26,10 +26,30 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kMarks =
 }};
 
 constexpr std::string_view kParts[] = {
-    ".absmax",       ".nested_absmax", ".quant_map",    ".nested_quant_map", ".weight_format",
-    ".qzeros",       ".scales",        ".weight_scale", "_scale_inv",        "_proj_scale",
-    ".input_scale",  ".output_scale",  ".k_scale",      ".v_scale",          ".weight_scale_2",
-    ".weight_shape", "_zero_point",    "_global_scale", "_scales",           ".activation_scale",
+    ".absmax",
+    ".nested_absmax",
+    ".quant_map",
+    ".nested_quant_map",
+    ".weight_format",
+    ".qzeros",
+    ".scales",
+    ".weight_scale",
+    "_scale_inv",
+    "_proj_scale",
+    ".input_scale",
+    ".output_scale",
+    ".k_scale",
+    ".v_scale",
+    ".weight_scale_2",
+    ".weight_shape",
+    "_zero_point",
+    "_global_scale",
+    "_scales",
+    ".activation_scale",
+    "_g_idx",
+    ".codes",
+    ".SU",
+    ".SV",
 };
 
 std::string text_at(const nlohmann::json& object, const char* key) {

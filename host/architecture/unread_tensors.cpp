@@ -119,12 +119,27 @@ bool is_no_weight(const TensorInfo& tensor) {
       ".sin_cached",       "position_ids",    ".masked_bias",         "token_type_ids",
       ".causal_mask",      "_extra_state",    ".num_batches_tracked", ".attn.mask",
       ".original_inv_freq"};
+  // How a cache of keys and values would be rounded.
+  for (const std::string_view scale : {".k_scale", ".v_scale", ".kv_scale", ".q_scale"})
+    if (tensor.name.ends_with(scale) && tensor.elements() == 1) return true;
   for (const std::string_view ending : kEndings)
     if (tensor.name.ends_with(ending)) return true;
   const bool of_attention =
       tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attention.bias");
   return of_attention &&
          (tensor.shape.size() >= 3 || tensor.dtype == DType::boolean || tensor.dtype == DType::u8);
+}
+
+/// What transformers and sentence-transformers put behind a model for one task. No figure of the
+/// model itself depends on it.
+bool is_task_head(std::string_view name) {
+  static constexpr std::string_view kHeads[] = {
+      "classifier.",           "qa_outputs.",     "score.",
+      "cls.seq_relationship.", "pre_classifier.", "classification_head.",
+      "cls.predictions.",      "lm_head.",        "pooler."};
+  for (const std::string_view head : kHeads)
+    if (name.starts_with(head)) return true;
+  return false;
 }
 
 /// The second names of a tied pair: of the table as the decoder's weight, of the decoder's bias.
@@ -186,6 +201,11 @@ std::vector<const TensorInfo*> find_unread(const Checkpoint& checkpoint,
     return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
                        [&](const auto& part) { return name.starts_with(part); });
   };
+  const auto belongs_to_quantised = [](const TensorInfo* tensor) {
+    for (const std::string_view ending : {".biases", ".scale", ".zero", ".group_size", ".nbits"})
+      if (tensor->name.ends_with(ending)) return true;  // MLX, HQQ: names that others use too
+    return is_quantisation_part(tensor->name);
+  };
   std::vector<const TensorInfo*> unread;
   for (std::size_t i = 0; i < read.size(); ++i) {
     const TensorInfo& tensor = checkpoint.tensors()[i];
@@ -194,15 +214,32 @@ std::vector<const TensorInfo*> find_unread(const Checkpoint& checkpoint,
         std::find(tied.begin(), tied.end(), tensor.name) == tied.end())
       unread.push_back(&tensor);
   }
-  const auto belongs_to_quantised = [](const TensorInfo* tensor) {
-    return is_quantisation_part(tensor->name) || tensor->name.ends_with(".biases");
-  };
   if (!unread.empty() && quantisation_of(checkpoint)) std::erase_if(unread, belongs_to_quantised);
   return unread;
 }
 
+/// Takes the heads for tasks out of what nothing reads, and tells them.
+void note_task_heads(const Checkpoint& checkpoint, const std::string& prefix,
+                     std::vector<const TensorInfo*>& unread, std::vector<std::string>& notes) {
+  std::vector<std::string> heads;
+  std::erase_if(unread, [&](const TensorInfo* tensor) {
+    std::string_view own = tensor->name;
+    if (own.starts_with(prefix)) own.remove_prefix(prefix.size());
+    const bool is_head = is_task_head(tensor->name) || is_task_head(own);
+    if (is_head) heads.push_back(tensor->name);
+    return is_head;
+  });
+  if (!heads.empty())
+    notes.push_back(fmt::format("{}: a head for a task is left out: {}", checkpoint.path().string(),
+                                first_few(heads)));
+}
+
 struct UnreadSummary {
-  std::map<std::string, std::size_t> counts;  ///< by pattern
+  struct Alike {
+    std::string first;  ///< name
+    std::size_t count = 0;
+  };
+  std::map<std::string, Alike> patterns;
   bool more_blocks = false, left_over_scales = false;
 };
 
@@ -216,7 +253,8 @@ UnreadSummary summary_of(const std::vector<const TensorInfo*>& unread,
         summary.more_blocks ||
         (largest_number(tensor->name) >= architecture.n_blocks && known.contains(pattern));
     summary.left_over_scales = summary.left_over_scales || is_quantisation_part(tensor->name);
-    ++summary.counts[std::move(pattern)];
+    UnreadSummary::Alike& alike = summary.patterns[std::move(pattern)];
+    if (alike.count++ == 0) alike.first = tensor->name;
   }
   return summary;
 }
@@ -239,13 +277,14 @@ void note_unread_tensors(const Checkpoint& checkpoint, const Architecture& archi
   note_untied_copy(checkpoint, architecture, prefix, notes);
   const std::vector<bool> read = find_read(architecture, checkpoint);
   note_empty_tensors(checkpoint, read, strict, notes);
-  const std::vector<const TensorInfo*> unread =
+  std::vector<const TensorInfo*> unread =
       find_unread(checkpoint, architecture, read, tied_names(architecture, prefix));
+  note_task_heads(checkpoint, prefix, unread, notes);
   if (unread.empty()) return;
   const UnreadSummary summary = summary_of(unread, architecture, checkpoint);
   std::vector<std::string> shown;
-  for (const auto& [pattern, count] : summary.counts)
-    shown.push_back(count == 1 ? pattern : fmt::format("{} ({})", pattern, count));
+  for (const auto& [pattern, alike] : summary.patterns)
+    shown.push_back(alike.count == 1 ? alike.first : fmt::format("{} ({})", pattern, alike.count));
   std::sort(shown.begin(), shown.end(), comes_before);
   std::string line = fmt::format(
       "{}: {} left out, of which config.json says nothing: {}{}{}", checkpoint.path().string(),

@@ -23,15 +23,6 @@ namespace {
 
 constexpr std::size_t kMaxDepth = 100;
 
-std::size_t first_invalid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = first_character(text.substr(i)).length;
-    if (length == 0) return i;
-    i += length;
-  }
-  return std::string_view::npos;
-}
-
 /// Python's json writes bare NaN, Infinity and -Infinity: the text with each in quotes, so that
 /// who reads such a key is told what stands there, and nobody else is. Absent without any.
 std::optional<std::string> with_quoted_non_numbers(std::string_view text) {
@@ -170,7 +161,7 @@ std::string explain_json_error(std::string_view text, std::size_t first) {
   ErrorListener listener(text);
   nlohmann::json::sax_parse(text, &listener);
   const std::size_t at = std::min(std::max<std::size_t>(listener.position, 1), text.size() + 1) - 1;
-  const std::size_t invalid = first_invalid_utf8(text.substr(0, std::min(text.size(), at + 4)));
+  const std::size_t invalid = first_ill_formed(text.substr(0, std::min(text.size(), at + 4)));
   if (invalid <= at)
     return fmt::format("not UTF-8 at byte {} (0x{:02x})", first + invalid,
                        static_cast<unsigned char>(text[invalid]));

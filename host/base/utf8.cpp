@@ -35,4 +35,13 @@ Utf8Character first_character(std::string_view text) noexcept {
   return is_allowed(code, length) ? Utf8Character{code, length} : Utf8Character{};
 }
 
+std::size_t first_ill_formed(std::string_view text) noexcept {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = first_character(text.substr(at)).length;
+    if (length == 0) return at;
+    at += length;
+  }
+  return text.npos;
+}
+
 }  // namespace deadray

@@ -14,4 +14,7 @@ struct Utf8Character {
 /// whose first bytes are ill-formed: cut off, overlong, a surrogate, beyond U+10FFFF.
 Utf8Character first_character(std::string_view text) noexcept;
 
+/// The first byte that belongs to no character; npos where the whole text is UTF-8.
+std::size_t first_ill_formed(std::string_view text) noexcept;
+
 }  // namespace deadray

@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
     app.add_subcommand(command.name, command.description);
   app.add_subcommand(kReportCommand.name, kReportCommand.description);
   add_models_command(app, chosen);
+  add_convert_command(app, chosen);
   if (!parse_command_line(app, argc, argv)) return 0;
   return chosen();
 }

@@ -1,14 +1,20 @@
+#include <fmt/format.h>
+
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/command/choice_option.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
+#include "host/command/comparison/comparison_report.h"
 #include "host/command/deliver.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
+#include "host/prediction/compare_models.h"
 #include "host/prediction/model_prediction.h"
 
 namespace deadray {
@@ -17,14 +23,29 @@ namespace {
 struct Options {
   PredictRequest request;
   OutputOptions output;
-  std::string model, directions;
+  std::vector<std::string> models;
+  std::string directions;
 };
 
+int run_several(const Options& options) {
+  if (!options.directions.empty())
+    throw UsageError(fmt::format("--directions: takes one model, not {}; predict each alone",
+                                 options.models.size()));
+  const JsonOutput json(options.output.json);
+  const SeveralPredictions several =
+      predict_several(options.request, {options.models.begin(), options.models.end()});
+  deliver(
+      to_json(several), [&](bool coloured) { return to_text(several, coloured); },
+      notes_of(several), json, options.output);
+  return static_cast<int>(ExitCode::done);
+}
+
 int run_predict(Options& options) {
+  if (options.models.size() > 1) return run_several(options);
   PredictRequest& request = options.request;
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
-  request.model = options.model;
+  request.model = options.models.front();
   request.keep_directions = !options.directions.empty();
   const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
@@ -44,8 +65,9 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   const auto options = std::make_shared<Options>();
   PredictRequest& request = options->request;
   command
-      ->add_option("model", options->model,
-                   "Folder with config.json and *.safetensors, or one such file")
+      ->add_option("model", options->models,
+                   "Folder with config.json and weights, or a file of weights; of several each "
+                   "is compared with the first, checkpoints of one run by their numbers")
       ->required()
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")

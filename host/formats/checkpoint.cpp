@@ -13,8 +13,9 @@
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
 #include "host/base/threads/parallel.h"
+#include "host/formats/folder/model_folder.h"
 #include "host/formats/gguf/gguf.h"
-#include "host/formats/model_folder.h"
+#include "host/formats/gguf/split.h"
 #include "host/formats/lookup/name_table.h"
 #include "host/formats/numpy/npz.h"
 #include "host/formats/pytorch/pytorch_archive.h"
@@ -106,6 +107,9 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
     state->add_files(index.shards, options);
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
+  if (state->format == ContainerFormat::gguf)
+    require_all_parts(state->files.front(), state->metadata, state->files.size(),
+                      state->tensors.size());
   take_off_wrappers(state->tensors, state->notes);
   state->names = NameTable(state->tensors);
   return Checkpoint(std::move(state));

@@ -5,19 +5,17 @@
 #include <string_view>
 
 #include "host/base/input_file.h"
+#include "host/formats/container.h"
 
 namespace deadray {
 
-/// The name of a weight format that deadray does not read itself but that scripts/convert turns
-/// into safetensors, judged by the file's name: "GGUF", "PyTorch pickle".
-std::optional<std::string_view> convertible_format(const std::filesystem::path& file);
+/// The format that a file of this name should have; absent where the name says nothing.
+std::optional<ContainerFormat> format_of_name(std::string_view name);
 
-/// @throws UnsupportedError naming the file, its format, and `scripts/convert FILE OUT_FOLDER`
-[[noreturn]] void throw_convertible(const std::filesystem::path& file, std::string_view format);
-
-/// Looks at the first bytes of a file that is no safetensors file.
-/// @throws UnsupportedError for GGUF and PyTorch content under another name
-/// @throws MalformedError   for a git-LFS pointer, a web page or another text in place of weights
+/// Looks at the first bytes of a file that no reader took.
+/// @throws UnsupportedError for a Python pickle of something else
+/// @throws MalformedError   for a git-LFS pointer, a web page or another text in place of weights;
+/// for a file whose name promises a format that it does not begin with
 void refuse_other_formats(const InputFile& file);
 
 }  // namespace deadray

@@ -73,23 +73,25 @@ fs::path find_snapshot(const fs::path& model, const std::string& revision) {
   return commit.empty() ? newest_snapshot(model / "snapshots").value_or(fs::path()) : fs::path();
 }
 
-/// The first file that a snapshot names and does not hold; "" when all are there. Whether other
-/// formats than safetensors can be read is left to those who open them.
+/// The first file that an index names and that is not there; "" when all are.
+std::string missing_shard(const fs::path& index) {
+  const nlohmann::json json = parse_json_object(read_text_file(index), index);
+  const auto map = json.find("weight_map");
+  std::set<std::string> shards;
+  if (map != json.end() && map->is_object())
+    for (const auto& shard : *map)
+      if (shard.is_string()) shards.insert(shard.get<std::string>());
+  for (const std::string& shard : shards)
+    if (!is_there(index.parent_path() / shard)) return shard;
+  return {};
+}
+
+/// The first file that a snapshot names and does not hold; "" when all are there.
 std::string missing_file(const fs::path& snapshot) {
   if (!is_there(snapshot / "config.json")) return "config.json";
-  const fs::path index = snapshot / "model.safetensors.index.json";
   if (is_there(snapshot / "model.safetensors")) return {};
-  if (is_there(index)) {
-    const nlohmann::json json = parse_json_object(read_text_file(index), index);
-    const auto map = json.find("weight_map");
-    std::set<std::string> shards;
-    if (map != json.end() && map->is_object())
-      for (const auto& shard : *map)
-        if (shard.is_string()) shards.insert(shard.get<std::string>());
-    for (const std::string& shard : shards)
-      if (!is_there(snapshot / shard)) return shard;
-    return {};
-  }
+  for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"})
+    if (const fs::path index = snapshot / name; is_there(index)) return missing_shard(index);
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(snapshot, ignored)) {
     const auto extension = entry.path().extension();
@@ -99,6 +101,13 @@ std::string missing_file(const fs::path& snapshot) {
     }
   }
   return "model.safetensors";
+}
+
+/// The folder of a model, links followed. Of a file the folder alone is followed: the file itself
+/// is a link into blobs/.
+fs::path real_folder(const fs::path& model, std::error_code& error) {
+  return fs::canonical(
+      fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
 }
 
 }  // namespace
@@ -138,9 +147,7 @@ CachedModel find_cached_model(const fs::path& cache, const std::string& hf_id,
 
 std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
   std::error_code error;
-  // Of a file the folder alone is followed: the file itself is a link into blobs/.
-  const fs::path folder = fs::canonical(
-      fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
+  const fs::path folder = real_folder(model, error);
   if (error || folder.parent_path().filename() != "snapshots" ||
       !is_commit(folder.filename().string()))
     return std::nullopt;
@@ -151,6 +158,23 @@ std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
   if (const std::size_t dashes = repository.find("--"); dashes != repository.npos)
     repository.replace(dashes, 2, "/");
   return HubSnapshot{std::move(repository), folder.filename().string()};
+}
+
+std::optional<std::string> snapshot_revision(const fs::path& model) {
+  const auto snapshot = hub_snapshot(model);
+  if (!snapshot) return std::nullopt;
+  std::error_code error;
+  const fs::path refs = real_folder(model, error).parent_path().parent_path() / "refs";
+  std::set<std::string> names;
+  for (fs::directory_iterator entry(refs, error), end; !error && entry != end;
+       entry.increment(error))
+    try {
+      if (read_ref(entry->path()) == snapshot->commit)
+        names.insert(entry->path().filename().string());
+    } catch (const Error&) {  // only a name is lost
+    }
+  if (names.size() > 1) names.erase("main");
+  return names.empty() ? std::nullopt : std::optional(*names.begin());
 }
 
 std::string download_command(const std::string& hf_id, const std::string& revision) {

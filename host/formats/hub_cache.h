@@ -35,6 +35,10 @@ struct HubSnapshot {
 /// @param model  a folder, a file in one, or a link to the folder
 /// @return nullopt where that is no snapshot
 std::optional<HubSnapshot> hub_snapshot(const std::filesystem::path& model);
+/// The branch or tag whose refs/<revision> holds a snapshot's commit: the first by name that is not
+/// main, else main.
+/// @return nullopt where no ref names it, and where `model` is no snapshot
+std::optional<std::string> snapshot_revision(const std::filesystem::path& model);
 
 /// The command that downloads it.
 std::string download_command(const std::string& hf_id, const std::string& revision = {});

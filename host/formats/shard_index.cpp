@@ -54,24 +54,6 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   return path;
 }
 
-struct ShardNumber {
-  std::string_view stem;
-  std::size_t number, count;
-};
-
-/// Of "<stem>-00002-of-00003.safetensors"; absent for another name.
-std::optional<ShardNumber> shard_number(std::string_view name) {
-  constexpr std::string_view kForm = "-#####-of-#####.safetensors";
-  if (name.size() <= kForm.size()) return std::nullopt;
-  const std::string_view tail = name.substr(name.size() - kForm.size());
-  for (std::size_t i = 0; i < kForm.size(); ++i)
-    if (kForm[i] == '#' ? tail[i] < '0' || tail[i] > '9' : tail[i] != kForm[i]) return std::nullopt;
-  const auto five_digits = [&](std::size_t at) {
-    return static_cast<std::size_t>(std::stoul(std::string(tail.substr(at, 5))));
-  };
-  return ShardNumber{name.substr(0, name.size() - kForm.size()), five_digits(1), five_digits(10)};
-}
-
 /// What else the folder holds: the files of another download beside a stale index.
 std::string complete_set_beside(const fs::path& index) {
   std::vector<std::string> names;
@@ -79,7 +61,8 @@ std::string complete_set_beside(const fs::path& index) {
   const fs::path folder = index.has_parent_path() ? index.parent_path() : ".";
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error))
-    names.push_back(entry->path().filename().string());
+    if (entry->path().extension() == index.stem().stem().extension())
+      names.push_back(entry->path().filename().string());
   std::sort(names.begin(), names.end());
   const auto set = numbered_shards(names);
   if (!set || !set->missing.empty()) return "";
@@ -142,18 +125,41 @@ bool names(const ShardIndex& index, const TensorInfo& tensor) {
 
 }  // namespace
 
+std::optional<ShardName> shard_name(std::string_view name) {
+  constexpr std::string_view kForm = "-#####-of-#####";
+  const std::string_view suffix = name.substr(std::min(name.size(), name.rfind('.')));
+  const std::string_view whole = name.substr(0, name.size() - suffix.size());
+  if (suffix.empty() || whole.size() <= kForm.size()) return std::nullopt;
+  const std::string_view tail = whole.substr(whole.size() - kForm.size());
+  for (std::size_t i = 0; i < kForm.size(); ++i)
+    if (kForm[i] == '#' ? tail[i] < '0' || tail[i] > '9' : tail[i] != kForm[i]) return std::nullopt;
+  const auto five_digits = [&](std::size_t at) {
+    return static_cast<std::size_t>(std::stoul(std::string(tail.substr(at, 5))));
+  };
+  return ShardName{std::string(whole.substr(0, whole.size() - kForm.size())), std::string(suffix),
+                   five_digits(1), five_digits(10)};
+}
+
+std::string ShardName::of(std::size_t other) const {
+  return fmt::format("{}-{:05}-of-{:05}{}", stem, other, count, suffix);
+}
+
 std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& names) {
-  std::map<std::pair<std::string, std::size_t>, std::set<std::size_t>> sets;
-  for (const std::string& name : names)
-    if (const auto place = shard_number(name))
-      sets[{std::string(place->stem), place->count}].insert(place->number);
-  if (sets.size() != 1) return std::nullopt;
-  const auto& [key, numbers] = *sets.begin();
-  if (*numbers.begin() < 1 || *numbers.rbegin() > key.second) return std::nullopt;
+  std::optional<ShardName> set;
+  std::set<std::size_t> numbers;
+  for (const std::string& name : names) {
+    const auto shard = shard_name(name);
+    if (!shard) continue;
+    if (set &&
+        (shard->stem != set->stem || shard->suffix != set->suffix || shard->count != set->count))
+      return std::nullopt;
+    set = shard;
+    numbers.insert(shard->number);
+  }
+  if (!set || *numbers.begin() < 1 || *numbers.rbegin() > set->count) return std::nullopt;
   NumberedShards shards;
-  for (std::size_t i = 1; i <= key.second; ++i)
-    (numbers.contains(i) ? shards.present : shards.missing)
-        .push_back(fmt::format("{}-{:05}-of-{:05}.safetensors", key.first, i, key.second));
+  for (std::size_t i = 1; i <= set->count; ++i)
+    (numbers.contains(i) ? shards.present : shards.missing).push_back(set->of(i));
   return shards;
 }
 

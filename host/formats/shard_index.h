@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,7 +13,7 @@
 
 namespace deadray {
 
-/// A `*.safetensors.index.json`: which shard holds which tensor.
+/// A `*.safetensors.index.json` or `*.bin.index.json`: which shard holds which tensor.
 struct ShardIndex {
   std::filesystem::path file;
   std::vector<std::filesystem::path> shards;  ///< in order of name, each of them existing
@@ -20,6 +21,17 @@ struct ShardIndex {
   std::vector<std::pair<std::string, std::size_t>> tensors;
   std::uint64_t bytes = 0;  ///< of the index file
 };
+
+/// "model-00002-of-00003.safetensors", taken apart.
+struct ShardName {
+  std::string stem, suffix;  ///< "model", ".safetensors"
+  std::size_t number = 0, count = 0;
+
+  std::string of(std::size_t other) const;  ///< the name of another of the set
+};
+
+/// Absent for a name of another form.
+std::optional<ShardName> shard_name(std::string_view name);
 
 /// The files of one sharded set, by their names alone: "model-00002-of-00003.safetensors".
 struct NumberedShards {

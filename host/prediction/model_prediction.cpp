@@ -4,17 +4,20 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "host/architecture/architecture.h"
 #include "host/architecture/config.h"
 #include "host/architecture/discover_norms.h"
 #include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/gguf/gguf_model.h"
+#include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 
 namespace deadray {
 namespace {
@@ -50,27 +53,63 @@ void describe(OpenedModel& model, const Config& config, const PredictRequest& re
                           "same)");
 }
 
-/// The family's norms, taken as the kind that the user insists on.
+/// The norms of a GGUF of an architecture that has no family.
+void take_gguf_norms(OpenedModel& model) {
+  DiscoveredNorms found = gguf_norms(model.checkpoint);
+  model.sites = std::move(found.sites);
+  model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
+}
+
+/// The norms as the model's description has them, or the file's keys where these are all there is.
+void describe_by_itself(OpenedModel& model, const PredictRequest& request) {
+  if (has_config(request.model))
+    model.notes.push_back(fmt::format("{}: not read: a GGUF file says itself what its model is",
+                                      config_file(request.model).string()));
+  if (!is_known_gguf(model.checkpoint)) return take_gguf_norms(model);
+  std::optional<Config> config;
+  try {
+    config = model_config(model.checkpoint);
+  } catch (const UnsupportedError& error) {
+    take_gguf_norms(model);
+    model.notes.push_back(fmt::format("not as a family has it: {}", error.what()));
+    return;
+  }
+  describe(model, *config, request);
+}
+
+/// The norms that are described, taken as the kind that the user insists on.
 void override_kind(OpenedModel& model, StatedNorm norm) {
   const auto [kind, offset] = kind_of(norm);
   const auto agrees = [&](const NormSite& site) {
     return site.kind == kind && site.weight_offset == offset;
   };
+  const std::string who =
+      model.family.empty() ? "the GGUF file" : fmt::format("the family {}", model.family);
   if (std::all_of(model.sites.begin(), model.sites.end(), agrees)) {
-    model.notes.push_back(
-        fmt::format("--norm {} not needed: the family {} says so", to_string(norm), model.family));
+    model.notes.push_back(fmt::format("--norm {} not needed: {} says so", to_string(norm), who));
     return;
   }
+  const bool offset_changes =
+      std::any_of(model.sites.begin(), model.sites.end(),
+                  [&](const NormSite& site) { return site.weight_offset != offset; });
   for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
-  model.notes.push_back(fmt::format("--norm {} overrides what the family {} says of its norms",
-                                    to_string(norm), model.family));
+  model.notes.push_back(
+      fmt::format("--norm {} overrides what {} says of its norms{}", to_string(norm), who,
+                  !offset_changes ? ""
+                  : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
+                                  : ": 1 is added to the stored scales"));
 }
 
 OpenedModel recognise(const PredictRequest& request) {
   OpenedModel model{Checkpoint::open(request.model, request.checkpoint), {}, {}, {}, {}, 0.0};
   model.notes = model.checkpoint.notes();
-  require_model(model.checkpoint);
   const bool user_says = request.norm.has_value();
+  if (describes_itself(model.checkpoint)) {
+    describe_by_itself(model, request);
+    if (user_says) override_kind(model, *request.norm);
+    return model;
+  }
+  require_model(model.checkpoint);
   if (user_says && !has_config(request.model)) {
     take_users_word(model, *request.norm, "no config.json");
     return model;
@@ -158,8 +197,8 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   result.bytes_read = model.checkpoint.header_bytes();
   result.parameters = model.parameters;
 
-  PredictedNorms norms =
-      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request.of_each_norm());
+  PredictedNorms norms = predict_norms(model.checkpoint, select_sites(model.sites, request.site),
+                                       request.of_each_norm());
   result.sites = std::move(norms.sites);
   result.bytes_read += norms.bytes_read;
   result.seconds_read = norms.seconds_read;

@@ -1,6 +1,6 @@
 """What a user of transformers would write instead of `deadray verify`, for the final norm.
 
-    PYTHON=.venv/bin/python
+    PYTHON=.venv-python/bin/python
     $PYTHON scripts/lib/baseline_hf.py samples/microformer-mgm --batch 16 --sequence-length 256
     $PYTHON scripts/lib/baseline_hf.py FOLDER --random         FOLDER holds a config.json
 

@@ -2,7 +2,7 @@
 
 Shows what was predicted and from what, what was measured at what cost, and whether they agree.
 
-scripts/lib/demo_summary.py build/demo    reads NAME.verify.json, and NAME.predict.json if any
+scripts/lib/demo_summary.py build/demo    reads N-NAME.verify.json, and N-NAME.predict.json if any
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def row(path: Path) -> tuple[str, ...]:
     )
     verdicts = Counter(site["verdict"] for site in sites)
     return (
-        model["name"],
+        path.name.removesuffix(".verify.json").split("-", 1)[1],
         "random" if model["init"] == "random" else "trained",
         str(len(sites)),
         f"{sum(site['predicted']['dimension'] for site in sites)} dead",

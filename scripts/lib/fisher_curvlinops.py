@@ -1,6 +1,6 @@
 """What `deadray fisher` is compared with: v^T F v by curvlinops-for-pytorch.
 
-    PYTHON=.venv/bin/python
+    PYTHON=.venv-python/bin/python
     $PYTHON scripts/lib/fisher_curvlinops.py MODEL --tokens tokens.npy --directions DUMP...
 
 The directions are those that `deadray fisher --dump` wrote. F is the generalised Gauss-Newton

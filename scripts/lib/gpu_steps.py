@@ -56,6 +56,7 @@ def build(check: Check) -> dict:
     )
     options = [
         "-DCMAKE_BUILD_TYPE=Release",
+        "-DDEADRAY_CUDA=ON",
         f"-DDEADRAY_TORCH_DIR={torch}",
         f"-DDEADRAY_CUDA_ARCHITECTURES={check.record['architecture']}",
         *shlex.split(os.environ.get("DEADRAY_CMAKE_ARGS", "")),

@@ -5,7 +5,9 @@ set -euo pipefail
 caller=$PWD
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cd -- "$root"
+# .venv holds what the C++ programs link and light tools, .venv-python what needs Python's torch.
 venv=$root/.venv
+python_venv=$root/.venv-python
 python=$venv/bin/python
 bin=$root/build/release/bin
 
@@ -50,13 +52,49 @@ build() {
   quietly "build/$preset.build.log" "${command[@]}" || fail "the $preset preset does not build"
 }
 
-# run_python SCRIPT ARGUMENTS...: becomes scripts/lib/SCRIPT in the virtual environment.
+# environment_of NAME: the virtual environment of the packages in scripts/requirements/NAME.txt.
+environment_of() {
+  case $1 in
+    python | calibration) printf '%s\n' "$python_venv" ;;
+    *) printf '%s\n' "$venv" ;;
+  esac
+}
+
+# site_packages PYTHON: the folders of packages that it sees.
+site_packages() {
+  "$1" -c 'import sys; print(*(p for p in sys.path if p.endswith("-packages")), sep="\n")'
+}
+
+# make_venv FOLDER [BASE]: a virtual environment, unless it is there. It sees what the environment
+# BASE sees too, so that nothing of that is fetched twice.
+make_venv() {
+  local folder=$1 base=${2:-} advice="install with: sudo apt-get install python3-venv"
+  "$folder/bin/python" -c '' 2>/dev/null && return 0
+  command -v python3 >/dev/null || code=6 fail "missing: python3; $advice"
+  rm -rf -- "$folder"
+  quietly build/setup-venv.log python3 -m venv "$folder" ||
+    code=6 fail "python3 -m venv does not work; $advice"
+  [[ -z $base ]] || site_packages "$base/bin/python" \
+    >"$(site_packages "$folder/bin/python")/deadray_base.pth"
+}
+
+# need_deadray: sets $deadray to the light program, and builds it where it is not there.
+need_deadray() {
+  deadray=${DEADRAY:-$bin/deadray}
+  [[ ! -x $deadray ]] || return 0
+  scripts/setup
+  build release deadray
+}
+
+# run_python SCRIPT ARGUMENTS...: becomes scripts/lib/SCRIPT in its virtual environment.
 # Needs the packages that `scripts/setup --python` installs, or `scripts/setup --$extra`.
 run_python() {
-  [[ -e $venv/.deadray-${extra:=python} ]] ||
+  local environment
+  environment=$(environment_of "${extra:=python}")
+  [[ -e $environment/.deadray-$extra ]] ||
     code=6 fail "Python packages are missing: run scripts/setup --$extra"
   cd -- "$caller"
-  exec "$python" "$root/scripts/lib/$1" "${@:2}"
+  exec "$environment/bin/python" "$root/scripts/lib/$1" "${@:2}"
 }
 
 # run_bare_python SCRIPT ARGUMENTS...: the same with any Python and its standard library alone.

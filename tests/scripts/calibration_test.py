@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/calibration on text, pictures and clips that the test makes.
 
-.venv/bin/python tests/scripts/calibration_test.py   exit code 77 (skipped): packages are missing
+.venv-python/bin/python tests/scripts/calibration_test.py   exit code 77 (skipped): a package lacks
 """
 
 from __future__ import annotations

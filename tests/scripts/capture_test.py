@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/capture on padded batches.
 
-.venv/bin/python tests/scripts/capture_test.py   exit code 77 (skipped): packages are missing
+.venv-python/bin/python tests/scripts/capture_test.py   exit code 77 (skipped): packages are missing
 """
 
 from __future__ import annotations

@@ -1,43 +1,48 @@
-"""What the tests of scripts/convert share: runs of the program in this process, and the packages.
+"""What the tests of `deadray convert` share: runs of the program, and the packages.
 
-The tests take the packages from here: where one is missing, importing this ends them with 77
+torch and gguf write the files, safetensors and transformers read the results: nothing
+of deadray's own judges it. The tests take the packages from here: where one is missing, importing this ends them with 77
 (skipped).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import os
+import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import NamedTuple
-from unittest import mock
 
 try:
-    import gguf
     import numpy as np
     import torch
-    from safetensors.torch import load_file
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    import gguf
 except ImportError as error:
     print(f"skipped: {error}; scripts/setup --python installs it")
     sys.exit(77)
+if not os.environ.get("DEADRAY"):
+    print("skipped: $DEADRAY does not name the program")
+    sys.exit(77)
+
+__all__ = [
+    "FIXTURES",
+    "SITUATIONS",
+    "ConvertCase",
+    "gguf",
+    "load_file",
+    "np",
+    "save_file",
+    "torch",
+    "transformers",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts/lib"))
-import convert  # noqa: E402
-from tool import run_tool  # noqa: E402
-
-__all__ = ["FIXTURES", "ROOT", "SITUATIONS", "ConvertCase", "gguf", "load_file", "np", "torch"]
-
 FIXTURES = ROOT / "tests/fixtures/models"
 SITUATIONS = ROOT / "tests/fixtures/situations/files"
-
-
-class Outcome(NamedTuple):
-    returncode: int
-    stderr: str
 
 
 class ConvertCase(unittest.TestCase):
@@ -47,21 +52,9 @@ class ConvertCase(unittest.TestCase):
         self.folder = Path(folder.name)
         self.out = self.folder / "out"
 
-    def convert(self, file: Path, *options: str) -> Outcome:
-        """As the program runs, but in this process: torch takes seconds to load."""
-        errors = io.StringIO()
-        arguments = ["convert.py", str(file), str(self.out), *options]
-        with (
-            mock.patch("sys.argv", arguments),
-            contextlib.redirect_stderr(errors),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            try:
-                run_tool(convert.main)
-                code = 0
-            except SystemExit as exit:
-                code = exit.code
-        return Outcome(code, errors.getvalue())
+    def convert(self, file: Path, *options: str) -> subprocess.CompletedProcess:
+        command = [os.environ["DEADRAY"], "convert", str(file), str(self.out), *options]
+        return subprocess.run(command, capture_output=True, text=True)
 
     def expect_failure(self, file: Path, code: int, *words: str) -> None:
         """One line, the right exit code, every word in it, and nothing left behind."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""scripts/convert on GGUF files, good and damaged.
+"""`deadray convert` on GGUF files, good and damaged.
 
-.venv/bin/python tests/scripts/convert_gguf_test.py   exit code 77 (skipped): packages are missing
+DEADRAY=build/release/bin/deadray .venv-python/bin/python tests/scripts/convert_gguf_test.py
+Exit code 77 (skipped): packages are missing, or no $DEADRAY.
 """
 
 from __future__ import annotations

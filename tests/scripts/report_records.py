@@ -99,6 +99,51 @@ def verify(
     }
 
 
+def several(steps: list[int] | None = None, labels: tuple[str, ...] = ("a", "b", "c")) -> dict:
+    """Models beside the first: two LayerNorms, the final one farther off in each, an RMSNorm."""
+
+    def pair(model: int, name: str, norm: str = "layernorm", far: float = 0.0) -> dict:
+        is_layernorm = norm == "layernorm"
+        return {
+            "name": name,
+            "name_there": name,
+            "norm": norm,
+            "final": name == "ln_f",
+            "hidden_size": 8,
+            "abs_cos": 1 - far if is_layernorm else None,
+            "one_minus_abs_cos": far if is_layernorm else None,
+            "angle": (2 * far) ** 0.5 if is_layernorm else None,
+            "gamma_change": 0.125 * model,
+            "dimension": [1, 1 + model] if is_layernorm else [0, 0],
+            "gamma_min": [0.5, 0.5 / model],
+        }
+
+    pairs = [
+        {
+            "model": model,
+            "norms": [
+                pair(model, "h.0.ln"),
+                pair(model, "h.0.q_norm", "rmsnorm"),
+                pair(model, "ln_f", far=0.25 * model),
+            ],
+            "missing": [],
+            "more": [],
+            "not_compared": [],
+        }
+        for model in range(1, len(labels))
+    ]
+    sites = [{"name": name} for name in ("h.0.ln", "h.0.q_norm", "ln_f")]
+    return {
+        "schema": "deadray/predict-several/1",
+        "labels": list(labels),
+        "steps": steps,
+        "pairs": pairs,
+        "models": [{"schema": "deadray/predict/1", "sites": sites} for _ in labels],
+        "notes": [],
+        "environment": {"version": "0.1.0"},
+    }
+
+
 def fisher(name: str) -> dict:
     measured = {
         "name": "h.0.attn.c_attn",
@@ -231,6 +276,7 @@ def write_all(folder: Path) -> None:
         "a.random": verify("a", "random", along=1e-12),
         "a.checkpoint": verify("a", sites=2),
         "r.random": verify("r", "random", "rmsnorm"),
+        "run": several([0, 10, 2000]),
         "a.fisher": fisher("a"),
         "timing": timing(),
         "predictor": predictor(),

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "host/base/error.h"
-#include "host/formats/npy.h"
+#include "host/formats/numpy/npy.h"
 #include "verify/calibration/integers.h"
 #include "verify/calibration/pixels.h"
 

@@ -97,7 +97,7 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
   CLI::App& command = *app.add_subcommand(kFisherCommand.name, kFisherCommand.description);
   command
       .add_option("MODEL", options->model,
-                  "Folder with config.json and weights, or a .safetensors file with a config.json "
+                  "Folder with config.json and weights, or a file of weights with a config.json "
                   "beside it")
       ->required();
   command

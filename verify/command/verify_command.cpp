@@ -183,7 +183,7 @@ void add_verify_command(CLI::App& app, Command& chosen) {
   CLI::App& command = *app.add_subcommand(kVerifyCommand.name, kVerifyCommand.description);
   auto* model = command.add_option(
       "MODEL", options->model,
-      "Folder with config.json and weights, or a .safetensors file with a config.json beside it");
+      "Folder with config.json and weights, or a file of weights with a config.json beside it");
   auto* activations = command.add_option(
       "--activations", options->activations,
       "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");

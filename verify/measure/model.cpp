@@ -4,7 +4,8 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/fit_to_checkpoint.h"
-#include "host/formats/model_folder.h"
+#include "host/architecture/model_config.h"
+#include "host/formats/folder/model_folder.h"
 #include "verify/weights/checkpoint_weights.h"
 #include "verify/weights/random_weights.h"
 
@@ -22,35 +23,59 @@ std::string_view to_string(Source source) noexcept {
   return "?";
 }
 
+namespace {
+
+std::unique_ptr<Model> drawn_model(const Config& config, const ModelOptions& options) {
+  auto model = std::make_unique<Model>();
+  model->architecture = describe_architecture(config);
+  model->seed = options.seed;
+  model->source = Source::random;
+  model->weights =
+      std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
+  model->sites = norm_sites(model->architecture, nullptr);
+  return model;
+}
+
+/// @param checkpoint  under the family's names
+std::unique_ptr<Model> stored_model(const Config& config, Checkpoint checkpoint,
+                                    const ModelOptions& options) {
+  auto model = std::make_unique<Model>();
+  model->architecture = describe_architecture(config);
+  model->seed = options.seed;
+  model->checkpoint.emplace(std::move(checkpoint));
+  model->sites =
+      fit_to_checkpoint(model->architecture, *model->checkpoint, options.checkpoint.strict);
+  model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint,
+                                                       *options.backend);
+  return model;
+}
+
+std::unique_ptr<Model> named(std::unique_ptr<Model> model, std::string name,
+                             const std::filesystem::path& weights) {
+  require_runnable(model->architecture);
+  model->name = std::move(name);
+  if (!weights.empty()) model->hub = hub_snapshot(weights);
+  return model;
+}
+
+}  // namespace
+
 std::unique_ptr<Model> prepare_model(const std::filesystem::path& path,
                                      const ModelOptions& options) {
-  // An adapter or an empty folder is told before a config.json is missed.
-  if (!options.random) find_weights(path, options.checkpoint.strict);
-  return prepare_model(model_name(path), Config::load(path), path, options);
+  if (options.random)
+    return named(drawn_model(model_config(path, options.checkpoint), options), model_name(path),
+                 path);
+  Checkpoint checkpoint = Checkpoint::open(path, options.checkpoint);
+  const Config config = model_config(checkpoint);
+  return named(stored_model(config, std::move(checkpoint), options), model_name(path), path);
 }
 
 std::unique_ptr<Model> prepare_model(std::string name, const Config& config,
                                      const std::filesystem::path& weights,
                                      const ModelOptions& options) {
-  auto model = std::make_unique<Model>();
-  model->name = std::move(name);
-  if (!weights.empty()) model->hub = hub_snapshot(weights);
-  model->architecture = describe_architecture(config);
-  model->seed = options.seed;
-  if (options.random) {
-    model->source = Source::random;
-    model->weights =
-        std::make_unique<RandomWeights>(model->architecture, options.seed, *options.backend);
-    model->sites = norm_sites(model->architecture, nullptr);
-  } else {
-    model->checkpoint.emplace(Checkpoint::open(weights, options.checkpoint));
-    model->sites =
-        fit_to_checkpoint(model->architecture, *model->checkpoint, options.checkpoint.strict);
-    model->weights = std::make_unique<CheckpointWeights>(model->architecture, *model->checkpoint,
-                                                         *options.backend);
-  }
-  require_runnable(model->architecture);
-  return model;
+  if (options.random) return named(drawn_model(config, options), std::move(name), weights);
+  return named(stored_model(config, open_weights(weights, options.checkpoint), options),
+               std::move(name), weights);
 }
 
 }  // namespace deadray

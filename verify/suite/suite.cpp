@@ -8,6 +8,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
 #include "host/base/input_file.h"
 #include "host/command/table.h"
@@ -71,7 +72,7 @@ std::set<std::string> expected_sites(const SuiteOptions& options, const RowSourc
   if (source.weights.empty()) {
     sites = norm_sites(architecture, nullptr);
   } else {
-    Checkpoint checkpoint = Checkpoint::open(source.weights, options.checkpoint);
+    Checkpoint checkpoint = open_weights(source.weights, options.checkpoint);
     sites = fit_to_checkpoint(architecture, checkpoint, options.checkpoint.strict);
   }
   std::set<std::string> names;
@@ -138,7 +139,7 @@ RowSource locate(const Row& row) {
     source.config = entry.config;
     source.config_name = entry.config_name;
   } else {
-    const Config config = Config::load(folder);  // says what is missing
+    const Config config = model_config(folder, {});  // says what is missing
     source.config = config.json().dump();
     source.config_name = config.path().string();
   }

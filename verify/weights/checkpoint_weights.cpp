@@ -11,6 +11,7 @@
 #include "host/architecture/catalogue.h"
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
+#include "verify/weights/finite_values.h"
 #include "verify/weights/fp8.h"
 
 namespace deadray {
@@ -83,6 +84,8 @@ void CheckpointWeights::read_fp8(const Place& place, at::Tensor out) const {
     for (std::int64_t done = 0; done < count; done += kConvertedAtOnce) {
       const std::int64_t n = std::min(kConvertedAtOnce, count - done);
       weight.read(place.first + first + done, n, buffer.data_ptr<float>());
+      require_finite(checkpoint_, *place.tensor, DType::f32, place.first + first + done, n,
+                     buffer.data_ptr());
       target.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
     }
   });
@@ -95,13 +98,17 @@ void CheckpointWeights::read(const TensorSpec& spec, std::int64_t block, at::Ten
   const auto stored = scalar_type(tensor.dtype), wanted = out.scalar_type();
   backend_->fill(out, [&](std::int64_t first, std::int64_t count, void* to) {
     first += place.first;
-    if (stored == wanted) return checkpoint_.read(tensor, first, count, to);
+    if (stored == wanted) {
+      checkpoint_.read(tensor, first, count, to);
+      return require_finite(checkpoint_, tensor, tensor.dtype, first, count, to);
+    }
     // Another dtype: through a buffer, so that loading never takes twice the memory.
     const at::Tensor target = at::from_blob(to, {count}, wanted),
                      buffer = at::empty({std::min(kConvertedAtOnce, count)}, stored);
     for (std::int64_t done = 0; done < count; done += kConvertedAtOnce) {
       const std::int64_t n = std::min(kConvertedAtOnce, count - done);
       checkpoint_.read(tensor, first + done, n, buffer.data_ptr());
+      require_finite(checkpoint_, tensor, tensor.dtype, first + done, n, buffer.data_ptr());
       target.narrow(0, done, n).copy_(buffer.narrow(0, 0, n));
     }
   });
@@ -115,16 +122,22 @@ void CheckpointWeights::read_rows(const TensorSpec& spec, const at::Tensor& ids,
   if (is_fp8(tensor.dtype)) {
     const Fp8Weight weight(checkpoint_, tensor);
     const at::Tensor rows = at::empty({ids.numel(), width}, at::kFloat);
-    for (std::int64_t i = 0; i < ids.numel(); ++i)
-      weight.read(id[i] * width, width, rows.data_ptr<float>() + i * width);
+    for (std::int64_t i = 0; i < ids.numel(); ++i) {
+      float* row = rows.data_ptr<float>() + i * width;
+      weight.read(id[i] * width, width, row);
+      require_finite(checkpoint_, tensor, DType::f32, id[i] * width, width, row);
+    }
     out.copy_(rows);
     return;
   }
   const at::Tensor rows = at::empty({ids.numel(), width}, scalar_type(tensor.dtype));
   auto* bytes = static_cast<std::byte*>(rows.data_ptr());
   const std::size_t row_bytes = static_cast<std::size_t>(width) * size_of(tensor.dtype);
-  for (std::int64_t i = 0; i < ids.numel(); ++i)
-    checkpoint_.read(tensor, id[i] * width, width, bytes + static_cast<std::size_t>(i) * row_bytes);
+  for (std::int64_t i = 0; i < ids.numel(); ++i) {
+    std::byte* row = bytes + static_cast<std::size_t>(i) * row_bytes;
+    checkpoint_.read(tensor, id[i] * width, width, row);
+    require_finite(checkpoint_, tensor, tensor.dtype, id[i] * width, width, row);
+  }
   out.copy_(rows);
 }
 

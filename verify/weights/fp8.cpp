@@ -56,6 +56,11 @@ Fp8Weight::Fp8Weight(const Checkpoint& checkpoint, const TensorInfo& weight)
     return;
   }
   const std::vector<double> wide = checkpoint.read_fp64(*scale);
+  for (std::size_t i = 0; i < wide.size(); ++i)
+    if (!std::isfinite(wide[i]) || wide[i] == 0.0)
+      throw MalformedError(fmt::format(
+          "{}: tensor {}: element {} is {}, expected a scale that is finite and not zero",
+          checkpoint.files()[scale->file].string(), in_quotes(scale->name), i, wide[i]));
   scale_.assign(wide.begin(), wide.end());
   const auto& shape = weight.shape;
   std::vector<std::int64_t> scales = scale->shape;

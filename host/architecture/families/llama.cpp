@@ -14,7 +14,9 @@ Architecture llama_like(const Config& config, std::string_view family,
       read_sizes(config, {.kv_heads = "num_key_value_heads", .head_dim = "head_dim"});
   require_rotary_pairs(config, sizes.head_dim);
   Parts parts{sizes, initializer_range(config), rms_norm(config, "rms_norm_eps", 1e-6)};
-  parts.any_norm.weight_offset = variant.gemma_norms ? 1.0 : 0.0;
+  // No configuration file says it: a GGUF's description does, whose converter added the 1.
+  const bool whole = config.flag("scales_are_whole", false);
+  parts.any_norm.weight_offset = variant.gemma_norms && !whole ? 1.0 : 0.0;
   parts.any_norm.scales_in_fp32 = variant.gemma_norms;
 
   Architecture a = outline(family, parts, {}, variant.bias);

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from reporting.schemas import OTHER_KINDS, OWN, SCHEMAS, check
@@ -142,6 +143,8 @@ def _contradiction(schema: str, data: dict) -> str | None:
                     f"fits[{i}].exponent: {fit['exponent']}, expected from -{MOST_EXPONENT} to "
                     f"{MOST_EXPONENT}"
                 )
+    if schema == "deadray/predict-several/1":
+        return _contradiction_of_several(data)
     if schema != "deadray/verify/1":
         return None
     if not data["sites"]:
@@ -164,6 +167,32 @@ def _contradiction(schema: str, data: dict) -> str | None:
                 f"residual.{key}: {len(values)} values, expected {len(residual['uncentred'])} as "
                 "residual.uncentred has"
             )
+    return None
+
+
+def _contradiction_of_several(data: dict) -> str | None:
+    models = len(data["models"])
+    if models < 2:
+        return f"models: {models}, expected at least 2"
+    for key in ("labels", "steps"):
+        if data[key] is not None and len(data[key]) != models:
+            return f"{key}: {len(data[key])} values, expected {models} as there are models"
+    steps = data["steps"] or []
+    if any(one >= other for one, other in pairwise(steps)):
+        return "steps: not ascending"
+    if [pair["model"] for pair in data["pairs"]] != list(range(1, models)):
+        return f"pairs: expected one for each of the models 1 to {models - 1}, in this order"
+    names = {site["name"] for site in data["models"][0]["sites"]}
+    for i, pair in enumerate(data["pairs"]):
+        for j, norm in enumerate(pair["norms"]):
+            key = f"pairs[{i}].norms[{j}]"
+            if norm["name"] not in names:
+                return f"{key}.name: {norm['name']!r} is not among models[0].sites"
+            for of_both in ("dimension", "gamma_min"):
+                if len(norm[of_both]) != 2:
+                    return f"{key}.{of_both}: {len(norm[of_both])} values, expected 2"
+            if (norm["abs_cos"] is None) != (norm["one_minus_abs_cos"] is None):
+                return f"{key}: one of abs_cos and one_minus_abs_cos is null"
     return None
 
 

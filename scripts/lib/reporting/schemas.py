@@ -41,6 +41,7 @@ def later(inner: object) -> Nullable:
 NUMBER, COUNT, TEXT, FLAG = float, int, str, bool
 SIZE, DURATION = Positive(COUNT), Positive(NUMBER)
 VERDICTS = OneOf(("confirmed", "absent", "refuted", "undetermined"))
+KINDS = OneOf(("layernorm", "rmsnorm"))
 INITS = OneOf(("random", "checkpoint", "activations"))
 MODEL = {
     "name": TEXT,
@@ -65,7 +66,7 @@ READING = {
 }
 SITE = {
     "name": TEXT,
-    "norm": OneOf(("layernorm", "rmsnorm")),
+    "norm": KINDS,
     "final": later(FLAG),
     "hidden_size": SIZE,
     "predicted": {"dimension": COUNT},
@@ -122,6 +123,26 @@ CONSUMER = {
     "reason": later(TEXT),
 }
 
+PAIR = {
+    "name": TEXT,
+    "norm": KINDS,
+    "final": FLAG,
+    "hidden_size": SIZE,
+    "abs_cos": Nullable(NUMBER),
+    "one_minus_abs_cos": Nullable(NUMBER),
+    "angle": Nullable(NUMBER),
+    "gamma_change": Nullable(NUMBER),
+    "dimension": [COUNT],
+    "gamma_min": [NUMBER],
+}
+SEVERAL = {
+    "labels": [TEXT],
+    "steps": Nullable([COUNT]),
+    "pairs": [{"model": COUNT, "norms": [PAIR]}],
+    "models": [{"sites": [{"name": TEXT}]}],
+    "environment": ENVIRONMENT,
+}
+
 TIMED = {
     "d": SIZE,
     "method": TEXT,
@@ -171,6 +192,7 @@ SCHEMAS = {
     },
     "deadray/fisher/1": MEASURED
     | {"consumers": [CONSUMER], "totals": TOTALS, "complete": later(FLAG)},
+    "deadray/predict-several/1": SEVERAL,
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
     "deadray/timing/1": TIMING,
     "deadray/bench-predict/1": {

@@ -14,6 +14,7 @@ HONESTY = (
 )
 KINDS = {
     "verify": ("measurement of a model", "measurements of models"),
+    "predict-several": ("comparison of models", "comparisons of models"),
     "fisher": ("Fisher measurement", "Fisher measurements"),
     "suite": ("suite", "suites"),
     "timing": ("timing", "timings"),

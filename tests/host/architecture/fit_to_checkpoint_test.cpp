@@ -176,6 +176,13 @@ TEST_F(FitToCheckpointTest, TellsScalesThatLookShiftedAlready) {
   EXPECT_EQ(fit(tensors, gemma).notes, "");
 }
 
+TEST_F(FitToCheckpointTest, TellsAHeadForATaskAndTakesItAlsoWhereItIsStrict) {
+  SmallTensors tensors = whole_gpt2();
+  tensors["score.weight"] = random_tensor({2, kWidth}, 1);
+  EXPECT_TRUE(contains(fit(tensors, kSmallConfig, /*strict=*/true).notes,
+                       "a head for a task is left out: score.weight"));
+}
+
 TEST_F(FitToCheckpointTest, RefusesWhatNothingReadsWhereItIsStrict) {
   SmallTensors tensors = whole_gpt2();
   for (const char* buffer : {"h.0.attn.masked_bias", "h.0.attn.rotary_emb.inv_freq"})

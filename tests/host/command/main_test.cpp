@@ -28,7 +28,7 @@ class DeadrayTest : public ::testing::Test {
 TEST_F(DeadrayTest, HelpNamesEverySubcommandAndTheVersionIsOneLine) {
   Spawned help({"--help"});
   EXPECT_EQ(help.wait(), 0);
-  for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models"})
+  for (const char* command : {"predict", "verify", "fisher", "suite", "bench", "models", "convert"})
     EXPECT_NE(help.output().find(std::string("\n  ") + command), std::string::npos)
         << help.output();
   Spawned version_run({"--version"});
@@ -62,7 +62,7 @@ TEST_F(DeadrayTest, NamesTheNearestOptionOrSubcommand) {
   expect_failure(ExitCode::usage, {"predicct", model()}, {"predicct", "predict"});
   expect_failure(ExitCode::usage, {}, {"subcommand"});
   expect_failure(ExitCode::usage, {"predict"}, {"model", "--help"});
-  expect_failure(ExitCode::usage, {"predict", model(), "another"}, {"another"});
+  expect_failure(ExitCode::usage, {"models", "another"}, {"unexpected argument another"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "much"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--tau", "-1"}, {"--tau"});
   expect_failure(ExitCode::usage, {"predict", model(), "--max-header", "-1"},

@@ -273,13 +273,13 @@ TEST_F(PredictCommandTest, TellsTensorsThatTheConfigurationDoesNotDescribe) {
   Spawned run({"predict", model(), "--json", (folder_ / "record.json").string()});
   EXPECT_EQ(run.wait(), 0) << run.errors();
   EXPECT_NE(run.errors().find("one tensor is left out, of which config.json says nothing: "
-                              "h.#.ln_1.weight; the weights have more blocks"),
+                              "h.1.ln_1.weight; the weights have more blocks"),
             std::string::npos)
       << run.errors();
   const auto r = nlohmann::json::parse(read_text(folder_ / "record.json"));
   ASSERT_EQ(r["notes"].size(), 1U);
   EXPECT_EQ(r["sites"].size(), 3U);
-  expect_failure(ExitCode::malformed, {"predict", model(), "--strict"}, {"h.#.ln_1"});
+  expect_failure(ExitCode::malformed, {"predict", model(), "--strict"}, {"h.1.ln_1"});
 }
 
 TEST_F(PredictCommandTest, NamesWhatIsWrongWithAFolder) {
@@ -316,6 +316,28 @@ TEST_F(PredictCommandTest, ChecksThePlaceOfTheRecordBeforeTheWork) {
   EXPECT_EQ(Spawned({"predict", model(), "--json", (folder_ / "record.json").string()}).wait(), 0);
   EXPECT_EQ(nlohmann::json::parse(read_text(folder_ / "record.json"))["schema"],
             "deadray/predict/1");
+}
+
+/// Containers of the same weights: all but names, notes, sizes and times is the same.
+TEST(PredictContainersTest, GivesOneRecordWhateverTheContainer) {
+  const auto record_of = [](const std::string& model) {
+    Spawned run({"predict", model, "--site", "all", "--json", "-"});
+    EXPECT_EQ(run.wait(), 0) << run.errors();
+    auto record = nlohmann::json::parse(run.output());
+    record["model"].erase("name");
+    for (const char* key : {"bytes_read", "seconds", "notes", "command"}) record.erase(key);
+    return record;
+  };
+  const std::string fixtures = DEADRAY_FIXTURES;
+  for (const auto& [found, expected] :
+       {std::pair{"containers/pytorch/gpt2-tied", "gpt2-tied"},
+        {"containers/pytorch/gpt2-tied/pytorch_model.bin", "gpt2-tied"},
+        {"containers/pytorch/gpt2-shards", "gpt2-tied"},
+        {"containers/pytorch/gpt2-shards/pytorch_model.bin.index.json", "gpt2-tied"},
+        {"containers/pytorch/bert-pooler", "bert-pooler"},
+        {"containers/numpy/gpt2-tied", "gpt2-tied"}})
+    EXPECT_EQ(record_of(fixtures + "/" + found), record_of(fixtures + "/models/" + expected))
+        << found;
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "host/formats/model_folder.h"
+#include "host/formats/folder/model_folder.h"
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
 
@@ -156,14 +156,20 @@ TEST_F(HubCacheTest, TakesAnInterruptedDownloadForNone) {
 
 TEST_F(HubCacheTest, WantsEveryShardOfAnIndex) {
   refer("main", kCommit);
-  add(kCommit, "config.json"), add(kCommit, "model-1.safetensors");
-  add(kCommit, "model.safetensors.index.json");
-  fs::remove(model() / "blobs" / (kCommit.substr(0, 4) + "model.safetensors.index.json"));
-  folder_.write("models--org--name/blobs/" + kCommit.substr(0, 4) + "model.safetensors.index.json",
-                R"({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})");
-  EXPECT_TRUE(contains(find().missing, "model-2.safetensors is missing"));
-  add(kCommit, "model-2.safetensors");
-  EXPECT_EQ(find().missing, "");
+  add(kCommit, "config.json");
+  // PyTorch's first: of two sets the safetensors are read.
+  for (const auto& [index, kind] :
+       {std::pair<std::string, std::string>{"pytorch_model.bin.index.json", ".bin"},
+        {"model.safetensors.index.json", ".safetensors"}}) {
+    add(kCommit, "model-1" + kind), add(kCommit, index);
+    const std::string blob = "models--org--name/blobs/" + kCommit.substr(0, 4) + index;
+    fs::remove(folder_ / blob);
+    folder_.write(
+        blob, R"({"weight_map": {"a": "model-1)" + kind + R"(", "b": "model-2)" + kind + "\"}}");
+    EXPECT_TRUE(contains(find().missing, "model-2" + kind + " is missing"));
+    add(kCommit, "model-2" + kind);
+    EXPECT_EQ(find().missing, "");
+  }
 }
 
 TEST_F(HubCacheTest, NamesTheCommandThatDownloads) {

@@ -57,6 +57,14 @@ TEST_F(Fp8WeightTest, KnowsTheValuesOfBothTypes) {
   EXPECT_EQ(values[4], std::numeric_limits<float>::infinity());
 }
 
+TEST_F(Fp8WeightTest, RefusesAScaleThatWouldWipeTheWeightsOut) {
+  for (const float scale : {0.0F, std::numeric_limits<float>::infinity()})
+    EXPECT_TRUE(contains(
+        message_of(ExitCode::malformed,
+                   [&] { read(checkpoint("F8_E4M3", "[1, 1]", "\x08", "[]", {scale}), 0, 1); }),
+        "tensor 'w.weight_scale': element 0 is "));
+}
+
 TEST_F(Fp8WeightTest, MultipliesEachRowOrBlockByItsOwnScale) {
   const std::string ones(6, '\x38');  // 1.0 each
   EXPECT_EQ(read(checkpoint("F8_E4M3", "[3, 2]", ones, "[3, 1]", {1, 2, 3}), 0, 6),

@@ -10,6 +10,7 @@ from reporting.section import Section
 from reporting.sections import (
     agreement,
     depth,
+    drift,
     fisher,
     norms,
     origin,
@@ -19,7 +20,7 @@ from reporting.sections import (
     timing,
 )
 
-SUBJECTS = (agreement, spectrum, depth, schur, residual, norms, fisher, timing, origin)
+SUBJECTS = (agreement, spectrum, depth, schur, residual, norms, drift, fisher, timing, origin)
 
 
 def all_sections(records: Records) -> list[Section]:
