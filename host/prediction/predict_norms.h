@@ -36,12 +36,12 @@ struct PredictedNorms {
   double seconds_read = 0, seconds_predict = 0;
 };
 
-/// Reads each norm, predicts from it and lets it go, in the order in which they lie in the files
-/// and in several threads where there are many: memory holds one norm a thread. The directions are
-/// kept where `request` asks for them. The result does not depend on the number of threads.
+/// Reads each norm, predicts from it and lets it go, in several threads where there are many:
+/// memory holds one norm a thread. The directions are kept where `request` asks for them. The
+/// result does not depend on the number of threads.
 /// @param threads  0: as many as pay
-/// @throws Error as load_norm(), predict() and classify_norm() do; of several that of the norm
-/// that lies first in the files
+/// @throws Error as load_norm(), predict() and classify_norm() do; of several that of the first
+/// site
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
                              const NormRequest& request, std::size_t threads = 0);
 
