@@ -18,7 +18,6 @@
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/folder/model_folder.h"
-#include "host/prediction/predict_norms.h"
 
 namespace deadray {
 namespace {
@@ -94,11 +93,11 @@ void override_kind(OpenedModel& model, StatedNorm norm) {
       std::any_of(model.sites.begin(), model.sites.end(),
                   [&](const NormSite& site) { return site.weight_offset != offset; });
   for (NormSite& site : model.sites) site.kind = kind, site.weight_offset = offset;
-  model.notes.push_back(fmt::format(
-      "--norm {} overrides what {} says of its norms{}", to_string(norm), who,
-      !offset_changes ? ""
-      : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
-                      : ": 1 is added to the stored scales"));
+  model.notes.push_back(
+      fmt::format("--norm {} overrides what {} says of its norms{}", to_string(norm), who,
+                  !offset_changes ? ""
+                  : offset == 0.0 ? ": the stored scales are taken as they are, nothing is added"
+                                  : ": 1 is added to the stored scales"));
 }
 
 OpenedModel recognise(const PredictRequest& request) {
@@ -198,8 +197,8 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   result.bytes_read = model.checkpoint.header_bytes();
   result.parameters = model.parameters;
 
-  PredictedNorms norms =
-      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request);
+  PredictedNorms norms = predict_norms(model.checkpoint, select_sites(model.sites, request.site),
+                                       request.of_each_norm());
   result.sites = std::move(norms.sites);
   result.bytes_read += norms.bytes_read;
   result.seconds_read = norms.seconds_read;

@@ -11,8 +11,7 @@
 #include "host/architecture/norm_site.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/hub_cache.h"
-#include "host/prediction/classify.h"
-#include "host/prediction/dead_parameters.h"
+#include "host/prediction/predict_norms.h"
 #include "host/prediction/predictor.h"
 
 namespace deadray {
@@ -32,14 +31,8 @@ struct PredictRequest {
   bool classify = false;
   /// Keep each norm's DeadSubspace::inverse; it takes 8 bytes for each of the model's scales.
   bool keep_directions = false;
-};
 
-struct SitePrediction {
-  NormSite site;
-  DeadSubspace subspace;  ///< with `inverse` where PredictRequest::keep_directions asked for it
-  std::vector<DeadParameters> consumers;
-  DType stored = DType::unknown;
-  std::optional<NormEvidence> evidence;
+  NormRequest of_each_norm() const { return {predict, classify, keep_directions}; }
 };
 
 struct Prediction {
