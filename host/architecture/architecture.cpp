@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "host/architecture/quantisation.h"
+#include "host/architecture/fit/quantisation.h"
 #include "host/base/error.h"
 #include "host/base/near_names.h"
 

@@ -10,7 +10,7 @@
 #include "host/architecture/architecture.h"
 #include "host/architecture/config.h"
 #include "host/architecture/discover_norms.h"
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
