@@ -9,6 +9,7 @@
 #include "host/command/deliver.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
+#include "host/command/program_folder.h"
 #include "host/prediction/model_prediction.h"
 
 namespace deadray {
@@ -25,6 +26,7 @@ int run_predict(Options& options) {
   const JsonOutput json(options.output.json);
   if (!options.directions.empty()) check_writable(options.directions);
   request.model = options.model;
+  request.catalogue = norm_catalogue_file();
   const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);

@@ -58,6 +58,7 @@ class TypeCatalogue {
   /// @throws as InputFile does
   explicit TypeCatalogue(std::filesystem::path file);
 
+  bool empty() const noexcept { return text_.empty(); }
   /// @throws MalformedError for a line that scripts/norm_catalogue did not write
   std::optional<CataloguedType> find(std::string_view model_type) const;
   /// All types in order of name; parses every line. @throws as find() does
