@@ -142,8 +142,7 @@ std::string types_table(const Json& types, bool coloured) {
     for (const auto& [key, inner] : type.at("parts").items())
       more.push_back(fmt::format("{} ({})", inner.get<std::string>(), key));
     const Json& places = type.at("places");
-    table.add_row({type.at("model_type"),
-                   type.at("known_by").is_null() ? "–" : type.at("known_by"),
+    table.add_row({type.at("model_type"), type.at("known_by").is_null() ? "–" : type.at("known_by"),
                    count(places, "layernorm"), count(places, "rmsnorm"), count(places, "other"),
                    fmt::format("{}", fmt::join(more, ", "))});
   }
@@ -223,9 +222,9 @@ int run_models(const ModelsOptions& wanted) {
   if (wanted.all) {
     const TypeCatalogue catalogue(norm_catalogue_file());
     if (catalogue.empty())
-      throw ResourceError(fmt::format(
-          "{}: no such file; it lists the model types: build or install deadray again",
-          norm_catalogue_file().string()));
+      throw ResourceError(
+          fmt::format("{}: no such file; it lists the model types: build or install deadray again",
+                      norm_catalogue_file().string()));
     record["types"] = types_json(catalogue.all());
   }
   json.write(record);

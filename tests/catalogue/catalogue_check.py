@@ -315,7 +315,9 @@ def table(rows: list[dict]) -> str:
         for r in built
     ]
     lines += ["", "## Not built", "", "| model_type | why |", "|---|---|"]
-    lines += [f"| {r['type']} | {r['why'].replace('|', '/')[:120]} |" for r in rows if not r["built"]]
+    lines += [
+        f"| {r['type']} | {r['why'].replace('|', '/')[:120]} |" for r in rows if not r["built"]
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -339,7 +341,9 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     part, parts = map(int, options.part.split("/"))
     types = options.types or sorted(CONFIG_MAPPING)[:: options.sample or 1][part - 1 :: parts]
-    known = options.lines.read_text().splitlines() if options.lines and options.lines.exists() else []
+    known = (
+        options.lines.read_text().splitlines() if options.lines and options.lines.exists() else []
+    )
     done = {json.loads(line)["type"] for line in known}
     failed = 0
     for model_type in types:

@@ -33,6 +33,12 @@ std::string with_todays_ending(std::string_view name) {
   return std::string(name);
 }
 
+/// "h.0.ln_1" of "h.0.ln_1.weight"
+std::string parent(std::string_view name) {
+  const std::size_t dot = name.rfind('.');
+  return std::string(name.substr(0, dot == name.npos ? 0 : dot));
+}
+
 /// Makes sites of the tensors that are a norm's scale, and keeps what else there is to say.
 class Collector {
  public:
@@ -75,7 +81,7 @@ class Collector {
     const PlacedNorm& placed = *found->norm;
     const std::string stem = filled(placed.stem(), found->numbers);
     const std::string shift = shift_of(placed.norm, stem);
-    used_.insert({tensor.name, shift});
+    known_stems_.insert(parent(tensor.name));
     if (!placed.norm.not_predicted.empty()) {
       not_predicted_[placed.norm.not_predicted].push_back(stem);
       return;
@@ -91,7 +97,8 @@ class Collector {
 
   /// The shift beside a scale, also where the type has none by its default configuration.
   std::string shift_of(const CataloguedNorm& norm, const std::string& stem) const {
-    for (const std::string& ending : {norm.shift.empty() ? "bias" : norm.shift, std::string("beta")})
+    for (const std::string& ending :
+         {norm.shift.empty() ? "bias" : norm.shift, std::string("beta")})
       if (const TensorInfo* shift = checkpoint_.find(stem + "." + ending)) return shift->name;
     return {};
   }
@@ -125,14 +132,13 @@ class Collector {
 
   std::int64_t width(const TensorInfo& scale, bool rows) const {
     const auto& shape = scale.shape;
-    const bool vector = std::count_if(shape.begin(), shape.end(),
-                                      [](std::int64_t n) { return n != 1; }) <= 1;
+    const bool vector =
+        std::count_if(shape.begin(), shape.end(), [](std::int64_t n) { return n != 1; }) <= 1;
     if (rows && shape.size() == 2 && shape[1] > 0) return shape[1];
     if (!rows && vector && !shape.empty()) return scale.elements();
-    throw MalformedError(fmt::format("{}: norm {} has shape [{}], expected {}",
-                                     checkpoint_.files()[scale.file].string(),
-                                     in_quotes(scale.name), fmt::join(shape, ", "),
-                                     rows ? "[heads, width]" : "one axis"));
+    throw MalformedError(fmt::format(
+        "{}: norm {} has shape [{}], expected {}", checkpoint_.files()[scale.file].string(),
+        in_quotes(scale.name), fmt::join(shape, ", "), rows ? "[heads, width]" : "one axis"));
   }
   void require_like(const TensorInfo& scale, const TensorInfo& shift) const {
     if (scale.elements() == shift.elements()) return;
@@ -146,13 +152,12 @@ class Collector {
     const PlacedNorm& placed = *found.norm;
     bool all = true;
     const auto add = [&](const std::string& reader, bool tied) {
-      const std::string stem =
-          filled(reader.starts_with('/') ? reader.substr(1) : placed.prefix + reader,
-                 found.numbers);
+      const std::string stem = filled(
+          reader.starts_with('/') ? reader.substr(1) : placed.prefix + reader, found.numbers);
       const TensorInfo* weight = checkpoint_.find(stem + ".weight");
-      const bool fits = weight != nullptr && weight->shape.size() == 2 &&
-                        (weight->shape[0] == site.hidden_size ||
-                         weight->shape[1] == site.hidden_size);
+      const bool fits =
+          weight != nullptr && weight->shape.size() == 2 &&
+          (weight->shape[0] == site.hidden_size || weight->shape[1] == site.hidden_size);
       all = all && fits;
       if (!fits) return;
       const bool transposed = weight->shape[1] != site.hidden_size;
@@ -172,8 +177,8 @@ class Collector {
       if (std::exchange(site.is_final, false)) last = &site;
     if (last == nullptr) return;
     last->is_final = true;
-    std::rotate(sites_.begin() + (last - sites_.data()), sites_.begin() + (last - sites_.data()) + 1,
-                sites_.end());
+    std::rotate(sites_.begin() + (last - sites_.data()),
+                sites_.begin() + (last - sites_.data()) + 1, sites_.end());
   }
 
   /// Blocks that lack a norm which the others have.
@@ -197,21 +202,22 @@ class Collector {
     std::map<std::string, std::size_t> unknown;
     for (const TensorInfo& tensor : checkpoint_.tensors())
       if (tensor.shape.size() == 1 && looks_like_norm(tensor.name) &&
-          !used_.contains(tensor.name))
+          !known_stems_.contains(parent(tensor.name)))
         ++unknown[pattern_of(tensor.name)];
     if (unknown.empty()) return;
     std::vector<std::string> shown;
     for (const auto& [pattern, count] : unknown)
       shown.push_back(count == 1 ? pattern : fmt::format("{} ({})", pattern, count));
-    notes.push_back(fmt::format("not predicted: named as norms, but not in the catalogue's entry "
-                                "of this type: {}",
-                                first_few(shown, 6)));
+    notes.push_back(
+        fmt::format("not predicted: named as norms, but not in the catalogue's entry "
+                    "of this type: {}",
+                    first_few(shown, 6)));
   }
 
   const PlacedNorms& placed_;
   const Checkpoint& checkpoint_;
   std::vector<NormSite> sites_;
-  std::set<std::string> used_;
+  std::set<std::string, std::less<>> known_stems_;
   std::map<std::string, std::vector<std::string>> not_predicted_;  // stems by reason
   /// By what stands before the first number: patterns, and their first numbers.
   std::map<std::string, std::map<std::string, std::set<std::int64_t>>> numbers_;
@@ -235,11 +241,13 @@ CataloguedType type_of(const TypeCatalogue& catalogue, const Config& config) {
         "its default configuration ({}). {}",
         begin, type->failed, kWayOut));
   if (config.has("auto_map"))
-    throw UnsupportedError(fmt::format(
-        "{}: its class is its own code (auto_map), which deadray does not run. {}", begin, kWayOut));
-  throw UnsupportedError(fmt::format("{} is unknown{}; `deadray models --all` lists the known ones. "
-                                     "{}",
-                                     begin, did_you_mean(name, catalogue.names(), 1), kWayOut));
+    throw UnsupportedError(
+        fmt::format("{}: its class is its own code (auto_map), which deadray does not run. {}",
+                    begin, kWayOut));
+  throw UnsupportedError(
+      fmt::format("{} is unknown{}; `deadray models --all` lists the known ones. "
+                  "{}",
+                  begin, did_you_mean(name, catalogue.names(), 1), kWayOut));
 }
 
 }  // namespace
@@ -253,10 +261,10 @@ CataloguedNorms catalogued_norms(const TypeCatalogue& catalogue, const Config& c
   result.sites = collector.sites();
   collector.tell(result.notes);
   if (config.has("auto_map"))
-    result.notes.push_back(fmt::format(
-        "config.json names code of its own (auto_map): its norms are taken as those of "
-        "transformers' {}",
-        type.model_type));
+    result.notes.push_back(
+        fmt::format("config.json names code of its own (auto_map): its norms are taken as those of "
+                    "transformers' {}",
+                    type.model_type));
   if (result.sites.empty())
     throw UnsupportedError(fmt::format(
         "{}: none of its {} tensors is the scale of a LayerNorm or an RMSNorm of a {}{}",

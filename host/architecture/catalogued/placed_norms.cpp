@@ -67,8 +67,7 @@ PlacedNorms::PlacedNorms(const TypeCatalogue& catalogue, const CataloguedType& t
 
 void PlacedNorms::add(CataloguedNorm norm, std::string prefix, const Config& config) {
   double eps = norm.eps;
-  if (!norm.eps_key.empty() && config.has(norm.eps_key) &&
-      config.json()[norm.eps_key].is_number())
+  if (!norm.eps_key.empty() && config.has(norm.eps_key) && config.json()[norm.eps_key].is_number())
     eps = config.json()[norm.eps_key].get<double>();
   const bool tied = config.json().value("tie_word_embeddings", nlohmann::json(false)) == true;
   norms_.push_back({std::move(norm), std::move(prefix), config.full_key(""), eps, tied});
@@ -94,16 +93,15 @@ void PlacedNorms::place(const CataloguedType& type, const Config& config,
 
 void PlacedNorms::place_part(const CataloguedPart& part, const Config& config,
                              const std::vector<std::string>& before, bool is_final, int depth) {
-  const bool has_own =
-      config.has(part.config) && config.json()[part.config].is_object();
+  const bool has_own = config.has(part.config) && config.json()[part.config].is_object();
   const Config inner = has_own ? config.object(part.config) : config;
   const std::string type = has_own ? inner.text("model_type", part.model_type) : part.model_type;
   const auto found = catalogue_.find(type);
   if (!found || !found->failed.empty() || depth == kDeepest) {
-    notes_.push_back(fmt::format("{}: the norms of {} are left out: its model_type {} is not in the "
-                                 "catalogue",
-                                 config.path().string(), config.full_key(part.config),
-                                 in_quotes(type)));
+    notes_.push_back(
+        fmt::format("{}: the norms of {} are left out: its model_type {} is not in the "
+                    "catalogue",
+                    config.path().string(), config.full_key(part.config), in_quotes(type)));
     return;
   }
   if (type != part.model_type)

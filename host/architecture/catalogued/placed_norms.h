@@ -57,7 +57,8 @@ class PlacedNorms {
   const TypeCatalogue& catalogue_;
   std::vector<std::string>& notes_;
   std::vector<PlacedNorm> norms_;
-  std::unordered_multimap<std::string, std::size_t> by_pattern_;  ///< of the scale, all numbers open
+  std::unordered_multimap<std::string, std::size_t>
+      by_pattern_;  ///< of the scale, all numbers open
   std::map<std::string, std::string> unscaled_;
 };
 

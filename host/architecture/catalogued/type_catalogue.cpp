@@ -67,16 +67,16 @@ CataloguedType TypeCatalogue::parse(std::string_view line) const {
   try {
     return read_type(parse_json_object(std::string(line), file_));
   } catch (const Json::exception& error) {
-    throw MalformedError(fmt::format("{}: not as scripts/norm_catalogue writes it: {}; install "
-                                     "deadray again",
-                                     file_.string(), on_one_line(error.what(), 160)));
+    throw MalformedError(
+        fmt::format("{}: not as scripts/norm_catalogue writes it: {}; install "
+                    "deadray again",
+                    file_.string(), on_one_line(error.what(), 160)));
   }
 }
 
 std::optional<CataloguedType> TypeCatalogue::find(std::string_view model_type) const {
-  const std::string begin =
-      fmt::format("\n{}{},", kBegin, Json(model_type).dump(-1, ' ', false,
-                                                           Json::error_handler_t::replace));
+  const std::string begin = fmt::format(
+      "\n{}{},", kBegin, Json(model_type).dump(-1, ' ', false, Json::error_handler_t::replace));
   const std::size_t found = text_.find(begin);
   if (found == text_.npos) return std::nullopt;
   const std::size_t first = found + 1;

@@ -16,7 +16,7 @@ struct CataloguedNorm {
   /// Stem of its tensors, numbers as "{}": "h.{}.ln_1". It follows one of the type's prefixes; with
   /// a leading '/' none.
   std::string name;
-  std::vector<std::string> also;  ///< whole stems that other files write
+  std::vector<std::string> also;        ///< whole stems that other files write
   std::string scale = "weight", shift;  ///< endings of its tensors; no shift: empty
   NormKind kind = NormKind::layernorm;
   std::string not_predicted;  ///< why it is none of the two kinds; empty: it is one

@@ -223,7 +223,9 @@ def describe(run: Runner, x: torch.Tensor) -> Behaviour | None:
     rows = len([size for size in like.shape if size > 1]) == 2
     width = max(touched) - min(touched) + 1
     if elsewhere:
-        return Behaviour("other", scale, shift, why="group norm: it takes statistics over positions")
+        return Behaviour(
+            "other", scale, shift, why="group norm: it takes statistics over positions"
+        )
     if offset is None:
         return Behaviour("other", scale, shift, why="its scale is neither gamma nor 1 + gamma")
     kind = kind_of(run, plain, x, width)
@@ -231,7 +233,9 @@ def describe(run: Runner, x: torch.Tensor) -> Behaviour | None:
         why = f"a LayerNorm over each of {channels // width} groups of channels"
         return Behaviour("other", scale, shift, why=why)
     if kind == "layernorm" and run.gated:
-        return Behaviour("other", scale, shift, why="a gated LayerNorm: its gate moves every direction")
+        return Behaviour(
+            "other", scale, shift, why="a gated LayerNorm: its gate moves every direction"
+        )
     if kind is None:
         return Behaviour("other", scale, shift, why="it neither subtracts the mean nor keeps it")
     return Behaviour(kind, scale, shift, offset, width, rows, run.gated)

@@ -9,7 +9,9 @@ from typing import Any
 Norm = dict[str, Any]
 SAME = ("kind", "offset", "weight", "bias", "rows", "why")  # what two norms of one name agree in
 # Not the last norm of a stream, although outside the blocks.
-NOT_FINAL = re.compile(r"embed|head|predict|pre_|vision|visual|audio|image|project|proj|merger|pool")
+NOT_FINAL = re.compile(
+    r"embed|head|predict|pre_|vision|visual|audio|image|project|proj|merger|pool"
+)
 
 
 def relative(name: str, prefix: str, is_base: bool) -> str:
@@ -61,6 +63,12 @@ def variants(name: str, prefixes: list[str]) -> list[str]:
     return [name, *bare, f"/{name}"]
 
 
+def names_said(twin: Norm, before: list[str], outer: list[str], bare: list[str]) -> set[str]:
+    """What a part's entry calls a norm, under the prefixes that the part has here."""
+    own = twin["names"] | {prefix + name.lstrip("/") for prefix in before for name in bare}
+    return {prefix + name for prefix in outer for name in own}
+
+
 def split_parts(norms: dict[str, Norm], classes: list[dict], types: dict[str, dict]) -> list[dict]:
     """Takes out of `norms` what the entries of other types say as well."""
     parts = []
@@ -78,17 +86,23 @@ def split_parts(norms: dict[str, Norm], classes: list[dict], types: dict[str, di
         theirs = types.get(model_type, {})
         before = prefixes_of({n: norm for n, norm in theirs.items() if n[0] != "/"})
         twins = {
-            name: next((theirs[n] for n in variants(name, before) if n in theirs), None)
+            name: twin
             for name in inside
+            if (twin := next((theirs[n] for n in variants(name, before) if n in theirs), None))
         }
-        if not inside or not all(twins[n] and agree(norm, twins[n]) for n, norm in inside.items()):
+        # What this use of the type adds to it, cross-attention say, stays here.
+        inside = {name: norm for name, norm in inside.items() if name in twins}
+        if not inside or not all(agree(norm, twins[name]) for name, norm in inside.items()):
             continue
         part = {"config": config, "model_type": model_type, "prefixes": prefixes_of(inside)}
         if any(norm["final"] for norm in inside.values()):
             part["final"] = True
         parts.append(part)
-        for name in inside:
-            del norms[f"{path}.{name}"]
+        for name, norm in inside.items():
+            said = names_said(twins[name], before, part["prefixes"], variants(name, before))
+            norms[f"{path}.{name}"] = norm | {"names": norm["names"] - said}
+            if not norms[f"{path}.{name}"]["names"]:
+                del norms[f"{path}.{name}"]
     return parts
 
 

@@ -36,26 +36,27 @@ def model_types() -> list[str]:
 
 
 def class_names(model_type: str) -> list[str]:
-    """Of the auto classes first, then those of its own module that take its configuration."""
+    """Of the auto classes; without any, those of its own module that take its configuration."""
     found = [mapping[model_type] for mapping in auto_maps() if model_type in mapping]
     names = [name for entry in found for name in ([entry] if isinstance(entry, str) else entry)]
+    if names:
+        return list(dict.fromkeys(names))
     config_class = CONFIG_MAPPING[model_type]
     try:
         module = importlib.import_module(
             config_class.__module__.replace(".configuration_", ".modeling_")
         )
     except ImportError:
-        return list(dict.fromkeys(names))
+        return []
     for name, value in vars(module).items():
         if (
             inspect.isclass(value)
             and issubclass(value, PreTrainedModel)
-            and value.__module__ == module.__name__
             and getattr(value, "config_class", None) is config_class
             and not name.endswith("PreTrainedModel")
         ):
             names.append(name)
-    return list(dict.fromkeys(names))
+    return names
 
 
 def resolve(name: str, model_type: str) -> type[PreTrainedModel]:
@@ -65,9 +66,34 @@ def resolve(name: str, model_type: str) -> type[PreTrainedModel]:
     return getattr(importlib.import_module(module), name)
 
 
-def build(name: str, model_type: str, config) -> PreTrainedModel:
-    with torch.device("meta"), torch.no_grad(), no_init_weights():
-        return resolve(name, model_type)(config).eval()
+# What the default configuration leaves open, although the model does not build without it. Sizes do
+# not matter here: patterns and kinds do not depend on them.
+GIVEN: dict[str, dict] = {
+    "autoformer": {"prediction_length": 24},
+    "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "head_dim": 128},
+    "esm": {"vocab_size": 33, "pad_token_id": 1},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "informer": {"prediction_length": 24},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 48},
+    "time_series_transformer": {"prediction_length": 24},
+}
+
+
+def configuration(model_type: str):
+    return CONFIG_MAPPING[model_type](**GIVEN.get(model_type, {}))
+
+
+def build(name: str, model_type: str, config, dtype=torch.float32) -> PreTrainedModel:
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"), torch.no_grad(), no_init_weights():
+            model = resolve(name, model_type)(config).eval()
+            model.tie_weights()
+            return model
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 COUNTS = re.compile(r"(num_|n_|encoder_|decoder_)(hidden_)?layers?|depth")

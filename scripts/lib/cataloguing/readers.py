@@ -17,7 +17,16 @@ SAME = {
     *("dropout", "float", "half", "clone", "__getitem__"),
 }
 # What looks at a tensor without its numbers.
-LOOKS = {"__get__", "size", "dim", "numel", "is_floating_point", "element_size", "stride", "__len__"}
+LOOKS = {
+    "__get__",
+    "size",
+    "dim",
+    "numel",
+    "is_floating_point",
+    "element_size",
+    "stride",
+    "__len__",
+}
 
 
 @dataclass
@@ -25,6 +34,7 @@ class Reading:
     readers: dict[str, list[str]] = field(default_factory=dict)  # module of a norm: modules of maps
     tied: set[str] = field(default_factory=set)  # maps whose weight is an embedding's too
     others: set[str] = field(default_factory=set)  # norms whose output something else reads too
+    norms: set[str] = field(default_factory=set)  # that the model which ran has
     final: str | None = None
     failed: str = ""
 
@@ -44,6 +54,8 @@ class Watch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if getattr(func, "__name__", "") == "__bool__":
+            return True  # "all of the mask", "no packed sequences": meta has no numbers to ask
         out = func(*args, **kwargs)
         values = [*args, *kwargs.values()]
         flat = [v for a in values for v in (a if isinstance(a, (list, tuple)) else [a])]
@@ -75,7 +87,7 @@ def size_of(config, *names: str, default: int) -> int:
     return default
 
 
-def zeros(*shape: int, dtype=torch.float32) -> torch.Tensor:
+def zeros(*shape: int, dtype=torch.bfloat16) -> torch.Tensor:
     return torch.zeros(shape, dtype=dtype, device="meta")
 
 
@@ -120,7 +132,7 @@ def read(model: PreTrainedModel, norms: list[str]) -> Reading:
     tied = {name for weight, name in maps.items() if weight in tables}
     reading = Reading()
     for kwargs in inputs_of(model):
-        attempt = Reading(tied=tied)
+        attempt = Reading(tied=tied, norms=set(norms))
         if run(model, norms, Watch(maps, attempt), kwargs):
             return attempt
         reading.failed = reading.failed or attempt.failed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from cataloguing import models
 from cataloguing.behaviour import (
@@ -24,7 +24,14 @@ BARE_HEADS = (
     *("ForQuestionAnswering", "ForTokenClassification", "ForMultipleChoice"),
     *("ForSequenceClassification", "ForNextSentencePrediction", "ForQuestionAnsweringSimple"),
 )
-EPSILONS = ("eps", "variance_epsilon", "epsilon", "layer_norm_eps", "norm_eps", "layer_norm_epsilon")
+EPSILONS = (
+    "eps",
+    "variance_epsilon",
+    "epsilon",
+    "layer_norm_eps",
+    "norm_eps",
+    "layer_norm_epsilon",
+)
 
 _behaviours: dict[tuple, Behaviour | str | None] = {}
 
@@ -134,17 +141,21 @@ def record_class(model: PreTrainedModel, norms: dict[str, dict], reading: Readin
 
 
 def merge_reading(record: dict, norm: str, reading: Reading) -> None:
-    stems = reading.readers.get(norm, [])
-    readers = relative_readers(norm, stems)
     record.setdefault("reads", [])
     record.setdefault("tied", [])
+    record.setdefault("final", False)
+    record.setdefault("sole", True)
+    if norm not in reading.norms:
+        return
+    stems = reading.readers.get(norm, [])
+    readers = relative_readers(norm, stems)
     for reader, stem in zip(readers or [], stems, strict=False):
         known = record["tied" if stem in reading.tied else "reads"]
         if reader not in known:
             known.append(reader)
     alone = norm not in reading.others and norm != reading.final and bool(readers)
-    record["sole"] = record.get("sole", True) and alone
-    record["final"] = record.get("final", False) or norm == reading.final
+    record["sole"] = record["sole"] and alone
+    record["final"] = record["final"] or norm == reading.final
 
 
 def unscaled_norms(model: PreTrainedModel, norms: dict[str, dict]) -> dict[str, str]:
@@ -183,7 +194,7 @@ def walk(model_type: str) -> dict[str, Any]:
     chosen = [name for name in names if not name.endswith(BARE_HEADS)] or names
     for name in chosen:
         try:
-            config = CONFIG_MAPPING[model_type]()
+            config = models.configuration(model_type)
             model = models.build(name, model_type, config)
         except Exception as error:
             result["failures"][name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -212,8 +223,8 @@ def walk(model_type: str) -> dict[str, Any]:
 def read_quickly(name: str, model_type: str, norms: list[str]) -> Reading:
     """Of a model with few blocks, whose names are those of the first blocks of the whole one."""
     try:
-        config = models.with_few_blocks(CONFIG_MAPPING[model_type]())
-        model = models.build(name, model_type, config)
+        config = models.with_few_blocks(models.configuration(model_type))
+        model = models.build(name, model_type, config, torch.bfloat16)  # grouped products want it
         modules = dict(model.named_modules())
         return read(model, [norm for norm in norms if norm in modules])
     except Exception as error:
