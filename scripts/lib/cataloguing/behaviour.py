@@ -8,6 +8,7 @@ it adds to its scale and over what it takes its statistics follow from its answe
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -116,13 +117,13 @@ class Runner:
 
     def find_layout(self) -> bool:
         largest = max(self.parameters.values(), key=lambda p: p.numel())
-        for self.gated in (False, True):
-            for self.layout in layouts(largest.shape, self.module):
-                try:
-                    self(self.normal())
-                    return True
-                except Exception:  # any complaint says: not this shape
-                    continue
+        for gated, layout in itertools.product((False, True), layouts(largest.shape, self.module)):
+            self.gated, self.layout = gated, layout
+            try:
+                self(self.normal())
+                return True
+            except Exception:  # any complaint says: not this shape
+                continue
         return False
 
     def __call__(self, x: torch.Tensor, **values: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
-"""Which linear maps read a norm's output, and which norm's output the model returns: by a run of the
-model on `meta`, where shapes are all that is computed."""
+"""Which linear maps read a norm's output, and which norm's output the model returns.
+
+Found by a run of the model on `meta`, where shapes are all that is computed.
+"""
 
 from __future__ import annotations
 
