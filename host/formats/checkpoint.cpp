@@ -12,7 +12,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
-#include "host/base/parallel.h"
+#include "host/base/threads/parallel.h"
 #include "host/formats/folder/model_folder.h"
 #include "host/formats/gguf/gguf.h"
 #include "host/formats/gguf/split.h"

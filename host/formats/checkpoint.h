@@ -13,8 +13,8 @@
 namespace deadray {
 
 /// Named tensors of one model, read on demand. It opens a file of any ContainerFormat, the index of
-/// a sharded set, or a folder that holds one of these, see find_weights(). Files are read with pread
-/// and never mapped: a file that is truncated meanwhile is an error, not a SIGBUS.
+/// a sharded set, or a folder that holds one of these, see find_weights(). Files are read with
+/// pread and never mapped: a file that is truncated meanwhile is an error, not a SIGBUS.
 class Checkpoint {
  public:
   /// Reads and checks all headers, no values. Names lose what wrappers put there, see

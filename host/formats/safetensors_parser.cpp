@@ -8,7 +8,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
-#include "host/base/json_events.h"
+#include "host/base/json/json_events.h"
 #include "host/base/json_text.h"
 
 namespace deadray {

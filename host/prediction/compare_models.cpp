@@ -61,13 +61,11 @@ std::string described(const NormSite& site) {
   return fmt::format("{} of width {}", to_string(site.kind), site.hidden_size);
 }
 
-Prediction predict_without_directions(PredictRequest request, const std::filesystem::path& path,
-                                      const OpenedModel& model) {
+Prediction predict_kept(PredictRequest request, const std::filesystem::path& path,
+                        const OpenedModel& model) {
   request.model = path;
   request.site = "all";  // of those that were kept
-  Prediction prediction = predict_model(request, model);
-  for (SitePrediction& site : prediction.sites) site.subspace.inverse = {};
-  return prediction;
+  return predict_model(request, model);
 }
 
 /// Leaves the norms that the chosen ones of the first model name.
@@ -162,11 +160,11 @@ SeveralPredictions predict_several(const PredictRequest& request,
   const auto& paths = result.series.models;
   OpenedModel first = open(paths.front());
   first.sites = select_sites(first.sites, request.site);
-  result.predictions.push_back(predict_without_directions(request, paths.front(), first));
+  result.predictions.push_back(predict_kept(request, paths.front(), first));
   for (std::size_t i = 1; i < paths.size(); ++i) {
     OpenedModel other = open(paths[i]);
     if (request.site != "all") keep_counterparts(other, first.sites);
-    result.predictions.push_back(predict_without_directions(request, paths[i], other));
+    result.predictions.push_back(predict_kept(request, paths[i], other));
     result.pairs.push_back(compare_models(first, other, request.predict));
   }
   require_common_norm(result);

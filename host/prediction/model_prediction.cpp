@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/architecture/architecture.h"
+#include "host/architecture/catalogued/catalogued_norms.h"
 #include "host/architecture/config.h"
 #include "host/architecture/discover_norms.h"
 #include "host/architecture/fit/fit_to_checkpoint.h"
@@ -18,7 +19,6 @@
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/folder/model_folder.h"
-#include "host/prediction/predict_norms.h"
 
 namespace deadray {
 namespace {
@@ -41,6 +41,40 @@ void take_users_word(OpenedModel& model, StatedNorm norm, std::string_view why) 
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
+/// The norms as the catalogue of model types has them.
+void look_up(OpenedModel& model, const Config& config, const TypeCatalogue& catalogue) {
+  CataloguedNorms found = catalogued_norms(catalogue, config, model.checkpoint);
+  model.sites = std::move(found.sites);
+  model.family = config.text("model_type");
+  model.notes.push_back(fmt::format(
+      "model_type {} has no family of its own here: norms as the catalogue of model types has them",
+      in_quotes(model.family)));
+  model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
+}
+
+/// The norms of what the family leaves out, a second tower say, before its own.
+void add_left_out(OpenedModel& model, const Config& config, const Architecture& architecture,
+                  const std::filesystem::path& file) {
+  const auto is_left_out = [&](std::string_view name) {
+    return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
+                       [&](const std::string& part) { return name.starts_with(part); });
+  };
+  const auto& tensors = model.checkpoint.tensors();
+  if (std::none_of(tensors.begin(), tensors.end(),
+                   [&](const TensorInfo& tensor) { return is_left_out(tensor.name); }))
+    return;
+  const TypeCatalogue catalogue(file);
+  if (!catalogue.find(architecture.family)) return;
+  std::vector<NormSite> sites = catalogued_norms(catalogue, config, model.checkpoint).sites;
+  std::erase_if(sites, [&](const NormSite& site) { return !is_left_out(site.name); });
+  if (sites.empty()) return;
+  for (NormSite& site : sites) site.is_final = false;
+  model.notes.push_back(fmt::format(
+      "{} norms of the parts that are left out are listed as the catalogue of model types has them",
+      sites.size()));
+  model.sites.insert(model.sites.begin(), sites.begin(), sites.end());
+}
+
 /// The norms as the family has them.
 void describe(OpenedModel& model, const Config& config, const PredictRequest& request) {
   Architecture architecture = describe_architecture(config);
@@ -48,6 +82,7 @@ void describe(OpenedModel& model, const Config& config, const PredictRequest& re
   model.family = architecture.family;
   model.parameters = count_parameters(architecture);
   model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
+  if (!architecture.left_out.empty()) add_left_out(model, config, architecture, request.catalogue);
   for (const std::string& line : architecture.not_run)
     model.notes.push_back(line +
                           " (verify and fisher refuse this model; its prediction stands all the "
@@ -122,6 +157,12 @@ OpenedModel recognise(const PredictRequest& request) {
                     type.empty() ? "config.json has no model_type"
                                  : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
+  }
+  if (config.has("model_type") && find_family(config.text("model_type")) == nullptr) {
+    if (const TypeCatalogue catalogue(request.catalogue); !catalogue.empty()) {
+      look_up(model, config, catalogue);
+      return model;
+    }
   }
   try {
     describe(model, config, request);
@@ -198,8 +239,8 @@ Prediction predict_model(const PredictRequest& request, const OpenedModel& model
   result.bytes_read = model.checkpoint.header_bytes();
   result.parameters = model.parameters;
 
-  PredictedNorms norms =
-      predict_norms(model.checkpoint, select_sites(model.sites, request.site), request);
+  PredictedNorms norms = predict_norms(model.checkpoint, select_sites(model.sites, request.site),
+                                       request.of_each_norm());
   result.sites = std::move(norms.sites);
   result.bytes_read += norms.bytes_read;
   result.seconds_read = norms.seconds_read;

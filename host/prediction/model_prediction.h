@@ -11,8 +11,7 @@
 #include "host/architecture/norm_site.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/hub_cache.h"
-#include "host/prediction/classify.h"
-#include "host/prediction/dead_parameters.h"
+#include "host/prediction/predict_norms.h"
 #include "host/prediction/predictor.h"
 
 namespace deadray {
@@ -28,22 +27,19 @@ struct PredictRequest {
   std::optional<StatedNorm> norm;  ///< instead of what the family says
   PredictOptions predict;
   CheckpointOptions checkpoint;
+  /// The catalogue of model types, for those without a family; may be absent.
+  std::filesystem::path catalogue;
   /// Ask the parameters too which norm it is; reads the consumers' weights.
   bool classify = false;
   /// Keep each norm's DeadSubspace::inverse; it takes 8 bytes for each of the model's scales.
   bool keep_directions = false;
-};
 
-struct SitePrediction {
-  NormSite site;
-  DeadSubspace subspace;  ///< with `inverse` where PredictRequest::keep_directions asked for it
-  std::vector<DeadParameters> consumers;
-  DType stored = DType::unknown;
-  std::optional<NormEvidence> evidence;
+  NormRequest of_each_norm() const { return {predict, classify, keep_directions}; }
 };
 
 struct Prediction {
-  std::string name, family;        ///< family empty: unknown, norms found by their names
+  /// Family: the model_type, of a family or of the catalogue; empty: unknown, norms found by names.
+  std::string name, family;
   std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
   /// Number of parameters of the model that config.json describes; absent for an unknown family.
   std::optional<std::int64_t> parameters;

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <numeric>
-#include <tuple>
 #include <utility>
 
 #include "host/architecture/norm_parameters.h"
 #include "host/base/error.h"
-#include "host/base/parallel.h"
 #include "host/base/stopwatch.h"
+#include "host/base/threads/parallel.h"
 
 namespace deadray {
 namespace {
@@ -18,28 +16,11 @@ namespace {
 /// Elements of scales that a further thread should have at least: half a millisecond's work.
 constexpr std::size_t kLeastElements = 256 * 1024;
 
-std::size_t threads_of(const std::vector<NormSite>& sites, const PredictRequest& request) {
+std::size_t threads_of(const std::vector<NormSite>& sites, const NormRequest& request) {
   if (request.classify) return threads_for(sites.size(), 1);  // whole matrices are read
   std::size_t elements = 0;
   for (const NormSite& site : sites) elements += static_cast<std::size_t>(site.hidden_size);
   return threads_for(elements, kLeastElements);
-}
-
-/// Indices of the sites in the order in which their scales lie in the files.
-std::vector<std::size_t> file_order(const Checkpoint& checkpoint,
-                                    const std::vector<NormSite>& sites) {
-  std::vector<std::tuple<std::size_t, std::uint64_t, std::int64_t, std::size_t>> places;
-  places.reserve(sites.size());
-  for (std::size_t i = 0; i < sites.size(); ++i) {
-    const TensorInfo* weight = checkpoint.find(sites[i].weight);
-    places.emplace_back(weight != nullptr ? weight->file : 0,
-                        weight != nullptr ? weight->offset : 0, sites[i].row, i);
-  }
-  std::sort(places.begin(), places.end());
-  std::vector<std::size_t> order(places.size());
-  std::transform(places.begin(), places.end(), order.begin(),
-                 [](const auto& place) { return std::get<3>(place); });
-  return order;
 }
 
 /// @throws MalformedError as load_norm() does: it names the file
@@ -56,18 +37,17 @@ DeadSubspace predict_read(const Checkpoint& checkpoint, const NormSite& site,
 }  // namespace
 
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
-                             const PredictRequest& request, std::size_t threads) {
+                             const NormRequest& request, std::size_t threads) {
   PredictedNorms result;
   if (threads == 0) threads = threads_of(sites, request);
-  const std::vector<std::size_t> order = file_order(checkpoint, sites);
   result.sites.reserve(sites.size());
   for (NormSite& site : sites) result.sites.push_back({std::move(site), {}, {}, {}, {}});
 
   std::atomic<std::uint64_t> bytes = 0;
   std::atomic<double> seconds_read = 0, seconds_predict = 0;
   Stopwatch pass;
-  run_parallel(order.size(), threads, [&](std::size_t i) {
-    SitePrediction& prediction = result.sites[order[i]];
+  run_parallel(result.sites.size(), threads, [&](std::size_t i) {
+    SitePrediction& prediction = result.sites[i];
     const NormSite& site = prediction.site;
     Stopwatch watch;
     const NormParameters norm = read_norm(checkpoint, site);

@@ -1,11 +1,32 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include "host/prediction/model_prediction.h"
+#include "host/architecture/norm_site.h"
+#include "host/formats/checkpoint.h"
+#include "host/prediction/classify.h"
+#include "host/prediction/dead_parameters.h"
+#include "host/prediction/predictor.h"
 
 namespace deadray {
+
+/// What is asked of each norm.
+struct NormRequest {
+  PredictOptions predict;
+  bool classify = false;         ///< fill in SitePrediction::evidence
+  bool keep_directions = false;  ///< keep DeadSubspace::inverse
+};
+
+struct SitePrediction {
+  NormSite site;
+  DeadSubspace subspace;  ///< with `inverse` where NormRequest::keep_directions asked for it
+  std::vector<DeadParameters> consumers;
+  DType stored = DType::unknown;
+  std::optional<NormEvidence> evidence;
+};
 
 /// What one pass over a model's norms yields.
 struct PredictedNorms {
@@ -15,13 +36,13 @@ struct PredictedNorms {
   double seconds_read = 0, seconds_predict = 0;
 };
 
-/// Reads each norm, predicts from it and lets it go, in the order in which they lie in the files
-/// and in several threads where there are many: memory holds one norm a thread. The directions are
-/// kept where `request` asks for them. The result does not depend on the number of threads.
+/// Reads each norm, predicts from it and lets it go, in several threads where there are many:
+/// memory holds one norm a thread. The directions are kept where `request` asks for them. The
+/// result does not depend on the number of threads.
 /// @param threads  0: as many as pay
-/// @throws Error as load_norm(), predict() and classify_norm() do; of several that of the norm
-/// that lies first in the files
+/// @throws Error as load_norm(), predict() and classify_norm() do; of several that of the first
+/// site
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
-                             const PredictRequest& request, std::size_t threads = 0);
+                             const NormRequest& request, std::size_t threads = 0);
 
 }  // namespace deadray

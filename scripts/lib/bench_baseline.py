@@ -6,6 +6,10 @@
 
 predict          cold `deadray predict` on MiniLM's final norm; against Python's safetensors and
                  numpy, which read that one tensor
+predict-gguf     the same on SmolLM2's GGUF; against Python's gguf, which reads that tensor
+predict-bin      the same on MGM's pytorch_model.bin; against torch.load(mmap, weights_only)
+predict-many     all norms, and the final one alone, of a GPT-NeoX of 1,600 blocks that is written
+                 here, sparse (scripts/lib/many_norms.py); against safetensors and NumPy
 warm             `deadray bench predict`: its own table
 verify-mgm       `deadray verify`, 16x256 tokens, against scripts/lib/baseline_hf.py
 verify-smollm2   the same with 8x512 tokens
@@ -16,7 +20,8 @@ certificate      `deadray bench timing` at d = 4096; against SciPy's eigh(subset
 
 Measures whole processes and shows medians and ratios. The two sides take turns, so that a busy
 machine slows both. One unmeasured run each brings the files into the page cache. Peak memory is the
-kernel's own count (wait4) of each process. `wanted` is the project's own goal.
+kernel's own count (wait4) of each process. `wanted` is the project's own goal: so many
+times better than the baseline, or at most so much.
 Ends with exit code 6 when a piece is missing, and names it.
 """
 
@@ -41,6 +46,23 @@ READ_ONE_TENSOR = """
 from safetensors import safe_open
 with safe_open({file!r}, framework="numpy") as tensors:
     tensors.get_tensor({name!r})
+"""
+READ_ONE_OF_GGUF = """
+from gguf import GGUFReader
+next(t for t in GGUFReader({file!r}).tensors if t.name == {name!r}).data.sum()
+"""
+READ_ONE_OF_BIN = """
+import torch
+torch.load({file!r}, mmap=True, weights_only=True, map_location="cpu")[{name!r}].numpy()
+"""
+# As transformers reads it; NumPy's import is a fraction of torch's.
+READ_ONE_AS_TORCH = """
+import json
+from safetensors import safe_open
+folder, name = {folder!r}, {name!r}
+shard = json.load(open(folder + "/model.safetensors.index.json"))["weight_map"][name]
+with safe_open(folder + "/" + shard, framework="pt") as tensors:
+    tensors.get_tensor(name)
 """
 SCIPY_BOTTOM_TWO = """
 import json, time, numpy, scipy.linalg
@@ -77,7 +99,8 @@ class Row:
     baseline: float
     unit: str
     ratio: float  # baseline / deadray
-    wanted: float | None
+    wanted: float | None  # of the ratio, at least
+    limit: float | None  # of deadray's value, at most
 
 
 def run(command: list[str], environment: Mapping[str, str] = os.environ) -> Run:
@@ -132,19 +155,32 @@ def compare(ours: list[str], theirs: list[str], repetitions: int) -> tuple[Run, 
     return median(0), median(1)
 
 
+def in_python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
 class Bench:
     def __init__(self, deadray: Path, repetitions: int | None):
         self.deadray, self.repetitions = str(deadray), repetitions
         self.rows: list[Row] = []
 
     def add(
-        self, part: str, quantity: str, ours: float, theirs: float, unit: str, wanted: float | None
+        self,
+        part: str,
+        quantity: str,
+        ours: float,
+        theirs: float,
+        unit: str,
+        wanted: float | None,
+        limit: float | None = None,
     ) -> None:
-        row = Row(part, quantity, ours, theirs, unit, theirs / ours, wanted)
+        row = Row(part, quantity, ours, theirs, unit, theirs / ours, wanted, limit)
         self.rows.append(row)
         goal = (
             "" if wanted is None else f" {wanted:>6.3g}x  {'yes' if row.ratio >= wanted else 'no'}"
         )
+        if limit is not None:
+            goal += f" <= {limit:g} {unit}  {'yes' if ours <= limit else 'no'}"
         print(
             f"{part:<15} {quantity:<34} {ours:>10.4g} {theirs:>10.4g} {unit:<3} "
             f"{row.ratio:>8.3g}x{goal}",
@@ -157,19 +193,82 @@ class Bench:
             raise ToolError(RESOURCES, f"{folder} is missing: run scripts/samples {name}")
         return folder
 
+    def original(self, sample: str, pattern: str) -> Path:
+        """A sample's file as it was fetched."""
+        found = sorted((SAMPLES / sample / "original").glob(pattern))
+        if not found:
+            raise ToolError(
+                RESOURCES,
+                f"{SAMPLES / sample}/original/{pattern} is missing: run scripts/samples {sample}",
+            )
+        return found[0]
+
+    def cold(
+        self,
+        part: str,
+        quantity: str,
+        model: Path,
+        python: list[str],
+        wanted: float,
+        limit: float | None = None,
+    ) -> None:
+        """Whole processes that read the final norm."""
+        ours, theirs = compare(
+            [self.deadray, "predict", str(model), "--site", "final"],
+            python,
+            self.repetitions or 31,
+        )
+        self.add(part, quantity, ours.seconds * 1e3, theirs.seconds * 1e3, "ms", wanted, limit)
+
     def predict(self) -> None:
         folder = self.sample("all-minilm-l6-v2")
         code = READ_ONE_TENSOR.format(
             file=str(folder / "model.safetensors"), name="encoder.layer.5.output.LayerNorm.weight"
         )
-        ours, theirs = compare(
-            [self.deadray, "predict", str(folder), "--site", "final"],
-            [sys.executable, "-c", code],
-            self.repetitions or 31,
-        )
-        self.add(
-            "predict", "cold, whole process", ours.seconds * 1e3, theirs.seconds * 1e3, "ms", 15
-        )
+        self.cold("predict", "cold, whole process", folder, in_python(code), 20)
+
+    def predict_gguf(self) -> None:
+        file = self.original("smollm2-135m", "*.gguf")
+        code = READ_ONE_OF_GGUF.format(file=str(file), name="output_norm.weight")
+        self.cold("predict-gguf", "cold, whole process", file, in_python(code), 20, limit=10)
+
+    def predict_bin(self) -> None:
+        file = self.original("microformer-mgm", "pytorch_model.bin")
+        code = READ_ONE_OF_BIN.format(file=str(file), name="transformer.ln_f.weight")
+        self.cold("predict-bin", "cold, whole process", file.parent, in_python(code), 20, limit=10)
+
+    def predict_many(self) -> None:
+        # On a disk: where the system's temporary folder is memory, holes count as much as data.
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
+            # Another process writes and reads: with NumPy in it this one would not stay small.
+            python = [sys.executable, str(ROOT / "scripts/lib/many_norms.py")]
+            norms = int(run([*python, "write", name]).output)
+            self.many_read(name, [*python, "read", name], norms)
+            table, reading = compare(
+                [self.deadray, "predict", name], [*python, "read", name], self.repetitions or 11
+            )
+            part, ours, theirs = "predict-many", table.seconds * 1e3, reading.seconds * 1e3
+            self.add(part, "whole process", ours, theirs, "ms", 3)
+            self.add(part, "peak memory", table.peak_mb, reading.peak_mb, "MB", None, limit=64)
+            stem = "gpt_neox.final_layer_norm.weight"
+            for way, command in (
+                ("NumPy", [*python, "read", name, stem]),
+                ("torch", in_python(READ_ONE_AS_TORCH.format(folder=name, name=stem))),
+            ):
+                self.cold(part, f"final norm, by {way}", Path(name), command, 20, limit=40)
+
+    def many_read(self, folder: str, python: list[str], norms: int) -> None:
+        """What reading takes inside of both processes; deadray's has the predictions too."""
+        record = Path(folder) / "record.json"
+        seconds: list[tuple[float, float]] = []
+        for turn in range((self.repetitions or 11) + 1):
+            run([self.deadray, "predict", folder, "--json", str(record), "--quiet"])
+            theirs = float(run(python).output)
+            ours = json.loads(record.read_text())["seconds"]
+            if turn:
+                seconds.append((ours["read"] + ours["predict"], theirs))
+        ours, theirs = (statistics.median(side) * 1e3 for side in zip(*seconds, strict=True))
+        self.add("predict-many", f"{norms:,} norms read", ours, theirs, "ms", 1.5)
 
     def warm(self) -> None:
         print(run([self.deadray, "bench", "predict"]).output.rstrip("\n"), flush=True)
@@ -239,6 +338,9 @@ class Bench:
 
 PARTS = {
     "predict": Bench.predict,
+    "predict-gguf": Bench.predict_gguf,
+    "predict-bin": Bench.predict_bin,
+    "predict-many": Bench.predict_many,
     "warm": Bench.warm,
     "verify-mgm": Bench.verify_mgm,
     "verify-smollm2": Bench.verify_smollm2,

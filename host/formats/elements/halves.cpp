@@ -5,6 +5,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -24,6 +25,12 @@ double widen_half(std::uint16_t bits) noexcept {
 }
 
 #if defined(__x86_64__)
+bool has_f16c() noexcept {
+  unsigned a, b, c, d;  // Clang 14 knows F16C not by name
+  return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) != 0 &&
+         (c & bit_F16C) != 0;
+}
+
 /// The instruction knows no flush-to-zero mode, and what it gives is normal as a float32.
 __attribute__((target("avx,f16c"))) void widen_by_f16c(const std::byte* stored, double* values,
                                                        std::size_t count) noexcept {
@@ -48,8 +55,8 @@ void widen_halves_portably(const std::byte* stored, double* values, std::size_t 
 
 void widen_halves(const std::byte* stored, double* values, std::size_t count) noexcept {
 #if defined(__x86_64__)
-  static const bool has_f16c = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
-  if (has_f16c) return widen_by_f16c(stored, values, count);
+  static const bool by_f16c = has_f16c();
+  if (by_f16c) return widen_by_f16c(stored, values, count);
 #endif
   widen_halves_portably(stored, values, count);
 }

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "host/base/json_events.h"
+#include "host/base/json/json_events.h"
 #include "tests/support/errors.h"
 
 namespace deadray::test {

@@ -1,4 +1,4 @@
-#include "host/base/parallel.h"
+#include "host/base/threads/parallel.h"
 
 #include <gtest/gtest.h>
 

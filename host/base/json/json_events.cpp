@@ -1,4 +1,4 @@
-#include "host/base/json_events.h"
+#include "host/base/json/json_events.h"
 
 #include <bit>
 #include <charconv>
