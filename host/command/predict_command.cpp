@@ -34,9 +34,9 @@ int run_several(const Options& options) {
   const JsonOutput json(options.output.json);
   const SeveralPredictions several =
       predict_several(options.request, {options.models.begin(), options.models.end()});
-  deliver(
-      to_json(several), [&](bool coloured) { return to_text(several, coloured); },
-      notes_of(several), json, options.output);
+  deliver([&] { return to_json(several); },
+          [&](bool coloured) { return to_text(several, coloured); }, notes_of(several), json,
+          options.output);
   return static_cast<int>(ExitCode::done);
 }
 
@@ -50,10 +50,9 @@ int run_predict(Options& options) {
   const OpenedModel model = open_checkpoint_model(request);
   const Prediction prediction = predict_model(request, model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
-  deliver(
-      [&] { return to_json(prediction); },
-      [&](bool coloured) { return to_text(prediction, coloured); },
-      prediction.notes, json, options.output);
+  deliver([&] { return to_json(prediction); },
+          [&](bool coloured) { return to_text(prediction, coloured); }, prediction.notes, json,
+          options.output);
   return static_cast<int>(ExitCode::done);
 }
 
