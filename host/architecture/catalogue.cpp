@@ -12,7 +12,7 @@ namespace deadray {
 
 std::string stored_name(const Architecture& architecture, const Checkpoint& checkpoint,
                         std::string name) {
-  if (checkpoint.find(name) != nullptr) return name;
+  if (architecture.aliases.empty() || checkpoint.find(name) != nullptr) return name;
   std::string other = name;
   for (const auto& [ours, theirs] : architecture.aliases)
     if (const auto place = other.find(ours); place != std::string::npos)
@@ -26,7 +26,7 @@ const LinearSpec& as_stored(const Architecture& architecture, const Checkpoint& 
     return checkpoint.find(stored_name(architecture, checkpoint,
                                        full_name(spec.weights[0].name, prefix, block))) != nullptr;
   };
-  if (stored(linear)) return linear;
+  if (linear.alternatives.empty() || stored(linear)) return linear;
   const auto other = std::find_if(linear.alternatives.begin(), linear.alternatives.end(), stored);
   return other == linear.alternatives.end() ? linear : *other;
 }
