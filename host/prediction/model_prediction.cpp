@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "host/architecture/architecture.h"
@@ -19,6 +20,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/formats/tensor_names.h"
 
 namespace deadray {
 namespace {
@@ -52,26 +54,34 @@ void look_up(OpenedModel& model, const Config& config, const TypeCatalogue& cata
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
-/// The norms of what the family leaves out, a second tower say, before its own.
-void add_left_out(OpenedModel& model, const Config& config, const Architecture& architecture,
-                  const std::filesystem::path& file) {
-  const auto is_left_out = [&](std::string_view name) {
-    return std::any_of(architecture.left_out.begin(), architecture.left_out.end(),
-                       [&](const std::string& part) { return name.starts_with(part); });
-  };
+/// Whether tensors are called as norms that are of none of the sites.
+bool lists_too_few(const OpenedModel& model) {
   const auto& tensors = model.checkpoint.tensors();
-  if (std::none_of(tensors.begin(), tensors.end(),
-                   [&](const TensorInfo& tensor) { return is_left_out(tensor.name); }))
-    return;
+  const auto stored = std::count_if(tensors.begin(), tensors.end(), [](const TensorInfo& tensor) {
+    return tensor.shape.size() == 1 && looks_like_norm(tensor.name);
+  });
+  std::ptrdiff_t listed = 0;
+  for (const NormSite& site : model.sites)
+    listed += (looks_like_norm(site.weight) ? 1 : 0) + (looks_like_norm(site.bias) ? 1 : 0);
+  return stored > listed;
+}
+
+/// The norms that the family does not describe, of a second tower say, before its own.
+void add_from_catalogue(OpenedModel& model, const Config& config,
+                        const std::filesystem::path& file) {
+  if (!lists_too_few(model)) return;
   const TypeCatalogue catalogue(file);
-  if (!catalogue.find(architecture.family)) return;
-  std::vector<NormSite> sites = catalogued_norms(catalogue, config, model.checkpoint).sites;
-  std::erase_if(sites, [&](const NormSite& site) { return !is_left_out(site.name); });
+  const auto type = catalogue.find(model.family);
+  if (!type || !type->failed.empty()) return;
+  std::set<std::string_view> listed;
+  for (const NormSite& site : model.sites) listed.insert(site.weight);
+  std::vector<NormSite> sites = find_norms(catalogue, *type, config, model.checkpoint).sites;
+  std::erase_if(sites, [&](const NormSite& site) { return listed.contains(site.weight); });
   if (sites.empty()) return;
   for (NormSite& site : sites) site.is_final = false;
   model.notes.push_back(fmt::format(
-      "{} norms of the parts that are left out are listed as the catalogue of model types has them",
-      sites.size()));
+      "{} norms that the family {} does not describe are as the catalogue of model types has them",
+      sites.size(), model.family));
   model.sites.insert(model.sites.begin(), sites.begin(), sites.end());
 }
 

@@ -244,6 +244,7 @@ def differences(model, folder: Path) -> tuple[int, int, str]:
     if not want:
         return (*counts, "")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    model.config.architectures = [type(model).__name__]  # as its save_pretrained() writes
     model.config.save_pretrained(folder)
     done = subprocess.run(
         [os.environ["DEADRAY"], "predict", str(folder), "--json", "-"],

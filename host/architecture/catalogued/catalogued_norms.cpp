@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "host/architecture/architecture.h"
 #include "host/architecture/catalogued/placed_norms.h"
 #include "host/architecture/norm_names.h"
 #include "host/architecture/fit/unread_tensors.h"
@@ -244,22 +245,31 @@ CataloguedType type_of(const TypeCatalogue& catalogue, const Config& config) {
     throw UnsupportedError(
         fmt::format("{}: its class is its own code (auto_map), which deadray does not run. {}",
                     begin, kWayOut));
+  std::vector<std::string> known;
+  for (const Family& family : families()) known.emplace_back(family.model_type);
+  const std::string own = fmt::format("{}", fmt::join(known, ", "));
+  for (const std::string& other : catalogue.names()) known.push_back(other);
   throw UnsupportedError(
-      fmt::format("{} is unknown{}; `deadray models --all` lists the known ones. "
-                  "{}",
-                  begin, did_you_mean(name, catalogue.names(), 1), kWayOut));
+      fmt::format("{} is unknown{}; known: {}, and those of `deadray models --all`. {}", begin,
+                  did_you_mean(name, known, 1), own, kWayOut));
 }
 
 }  // namespace
 
-CataloguedNorms catalogued_norms(const TypeCatalogue& catalogue, const Config& config,
-                                 const Checkpoint& checkpoint) {
-  const CataloguedType type = type_of(catalogue, config);
+CataloguedNorms find_norms(const TypeCatalogue& catalogue, const CataloguedType& type,
+                           const Config& config, const Checkpoint& checkpoint) {
   CataloguedNorms result;
   const PlacedNorms placed(catalogue, type, config, result.notes);
   Collector collector(placed, checkpoint);
   result.sites = collector.sites();
   collector.tell(result.notes);
+  return result;
+}
+
+CataloguedNorms catalogued_norms(const TypeCatalogue& catalogue, const Config& config,
+                                 const Checkpoint& checkpoint) {
+  const CataloguedType type = type_of(catalogue, config);
+  CataloguedNorms result = find_norms(catalogue, type, config, checkpoint);
   if (config.has("auto_map"))
     result.notes.push_back(
         fmt::format("config.json names code of its own (auto_map): its norms are taken as those of "

@@ -27,4 +27,8 @@ struct CataloguedNorms {
 CataloguedNorms catalogued_norms(const TypeCatalogue& catalogue, const Config& config,
                                  const Checkpoint& checkpoint);
 
+/// The same of a type of the catalogue that could be built; there may be none.
+CataloguedNorms find_norms(const TypeCatalogue& catalogue, const CataloguedType& type,
+                           const Config& config, const Checkpoint& checkpoint);
+
 }  // namespace deadray

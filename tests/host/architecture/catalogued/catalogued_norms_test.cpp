@@ -119,11 +119,11 @@ TEST_F(CataloguedNormsTest, OlderNamesAndEndingsAreKnown) {
 TEST_F(CataloguedNormsTest, PartsAreOfTheTypeThatTheConfigurationNames) {
   const Shapes shapes{{"neck.0.norm.weight", {4}},     {"neck.0.bn.weight", {4}},
                       {"neck.0.bn.running_mean", {4}}, {"heads_norm.weight", {2, 3}},
-                      {"model.text.last.weight", {4}}, {"text.model.layers.0.post.weight", {4}}};
+                      {"model.text.last.weight", {4}}, {"text.model.layers.0.ln.weight", {4}}};
   const auto as_default = find(R"({"model_type": "cross"})", shapes);
   EXPECT_EQ(sites(as_default),
             (Names{"heads_norm.0 layernorm 0", "heads_norm.1 layernorm 0",
-                   "neck.0.norm layernorm 0", "text.model.layers.0.post layernorm 0 final"}));
+                   "neck.0.norm layernorm 0", "text.model.layers.0.ln layernorm 0"}));
   EXPECT_EQ(as_default.sites[1].row, 1);
   EXPECT_EQ(as_default.sites[1].hidden_size, 3);
   EXPECT_FALSE(told(as_default, "running_mean"));
@@ -131,7 +131,7 @@ TEST_F(CataloguedNormsTest, PartsAreOfTheTypeThatTheConfigurationNames) {
       find(R"({"model_type": "cross", "text_config": {"model_type": "other_text"}})", shapes);
   EXPECT_EQ(sites(other).back(), "model.text.last rmsnorm 1 final");
   EXPECT_TRUE(told(other, "text_config is a 'other_text'"));
-  EXPECT_TRUE(told(other, "text.model.layers.#.post.weight"))
+  EXPECT_TRUE(told(other, "text.model.layers.#.ln.weight"))
       << "called as a norm, and none of this type's";
   const auto unknown =
       find(R"({"model_type": "cross", "text_config": {"model_type": "nobody's"}})", shapes);
@@ -152,7 +152,7 @@ TEST_F(CataloguedNormsTest, WhatIsNotKnownIsRefusedWithTheReason) {
   EXPECT_TRUE(contains(refusal(ExitCode::unsupported, R"({"model_type": "broken"})", shapes),
                        "could not be built from its default configuration (ImportError: it needs "
                        "timm)"));
-  EXPECT_TRUE(contains(refusal(ExitCode::unsupported, R"({"model_type": "plane"})", shapes),
+  EXPECT_TRUE(contains(refusal(ExitCode::unsupported, R"({"model_type": "plaine"})", shapes),
                        "did you mean 'plain'?"));
   EXPECT_TRUE(
       contains(refusal(ExitCode::unsupported,
