@@ -92,7 +92,7 @@ void describe(OpenedModel& model, const Config& config, const PredictRequest& re
   model.family = architecture.family;
   model.parameters = count_parameters(architecture);
   model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
-  if (!architecture.left_out.empty()) add_left_out(model, config, architecture, request.catalogue);
+  add_from_catalogue(model, config, request.catalogue);
   for (const std::string& line : architecture.not_run)
     model.notes.push_back(line +
                           " (verify and fisher refuse this model; its prediction stands all the "
