@@ -8,7 +8,7 @@ target_compile_options(deadray_warnings INTERFACE
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DEADRAY_WERROR}>>:-Werror>)
 if(DEADRAY_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
-    message(FATAL_ERROR "DEADRAY_FUZZ needs clang, whose libFuzzer it uses: see scripts/setup --fuzz")
+    message(FATAL_ERROR "DEADRAY_FUZZ needs clang with its libFuzzer: scripts/setup --fuzz")
   endif()
   add_compile_options(-fsanitize=fuzzer-no-link)  # coverage, which guides libFuzzer
 endif()

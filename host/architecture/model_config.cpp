@@ -3,8 +3,8 @@
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/base/error.h"
 #include "host/base/input_file.h"
-#include "host/formats/gguf/gguf.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/formats/gguf/gguf.h"
 
 namespace deadray {
 namespace {

@@ -35,9 +35,9 @@ int run_several(const Options& options) {
   const JsonOutput json(options.output.json);
   const SeveralPredictions several =
       predict_several(options.request, {options.models.begin(), options.models.end()});
-  deliver(
-      [&] { return to_json(several); }, [&](bool coloured) { return to_text(several, coloured); },
-      notes_of(several), json, options.output);
+  deliver([&] { return to_json(several); },
+          [&](bool coloured) { return to_text(several, coloured); }, notes_of(several), json,
+          options.output);
   return static_cast<int>(ExitCode::done);
 }
 

@@ -12,8 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     folder.write("b.safetensors", test::one_tensor("b"));
     return true;
   }();
-  const auto index =
-      folder.write("model.safetensors.index.json", fuzz::text_of(data, size));
+  const auto index = folder.write("model.safetensors.index.json", fuzz::text_of(data, size));
   fuzz::expect_answer_or_error([&] { fuzz::read_ends(Checkpoint::open(index)); });
   return 0;
 }

@@ -9,6 +9,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                     {"archive/byteorder", "little"},
                                     {"archive/data/0", std::string(64, '\x01')},
                                     {"archive/version", "3\n"}})
-                                     .bytes);
+                          .bytes);
   return 0;
 }

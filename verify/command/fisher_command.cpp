@@ -82,10 +82,9 @@ int run_fisher(const FisherCommandOptions& options) {
   RecordHeader header = record_header(*model, calibration, options.dtype, {});
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
-  deliver(
-      [&] { return fisher_record(header, measurement, fisher, backend); },
-      [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
-      options.output);
+  deliver([&] { return fisher_record(header, measurement, fisher, backend); },
+          [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
+          options.output);
   if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }

@@ -62,10 +62,9 @@ ProbeOptions probe_options(const VerifyOptions& options) {
 int finish(RecordHeader header, const Measurement& measurement, const Backend& backend,
            const OutputOptions& options, const JsonOutput& json) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
-  deliver(
-      [&] { return verify_record(header, measurement, backend); },
-      [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
-      options);
+  deliver([&] { return verify_record(header, measurement, backend); },
+          [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
+          options);
   if (measurement.stopped) throw *measurement.stopped;
   return static_cast<int>(exit_code_of(measurement));
 }

@@ -12,8 +12,8 @@
 
 #include "host/architecture/architecture.h"
 #include "host/architecture/catalogued/placed_norms.h"
-#include "host/architecture/norm_names.h"
 #include "host/architecture/fit/unread_tensors.h"
+#include "host/architecture/norm_names.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/near_names.h"
