@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "host/architecture/quantisation.h"
+#include "host/architecture/fit/quantisation.h"
 #include "host/base/error.h"
 #include "host/base/near_names.h"
 
@@ -120,9 +120,9 @@ Architecture describe_architecture(const Config& config) {
   for (const Family& family : families()) known.emplace_back(family.model_type);
   const auto near = near_names(type, known, 1);
   throw UnsupportedError(fmt::format(
-      "{}: model_type \"{}\" is unknown{}; known: {}. The norm kind is unknown too: `predict` "
-      "takes --norm layernorm|rmsnorm|layernorm1p, `verify` takes --activations FILE (see "
-      "scripts/capture)",
+      "{}: model_type \"{}\" has no family of its own{}; known: {}. `predict` knows more types "
+      "(`deadray models --all`) and takes --norm layernorm|rmsnorm|layernorm1p, `verify` takes "
+      "--activations FILE (see scripts/capture)",
       config.path().string(), type,
       near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", ")));
 }

@@ -225,7 +225,10 @@ class Catalogue {
     if (architecture_.pooler && stored(*architecture_.pooler))
       read_by(final_site, *architecture_.pooler, -1);
     if (architecture_.predictor) read_by(final_site, architecture_.predictor->embedding, -1);
-    if (!has_head(architecture_, checkpoint_)) return;
+    if (!has_head(architecture_, checkpoint_)) {
+      if (stores_head_norm()) add(architecture_.head->transform->norm, -1);
+      return;
+    }
     const HeadSpec& head = *architecture_.head;
     if (!head.transform) {
       if (!architecture_.output_projection) read_by(final_site, head.decoder, -1, head.tied);
@@ -233,6 +236,14 @@ class Catalogue {
       read_by(final_site, head.transform->dense, -1);
       read_by(add(head.transform->norm, -1), head.decoder, -1, head.tied);
     }
+  }
+
+  /// A file of norms alone has the head's too, without the maps around it.
+  bool stores_head_norm() const {
+    if (checkpoint_ == nullptr || !architecture_.head || !architecture_.head->transform)
+      return false;
+    const std::string stem = full_name(architecture_.head->transform->norm.name, prefix_);
+    return checkpoint_->find(found_name(stem + ".weight")) != nullptr;
   }
 
   void add_predictor(const Predictor& predictor) {

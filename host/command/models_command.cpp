@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,7 +14,9 @@
 #include <vector>
 
 #include "host/architecture/architecture.h"
+#include "host/architecture/catalogued/type_catalogue.h"
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 #include "host/base/output.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
@@ -28,6 +31,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
+
+struct ModelsOptions {
+  OutputOptions output;
+  bool all = false;
+};
 
 /// The models of a family with a record of this initialisation. Drawn at random only those of the
 /// roster count: they have a full size.
@@ -95,6 +103,54 @@ Json roster_json(const KnownModels& known) {
   return {{"note", known.note}, {"models", models}};
 }
 
+/// Every model type: a family, the catalogue's, or why none of the two.
+Json types_json(const std::vector<CataloguedType>& catalogued) {
+  Json all = Json::array();
+  for (const CataloguedType& type : catalogued) {
+    std::map<std::string, int> places{{"layernorm", 0}, {"rmsnorm", 0}, {"other", 0}};
+    for (const CataloguedNorm& norm : type.norms)
+      ++places[norm.not_predicted.empty() ? std::string(to_string(norm.kind)) : "other"];
+    Json parts = Json::object();
+    for (const CataloguedPart& part : type.parts) parts[part.config] = part.model_type;
+    const bool is_family = find_family(type.model_type) != nullptr;
+    all.push_back({{"model_type", type.model_type},
+                   {"known_by", is_family             ? Json("family")
+                                : type.failed.empty() ? Json("catalogue")
+                                                      : Json()},
+                   {"places", places},
+                   {"parts", parts},
+                   {"why_not", type.failed.empty() ? Json() : Json(type.failed)}});
+  }
+  return all;
+}
+
+std::string types_table(const Json& types, bool coloured) {
+  Table table({{"model_type"},
+               {"known by"},
+               {"LayerNorm", Align::right},
+               {"RMSNorm", Align::right},
+               {"other", Align::right},
+               {"and the norms of, or why not"}});
+  const auto count = [](const Json& places, const char* kind) {
+    const int places_of_kind = places.at(kind);
+    return places_of_kind > 0 ? std::to_string(places_of_kind) : "–";
+  };
+  for (const Json& type : types) {
+    std::vector<std::string> more;
+    if (!type.at("why_not").is_null())
+      more.push_back(on_one_line(type.at("why_not").get<std::string>(), 80));
+    for (const auto& [key, inner] : type.at("parts").items())
+      more.push_back(fmt::format("{} ({})", inner.get<std::string>(), key));
+    const Json& places = type.at("places");
+    table.add_row({type.at("model_type"), type.at("known_by").is_null() ? "–" : type.at("known_by"),
+                   count(places, "layernorm"), count(places, "rmsnorm"), count(places, "other"),
+                   fmt::format("{}", fmt::join(more, ", "))});
+  }
+  return table.render(coloured) +
+         "\nLayerNorm, RMSNorm, other: places in the modules of the type, each of which may be in "
+         "every block.\n";
+}
+
 std::string families_table(const Json& record, bool coloured) {
   const auto names = [](const Json& list) {
     return list.empty() ? "–"
@@ -139,6 +195,8 @@ std::string roster_table(const Json& roster, bool coloured) {
 }
 
 std::string models_text(const Json& record, bool coloured) {
+  if (const auto types = record.find("types"); types != record.end())
+    return types_table(*types, coloured);
   std::string text = families_table(record, coloured);
   const Json& roster = record.at("roster");
   if (roster.is_null()) return text;
@@ -152,14 +210,23 @@ std::string models_text(const Json& record, bool coloured) {
          roster.at("note").get<std::string>() + "\n";
 }
 
-int run_models(const OutputOptions& options) {
+int run_models(const ModelsOptions& wanted) {
+  const OutputOptions& options = wanted.output;
   const JsonOutput json(options.json);
   const fs::path file = share_folder().value_or(fs::path()) / "models.json";
   std::optional<KnownModels> known;
   if (std::error_code ignored; fs::exists(file, ignored)) known = read_known_models(file);
-  const Json record{{"schema", "deadray/models/1"},
-                    {"families", families_json(known ? &*known : nullptr)},
-                    {"roster", known ? roster_json(*known) : Json()}};
+  Json record{{"schema", "deadray/models/1"},
+              {"families", families_json(known ? &*known : nullptr)},
+              {"roster", known ? roster_json(*known) : Json()}};
+  if (wanted.all) {
+    const TypeCatalogue catalogue(norm_catalogue_file());
+    if (catalogue.empty())
+      throw ResourceError(
+          fmt::format("{}: no such file; it lists the model types: build or install deadray again",
+                      norm_catalogue_file().string()));
+    record["types"] = types_json(catalogue.all());
+  }
   json.write(record);
   if (options.table_wanted())
     write_output(models_text(record, colour_allowed(STDOUT_FILENO, options.no_color)));
@@ -177,8 +244,10 @@ void add_models_command(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand(
       "models",
       "List the families that deadray knows, the roster, and what has been verified of each");
-  const auto options = std::make_shared<OutputOptions>();
-  add_output_options(*command, *options);
+  const auto options = std::make_shared<ModelsOptions>();
+  command->add_flag("--all", options->all,
+                    "List every model type of transformers instead, and how its norms are known");
+  add_output_options(*command, options->output);
   command->callback([options, &chosen] { chosen = [options] { return run_models(*options); }; });
 }
 

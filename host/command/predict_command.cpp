@@ -14,6 +14,7 @@
 #include "host/command/deliver.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
+#include "host/command/program_folder.h"
 #include "host/prediction/compare_models.h"
 #include "host/prediction/model_prediction.h"
 
@@ -34,13 +35,14 @@ int run_several(const Options& options) {
   const JsonOutput json(options.output.json);
   const SeveralPredictions several =
       predict_several(options.request, {options.models.begin(), options.models.end()});
-  deliver([&] { return to_json(several); },
-          [&](bool coloured) { return to_text(several, coloured); }, notes_of(several), json,
-          options.output);
+  deliver(
+      [&] { return to_json(several); }, [&](bool coloured) { return to_text(several, coloured); },
+      notes_of(several), json, options.output);
   return static_cast<int>(ExitCode::done);
 }
 
 int run_predict(Options& options) {
+  options.request.catalogue = norm_catalogue_file();
   if (options.models.size() > 1) return run_several(options);
   PredictRequest& request = options.request;
   const JsonOutput json(options.output.json);

@@ -15,4 +15,8 @@ std::optional<std::filesystem::path> share_folder() {
   return folder ? std::optional(folder->parent_path() / DEADRAY_SHARE) : std::nullopt;
 }
 
+std::filesystem::path norm_catalogue_file() {
+  return share_folder().value_or(std::filesystem::path()) / "norms.jsonl";
+}
+
 }  // namespace deadray

@@ -14,4 +14,7 @@ std::optional<std::filesystem::path> program_folder();
 /// folder has the same layout.
 std::optional<std::filesystem::path> share_folder();
 
+/// The catalogue of model types there, whether or not it exists.
+std::filesystem::path norm_catalogue_file();
+
 }  // namespace deadray

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "host/architecture/architecture.h"
+#include "host/architecture/catalogued/catalogued_norms.h"
 #include "host/architecture/config.h"
 #include "host/architecture/discover_norms.h"
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
@@ -18,6 +20,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/formats/tensor_names.h"
 
 namespace deadray {
 namespace {
@@ -40,6 +43,48 @@ void take_users_word(OpenedModel& model, StatedNorm norm, std::string_view why) 
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
+/// The norms as the catalogue of model types has them.
+void look_up(OpenedModel& model, const Config& config, const TypeCatalogue& catalogue) {
+  CataloguedNorms found = catalogued_norms(catalogue, config, model.checkpoint);
+  model.sites = std::move(found.sites);
+  model.family = config.text("model_type");
+  model.notes.push_back(fmt::format(
+      "model_type {} has no family of its own here: norms as the catalogue of model types has them",
+      in_quotes(model.family)));
+  model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
+}
+
+/// Whether tensors are called as norms that are of none of the sites.
+bool lists_too_few(const OpenedModel& model) {
+  const auto& tensors = model.checkpoint.tensors();
+  const auto stored = std::count_if(tensors.begin(), tensors.end(), [](const TensorInfo& tensor) {
+    return tensor.shape.size() == 1 && looks_like_norm(tensor.name);
+  });
+  std::ptrdiff_t listed = 0;
+  for (const NormSite& site : model.sites)
+    listed += (looks_like_norm(site.weight) ? 1 : 0) + (looks_like_norm(site.bias) ? 1 : 0);
+  return stored > listed;
+}
+
+/// The norms that the family does not describe, of a second tower say, before its own.
+void add_from_catalogue(OpenedModel& model, const Config& config,
+                        const std::filesystem::path& file) {
+  if (!lists_too_few(model)) return;
+  const TypeCatalogue catalogue(file);
+  const auto type = catalogue.find(model.family);
+  if (!type || !type->failed.empty()) return;
+  std::set<std::string_view> listed;
+  for (const NormSite& site : model.sites) listed.insert(site.weight);
+  std::vector<NormSite> sites = find_norms(catalogue, *type, config, model.checkpoint).sites;
+  std::erase_if(sites, [&](const NormSite& site) { return listed.contains(site.weight); });
+  if (sites.empty()) return;
+  for (NormSite& site : sites) site.is_final = false;
+  model.notes.push_back(fmt::format(
+      "{} norms that the family {} does not describe are as the catalogue of model types has them",
+      sites.size(), model.family));
+  model.sites.insert(model.sites.begin(), sites.begin(), sites.end());
+}
+
 /// The norms as the family has them.
 void describe(OpenedModel& model, const Config& config, const PredictRequest& request) {
   Architecture architecture = describe_architecture(config);
@@ -47,6 +92,7 @@ void describe(OpenedModel& model, const Config& config, const PredictRequest& re
   model.family = architecture.family;
   model.parameters = count_parameters(architecture);
   model.notes.insert(model.notes.end(), architecture.notes.begin(), architecture.notes.end());
+  add_from_catalogue(model, config, request.catalogue);
   for (const std::string& line : architecture.not_run)
     model.notes.push_back(line +
                           " (verify and fisher refuse this model; its prediction stands all the "
@@ -121,6 +167,12 @@ OpenedModel recognise(const PredictRequest& request) {
                     type.empty() ? "config.json has no model_type"
                                  : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
+  }
+  if (config.has("model_type") && find_family(config.text("model_type")) == nullptr) {
+    if (const TypeCatalogue catalogue(request.catalogue); !catalogue.empty()) {
+      look_up(model, config, catalogue);
+      return model;
+    }
   }
   try {
     describe(model, config, request);

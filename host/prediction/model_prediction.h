@@ -27,6 +27,8 @@ struct PredictRequest {
   std::optional<StatedNorm> norm;  ///< instead of what the family says
   PredictOptions predict;
   CheckpointOptions checkpoint;
+  /// The catalogue of model types, for those without a family; may be absent.
+  std::filesystem::path catalogue;
   /// Ask the parameters too which norm it is; reads the consumers' weights.
   bool classify = false;
   /// Keep each norm's DeadSubspace::inverse; it takes 8 bytes for each of the model's scales.
@@ -36,7 +38,8 @@ struct PredictRequest {
 };
 
 struct Prediction {
-  std::string name, family;        ///< family empty: unknown, norms found by their names
+  /// Family: the model_type, of a family or of the catalogue; empty: unknown, norms found by names.
+  std::string name, family;
   std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
   /// Number of parameters of the model that config.json describes; absent for an unknown family.
   std::optional<std::int64_t> parameters;

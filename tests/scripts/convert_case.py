@@ -1,8 +1,8 @@
 """What the tests of `deadray convert` share: runs of the program, and the packages.
 
-torch and gguf write the files, safetensors and transformers read the results: nothing
-of deadray's own judges it. The tests take the packages from here: where one is missing, importing this ends them with 77
-(skipped).
+torch and gguf write the files, safetensors and transformers read the results: nothing of deadray's
+own judges it. The tests take the packages from here: where one is missing, importing this ends them
+with 77 (skipped).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "host/architecture/catalogue.h"
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/model_config.h"
 #include "host/formats/folder/model_folder.h"
 #include "verify/weights/checkpoint_weights.h"

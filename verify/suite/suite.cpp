@@ -7,7 +7,7 @@
 #include <set>
 
 #include "host/architecture/catalogue.h"
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
 #include "host/base/input_file.h"

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-#include "host/architecture/quantisation.h"
+#include "host/architecture/fit/quantisation.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 

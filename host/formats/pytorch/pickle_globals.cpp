@@ -7,7 +7,7 @@ namespace {
 
 using enum PickleCall;
 
-// Storages and dtypes of one element type.
+/// The class of storages and the dtype of one type of elements; empty: torch has no such.
 struct ElementName {
   std::string_view storage, dtype;
   DType type;
@@ -94,10 +94,9 @@ constexpr ElementName kElements[] = {
     {"", "float4_e2m1fn_x2", DType::unknown, 1},
 };
 
-/// Names of the list above in the modules where torch has them; kinds of one element are told
-/// apart by their place in it.
 constexpr std::size_t kNElements = std::size(kElements);
 
+/// The two columns of names, as entries.
 constexpr auto kStorages = [] {
   std::array<PickleGlobal, kNElements> entries{};
   for (std::size_t i = 0; i < kNElements; ++i)

@@ -10,7 +10,7 @@ namespace deadray {
 namespace {
 
 constexpr std::size_t kDeepestStack = 4'000'000;
-constexpr std::uint64_t kMostValues = 32'000'000;
+constexpr std::uint64_t kMostValues = 16'000'000;
 constexpr unsigned char kStop = '.';
 
 }  // namespace

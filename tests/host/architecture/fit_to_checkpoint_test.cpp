@@ -1,4 +1,4 @@
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/gguf/gguf_table.h"
 #include "host/architecture/norm_parameters.h"
 #include "tests/support/architecture_text.h"

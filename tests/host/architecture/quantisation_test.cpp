@@ -1,4 +1,4 @@
-#include "host/architecture/quantisation.h"
+#include "host/architecture/fit/quantisation.h"
 
 #include <gtest/gtest.h>
 

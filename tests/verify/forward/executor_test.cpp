@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -34,11 +35,11 @@ std::vector<Case> cases(const std::string& folder = "") {
   return all;
 }
 
-/// Runs a fixture and compares everything that transformers' reference file holds.
-void expect_equal_to_transformers(const std::string& name, at::ScalarType dtype,
-                                  const std::string& reference_name, double tolerance) {
-  const auto model = prepare_model(kModels / name, {});
-  const Checkpoint reference = Checkpoint::open(kModels / name / reference_name);
+/// Runs a model and compares everything that transformers' reference file holds.
+void expect_equal_to_transformers(const std::filesystem::path& path, at::ScalarType dtype,
+                                  const std::filesystem::path& reference_file, double tolerance) {
+  const auto model = prepare_model(path, {});
+  const Checkpoint reference = Checkpoint::open(reference_file);
   test::Recorder recorder(test::last_norms(*model));
   Executor executor(model->architecture, *model->weights, {dtype, 1024, /*logits=*/true});
   executor.run(test::calibration_of(*model, reference), recorder);
@@ -75,16 +76,55 @@ class ExecutorTest : public testing::TestWithParam<Case> {};
 // 1e-5: some hundred roundings of 2^-24 each, through at most three blocks of a random model;
 // transformers rounds as often. A fixture that needs more says so itself, and why.
 TEST_P(ExecutorTest, EqualsTransformersInFloat32) {
-  expect_equal_to_transformers(GetParam().name, at::kFloat, "reference.safetensors",
+  const std::filesystem::path folder = kModels / GetParam().name;
+  expect_equal_to_transformers(folder, at::kFloat, folder / "reference.safetensors",
                                GetParam().tolerance32);
 }
 
 // In float64 the bound is the fixture's own: 1e-10 where transformers stays in float64, 5e-6 where
 // it drops to float32 inside (RMSNorm, rotary).
 TEST_P(ExecutorTest, EqualsTransformersInFloat64) {
-  expect_equal_to_transformers(GetParam().name, at::kDouble, "reference64.safetensors",
+  const std::filesystem::path folder = kModels / GetParam().name;
+  expect_equal_to_transformers(folder, at::kDouble, folder / "reference64.safetensors",
                                GetParam().tolerance64);
 }
+
+const std::filesystem::path kGguf = kModels / "../gguf/models";
+
+/// GGUF files of the same models, where the format says all that the run depends on: file and
+/// model.
+std::vector<std::pair<std::string, Case>> gguf_cases() {
+  std::ifstream file(kGguf / "index.json");
+  std::vector<std::pair<std::string, Case>> found;
+  for (const auto& entry : nlohmann::json::parse(file)) {
+    const auto runs_as_before = [](const auto& unsaid) {
+      for (const auto& [key, value] : unsaid.items())
+        if (key != "model_type" && key != "max_position_embeddings") return false;
+      return true;
+    };
+    if (entry.at("quantised") || !entry.at("zero").is_null() || !runs_as_before(entry.at("unsaid")))
+      continue;
+    for (const Case& model : cases())
+      if (model.name == entry.at("model")) found.emplace_back(entry.at("name"), model);
+  }
+  return found;
+}
+
+class GgufExecutorTest : public testing::TestWithParam<std::pair<std::string, Case>> {};
+
+// The converter's work is undone: the same tensors in the same places, so the same bound.
+TEST_P(GgufExecutorTest, EqualsTransformersInFloat64) {
+  const auto& [name, model] = GetParam();
+  expect_equal_to_transformers(kGguf / (name + ".gguf"), at::kDouble,
+                               kModels / model.name / "reference64.safetensors", model.tolerance64);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, GgufExecutorTest, testing::ValuesIn(gguf_cases()),
+                         [](const auto& fixture) {
+                           std::string name = fixture.param.first;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // Tiles of one sequence each: attention never crosses sequences, so the tiling must not show. Only
 // the order of the products' sums may differ: a few d u each, through at most three blocks.

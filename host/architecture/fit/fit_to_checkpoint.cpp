@@ -1,4 +1,4 @@
-#include "host/architecture/fit_to_checkpoint.h"
+#include "host/architecture/fit/fit_to_checkpoint.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,10 +10,10 @@
 #include <string_view>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/fit/quantisation.h"
+#include "host/architecture/fit/unread_tensors.h"
 #include "host/architecture/norm_parameters.h"
 #include "host/architecture/parts.h"
-#include "host/architecture/quantisation.h"
-#include "host/architecture/unread_tensors.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 

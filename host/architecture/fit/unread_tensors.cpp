@@ -1,4 +1,4 @@
-#include "host/architecture/unread_tensors.h"
+#include "host/architecture/fit/unread_tensors.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,9 +11,9 @@
 #include <unordered_set>
 
 #include "host/architecture/catalogue.h"
+#include "host/architecture/fit/quantisation.h"
 #include "host/architecture/norm_names.h"
 #include "host/architecture/parts.h"
-#include "host/architecture/quantisation.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 

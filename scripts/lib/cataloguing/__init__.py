@@ -1,0 +1,1 @@
+"""How scripts/norm_catalogue finds the norms of every model type: by running them."""
