@@ -16,6 +16,7 @@
 #include "host/architecture/gguf/gguf_model.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
+#include "host/architecture/unread_tensors.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/stopwatch.h"
@@ -73,10 +74,12 @@ void add_from_catalogue(OpenedModel& model, const Config& config,
   const TypeCatalogue catalogue(file);
   const auto type = catalogue.find(model.family);
   if (!type || !type->failed.empty()) return;
-  std::set<std::string_view> listed;
-  for (const NormSite& site : model.sites) listed.insert(site.weight);
+  // What the family describes it describes whole: a further block is none by config.json.
+  std::set<std::string> described;
+  for (const NormSite& site : model.sites) described.insert(pattern_of(site.weight));
   std::vector<NormSite> sites = find_norms(catalogue, *type, config, model.checkpoint).sites;
-  std::erase_if(sites, [&](const NormSite& site) { return listed.contains(site.weight); });
+  std::erase_if(sites,
+                [&](const NormSite& site) { return described.contains(pattern_of(site.weight)); });
   if (sites.empty()) return;
   for (NormSite& site : sites) site.is_final = false;
   model.notes.push_back(fmt::format(

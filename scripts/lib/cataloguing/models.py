@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import re
@@ -68,7 +69,11 @@ def resolve(name: str, model_type: str) -> type[PreTrainedModel]:
 
 # What the default configuration leaves open, although the model does not build without it. Sizes do
 # not matter here: patterns and kinds do not depend on them.
+# The backbones that need timm have ResNet's in their place, whose batch norms nobody predicts.
+RESNET = {"model_type": "resnet", "out_features": ["stage2", "stage3", "stage4"]}
+DETR = ("conditional_detr", "dab-detr", "deformable_detr", "detr", "table-transformer")
 GIVEN: dict[str, dict] = {
+    **{model_type: {"backbone_config": RESNET} for model_type in DETR},
     "autoformer": {"prediction_length": 24},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "head_dim": 128},
     "esm": {"vocab_size": 33, "pad_token_id": 1},
@@ -82,7 +87,7 @@ GIVEN: dict[str, dict] = {
 
 
 def configuration(model_type: str):
-    return CONFIG_MAPPING[model_type](**GIVEN.get(model_type, {}))
+    return CONFIG_MAPPING[model_type](**copy.deepcopy(GIVEN.get(model_type, {})))
 
 
 def build(name: str, model_type: str, config, dtype=torch.float32) -> PreTrainedModel:
