@@ -76,9 +76,11 @@ def build(model_type: str):
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
     ways = []
-    for name in AUTO:
+    others = sorted(name for name in dir(transformers) if name.startswith("AutoModel"))
+    for name in dict.fromkeys([*AUTO, *others]):
         auto = getattr(transformers, name, None)
-        if auto is not None and type(config) in auto._model_mapping:
+        mapping = getattr(auto, "_model_mapping", None)
+        if mapping is not None and type(config) in mapping:
             ways.append(auto.from_config)
     ways = ways or own_classes(config)  # parts alone, where no whole model has this type
     for way in ways:
@@ -99,8 +101,9 @@ def vectors(module) -> dict[str, torch.Tensor]:
     maps = (torch.nn.Linear, torch.nn.Embedding, torch.nn.modules.conv._ConvNd)
     if isinstance(module, maps) or len(list(module.parameters())) != len(own):
         return {}
-    long_axes = [sum(n != 1 for n in p.shape) for p in own.values()]
-    return own if own and all(1 <= n <= 2 for n in long_axes) else {}
+    long_axes = [[n for n in p.shape if n != 1] for p in own.values()]
+    few_heads = all(len(a) == 1 or (len(a) == 2 and a[0] <= 256) for a in long_axes)
+    return own if few_heads else {}
 
 
 def trials(module, shape):

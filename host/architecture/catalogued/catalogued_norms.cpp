@@ -77,7 +77,8 @@ class Collector {
 
  private:
   void take(const TensorInfo& tensor) {
-    const auto found = placed_.find(with_todays_ending(tensor.name));
+    auto found = placed_.find(tensor.name);
+    if (!found) found = placed_.find(with_todays_ending(tensor.name));
     if (!found) return;
     const PlacedNorm& placed = *found->norm;
     const std::string stem = filled(placed.stem(), found->numbers);

@@ -116,6 +116,8 @@ def mark_final(norms: dict[str, Norm], parts: list[dict]) -> None:
         for name, norm in norms.items()
         if "{}" not in name and not name.startswith("/") and not NOT_FINAL.search(name)
     ]
+    of_decoder = [norm for norm in outside if any("decoder." in stem for stem in norm["names"])]
+    outside = of_decoder if len(outside) > 1 else outside
     if len(text) == 1:
         text[0]["final"] = True
     elif len(outside) == 1 and not outside[0]["why"]:

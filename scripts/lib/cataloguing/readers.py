@@ -136,9 +136,17 @@ def read(model: PreTrainedModel, norms: list[str]) -> Reading:
     for kwargs in inputs_of(model):
         attempt = Reading(tied=tied, norms=set(norms))
         if run(model, norms, Watch(maps, attempt), kwargs):
+            attempt.final = attempt.final or read_by_head(model, attempt)
             return attempt
         reading.failed = reading.failed or attempt.failed
     return reading
+
+
+def read_by_head(model: PreTrainedModel, reading: Reading) -> str | None:
+    """The norm before the logits, where the base model was not called as a whole."""
+    heads = {name for name, m in model.named_modules() if m is model.get_output_embeddings()}
+    found = [norm for norm, maps in reading.readers.items() if heads & set(maps)]
+    return found[0] if len(found) == 1 else None
 
 
 def run(model: PreTrainedModel, norms: list[str], watch: Watch, kwargs: dict) -> bool:
