@@ -16,7 +16,6 @@ using Names = std::vector<std::string>;
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
 constexpr std::string_view kCatalogue =
-<<<<<<< HEAD
     R"({"schema":"deadray/norms/1","transformers":"0"})"
     "\n"
     R"({"model_type":"broken","failed":"ImportError: it needs timm"})"
@@ -35,17 +34,10 @@ constexpr std::string_view kCatalogue =
     R"("sole":true},{"name":"layers.{}.post","kind":"layernorm","final":true,"also":[)"
     R"("old.{}.post"],"reads":["layers.{+1}.q","/head"]},{"name":"layers.0.conv",)"
     R"("kind":"other","why":"group norm"},{"name":"layers.{}.conv","kind":"rmsnorm",)"
-    R"("some":true},{"name":"/head_norm","kind":"layernorm"}],)"
+    R"("some":true},{"name":"/head_norm","kind":"layernorm"},)"
+    R"({"name":"own","scale":"gamma","kind":"layernorm"}],)"
     R"("unscaled":{"embed_norm":"layernorm"}})"
     "\n";
-=======
-    R"({"schema":"deadray/norms/1","transformers":"0"}
-{"model_type":"broken","failed":"ImportError: it needs timm"}
-{"model_type":"cross","norms":[{"name":"neck.{}.norm","kind":"layernorm","shift":"bias"},{"name":"neck.{}.bn","kind":"other","why":"batch norm"},{"name":"heads_norm","kind":"layernorm","rows":true}],"parts":[{"config":"text_config","model_type":"plain","prefixes":["model.text.","text.model."],"final":true}]}
-{"model_type":"other_text","prefixes":["model.",""],"norms":[{"name":"last","kind":"rmsnorm","offset":1,"final":true}]}
-{"model_type":"plain","prefixes":["model.",""],"norms":[{"name":"layers.{}.ln","kind":"layernorm","shift":"bias","eps":"norm_eps","reads":["layers.{}.q"],"sole":true},{"name":"layers.{}.post","kind":"layernorm","final":true,"also":["old.{}.post"],"reads":["layers.{+1}.q","/head"]},{"name":"layers.0.conv","kind":"other","why":"group norm"},{"name":"layers.{}.conv","kind":"rmsnorm","some":true},{"name":"/head_norm","kind":"layernorm"},{"name":"own","scale":"gamma","kind":"layernorm"}],"unscaled":{"embed_norm":"layernorm"}}
-)";
->>>>>>> catalogue
 
 class CataloguedNormsTest : public ::testing::Test {
  protected:
