@@ -67,6 +67,10 @@ std::int64_t PickleMachine::count_of(const PickleValue& value, std::string_view 
 void PickleMachine::require_counts(const PickleValue& value, std::string_view what) const {
   if (!value.is(PickleKind::tuple) && !value.is(PickleKind::list))
     fail(fmt::format("has {} as {}, expected a tuple", describe(value), what));
+  // Looked through anew by every call: a pickle can name one long tuple in a few bytes.
+  if (const std::size_t found = heap_.items_of(value).size(); found > kMostDimensions)
+    fail(fmt::format("has {} with {} dimensions, expected at most {}", what, found,
+                     kMostDimensions));
   for (const PickleValue& item : heap_.items_of(value)) count_of(item, what);
 }
 

@@ -10,6 +10,9 @@
 // What a pickle builds here: plain data, small, without a class of Python's behind it.
 namespace deadray {
 
+/// A tensor of more is refused: a pickle can repeat one long shape for nothing.
+inline constexpr std::size_t kMostDimensions = 64;
+
 enum class PickleKind : std::uint8_t {
   none,
   boolean,

@@ -84,10 +84,20 @@ class StateDictReader {
     std::vector<std::pair<std::string, PickleValue>> named;
     if (!dict.is(PickleKind::dict)) return named;
     const std::span<const PickleValue> items = state_.heap.items_of(dict);
-    for (std::size_t i = 0; i + 1 < items.size(); i += 2)
-      if (items[i + 1].is(PickleKind::tensor) &&
-          (items[i].is(PickleKind::text) || items[i].is(PickleKind::integer)))
-        named.emplace_back(name_of(items[i]), items[i + 1]);
+    std::uint64_t spelled = 0;
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      if (!items[i + 1].is(PickleKind::tensor) ||
+          (!items[i].is(PickleKind::text) && !items[i].is(PickleKind::integer)))
+        continue;
+      // A dictionary has each key once, and its pickle spells it. Damage can set one long key again
+      // and again, in a few bytes each time.
+      if (items[i].is(PickleKind::text) && (spelled += items[i].size) > state_.bytes.bytes_read())
+        throw MalformedError(
+            fmt::format("{}: the names of its tensors take more bytes than the {} of its pickle, "
+                        "which sets one name again and again",
+                        where(), state_.bytes.bytes_read()));
+      named.emplace_back(name_of(items[i]), items[i + 1]);
+    }
     // Backwards, so that of equal names the one that was set last comes first, and stays.
     std::reverse(named.begin(), named.end());
     std::stable_sort(named.begin(), named.end(),

@@ -10,9 +10,6 @@
 
 namespace deadray {
 
-/// A tensor of more is refused: a pickle can repeat one long shape for nothing.
-inline constexpr std::size_t kMostDimensions = 64;
-
 /// Where a storage lies in its file.
 struct StoragePlace {
   std::uint64_t begin = 0, bytes = 0;

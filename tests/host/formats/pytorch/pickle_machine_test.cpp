@@ -146,6 +146,15 @@ TEST_F(PickleMachineTest, SharedValuesDoNotBlowUp) {
   EXPECT_TRUE(contains(complaint(pickled(copies + "t")), "builds more than"));
 }
 
+TEST_F(PickleMachineTest, LooksThroughNoLongSizeAgainAndAgain) {
+  const std::string size = pickled_global("torch", "Size");
+  EXPECT_EQ(built(pickled(size + pickled_tuple(std::vector<std::int64_t>(64, 1)) + "\x85R")),
+            "a tuple of 64");
+  EXPECT_TRUE(
+      contains(complaint(pickled(size + pickled_tuple(std::vector<std::int64_t>(65, 1)) + "\x85R")),
+               "a size with 65 dimensions, expected at most 64"));
+}
+
 TEST_F(PickleMachineTest, NestsAsDeepAsAPickleIsLong) {
   std::string tuples = "N", typed = ")";
   for (int i = 0; i < 1'000'000; ++i) tuples += '\x85';

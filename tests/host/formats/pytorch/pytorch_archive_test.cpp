@@ -156,6 +156,17 @@ TEST(PyTorchArchiveTest, TakesTheLastOfEqualNamesAndRefusesWhatIsNoUtf8) {
                        "byte 1 of its name is not UTF-8"));
 }
 
+TEST(PyTorchArchiveTest, HoldsNoNameAgainAndAgain) {
+  // One name of 1000 bytes, remembered as number 0, set for tensor number 1 a hundred times.
+  std::string state =
+      "}" + pickled_text(std::string(1000, 'a')) + "q\0"s + pickled_tensor({}) + "q\1s";
+  for (int i = 0; i < 100; ++i) state += "h\0h\1s"s;
+  const TemporaryFolder folder;
+  const fs::path file = folder.write(
+      "t.bin", zip_of({{"data.pkl", pickled(state)}, {"data/0", std::string(16, '\0')}}).bytes);
+  EXPECT_TRUE(contains(complaint(file), "the names of its tensors take more bytes than"));
+}
+
 TEST(PyTorchArchiveTest, NamesADamagedArchive) {
   const TemporaryFolder folder;
   const auto said = [&](const ZipBytes& zip, ExitCode code = ExitCode::malformed) {
