@@ -136,11 +136,13 @@ class Collector {
     const auto& shape = scale.shape;
     const bool vector =
         std::count_if(shape.begin(), shape.end(), [](std::int64_t n) { return n != 1; }) <= 1;
-    if (rows && shape.size() == 2 && shape[1] > 0) return shape[1];
+    // Each head is a site, of some hundred bytes: a file of a few megabytes must not name millions.
+    if (rows && shape.size() == 2 && shape[0] <= kMostParts && shape[1] > 0) return shape[1];
     if (!rows && vector && !shape.empty()) return scale.elements();
     throw MalformedError(fmt::format(
         "{}: norm {} has shape [{}], expected {}", checkpoint_.files()[scale.file].string(),
-        in_quotes(scale.name), fmt::join(shape, ", "), rows ? "[heads, width]" : "one axis"));
+        in_quotes(scale.name), fmt::join(shape, ", "),
+        rows ? fmt::format("[heads, width] with at most {} heads", kMostParts) : "one axis"));
   }
   void require_like(const TensorInfo& scale, const TensorInfo& shift) const {
     if (scale.elements() == shift.elements()) return;

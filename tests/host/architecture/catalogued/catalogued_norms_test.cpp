@@ -181,6 +181,9 @@ TEST_F(CataloguedNormsTest, WhatIsNotKnownIsRefusedWithTheReason) {
   EXPECT_TRUE(contains(refusal(ExitCode::unsupported, kPlain, shapes), "none of its 1 tensors"));
   EXPECT_TRUE(contains(refusal(ExitCode::malformed, kPlain, {{"layers.0.ln.weight", {2, 3}}}),
                        "has shape [2, 3], expected one axis"));
+  EXPECT_TRUE(contains(refusal(ExitCode::malformed, R"({"model_type": "cross"})",
+                               {{"heads_norm.weight", {10001, 1}}}),
+                       "expected [heads, width] with at most 10000 heads"));
   EXPECT_TRUE(contains(refusal(ExitCode::malformed, kPlain,
                                {{"layers.0.ln.weight", {4}}, {"layers.0.ln.bias", {5}}}),
                        "expected [4]"));
