@@ -19,8 +19,8 @@ struct GgufMetadata {
 
 /// @param head   at the first key; afterwards behind the last value
 /// @param count  as the file says, unchecked
-/// @throws MalformedError   an empty key, one twice, a value that is damaged or past the end
-/// @throws UnsupportedError an array of arrays
+/// @throws MalformedError an empty key, one twice, a value that is damaged or past the end, an
+/// array of arrays
 GgufMetadata read_gguf_metadata(GgufHeadReader& head, std::uint64_t count);
 
 /// A name as it may stand in messages and records.

@@ -7,8 +7,8 @@
 #include "host/architecture/gguf/gguf_model.h"
 #include "tests/support/architecture_text.h"
 
-// A GGUF file of a release as Python's gguf decodes it and scripts/convert sorts it, where
-// scripts/samples has fetched it.
+// A GGUF file of a release beside what `deadray convert` made of it, where scripts/samples has
+// fetched it. Both come from one decoder, which GgufBlocksTest holds to Python's gguf.
 namespace deadray {
 namespace {
 
