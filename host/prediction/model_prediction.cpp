@@ -55,6 +55,11 @@ void look_up(OpenedModel& model, const Config& config, const TypeCatalogue& cata
   model.notes.insert(model.notes.end(), found.notes.begin(), found.notes.end());
 }
 
+bool is_catalogued(const TypeCatalogue& catalogue, const std::string& type) {
+  const auto known = catalogue.find(type);
+  return known && known->failed.empty();
+}
+
 /// Whether tensors are called as norms that are of none of the sites.
 bool lists_too_few(const OpenedModel& model) {
   const auto& tensors = model.checkpoint.tensors();
@@ -132,8 +137,9 @@ void override_kind(OpenedModel& model, StatedNorm norm) {
   const auto agrees = [&](const NormSite& site) {
     return site.kind == kind && site.weight_offset == offset;
   };
-  const std::string who =
-      model.family.empty() ? "the GGUF file" : fmt::format("the family {}", model.family);
+  const std::string who = model.family.empty()        ? "the GGUF file"
+                          : find_family(model.family) ? fmt::format("the family {}", model.family)
+                                                      : "the catalogue of model types";
   if (std::all_of(model.sites.begin(), model.sites.end(), agrees)) {
     model.notes.push_back(fmt::format("--norm {} not needed: {} says so", to_string(norm), who));
     return;
@@ -164,27 +170,28 @@ OpenedModel recognise(const PredictRequest& request) {
     return model;
   }
   const Config config = Config::load(request.model);
-  const std::string type = user_says ? config.text("model_type", "") : "";
-  if (user_says && find_family(type) == nullptr) {
+  const std::string type = config.text("model_type", "");
+  const bool has_family = find_family(type) != nullptr;
+  // Families need no look into the catalogue, half a megabyte, to be described.
+  const TypeCatalogue catalogue(has_family || type.empty() ? "" : request.catalogue);
+  if (user_says && !has_family && !is_catalogued(catalogue, type)) {
     take_users_word(model, *request.norm,
                     type.empty() ? "config.json has no model_type"
                                  : fmt::format("model_type {} unknown", in_quotes(type)));
     return model;
   }
-  if (config.has("model_type") && find_family(config.text("model_type")) == nullptr) {
-    if (const TypeCatalogue catalogue(request.catalogue); !catalogue.empty()) {
-      look_up(model, config, catalogue);
-      return model;
-    }
-  }
   try {
-    describe(model, config, request);
+    if (catalogue.empty())
+      describe(model, config, request);
+    else
+      look_up(model, config, catalogue);
   } catch (const Error& error) {
     const bool of_the_model =
         error.code() == ExitCode::malformed || error.code() == ExitCode::unsupported;
     if (!user_says || !of_the_model || request.checkpoint.strict) throw;
     take_users_word(model, *request.norm,
-                    fmt::format("not as the family has them ({})", error.what()));
+                    fmt::format("not as the {} has them ({})",
+                                has_family ? "family" : "catalogue of model types", error.what()));
     return model;
   }
   if (user_says) override_kind(model, *request.norm);
