@@ -19,6 +19,7 @@
 #include "host/architecture/catalogue.h"
 #include "host/architecture/config.h"
 #include "host/architecture/gguf/gguf_model.h"
+#include "host/architecture/model_config.h"
 #include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
@@ -170,8 +171,10 @@ int run_convert(const Options& options) {
   if (!options.force) require_absent(target);
   const Conversion made = prepare(options.model);
   std::error_code ignored;
+  // What is copied onto itself stays; what is made from a file's own keys is new.
   const bool writes_config =
-      made.config && !fs::equivalent(config_file(options.model), config, ignored);
+      made.config && (describes_itself(made.checkpoint) ||
+                      !fs::equivalent(config_file(options.model), config, ignored));
   if (!options.force && writes_config) require_absent(config);
 
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written file is removed
@@ -199,8 +202,9 @@ void add_convert_command(CLI::App& app, Command& chosen) {
       "itself needs none");
   const auto options = std::make_shared<Options>();
   command
-      ->add_option("model", options->model,
-                   "A folder, a file, or the index of a sharded set: PyTorch, GGUF, safetensors")
+      ->add_option(
+          "model", options->model,
+          "A folder, a file, or the index of a sharded set: safetensors, PyTorch, GGUF, .npz")
       ->required()
       ->type_name("MODEL");
   command

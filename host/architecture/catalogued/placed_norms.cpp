@@ -67,8 +67,7 @@ PlacedNorms::PlacedNorms(const TypeCatalogue& catalogue, const CataloguedType& t
 
 void PlacedNorms::add(CataloguedNorm norm, std::string prefix, const Config& config) {
   double eps = norm.eps;
-  if (!norm.eps_key.empty() && config.has(norm.eps_key) && config.json()[norm.eps_key].is_number())
-    eps = config.json()[norm.eps_key].get<double>();
+  if (!norm.eps_key.empty()) eps = config.non_negative(norm.eps_key, eps);
   const bool tied = config.json().value("tie_word_embeddings", nlohmann::json(false)) == true;
   norms_.push_back({std::move(norm), std::move(prefix), config.full_key(""), eps, tied});
 }

@@ -108,13 +108,18 @@ class StateDictReader {
     return named;
   }
 
-  TensorInfo tensor(const std::string& name, const PickledTensor& pickled) const {
+  TensorInfo tensor(const std::string& name, const PickledTensor& pickled) {
     if (const std::size_t at = first_ill_formed(name); at != name.npos)
       fail(name, fmt::format("byte {} of its name is not UTF-8", at));
     TensorInfo info;
     info.name = name;
     info.file = file_index_;
     info.shape = counts(name, pickled.shape);
+    // Many tensors can share one long shape, in a few bytes each.
+    if ((dimensions_ += info.shape.size()) > state_.bytes.bytes_read())
+      fail(name, fmt::format("with it the shapes have more dimensions than the {} bytes of its "
+                             "pickle spell: save the weights again",
+                             state_.bytes.bytes_read()));
     const auto strides = counts(name, pickled.strides);
     if (pickled.obstacle != nullptr) {
       info.stored_dtype = pickled.obstacle;
@@ -211,6 +216,7 @@ class StateDictReader {
 
   const PickledState& state_;
   std::size_t file_index_;
+  std::uint64_t dimensions_ = 0;  ///< of all shapes so far
 };
 
 }  // namespace
