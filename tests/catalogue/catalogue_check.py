@@ -315,7 +315,8 @@ def table(rows: list[dict]) -> str:
         "`tests/catalogue/catalogue_check.py` runs every module of each type's default model and "
         "compares it",
         "with the formulas of LayerNorm and RMSNorm "
-        f"(transformers {transformers.__version__}). It shares no code with the generator.",
+        f"(transformers {transformers.__version__}). It shares no code with the",
+        "generator.",
         "",
         f"- {len(right)} of {len(built)} types that build agree: every norm found, no other; "
         "kind, offset, width",
