@@ -235,11 +235,7 @@ void note_task_heads(const Checkpoint& checkpoint, const std::string& prefix,
 }
 
 struct UnreadSummary {
-  struct Alike {
-    std::string first;  ///< name
-    std::size_t count = 0;
-  };
-  std::map<std::string, Alike> patterns;
+  std::map<std::string, std::size_t> counts;  ///< by pattern
   bool more_blocks = false, left_over_scales = false;
 };
 
@@ -253,8 +249,7 @@ UnreadSummary summary_of(const std::vector<const TensorInfo*>& unread,
         summary.more_blocks ||
         (largest_number(tensor->name) >= architecture.n_blocks && known.contains(pattern));
     summary.left_over_scales = summary.left_over_scales || is_quantisation_part(tensor->name);
-    UnreadSummary::Alike& alike = summary.patterns[std::move(pattern)];
-    if (alike.count++ == 0) alike.first = tensor->name;
+    ++summary.counts[std::move(pattern)];
   }
   return summary;
 }
@@ -283,8 +278,10 @@ void note_unread_tensors(const Checkpoint& checkpoint, const Architecture& archi
   if (unread.empty()) return;
   const UnreadSummary summary = summary_of(unread, architecture, checkpoint);
   std::vector<std::string> shown;
-  for (const auto& [pattern, alike] : summary.patterns)
-    shown.push_back(alike.count == 1 ? alike.first : fmt::format("{} ({})", pattern, alike.count));
+  for (const auto& [pattern, count] : summary.counts)
+    shown.push_back(count > 1            ? fmt::format("{} ({})", pattern, count)
+                    : unread.size() == 1 ? unread.front()->name
+                                         : pattern);
   std::sort(shown.begin(), shown.end(), comes_before);
   std::string line = fmt::format(
       "{}: {} left out, of which config.json says nothing: {}{}{}", checkpoint.path().string(),
