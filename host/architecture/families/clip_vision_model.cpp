@@ -75,8 +75,7 @@ Architecture describe_clip(const Config& config) {
   // As CLIPModel itself has it; the tower's own configuration keeps another default.
   const std::int64_t shared = config.integer("projection_dim", 512);
   a.pooler = linear({{"/visual_projection", shared}}, a.hidden_size, false, 0.02);
-  a.notes.push_back(
-      "the picture tower alone is run: the text tower is left out");
+  a.notes.push_back("the picture tower alone is run: the text tower is left out");
   a.left_out = {"text_model.", "text_projection.", "logit_scale"};
   return a;
 }

@@ -90,8 +90,9 @@ Architecture describe_gemma3(const Config& config) {
   if (a.head) a.head->tied = config.flag("tie_word_embeddings", true);
   if (config.has("vision_config")) {
     a.notes.push_back(
-        "the text part alone is described and run: the vision tower, its norms and the projector's "
-        "mm_soft_emb_norm are left out");
+        "the text part alone is run: the vision tower and the projector's mm_soft_emb_norm are "
+        "left "
+        "out");
     a.left_out = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
                   "model.multi_modal_projector."};
   }
