@@ -46,7 +46,8 @@ Config Config::load(const std::filesystem::path& model) {
   refuse_dangling_link(file);
   if (!has_config(model))
     throw MalformedError(fmt::format(
-        "{}: missing: deadray reads the architecture there; put the model's config.json {}",
+        "{}: missing: deadray reads the architecture there; put the model's config.json {}, or let "
+        "`predict` take your word for its norms: --norm layernorm|rmsnorm|layernorm1p",
         file.string(),
         std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
   return parse(read_text_file(file), file);

@@ -4,9 +4,22 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
+#include "host/base/utf8.h"
+
 namespace deadray {
+
+namespace {
+
+/// Control characters beyond ASCII, and marks that turn the direction of the text around them.
+bool commands_terminal(char32_t code) noexcept {
+  return (code >= 0x80 && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
+         (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029;
+}
+
+}  // namespace
 
 std::string on_one_line(std::string_view text, std::size_t most) {
   const bool cut = text.size() > most;
@@ -15,11 +28,15 @@ std::string on_one_line(std::string_view text, std::size_t most) {
     text = text.substr(0, most);
   }
   std::string line;
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  while (!text.empty()) {
+    const auto [code, length] = first_character(text);
+    if (length == 0 || code < 0x20 || code == 0x7f)
+      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
+    else if (commands_terminal(code))
+      line += fmt::format("\\u{:04x}", static_cast<std::uint32_t>(code));
     else
-      line += c;
+      line += text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return cut ? line + "…" : line;
 }

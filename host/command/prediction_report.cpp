@@ -111,6 +111,17 @@ std::string plural(std::int64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+/// What is known of the parameters' directions.
+std::string parameters_text(const Prediction& p) {
+  if (p.family.empty()) return " predicted; of parameters: not known for this architecture";
+  const auto unread = [](const SitePrediction& s) { return s.consumers.empty(); };
+  if (std::all_of(p.sites.begin(), p.sites.end(), unread))
+    return " predicted; of parameters: no map that reads them is known";
+  return fmt::format(" and {} of parameters predicted; local learning coefficient lower by {}",
+                     p.dead_parameter_directions,
+                     static_cast<double>(p.dead_parameter_directions) / 2);
+}
+
 std::string summary_of(const Prediction& p) {
   const auto norms = static_cast<std::int64_t>(p.sites.size());
   const auto is_rms = [](const SitePrediction& s) { return s.site.kind == NormKind::rmsnorm; };
@@ -120,13 +131,8 @@ std::string summary_of(const Prediction& p) {
     if (std::all_of(p.sites.begin(), p.sites.end(), is_rms))
       text += ": an RMSNorm does not subtract the mean, so none of its directions is fixed";
   } else {
-    text += fmt::format("{} of activations", plural(p.dead_directions, "dead direction"));
-    text +=
-        p.family.empty()
-            ? " predicted; of parameters: not known for this architecture"
-            : fmt::format(" and {} of parameters predicted; local learning coefficient lower by {}",
-                          p.dead_parameter_directions,
-                          static_cast<double>(p.dead_parameter_directions) / 2);
+    text += fmt::format("{} of activations{}", plural(p.dead_directions, "dead direction"),
+                        parameters_text(p));
   }
   text += fmt::format(
       "\n"

@@ -89,8 +89,8 @@ need_deadray() {
 # run_python SCRIPT ARGUMENTS...: becomes scripts/lib/SCRIPT in its virtual environment.
 # Needs the packages that `scripts/setup --python` installs, or `scripts/setup --$extra`.
 run_python() {
-  local environment
-  environment=$(environment_of "${extra:=python}")
+  local environment extra=${extra:-python}
+  environment=$(environment_of "$extra")
   [[ -e $environment/.deadray-$extra ]] ||
     code=6 fail "Python packages are missing: run scripts/setup --$extra"
   cd -- "$caller"

@@ -165,11 +165,13 @@ class Collector {
       all = all && fits;
       if (!fits) return;
       const bool transposed = weight->shape[1] != site.hidden_size;
-      site.consumers.push_back({stem, weight->shape[transposed ? 1 : 0],
-                                checkpoint_.find(stem + ".bias") != nullptr, tied, transposed});
+      const std::int64_t width = weight->shape[transposed ? 1 : 0];
+      const bool of_a_block = reader.find('{') != reader.npos;
+      tied = tied || (!of_a_block && width == placed.tied_width);
+      site.consumers.push_back(
+          {stem, width, checkpoint_.find(stem + ".bias") != nullptr, tied, transposed});
     };
-    for (const std::string& reader : placed.norm.reads)
-      add(reader, placed.tied_head && reader.find('{') == reader.npos && placed.norm.is_final);
+    for (const std::string& reader : placed.norm.reads) add(reader, false);
     for (const std::string& reader : placed.norm.tied) add(reader, true);
     site.feeds_residual = !(placed.norm.read_by_these_alone && all);
   }

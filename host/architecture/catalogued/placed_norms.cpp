@@ -69,7 +69,9 @@ void PlacedNorms::add(CataloguedNorm norm, std::string prefix, const Config& con
   double eps = norm.eps;
   if (!norm.eps_key.empty()) eps = config.non_negative(norm.eps_key, eps);
   const bool tied = config.json().value("tie_word_embeddings", nlohmann::json(false)) == true;
-  norms_.push_back({std::move(norm), std::move(prefix), config.full_key(""), eps, tied});
+  const std::int64_t tied_width =
+      tied && config.has("vocab_size") ? config.integer("vocab_size") : 0;
+  norms_.push_back({std::move(norm), std::move(prefix), config.full_key(""), eps, tied_width});
 }
 
 void PlacedNorms::place(const CataloguedType& type, const Config& config,

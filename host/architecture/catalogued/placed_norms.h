@@ -20,7 +20,8 @@ struct PlacedNorm {
   std::string prefix;  ///< before `name`, of which a leading '/' is gone
   std::string part;    ///< key of config.json whose model it belongs to: "text_config."; or empty
   double eps = 0.0;
-  bool tied_head = false;  ///< config.json ties the head to the embedding
+  /// Outputs of a map that shares the embedding's weight, as config.json ties them; 0: none does.
+  std::int64_t tied_width = 0;
 
   std::string stem() const { return prefix + norm.name; }
 };
