@@ -153,7 +153,7 @@ TEST(ModelFolderTest, SaysWhatAFileIsInPlaceOfWeights) {
     EXPECT_TRUE(contains(open_error(folder.write(name, "<!DOCTYPE html><html>")), "is a web page"));
     EXPECT_TRUE(contains(open_error(folder.write(name, "../../blobs/0a1b\n")), "target of a link"));
     EXPECT_TRUE(contains(open_error(folder.write(name, std::string(100, '\xee'))),
-                         "begins with '\xee\xee\xee\xee\xee\xee\xee\xee', expected "));
+                         "begins with '\\xee\\xee\\xee\\xee\\xee\\xee\\xee\\xee', expected "));
   }
 }
 
