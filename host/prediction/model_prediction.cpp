@@ -133,7 +133,9 @@ void describe_by_itself(OpenedModel& model, const PredictRequest& request) {
 
 /// The norms that are described, taken as the kind that the user insists on.
 void override_kind(OpenedModel& model, StatedNorm norm) {
-  const auto [kind, offset] = kind_of(norm);
+  const std::pair stated = kind_of(norm);
+  const NormKind kind = stated.first;  // Clang 14 captures no structured bindings
+  const double offset = stated.second;
   const auto agrees = [&](const NormSite& site) {
     return site.kind == kind && site.weight_offset == offset;
   };
