@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <fstream>
 #include <string>
@@ -10,7 +12,8 @@
 namespace deadray::test {
 
 /// Calls `read` with a file that has these bytes but for a bit of every `step`th byte, and with one
-/// that is cut off at every `step`th. It may throw deadray::Error and nothing else.
+/// that is cut off at every `step`th. It may throw an Error that
+/// blames the file, and nothing else.
 template <typename Read>
 void read_damaged(const std::string& bytes, const std::string& name, std::size_t step, Read read) {
   const TemporaryFolder folder;
@@ -18,7 +21,8 @@ void read_damaged(const std::string& bytes, const std::string& name, std::size_t
   const auto attempt = [&] {
     try {
       read(file);
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      EXPECT_NE(error.code(), ExitCode::internal) << error.what();
     }
   };
   std::fstream stream(file, std::ios::binary | std::ios::in | std::ios::out);

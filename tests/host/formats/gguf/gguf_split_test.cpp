@@ -1,5 +1,8 @@
 #include "host/formats/gguf/split.h"
 
+#include <map>
+#include <string>
+
 #include "host/formats/gguf/gguf.h"
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
@@ -57,9 +60,11 @@ TEST(GgufSplitTest, RefusesNumbersThatAreNone) {
 }
 
 TEST(GgufSplitTest, TakesAFileThatIsNotSplit) {
-  require_part_number("m.gguf", {}, 0);
-  require_all_parts("m.gguf", {}, 1, 7);
-  require_all_parts("m.gguf", {{"split.count", "0"}, {"split.tensors.count", "7"}}, 1, 7);
+  const std::map<std::string, std::string> zero_parts{{"split.count", "0"},
+                                                      {"split.tensors.count", "7"}};
+  EXPECT_NO_THROW(require_part_number("m.gguf", {}, 0));
+  EXPECT_NO_THROW(require_all_parts("m.gguf", {}, 1, 7));
+  EXPECT_NO_THROW(require_all_parts("m.gguf", zero_parts, 1, 7));
 }
 
 }  // namespace
