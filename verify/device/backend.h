@@ -8,6 +8,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "verify/base/side_by_side.h"
 
 namespace deadray {
 
@@ -19,8 +22,8 @@ struct Eigendecomposition;
 
 /// Where a measurement is computed: on the CPU, or on a device through the module of
 /// kernels/module/cuda_operations.h. Tensors live on device() throughout; only spectra and scalars
-/// come back to the host. All calls come from one thread, except those inside load(): they may come
-/// from a second thread meanwhile.
+/// come back to the host. All calls come from one thread, except those inside run(), and those
+/// inside load(): they may come from a second thread meanwhile.
 /// @throws what libtorch and the kernels throw: c10::Error, kernels::CudaError
 class Backend {
  public:
@@ -30,6 +33,10 @@ class Backend {
   virtual std::string description() const = 0;
   /// Versions of CUDA's run time, driver and libraries; absent on the CPU.
   virtual std::optional<std::string> cuda_version() const = 0;
+
+  /// Runs pieces of work that do not touch each other: side by side on the CPU, whose other
+  /// functions they may call meanwhile; in order on a device, where each keeps all of it busy.
+  virtual void run(std::vector<Work> pieces) { run_in_order(pieces); }
 
   // Measuring: verify/device/channel.h, eigh.h, factor.h and softmax_variance.h have the types.
 
@@ -55,8 +62,8 @@ class Backend {
   virtual void load(const std::function<void()>& work) = 0;
   /// Whether the next block is to be loaded while the current one computes.
   virtual bool loads_ahead() const = 0;
-  /// Element i of `out` (contiguous, FP32) becomes normal number `i + first` of a stream: the same
-  /// bits on every backend.
+  /// Element i of `out` (contiguous, any float dtype) becomes normal number `i + first` of a
+  /// stream, drawn in FP32: the same bits on every backend.
   virtual void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first,
                              float deviation, const at::Tensor& out) = 0;
   /// Writes elements first … first + count to host memory, in the dtype of the tensor to be filled.

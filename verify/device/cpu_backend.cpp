@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <malloc.h>
+
+#include <algorithm>
 
 #include "kernels/operations/random_normal.h"
 #include "verify/device/backend.h"
@@ -63,6 +64,8 @@ class CpuBackend final : public Backend {
   std::string description() const override { return "cpu"; }
   std::optional<std::string> cuda_version() const override { return std::nullopt; }
 
+  void run(std::vector<Work> pieces) override { run_side_by_side(std::move(pieces)); }
+
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
     return std::make_unique<CpuChannel>(std::move(spec));
   }
@@ -86,12 +89,15 @@ class CpuBackend final : public Backend {
   bool loads_ahead() const override { return false; }
   void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation,
                      const at::Tensor& out) override {
-    auto* values = out.data_ptr<float>();
-    at::parallel_for(0, out.numel(), std::int64_t{1} << 16,
-                     [&](std::int64_t begin, std::int64_t end) {
-                       kernels::random_normal(seed, stream, first + begin, end - begin, deviation,
-                                              values + begin);
-                     });
+    constexpr std::int64_t kPiece = std::int64_t{1} << 16;  // in FP32 it stays in the cache
+    const at::Tensor flat = out.view({-1});
+    run_side_by_side((flat.numel() + kPiece - 1) / kPiece, [&](std::int64_t piece) {
+      const std::int64_t begin = piece * kPiece, n = std::min(kPiece, flat.numel() - begin);
+      const at::Tensor place = flat.narrow(0, begin, n),
+                       drawn = out.scalar_type() == at::kFloat ? place : at::empty({n}, at::kFloat);
+      kernels::random_normal(seed, stream, first + begin, n, deviation, drawn.data_ptr<float>());
+      if (!drawn.is_same(place)) place.copy_(drawn);
+    });
   }
   void fill(const at::Tensor& out, const Reader& read) override {
     read(0, out.numel(), out.data_ptr());

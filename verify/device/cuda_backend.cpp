@@ -80,8 +80,20 @@ class CudaBackend final : public Backend {
   bool loads_ahead() const override { return true; }
   void random_normal(std::uint64_t seed, std::uint64_t stream, std::int64_t first, float deviation,
                      const at::Tensor& out) override {
-    device_.operations().random_normal(seed, stream, first, out.numel(), deviation,
-                                       out.data_ptr<float>(), device_.stream());
+    // Another dtype goes through a buffer, so that drawing never takes twice the memory.
+    constexpr std::int64_t kConvertedAtOnce = std::int64_t{1} << 22;
+    const bool is_fp32 = out.scalar_type() == at::kFloat;
+    const std::int64_t count = out.numel(), piece = is_fp32 ? count : kConvertedAtOnce;
+    const at::Tensor flat = out.view({-1}),
+                     buffer = is_fp32 ? flat
+                                      : at::empty({std::min(piece, count)},
+                                                  out.options().dtype(at::kFloat));
+    for (std::int64_t begin = 0; begin < count; begin += piece) {
+      const at::Tensor drawn = buffer.narrow(0, 0, std::min(piece, count - begin));
+      device_.operations().random_normal(seed, stream, first + begin, drawn.numel(), deviation,
+                                         drawn.data_ptr<float>(), device_.stream());
+      if (!is_fp32) flat.narrow(0, begin, drawn.numel()).copy_(drawn);
+    }
   }
   void fill(const at::Tensor& out, const Reader& read) override;
 

@@ -3,11 +3,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "verify/base/forward_mode.h"
 
 namespace deadray {
+
+/// One tile of a norm: input and output [n, d] in the model's dtype.
+struct NormTile {
+  std::string site;
+  at::Tensor input, output;
+};
 
 /// What watches a forward pass. Every call comes from the thread that called Executor::run. Of
 /// sequences of text, norm() and head_input() show the rows that count (Calibration::counted());
@@ -24,8 +31,11 @@ class Observer {
   /// out, smaller tiles come instead of this one.
   virtual void prepare(const std::string& /*site*/, const at::Tensor& /*input*/,
                        const at::Tensor& /*output*/) {}
-  /// One tile of a norm: input and output [n, d] in the model's dtype. The tiles of a site arrive
-  /// in order and are not kept.
+  /// The norms that one tile of the stream has passed, in order of evaluation: norm() for each. The
+  /// tiles of a site arrive in order and are not kept.
+  virtual void norms(std::span<const NormTile> tiles) {
+    for (const NormTile& tile : tiles) norm(tile.site, tile.input, tile.output);
+  }
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/,
                     const at::Tensor& /*output*/) {}
   /// Whether whole_output() is to be called for this site.

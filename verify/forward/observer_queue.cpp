@@ -33,7 +33,7 @@ bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& cou
   counted_ = counted;
   const bool fitted = found_memory([&] {
     step();
-    for (const NormTile& tile : norms_) observer_.prepare(*tile.site, tile.input, tile.output);
+    for (const NormTile& tile : norms_) observer_.prepare(tile.site, tile.input, tile.output);
   });
   const auto norms = std::exchange(norms_, {});
   const auto whole_outputs = std::exchange(whole_outputs_, {});
@@ -41,7 +41,7 @@ bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& cou
   const at::Tensor logits = std::exchange(logits_, {});
   if (!fitted) return false;
   // Nothing below wants memory of the device: a tile counts whole or not at all.
-  for (const NormTile& tile : norms) observer_.norm(*tile.site, tile.input, tile.output);
+  if (!norms.empty()) observer_.norms(norms);
   for (const WholeOutput& output : whole_outputs) observer_.whole_output(*output.site, output.rows);
   if (head_input.value.defined()) observer_.head_input(head_input);
   if (logits.defined()) observer_.logits(logits);
@@ -62,7 +62,7 @@ at::Tensor ObserverQueue::evaluate(const Norm& norm, const at::Tensor& x) {
     };
     if (observer_.wants(sites[i]))
       if (const at::Tensor input = of_site(x, counted_); input.size(0) > 0)
-        norms_.push_back({&sites[i], input, of_site(h, counted_)});
+        norms_.push_back({sites[i], input, of_site(h, counted_)});
     if (observer_.wants_whole_output(sites[i]))
       whole_outputs_.push_back({&sites[i], of_site(h, {})});
   }

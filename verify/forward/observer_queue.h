@@ -33,10 +33,6 @@ class ObserverQueue {
   void logits(const at::Tensor& tile) { logits_ = tile; }
 
  private:
-  struct NormTile {
-    const std::string* site;
-    at::Tensor input, output;
-  };
   struct WholeOutput {
     const std::string* site;
     at::Tensor rows;

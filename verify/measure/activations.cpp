@@ -193,21 +193,26 @@ ActivationsResult verify_activations(const std::filesystem::path& path,
   const auto placed = [&](const at::Tensor& rows) {
     return rows.defined() ? rows.to(options.backend->device()) : rows;
   };
+  Seconds seconds;
+  seconds.predict = probe.predict_seconds();
   for (std::int64_t first = 0; first < n_rows; first += kTileRows) {
     throw_if_stopped();
     const std::int64_t count = std::min(kTileRows, n_rows - first);
     const at::Tensor x = input.read(first, count), y = output.read(first, count);
     check.add(x, y);
+    const Stopwatch adding;
     probe.add(placed(x), placed(y));
+    options.backend->synchronize();
+    seconds.moments += adding.seconds();
   }
   check.require_agreement(file);
   ActivationsResult result{path, probe_options.dtype, n_rows, {}, std::move(notes)};
+  const Stopwatch finishing;
   result.measurement.sites.push_back(probe.finish());
-  const SiteResult& measured = result.measurement.sites[0];
-  Seconds& seconds = result.measurement.seconds;
-  seconds = {measured.predict_seconds, 0, 0, measured.moments_seconds, measured.spectrum_seconds,
-             watch.seconds()};
+  seconds.spectrum = finishing.seconds();
+  seconds.total = watch.seconds();
   seconds.load = seconds.total - seconds.predict - seconds.moments - seconds.spectrum;
+  result.measurement.seconds = seconds;
   return result;
 }
 

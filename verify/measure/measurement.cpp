@@ -16,6 +16,7 @@
 #include "verify/calibration/counted_rows.h"
 #include "verify/forward/executor.h"
 #include "verify/measure/dump.h"
+#include "verify/measure/probe_group.h"
 
 namespace deadray {
 
@@ -30,13 +31,14 @@ ExitCode exit_code_of(const Measurement& measurement) {
 
 namespace {
 
-/// Hands the tiles of a forward pass to the probes of the chosen sites. A probe lives from its
-/// first tile to finished(), so that the covariances of one block, not of the whole model, are in
-/// memory.
+/// Hands the tiles of a forward pass to the probes of the chosen sites.
 class Measuring final : public Observer {
  public:
   Measuring(const Model& model, const Calibration& calibration, const MeasurementOptions& options)
-      : model_(model), calibration_(calibration), options_(options) {
+      : model_(model),
+        calibration_(calibration),
+        options_(options),
+        probes_(options.probe, model.weights->backend()) {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
@@ -61,29 +63,20 @@ class Measuring final : public Observer {
 
   void prepare(const std::string& name, const at::Tensor& input,
                const at::Tensor& output) override {
-    if (const auto site = chosen_.find(name); site != chosen_.end())
-      probe_of(site->second).reserve(input, output);
+    if (!probes_.has(name)) begin_probe(chosen_.at(name));
+    probes_.reserve({name, input, output});
   }
 
-  void norm(const std::string& name, const at::Tensor& input, const at::Tensor& output) override {
+  void norms(std::span<const NormTile> tiles) override {
     throw_if_stopped();
-    if (const auto site = chosen_.find(name); site != chosen_.end())
-      probe_of(site->second).add(input, output);
+    probes_.add(tiles);
   }
 
   void whole_output(const std::string&, const at::Tensor& output) override {
     dump_->final_norm(output);
   }
 
-  void finished(const std::string& name) override {
-    const auto probe = probes_.find(name);
-    if (probe == probes_.end()) return;
-    const SiteResult& result = results_.emplace_back(probe->second.finish());
-    probes_.erase(probe);
-    seconds_.predict += result.predict_seconds;
-    seconds_.moments += result.moments_seconds;
-    seconds_.spectrum += result.spectrum_seconds;
-  }
+  void finished(const std::string& name) override { probes_.finish(name); }
 
   void logits(const at::Tensor& tile) override { dump_->logits(tile); }
   void progress(std::int64_t done, std::int64_t total) override {
@@ -94,6 +87,7 @@ class Measuring final : public Observer {
   Measurement take() {
     if (dump_) dump_->finish();
     Measurement measurement;
+    take_results();
     note_what_never_ran(measurement.notes);
     note_edges_of_range(measurement.notes);
     measurement.sites = std::move(results_);
@@ -107,6 +101,7 @@ class Measuring final : public Observer {
   /// The norms that were done when a signal came. A dump is dropped.
   /// @throws Stopped when none was
   Measurement take_partial(const Stopped& stopped) {
+    take_results();
     if (results_.empty()) throw stopped;
     Measurement measurement;
     measurement.notes.push_back(fmt::format("stopped by signal {}: {} of {} norms measured",
@@ -123,14 +118,18 @@ class Measuring final : public Observer {
     return counted_rows(calibration_.counted(),
                         x.view({calibration_.sequences(), calibration_.length(), -1}));
   }
-  SiteProbe& probe_of(const NormSite& site) {
-    if (const auto probe = probes_.find(site.name); probe != probes_.end()) return probe->second;
+  void begin_probe(const NormSite& site) {
     const Stopwatch watch;
     NormParameters norm = norm_parameters(model_.stored(), site);
     seconds_.load += watch.seconds();
-    return probes_
-        .try_emplace(site.name, site, std::move(norm), options_.probe, model_.weights->backend())
-        .first->second;
+    probes_.begin(site, std::move(norm));
+  }
+  void take_results() {
+    ProbeGroup::Results results = probes_.take();
+    results_ = std::move(results.sites);
+    seconds_.predict += results.predict_seconds;
+    seconds_.moments += results.moments_seconds;
+    seconds_.spectrum += results.spectrum_seconds;
   }
   void note_edges_of_range(std::vector<std::string>& notes) const {
     NormsByEdge norms;
@@ -165,7 +164,7 @@ class Measuring final : public Observer {
   const MeasurementOptions& options_;
   std::map<std::string, NormSite> chosen_;
   std::string final_site_;
-  std::map<std::string, SiteProbe> probes_;
+  ProbeGroup probes_;
   std::vector<SiteResult> results_;
   std::optional<ResidualStream> residual_;
   std::optional<Dump> dump_;

@@ -81,23 +81,40 @@ void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
   };
   if (input.defined()) {
     ready(exact_, input, exact);
-    if (forms_covariance()) ready(input_, input, [&] { return ChannelSpec{.hidden_size = d}; });
+    if (forms_covariance() && !input_)
+      input_ = std::make_shared<InputMoments>(d, /*rarely=*/!has_schur_ratio(), *backend_);
+    if (input_ && adds_input_) input_->reserve(input);
   }
   if (output.defined()) ready(deployed_, output, deployed);
 }
 
-void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
-  backend_->synchronize();  // so that the forward pass is not counted as ours
-  const Stopwatch watch;
+void SiteProbe::add(const at::Tensor& input, const at::Tensor& output, std::vector<Work>& work) {
   reserve(input, output);
+  const double width = forms_covariance() ? static_cast<double>(hidden_size())
+                                          : static_cast<double>(directions_.size(0));
+  const auto cost = [&](const at::Tensor& rows) {
+    return static_cast<double>(rows.numel()) * width;
+  };
   if (input.defined()) {
-    input_type_ = dtype_of(input.scalar_type());
-    exact_->add(input);
-    if (input_) input_->add(input);
+    work.push_back({cost(input), [this, input] { exact_->add(input); }});
+    if (input_ && adds_input_)
+      work.push_back(
+          {input_->forms_products() ? cost(input) : 0.0, [this, input] { input_->add(input); }});
   }
-  if (output.defined()) deployed_->add(output);
-  backend_->synchronize();
-  result_.moments_seconds += watch.seconds();
+  if (output.defined()) work.push_back({cost(output), [this, output] { deployed_->add(output); }});
+}
+
+void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
+  std::vector<Work> work;
+  add(input, output, work);
+  run(std::move(work));
+}
+
+void SiteProbe::run(std::vector<Work> work) const {
+  if (options_.side_by_side)
+    backend_->run(std::move(work));
+  else
+    run_in_order(work);
 }
 
 Measured SiteProbe::measured(const RowMoments& moments, double roundoff,
@@ -118,7 +135,7 @@ Measured SiteProbe::measured(const RowMoments& moments, double roundoff,
 /// variances, then with the null directions that the input brings along. The reading is replaced
 /// where these settle it.
 /// @return explained_directions() in that case; else undefined
-at::Tensor SiteProbe::look_closer(const RowMoments& exact, const RowMoments& input) {
+at::Tensor SiteProbe::look_closer(const RowMoments& exact) {
   const Method method = options_.method;
   const NormKind kind = result_.site.kind;
   const DeadSubspace& predicted = result_.predicted;
@@ -134,8 +151,9 @@ at::Tensor SiteProbe::look_closer(const RowMoments& exact, const RowMoments& inp
   };
   if (is_settled(*result_.exact, measured(exact, kRoundoff64, {}))) return {};
 
-  const at::Tensor explained = explained_directions(
-      kind, norm_.gamma, predicted, second_moment(input), unit_roundoff(input_type_), *backend_);
+  const at::Tensor explained =
+      explained_directions(kind, norm_.gamma, predicted, second_moment(input_->moments()),
+                           unit_roundoff(input_->dtype()), *backend_);
   result_.inherited = explained.size(1) - predicted.dimension;
   if (result_.inherited == 0) return {};
   const Measured data = measured(exact, kRoundoff64, explained);
@@ -146,36 +164,46 @@ at::Tensor SiteProbe::look_closer(const RowMoments& exact, const RowMoments& inp
 }
 
 SiteResult SiteProbe::finish() {
-  const Stopwatch watch;
-  const std::int64_t d = result_.site.hidden_size;
+  const c10::InferenceMode no_derivatives;
+  const std::int64_t d = hidden_size();
   const Method method = options_.method;
   const auto take = [](std::unique_ptr<Channel>& channel) {
-    return std::exchange(channel, nullptr)->finish();
+    return channel ? std::exchange(channel, nullptr)->finish() : RowMoments{};
   };
   const auto reading = [&](const RowMoments& moments, DType made_in, const at::Tensor& explained) {
     return read(method, result_.predicted, measured(moments, unit_roundoff(made_in), explained),
                 *backend_);
   };
-  RowMoments exact, input;
+  const bool has_exact = exact_ != nullptr, has_deployed = deployed_ != nullptr;
+  const RowMoments exact = take(exact_), deployed = take(deployed_);
+  constexpr double kReading = 1, kFactor = 0.2;  // what a decomposition and a factor take
+  std::vector<Work> work;
   at::Tensor explained;
-  if (input_) input = take(input_);
-  if (exact_) {
-    exact = take(exact_);
-    result_.exact = reading(exact, DType::f64, {});
-    if (is_open(method, result_.predicted, *result_.exact)) explained = look_closer(exact, input);
+  if (has_exact)
+    work.push_back({kReading, [&] {
+                      result_.exact = reading(exact, DType::f64, {});
+                      if (is_open(method, result_.predicted, *result_.exact))
+                        explained = look_closer(exact);
+                    }});
+  if (has_deployed)
+    work.push_back({kReading, [&] { result_.deployed = reading(deployed, options_.dtype, {}); }});
+  if (input_ && input_->count() > d && has_schur_ratio()) {
+    const at::Tensor v = to_tensor(result_.predicted.direction()).to(backend_->device());
+    work.push_back({kFactor, [&, v] {
+                      result_.schur_input = schur_ratio(input_->moments().covariance, v, *backend_);
+                    }});
+    work.push_back(
+        {kFactor, [&, v] { result_.schur_output = schur_ratio(exact.covariance, v, *backend_); }});
   }
-  if (deployed_) result_.deployed = reading(take(deployed_), options_.dtype, explained);
+  run(std::move(work));
+  // Rarely: then the deployed reading has to count what the input explains too.
+  if (has_deployed && explained.defined())
+    result_.deployed = reading(deployed, options_.dtype, explained);
   const Reading& decisive = result_.decisive();
   result_.judgement = judge(method, result_.site.kind, result_.predicted, decisive);
   if (result_.inherited > 0 && !agrees(result_.judgement))
     result_.judgement = beside_inherited(std::move(result_.judgement), result_.inherited);
   result_.schur_null = schur_null(d, decisive.tokens);
-  if (input.count > d && !result_.predicted.inverse.empty()) {
-    const at::Tensor v = to_tensor(result_.predicted.direction()).to(backend_->device());
-    result_.schur_input = schur_ratio(input.covariance, v, *backend_);
-    result_.schur_output = schur_ratio(exact.covariance, v, *backend_);
-  }
-  result_.spectrum_seconds = watch.seconds();
   return std::move(result_);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "host/architecture/norm_parameters.h"
 #include "host/architecture/norm_site.h"
@@ -12,6 +13,7 @@
 #include "verify/device/backend.h"
 #include "verify/device/channel.h"
 #include "verify/measure/comparison.h"
+#include "verify/measure/input_moments.h"
 #include "verify/measure/verdict.h"
 
 namespace deadray {
@@ -22,6 +24,8 @@ struct ProbeOptions {
   DType dtype = DType::f32;  ///< of the forward pass; sets the deployed reading's rounding floor
   std::int64_t random_directions = 32;  ///< drawn beside v* for Method::directional
   std::uint64_t seed = 0;               ///< of those
+  /// Whether pieces of work run side by side, each with memory of its own.
+  bool side_by_side = true;
 };
 
 /// What measuring one norm gave.
@@ -35,7 +39,7 @@ struct SiteResult {
   /// is predicted, or no gap shows.
   std::int64_t inherited = 0;
   Judgement judgement;  ///< on the decisive reading
-  double predict_seconds = 0.0, moments_seconds = 0.0, spectrum_seconds = 0.0;
+  double predict_seconds = 0.0;
 
   /// The exact reading; the deployed one where that is all there is.
   /// @throws InternalError when no rows came at all
@@ -49,28 +53,43 @@ class SiteProbe {
  public:
   SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options,
             Backend& backend = cpu_backend());
+  /// Takes the moments of the input from `other`, which reads the same rows: then those of add()
+  /// are not added again. To be called before the first tile of both.
+  void share_input_of(const SiteProbe& other) { input_ = other.input_, adds_input_ = false; }
   /// Allocates what add() of the same tile needs. After it, add() cannot run out of memory, so a
   /// tile counts whole or not at all.
   void reserve(const at::Tensor& input, const at::Tensor& output);
+  /// Appends the pieces of work that a tile asks for. They may run side by side, also with those of
+  /// other probes; all of them before the next tile.
   /// @param input, output  [n, d] in any float dtype, on the backend's device; an undefined tensor
   /// leaves its reading out
+  void add(const at::Tensor& input, const at::Tensor& output, std::vector<Work>& work);
+  /// Does them.
   void add(const at::Tensor& input, const at::Tensor& output);
   /// Once, after the last tile: decomposes, compares, judges.
   SiteResult finish();
 
+  /// Whether reserve() or add() was called.
+  bool has_begun() const noexcept { return exact_ != nullptr || deployed_ != nullptr; }
+  std::int64_t hidden_size() const noexcept { return result_.site.hidden_size; }
+  double predict_seconds() const noexcept { return result_.predict_seconds; }
+
  private:
   bool forms_covariance() const { return options_.method != Method::directional; }
   Measured measured(const RowMoments& moments, double roundoff, const at::Tensor& explained) const;
-  at::Tensor look_closer(const RowMoments& exact, const RowMoments& input);
+  at::Tensor look_closer(const RowMoments& exact);
+  bool has_schur_ratio() const { return !result_.predicted.inverse.empty(); }
+  void run(std::vector<Work> work) const;
 
   ProbeOptions options_;
   NormParameters norm_;
   Backend* backend_;
   SiteResult result_;
-  at::Tensor directions_;          // [predicted + random, d] unit rows
-  DType input_type_ = DType::f32;  // of the rows that enter the norm
-  std::int64_t n_predicted_ = 0;   // rows of directions_ that the prediction gave
-  std::unique_ptr<Channel> exact_, deployed_, input_;
+  at::Tensor directions_;         // [predicted + random, d] unit rows
+  std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
+  std::unique_ptr<Channel> exact_, deployed_;
+  std::shared_ptr<InputMoments> input_;
+  bool adds_input_ = true;
 };
 
 }  // namespace deadray

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "host/base/error.h"
+#include "verify/base/side_by_side.h"
 #include "verify/base/tensors.h"
 
 namespace deadray {
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kRowsPerBlock = 2048;  // bounds the FP64 copy of a tile
 // Columns of one product: wide enough to be fast, narrow enough to skip most of the other triangle.
-constexpr std::int64_t kPanel = 512;
+constexpr std::int64_t kPanel = 128;
 
 void expect_rows(const at::Tensor& rows, std::int64_t hidden_size) {
   if (rows.dim() != 2 || rows.size(1) != hidden_size)
@@ -21,18 +22,21 @@ void expect_rows(const at::Tensor& rows, std::int64_t hidden_size) {
                                     c10::str(rows.sizes()), hidden_size));
 }
 
-/// Calls body(first column, width) for each panel of columns.
+/// Calls body(first column, width) for each panel of columns, side by side on the CPU.
 template <class Body>
-void for_each_panel(std::int64_t hidden_size, Body body) {
-  for (std::int64_t begin = 0; begin < hidden_size; begin += kPanel)
-    body(begin, std::min(kPanel, hidden_size - begin));
+void for_each_panel(const at::Tensor& matrix, Body body) {
+  const std::int64_t d = matrix.size(0);
+  const auto panel = [&](std::int64_t i) { body(i * kPanel, std::min(kPanel, d - i * kPanel)); };
+  const std::int64_t n = (d + kPanel - 1) / kPanel;
+  if (matrix.is_cpu()) return run_side_by_side(n, panel);
+  for (std::int64_t i = 0; i < n; ++i) panel(i);
 }
 
 /// Upper triangle of gram += x^T x at half the flops; what lies below the diagonal panels is not
 /// touched.
 void add_gram(const at::Tensor& gram, const at::Tensor& x) {
   const auto d = gram.size(0);
-  for_each_panel(d, [&](std::int64_t begin, std::int64_t width) {
+  for_each_panel(gram, [&](std::int64_t begin, std::int64_t width) {
     gram.narrow(0, begin, width)
         .narrow(1, begin, d - begin)
         .addmm_(x.narrow(1, begin, width).t(), x.narrow(1, begin, d - begin));
@@ -41,7 +45,7 @@ void add_gram(const at::Tensor& gram, const at::Tensor& x) {
 
 /// Copies the upper triangle below the diagonal, in place.
 void mirror_upper(const at::Tensor& matrix) {
-  for_each_panel(matrix.size(0), [&](std::int64_t begin, std::int64_t width) {
+  for_each_panel(matrix, [&](std::int64_t begin, std::int64_t width) {
     const auto rows = matrix.narrow(0, begin, width), diagonal = rows.narrow(1, begin, width);
     rows.narrow(1, 0, begin).copy_(matrix.narrow(0, 0, begin).narrow(1, begin, width).t());
     diagonal.copy_(diagonal.triu() + diagonal.triu(1).t());

@@ -11,6 +11,7 @@
 #include "verify/device/memory.h"
 #include "verify/forward/block_loader.h"
 #include "verify/forward/executor.h"
+#include "verify/measure/probe_group.h"
 #include "verify/plan/gemm_rate.h"
 
 namespace deadray {
@@ -108,12 +109,21 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
   if (model.weights->backend().loads_ahead()) plan.ahead = plan.weights;
 
   // The norms of one block are measured at the same time, one outside the blocks by itself.
+  const std::vector<NormSite> sites = select_sites(model.sites, options.site);
+  const bool side_by_side =
+      options.probe.side_by_side && model.weights->backend().device().is_cpu();
   std::map<std::int64_t, double> kept;
-  for (const NormSite& site : select_sites(model.sites, options.site)) {
+  double waiting = 0;
+  for (const NormSite& site : sites) {
     const MomentBytes moments = moment_bytes(site.hidden_size, options.probe.method);
+    const GroupBytes group =
+        bytes_of_group(moments.kept, static_cast<std::int64_t>(sites.size()), side_by_side);
     plan.moments = std::max(plan.moments, kept[site.block] += moments.kept);
-    plan.spectrum = std::max(plan.spectrum, moments.spectrum);
+    plan.spectrum =
+        std::max(plan.spectrum, static_cast<double>(group.decomposed) * moments.spectrum);
+    waiting = std::max(waiting, group.waiting);
   }
+  if (sites.size() > 1) plan.moments += waiting;
   if (options.residual) plan.spectrum = std::max(plan.spectrum, 4 * product(d, d) * 8);
   plan.forward_flops = forward_flops(architecture, plan.tokens, length);
   return plan;

@@ -42,7 +42,8 @@ class WayOut {
   WayOut(const Model& model, const Calibration& calibration, std::int64_t available)
       : model_(model), calibration_(calibration), available_(available) {}
 
-  Plan reckoned(const MeasurementOptions& options, std::int64_t sequences) const {
+  Plan reckoned(MeasurementOptions options, std::int64_t sequences) const {
+    options.probe.side_by_side = false;  // what plan_measurement() asks for where memory is short
     return reckon(model_, sequences, calibration_.length(), options,
                   calibration_.attended.defined());
   }

@@ -22,9 +22,16 @@ double gemm_rate_of(const Model& model, const MeasurementOptions& options) {
 }  // namespace
 
 Plan plan_measurement(const Model& model, const Calibration& calibration,
-                      const MeasurementOptions& options) {
-  Plan plan = reckon(model, calibration.sequences(), calibration.length(), options,
-                     calibration.attended.defined());
+                      MeasurementOptions& options) {
+  const auto reckoned = [&] {
+    return reckon(model, calibration.sequences(), calibration.length(), options,
+                  calibration.attended.defined());
+  };
+  Plan plan = reckoned();
+  if (!fits_memory(plan, available_memory(model.weights->backend()))) {
+    options.probe.side_by_side = false;
+    plan = reckoned();
+  }
   if (plan.forward_flops > kWorthAsking) plan.gemm_rate = gemm_rate_of(model, options);
   return plan;
 }

@@ -4,9 +4,10 @@
 
 namespace deadray {
 
-/// reckon(), and for large work (kWorthAsking) the rate of a product, measured just now.
+/// reckon(), and for large work (kWorthAsking) the rate of a product, measured just now. Where the
+/// memory is too short for norms side by side, `options` ask for one after the other.
 Plan plan_measurement(const Model& model, const Calibration& calibration,
-                      const MeasurementOptions& options);
+                      MeasurementOptions& options);
 
 /// Refuses what does not fit the memory, says on standard error what large work will take, and
 /// measures, with progress on standard error. Afterwards the plan has the better of the rates

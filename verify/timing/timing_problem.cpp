@@ -89,8 +89,9 @@ TimedForward::TimedForward(const std::filesystem::path& path, bool random, Backe
   options.backend = &backend;
   model_ = prepare_model(path, options);
   calibration_ = make_calibration(model_->architecture, model_->name, {});
-  require_memory(plan_measurement(*model_, calibration_, {}), *model_, calibration_, {},
-                 available_memory(backend));
+  MeasurementOptions measuring;
+  const Plan plan = plan_measurement(*model_, calibration_, measuring);
+  require_memory(plan, *model_, calibration_, measuring, available_memory(backend));
 }
 
 double TimedForward::run() {

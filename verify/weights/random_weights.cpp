@@ -2,12 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "kernels/operations/random_normal.h"
 
 namespace deadray {
 
+/// Fills `out` with the tensor's elements from number `first` on.
 void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_t first,
                          at::Tensor out) const {
   switch (spec.init.kind) {
@@ -21,26 +20,9 @@ void RandomWeights::fill(const TensorSpec& spec, std::int64_t block, std::int64_
       out.fill_(spec.init.deviation);
       return;
     case Init::Kind::normal:
-      draw(spec, block, first, out);
+      backend_->random_normal(seed_, kernels::stream_of(name(spec.name, block)), first,
+                              static_cast<float>(spec.init.deviation), out);
       return;
-  }
-}
-
-/// Fills `out` with the tensor's normals from number `first` on.
-void RandomWeights::draw(const TensorSpec& spec, std::int64_t block, std::int64_t first,
-                         at::Tensor out) const {
-  const std::uint64_t stream = kernels::stream_of(name(spec.name, block));
-  const auto deviation = static_cast<float>(spec.init.deviation);
-  if (out.scalar_type() == at::kFloat)
-    return backend_->random_normal(seed_, stream, first, deviation, out);
-  // Another dtype: through a buffer, so that drawing never takes twice the memory.
-  const at::Tensor place = out.view({-1}),
-                   buffer = empty({std::min(kConvertedAtOnce, place.numel())}, at::kFloat);
-  for (std::int64_t done = 0; done < place.numel(); done += kConvertedAtOnce) {
-    const std::int64_t n = std::min(kConvertedAtOnce, place.numel() - done);
-    const at::Tensor drawn = buffer.narrow(0, 0, n);
-    backend_->random_normal(seed_, stream, first + done, deviation, drawn);
-    place.narrow(0, done, n).copy_(drawn);
   }
 }
 

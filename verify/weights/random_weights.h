@@ -21,7 +21,6 @@ class RandomWeights final : public Weights {
 
  private:
   void fill(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const;
-  void draw(const TensorSpec& spec, std::int64_t block, std::int64_t first, at::Tensor out) const;
 
   std::uint64_t seed_;
   bool has_head_;

@@ -1,5 +1,6 @@
 #include "verify/plan/plan.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -86,6 +87,7 @@ class ReckonTest : public testing::Test {
   static constexpr double kSquare = 24 * 24 * 8;  // bytes of a covariance
   // Numbers of a block, with biases: q k v, out, the MLP's two.
   static constexpr double kBlock = (24 + 1) * 72 + (24 + 1) * 24 + (24 + 1) * 96 + (96 + 1) * 24;
+  ReckonTest() { options_.probe.side_by_side = false; }
   Plan plan() const { return reckon(*model_, 100, 20, options_); }
 
   std::unique_ptr<Model> model_ = prepare_model(kModels / "gpt2-tied", {});
@@ -120,6 +122,19 @@ TEST_F(ReckonTest, KeepsTheCovariancesOfOneBlockAtATime) {
   EXPECT_EQ(plan().spectrum, 2 * kSquare);
   options_.probe.method = Method::directional;
   EXPECT_EQ(plan().moments + plan().spectrum, 0.0);
+}
+
+// Norms side by side wait for each other and are decomposed two at a time.
+TEST_F(ReckonTest, AddsWhatNormsSideBySideTake) {
+  const int threads = at::get_num_threads();
+  at::set_num_threads(2);
+  options_.probe.side_by_side = true;
+  EXPECT_EQ(plan().moments, 3 * kSquare) << "the final norm waits for none";
+  EXPECT_EQ(plan().spectrum, 2 * 4 * kSquare) << "its two readings at once";
+  options_.site = "all";
+  EXPECT_EQ(plan().moments, 6 * kSquare + 7 * 3 * kSquare) << "all seven may wait";
+  EXPECT_EQ(plan().spectrum, 2 * 4 * kSquare);
+  at::set_num_threads(threads);
 }
 
 // One token in bfloat16: the spectrum is then more than a block with its activations.

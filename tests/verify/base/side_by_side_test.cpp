@@ -1,0 +1,98 @@
+#include "verify/base/side_by_side.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace deadray {
+namespace {
+
+/// Sets the number of libtorch's threads, and sets it back.
+class SideBySideTest : public testing::TestWithParam<int> {
+ protected:
+  SideBySideTest() { at::set_num_threads(GetParam()); }
+  ~SideBySideTest() override { at::set_num_threads(before_); }
+
+ private:
+  int before_ = at::get_num_threads();
+};
+
+TEST_P(SideBySideTest, RunsEveryTaskOnce) {
+  for (const std::int64_t n : {0, 1, 2, 3, 50}) {
+    std::vector<std::atomic<int>> runs(static_cast<std::size_t>(n));
+    run_side_by_side(n, [&](std::int64_t i) { ++runs[static_cast<std::size_t>(i)]; });
+    for (const auto& count : runs) EXPECT_EQ(count, 1) << n;
+  }
+}
+
+// What a task asks of libtorch stays on its thread: the threads would wait for each other else.
+TEST_P(SideBySideTest, KeepsEachTaskOnItsThread) {
+  std::atomic<int> strangers{0};
+  run_side_by_side(8, [&](std::int64_t) {
+    const auto own = std::this_thread::get_id();
+    at::parallel_for(0, 1000, 1, [&](std::int64_t, std::int64_t) {
+      if (std::this_thread::get_id() != own) ++strangers;
+    });
+    run_side_by_side(8, [&](std::int64_t) {
+      if (std::this_thread::get_id() != own) ++strangers;
+    });
+  });
+  EXPECT_EQ(strangers, 0);
+}
+
+TEST_P(SideBySideTest, LeavesTheThreadsToATaskThatIsAlone) {
+  bool inside = true;
+  run_side_by_side(1, [&](std::int64_t) { inside = at::in_parallel_region(); });
+  EXPECT_FALSE(inside);
+  EXPECT_EQ(at_once(1), 1);
+  EXPECT_EQ(at_once(100), GetParam());
+  EXPECT_EQ(at_once(GetParam() + 1), GetParam() > 2    ? 1
+                                     : GetParam() == 2 ? 2
+                                                       : 1)
+      << "3 tasks on 2 threads fill 3/4 of their time, 5 on 4 threads 5/8";
+}
+
+TEST_P(SideBySideTest, ThrowsWhatTheFirstFailedTaskThrew) {
+  try {
+    run_side_by_side(40, [](std::int64_t i) {
+      if (i % 10 == 7) throw std::runtime_error(std::to_string(i));
+    });
+    FAIL() << "nothing was thrown";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "7");
+  }
+}
+
+TEST_P(SideBySideTest, TasksComputeInTheModeOfTheirCaller) {
+  const c10::InferenceMode mode;
+  std::atomic<int> others{0};
+  run_side_by_side(20, [&](std::int64_t) {
+    if (!c10::InferenceMode::is_enabled()) ++others;
+  });
+  EXPECT_EQ(others, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, SideBySideTest, testing::Values(1, 2, 4));
+
+TEST(RunSideBySideTest, BeginsWithTheDearestPiece) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  std::string order;
+  std::vector<Work> pieces;
+  for (const auto& [cost, name] : {std::pair(1.0, 'a'), {3.0, 'b'}, {2.0, 'c'}, {3.0, 'd'}})
+    pieces.push_back({cost, [&order, name = name] { order += name; }});
+  run_side_by_side(pieces);
+  EXPECT_EQ(order, "bdca");
+  order.clear();
+  run_in_order(pieces);
+  EXPECT_EQ(order, "abcd");
+  at::set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace deadray

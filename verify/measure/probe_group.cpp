@@ -1,0 +1,102 @@
+#include "verify/measure/probe_group.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <utility>
+
+#include "host/base/stopwatch.h"
+
+namespace deadray {
+namespace {
+
+constexpr std::int64_t kNormsPerThread = 4;  // then threads that end last hardly count
+// Beside the first norm whose spectrum waits. Small beside libtorch's own memory.
+constexpr double kMostWaiting = 96.0 * 1024 * 1024;
+constexpr double kMatrices = 3;             // of a probe: of its input, exact, deployed
+constexpr std::int64_t kReadingsOfOne = 2;  // that a probe decomposes: exact, deployed
+
+std::int64_t enough_norms() { return kNormsPerThread * at::get_num_threads(); }
+
+double cube(const SiteProbe& probe) {
+  const auto d = static_cast<double>(probe.hidden_size());
+  return d * d * d;
+}
+
+}  // namespace
+
+void ProbeGroup::begin(const NormSite& site, NormParameters norm) {
+  const auto& [place, made] =
+      probes_.try_emplace(site.name, site, std::move(norm), options_, *backend_);
+  if (made) results_.predict_seconds += place->second.predict_seconds();
+}
+
+void ProbeGroup::reserve(const NormTile& tile) {
+  SiteProbe& probe = probes_.at(tile.site);
+  if (const auto before = probes_.find(reserved_.site);
+      before != probes_.end() && &before->second != &probe && !probe.has_begun() &&
+      tile.input.defined() && tile.input.is_same(reserved_.input))
+    probe.share_input_of(before->second);
+  probe.reserve(tile.input, tile.output);
+  reserved_ = {tile.site, tile.input, {}};
+}
+
+void ProbeGroup::add(std::span<const NormTile> tiles) {
+  backend_->synchronize();  // so that the forward pass is not counted as ours
+  const Stopwatch watch;
+  std::vector<Work> work;
+  for (const NormTile& tile : tiles) probes_.at(tile.site).add(tile.input, tile.output, work);
+  if (options_.side_by_side)
+    backend_->run(std::move(work));
+  else
+    run_in_order(work);
+  backend_->synchronize();
+  reserved_ = {};
+  results_.moments_seconds += watch.seconds();
+}
+
+void ProbeGroup::finish(const std::string& site) {
+  const auto probe = probes_.find(site);
+  if (probe == probes_.end()) return;
+  const auto d = static_cast<double>(probe->second.hidden_size());
+  waiting_.push_back(std::move(probe->second));
+  waiting_bytes_ += kMatrices * d * d * sizeof(double);
+  probes_.erase(probe);
+  if (!options_.side_by_side || std::ssize(waiting_) >= enough_norms() ||
+      waiting_bytes_ > kMostWaiting)
+    take_waiting();
+}
+
+void ProbeGroup::take_waiting() {
+  const Stopwatch watch;
+  const std::size_t first = results_.sites.size();
+  results_.sites.resize(first + waiting_.size());
+  std::vector<Work> work;
+  for (std::size_t i = 0; i < waiting_.size(); ++i)
+    work.push_back({cube(waiting_[i]),
+                    [this, i, first] { results_.sites[first + i] = waiting_[i].finish(); }});
+  if (options_.side_by_side)
+    backend_->run(std::move(work));
+  else
+    run_in_order(work);
+  waiting_.clear();
+  waiting_bytes_ = 0;
+  results_.spectrum_seconds += watch.seconds();
+}
+
+ProbeGroup::Results ProbeGroup::take() {
+  take_waiting();
+  return std::move(results_);
+}
+
+GroupBytes bytes_of_group(double kept, std::int64_t n_norms, bool side_by_side) {
+  if (!side_by_side || kept <= 0) return {};
+  const double norms = std::min({std::floor(kMostWaiting / kept) + 1, static_cast<double>(n_norms),
+                                 static_cast<double>(enough_norms())});
+  return {norms * kept,
+          std::max(at_once(static_cast<std::int64_t>(norms)), at_once(kReadingsOfOne))};
+}
+
+}  // namespace deadray

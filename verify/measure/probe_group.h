@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "verify/forward/observer.h"
+#include "verify/measure/probe.h"
+
+namespace deadray {
+
+/// The probes of one forward pass, and their work side by side: the moments of all norms of a tile,
+/// the spectra of several norms. A probe lives from its first tile to its result, so that the
+/// covariances of a few norms, not of the whole model, are in memory.
+class ProbeGroup {
+ public:
+  ProbeGroup(const ProbeOptions& options, Backend& backend)
+      : options_(options), backend_(&backend) {}
+
+  bool has(const std::string& site) const { return probes_.contains(site); }
+  /// Makes the probe of a site that has none.
+  void begin(const NormSite& site, NormParameters norm);
+  /// SiteProbe::reserve(). A norm that reads the very rows of the one reserved before it shares
+  /// their moments.
+  void reserve(const NormTile& tile);
+  /// The norms of one tile of the stream. Each has its probe.
+  void add(std::span<const NormTile> tiles);
+  /// No more tiles come for this site. Its spectrum is taken now, or waits until there are as many
+  /// as keep all threads busy, while memory allows.
+  void finish(const std::string& site);
+
+  struct Results {
+    std::vector<SiteResult> sites;  ///< in the order of finish()
+    double predict_seconds = 0, moments_seconds = 0, spectrum_seconds = 0;  ///< of wall time
+  };
+  /// Takes what waits, and gives all.
+  Results take();
+
+ private:
+  void take_waiting();
+
+  ProbeOptions options_;
+  Backend* backend_;
+  std::map<std::string, SiteProbe> probes_;
+  std::vector<SiteProbe> waiting_;
+  double waiting_bytes_ = 0;
+  NormTile reserved_;  // the last one
+  Results results_;
+};
+
+/// What a group of such norms takes beyond the probes of one block.
+struct GroupBytes {
+  double waiting = 0;           ///< bytes of moments whose spectra wait, at most
+  std::int64_t decomposed = 1;  ///< covariances that are decomposed at the same time
+};
+/// @param kept     bytes that the probe of one norm keeps
+/// @param n_norms  that are measured in all
+GroupBytes bytes_of_group(double kept, std::int64_t n_norms, bool side_by_side);
+
+}  // namespace deadray
