@@ -147,9 +147,10 @@ class Row:
 
     def lines(self) -> Iterator[tuple[str, dict[int, float]]]:
         yield self.part, {loops: run.seconds for loops, run in self.runs.items()}
-        for what, seconds in self.runs[QUIET].account.items():
-            if seconds > 0:  # else it was not asked for
-                yield f"  {what}", {loops: run.account[what] for loops, run in self.runs.items()}
+        for what in self.runs[QUIET].account:
+            seconds = {loops: run.account.get(what, 0.0) for loops, run in self.runs.items()}
+            if all(seconds.values()):  # else it was not asked for
+                yield f"  {what}", seconds
 
 
 def command_of(part: str, deadray: Path, arguments: argparse.Namespace) -> list[str]:
