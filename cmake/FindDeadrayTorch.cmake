@@ -17,6 +17,12 @@ endif()
 find_path(DeadrayTorch_INCLUDE_DIR ATen/ATen.h HINTS ${_torch_dir}/include NO_DEFAULT_PATH)
 find_library(DeadrayTorch_CPU torch_cpu HINTS ${_torch_dir}/lib NO_DEFAULT_PATH)
 find_library(DeadrayTorch_C10 c10 HINTS ${_torch_dir}/lib NO_DEFAULT_PATH)
+# The OpenMP library that libtorch's threads come from; some wheels put a hash into its name.
+file(GLOB _openmp ${_torch_dir}/lib/libgomp*.so*)
+if(NOT _openmp)
+  find_library(_openmp gomp REQUIRED)
+endif()
+list(GET _openmp 0 DeadrayTorch_OPENMP)
 if(EXISTS ${_torch_dir}/version.py)
   file(STRINGS ${_torch_dir}/version.py _version REGEX "^__version__")
   string(REGEX REPLACE ".*'([0-9.]+).*" "\\1" DeadrayTorch_VERSION "${_version}")
@@ -37,5 +43,6 @@ if(DeadrayTorch_FOUND AND NOT TARGET deadray::torch_cpu)
   # wheel finds them through its own RPATH.
   target_link_options(deadray::torch_cpu INTERFACE
     LINKER:-rpath,${DeadrayTorch_LIBRARY_DIR} LINKER:--allow-shlib-undefined)
-  target_link_libraries(deadray::torch_cpu INTERFACE ${DeadrayTorch_CPU} ${DeadrayTorch_C10})
+  target_link_libraries(deadray::torch_cpu INTERFACE
+    ${DeadrayTorch_CPU} ${DeadrayTorch_C10} ${DeadrayTorch_OPENMP})
 endif()

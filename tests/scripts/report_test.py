@@ -95,6 +95,14 @@ class WhatItShows(ReportTest):
         self.write("a.json", record)
         self.assertEqual([row["inherited"] for row in self.rows("norms")], ["20", "0"])
 
+    def test_marks_times_of_a_busy_machine(self):
+        record = made.timing()  # its rows are as of records from before the key
+        record["rows"][0]["load"] = dict.fromkeys(("others", "steal", "waited", "busy"))
+        record["rows"][1]["load"] = {"others": 0.4, "steal": 0.0, "waited": 0.1, "busy": True}
+        self.write("t.json", record)
+        marks = [row["machine"] for row in self.rows("timing")]
+        self.assertEqual(marks, ["", "busy"] + [""] * (len(marks) - 2))
+
     def test_says_what_is_reconstructed_and_whose_the_roster_is(self):
         made.write_all(self.folder)
         text = self.markdown()

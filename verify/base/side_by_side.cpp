@@ -32,10 +32,11 @@ void run_side_by_side(std::int64_t n, const std::function<void(std::int64_t)>& t
   };
   Tasks tasks(static_cast<std::size_t>(n), numbered);
   const at::ThreadLocalState ours;  // inference mode, gradients
-  at::parallel_for(0, workers, 1, [&](std::int64_t, std::int64_t) {
+#pragma omp parallel num_threads(static_cast<int>(workers))
+  {
     const at::ThreadLocalStateGuard as_ours(ours);
     tasks.work();
-  });
+  }
   tasks.rethrow();
 }
 

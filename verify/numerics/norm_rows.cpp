@@ -1,10 +1,11 @@
 #include "verify/numerics/norm_rows.h"
 
-#include <ATen/Parallel.h>
+#include <algorithm>
 
 #include "host/architecture/norm_parameters.h"
 #include "kernels/operations/norm_recompute.h"
 #include "verify/base/dtypes.h"
+#include "verify/base/side_by_side.h"
 
 namespace deadray {
 
@@ -21,9 +22,11 @@ at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm,
   at::Tensor out = at::empty({n_tokens, d}, at::kDouble);
   const auto* first_row = static_cast<const std::byte*>(rows.const_data_ptr());
   auto* first_out = out.data_ptr<double>();
-  at::parallel_for(0, n_tokens, 64, [&](std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kRows = 64;
+  run_side_by_side((n_tokens + kRows - 1) / kRows, [&](std::int64_t piece) {
+    const std::int64_t begin = piece * kRows, count = std::min(kRows, n_tokens - begin);
     const std::byte* data = first_row + static_cast<std::size_t>(begin * d) * rows.element_size();
-    kernels::norm_recompute({data, element_type(rows.scalar_type()), end - begin, d, d}, arguments,
+    kernels::norm_recompute({data, element_type(rows.scalar_type()), count, d, d}, arguments,
                             first_out + begin * d);
   });
   return out;

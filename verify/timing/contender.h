@@ -53,6 +53,7 @@ struct Contender {
   double bytes = 0;                   ///< that a call takes beside the problem, upper estimate
   std::function<double()> run;        ///< one call; its seconds
   std::function<double()> available;  ///< bytes that may be taken where it computes
+  std::optional<int> process;         ///< a child that computes it; absent: this process
 };
 
 }  // namespace deadray

@@ -81,6 +81,7 @@ void PeerProcess::take_offer(const std::filesystem::path& program) {
       contender.bytes = entry.at("bytes");
       contender.run = [this, index = contenders_.size()] { return seconds_of(index); };
       contender.available = [] { return static_cast<double>(available_memory()); };
+      contender.process = process_;
       contenders_.push_back(std::move(contender));
     }
     for (const auto& entry : offer.at("missing"))

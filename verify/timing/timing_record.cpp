@@ -1,6 +1,7 @@
 #include "verify/timing/timing_record.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -30,6 +31,17 @@ Json identity_json(const TimingRow& row) {
           {"peer", text_or_null(peer_name(row))}};
 }
 
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json load_json(const MachineLoad& load) {
+  return {{"others", or_null(load.others)},
+          {"steal", or_null(load.steal)},
+          {"waited", or_null(load.waited)},
+          {"busy", load.known() ? Json(load.busy()) : Json(nullptr)}};
+}
+
+bool busy(const TimingRow& row) { return row.measured() && row.load.shares().busy(); }
+
 Json row_json(const TimingRow& row) {
   const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
   Json json = identity_json(row);
@@ -40,6 +52,7 @@ Json row_json(const TimingRow& row) {
   json["min"] = *least;
   json["max"] = *most;
   json["repetitions"] = row.seconds.size();
+  json["load"] = load_json(row.load.shares());
   return json;
 }
 
@@ -84,26 +97,58 @@ std::string whose(const TimingRow& row) {
   return row.peer ? fmt::format("{} {}", row.peer->name, row.peer->version) : "deadray";
 }
 
+bool any_busy(const TimingRun& run) { return std::any_of(run.rows.begin(), run.rows.end(), busy); }
+
 Table rows_table(const TimingRun& run) {
-  Table table({{"d", Align::right},
-               {"method"},
-               {"of"},
-               {"device"},
-               {"median", Align::right},
-               {"least", Align::right},
-               {"most", Align::right},
-               {"runs", Align::right},
-               {"eigh takes", Align::right}});
+  std::vector<Column> columns = {{"d", Align::right},
+                                 {"method"},
+                                 {"of"},
+                                 {"device"},
+                                 {"median", Align::right},
+                                 {"least", Align::right},
+                                 {"most", Align::right},
+                                 {"runs", Align::right},
+                                 {"eigh takes", Align::right}};
+  const bool marks = any_busy(run);
+  if (marks) columns.push_back({"machine"});
+  Table table(columns);
   for (const TimingRow& row : run.rows) {
     if (!row.measured()) continue;
     const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
     const double median = row.median_seconds(), eigh = eigh_seconds(run, row);
-    table.add_row({fmt::format("{}", row.d), std::string(to_string(row.method)), whose(row),
-                   row.device, duration(median), duration(*least), duration(*most),
-                   fmt::format("{}", row.seconds.size()),
-                   eigh > 0 ? fmt::format("{:.3g} x", eigh / median) : ""});
+    std::vector<std::string> cells = {fmt::format("{}", row.d),
+                                      std::string(to_string(row.method)),
+                                      whose(row),
+                                      row.device,
+                                      duration(median),
+                                      duration(*least),
+                                      duration(*most),
+                                      fmt::format("{}", row.seconds.size()),
+                                      eigh > 0 ? fmt::format("{:.3g} x", eigh / median) : ""};
+    if (marks) cells.push_back(busy(row) ? "busy" : "");
+    table.add_row(cells);
   }
   return table;
+}
+
+/// How busy the machine was; empty where the system does not tell.
+std::string load_text(const TimingRun& run) {
+  const MachineLoad load = run.load().shares();
+  std::vector<std::string> parts;
+  if (load.others)
+    parts.push_back(
+        fmt::format("other programs used {:.0f} % of the processors, {:.0f} % was stolen",
+                    100 * *load.others, 100 * *load.steal));
+  if (load.waited)
+    parts.push_back(fmt::format("threads waited {:.0f} % of their time", 100 * *load.waited));
+  std::string text;
+  if (!parts.empty()) text = fmt::format("while this was measured {}\n", fmt::join(parts, ", "));
+  if (any_busy(run))
+    text += fmt::format(
+        "busy: more than {:.0f} % of that time went elsewhere; such readings are "
+        "upper bounds\n",
+        100 * kBusyShare);
+  return text;
 }
 
 std::string skipped_text(const TimingRun& run) {
@@ -131,6 +176,12 @@ Table growth_table(const TimingRun& run) {
 }  // namespace
 
 double TimingRow::median_seconds() const { return median(seconds); }
+
+LoadTimes TimingRun::load() const {
+  LoadTimes sum;
+  for (const TimingRow& row : rows) sum += row.load;
+  return sum;
+}
 
 nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend) {
   const Machine machine = this_machine();
@@ -160,7 +211,10 @@ nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backen
       {"date", utc_now()},
       {"commit", build_commit()},
       {"machine",
-       {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
+       {{"cpu", machine.cpu},
+        {"cores", machine.cores},
+        {"memory_bytes", machine.memory_bytes},
+        {"load", load_json(run.load().shares())}}},
       {"options", {{"repetitions", run.repetitions}, {"budget", run.budget}, {"limit", run.limit}}},
       {"problems", problems},
       {"rows", rows},
@@ -173,7 +227,8 @@ std::string timing_text(const TimingRun& run, bool coloured) {
   std::string text = rows_table(run).render(coloured);
   const Table growth = growth_table(run);
   for (const std::string& part :
-       {skipped_text(run), growth.empty() ? std::string() : growth.render(coloured)})
+       {skipped_text(run), growth.empty() ? std::string() : growth.render(coloured),
+        load_text(run)})
     if (!part.empty()) text.append("\n").append(part);
   return text;
 }

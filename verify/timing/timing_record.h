@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "verify/base/machine_load.h"
 #include "verify/device/backend.h"
 #include "verify/timing/contender.h"
 
@@ -19,6 +20,7 @@ struct TimingRow {
   int threads = 1;
   std::vector<double> seconds;  ///< of each repetition; empty: skipped, or a stop came first
   std::string skipped;          ///< why
+  LoadTimes load{};             ///< while the readings were taken
 
   bool measured() const { return !seconds.empty(); }
   double median_seconds() const;  ///< of a measured one
@@ -36,13 +38,15 @@ struct TimingRun {
   std::vector<TimedProblem> problems;
   std::vector<TimingRow> rows;
   bool complete = false;
+
+  LoadTimes load() const;  ///< of all readings
 };
 
 /// The record `deadray/timing/1` of docs/records.md.
 nlohmann::ordered_json timing_record(const TimingRun& run, const Backend& backend);
 
 /// A table of the rows, each against deadray's eigh of the same problem and device; then how each
-/// cost grows with d.
+/// cost grows with d, and how busy the machine was meanwhile.
 std::string timing_text(const TimingRun& run, bool coloured);
 
 }  // namespace deadray

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "host/base/error.h"
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"
+#include "verify/base/machine_load.h"
 #include "verify/device/library_errors.h"
 #include "verify/device/memory.h"
 
@@ -84,13 +86,24 @@ std::string refusal(const Contender& contender, const std::optional<double>& exp
   return {};
 }
 
-void take_turn(Turn& turn, TimingRow& row) {
+/// The further processes of the contenders. They stay apart from other programs in every turn: what
+/// is left over from their last call is their own.
+std::vector<int> processes_of(const std::vector<Contender>& contenders) {
+  std::set<int> processes;
+  for (const Contender& contender : contenders)
+    if (contender.process) processes.insert(*contender.process);
+  return {processes.begin(), processes.end()};
+}
+
+void take_turn(Turn& turn, const std::vector<int>& processes, TimingRow& row) {
   const Stopwatch watch;
   try {
+    const LoadCounters before = read_load_counters(processes);
     translate_library_errors([&] {
       row.seconds.push_back(read_once(*turn.contender, row.seconds.empty()));
       return 0;
     });
+    row.load += between(before, read_load_counters(processes));
   } catch (const Error& error) {  // one contender's failure is a row's
     row.skipped = error.what();
   } catch (const std::bad_alloc&) {
@@ -116,6 +129,7 @@ std::optional<double> seconds_left(const std::vector<Turn>& turns, const TimingR
 
 void take_turns(const std::vector<Contender>& contenders, const TimedProblem& problem,
                 const TurnOptions& options, Progress& progress, TimingRun& run) {
+  const std::vector<int> processes = processes_of(contenders);
   std::vector<Turn> turns;
   for (const Contender& contender : contenders) {
     TimingRow row{problem.d,
@@ -140,7 +154,7 @@ void take_turns(const std::vector<Contender>& contenders, const TimedProblem& pr
           fmt::format("{}{}, run {} of {}", to_string(row.method),
                       row.peer ? " of " + row.peer->name : "", round + 1, options.repetitions),
           seconds_left(turns, run, options));
-      take_turn(turn, row);
+      take_turn(turn, processes, row);
     }
   }
 }

@@ -159,6 +159,7 @@ TIMING = {
             "min": later(NUMBER),
             "max": later(NUMBER),
             "version": later(TEXT),
+            "load": later({"busy": Nullable(FLAG)}),
         }
     ],
     "fits": later(

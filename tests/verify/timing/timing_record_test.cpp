@@ -50,5 +50,46 @@ TEST(TimingRecordTest, HoldsMediansReasonsAndGrowth) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
+/// Two rows, the second one beside a program that took a quarter of the processors.
+TimingRun run_on_a_busy_machine() {
+  TimingRun run;
+  run.rows = {{64, TimingMethod::eigh, "cpu", "", {}, 2, {1.0}, "", LoadTimes{80, 0, 0, 40, 0}},
+              {64, TimingMethod::svd, "cpu", "", {}, 2, {2.0}, "", LoadTimes{20, 5, 1, 9, 1}}};
+  return run;
+}
+
+TEST(TimingLoadTest, StandsInTheRecordOfEachRowAndOfTheMachine) {
+  const Json record = timing_record(run_on_a_busy_machine(), cpu_backend());
+  EXPECT_EQ(record.at("rows")[0].at("load"),
+            (Json{{"others", 0.0}, {"steal", 0.0}, {"waited", 0.0}, {"busy", false}}));
+  EXPECT_EQ(record.at("rows")[1].at("load"),
+            (Json{{"others", 0.25}, {"steal", 0.05}, {"waited", 0.1}, {"busy", true}}));
+  EXPECT_EQ(record.at("machine").at("load"),
+            (Json{{"others", 0.05}, {"steal", 0.01}, {"waited", 0.02}, {"busy", false}}));
+}
+
+TEST(TimingLoadTest, MarksTheRowsThatAreUpperBounds) {
+  const std::string text = timing_text(run_on_a_busy_machine(), /*coloured=*/false);
+  const std::size_t svd = text.find("svd"), end = text.find('\n', svd);
+  EXPECT_EQ(text.substr(end - 4, 4), "busy") << text;
+  EXPECT_EQ(text.find("busy"), end - 4) << "not the row before\n" << text;
+  for (const char* part : {"other programs used 5 % of the processors, 1 % was stolen, threads "
+                           "waited 2 % of their time\n",
+                           "upper bounds"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+TEST(TimingLoadTest, IsNotSpokenOfWhereNothingIsKnown) {
+  TimingRun run;
+  run.rows = {{64, TimingMethod::eigh, "cpu", "", {}, 2, {1.0}, ""}};
+  const Json record = timing_record(run, cpu_backend());
+  for (const Json& load : {record.at("rows")[0].at("load"), record.at("machine").at("load")})
+    for (const char* key : {"others", "steal", "waited", "busy"})
+      EXPECT_TRUE(load.at(key).is_null()) << key;
+  const std::string text = timing_text(run, /*coloured=*/false);
+  for (const char* part : {"busy", "other programs", "waited", "machine"})
+    EXPECT_EQ(text.find(part), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace deadray

@@ -35,6 +35,14 @@ TEST_F(TurnsTest, ReadsEveryContenderAsOftenAsAskedFor) {
   EXPECT_EQ(rows[1].seconds, std::vector<double>(3, 4.0));
 }
 
+TEST_F(TurnsTest, KeepsTheLoadOfTheMachineMeanwhile) {
+  const auto& rows = take({contender(TimingMethod::eigh, 2.0)});
+  const auto now = read_load_counters().processors;
+  if (!now || now->busy == 0) GTEST_SKIP() << "no counters in /proc/stat here";
+  // Three readings that fill 50 ms after a pause of as much, on one processor at least.
+  EXPECT_GT(rows[0].load.processors, 0.25);
+}
+
 TEST_F(TurnsTest, ReadsOnceWhatUsesUpItsBudget) {
   options_.budget = 0;
   EXPECT_EQ(take({contender(TimingMethod::eigh, 2.0)})[0].seconds.size(), 1U);

@@ -72,7 +72,8 @@ def section(records: Records) -> Section | None:
         "exponent, which the legend gives where the record has a fit. Marks are medians, "
         "with bars from the least to the largest; lines are the fits, or join the marks "
         "where there is none. Hollow marks without a line: rows of a model, not synthetic "
-        "ones.",
+        "ones. Where the table calls the machine busy more than a tenth of the time went to "
+        "other programs, and the reading is an upper bound.",
         tables=[table for table in tables if table.rows],
         panels=panels + [panel for panel in [_predicted(tables[-1])] if panel],
     )
@@ -223,6 +224,7 @@ def _rows(records: Records) -> Table:
         small("seconds_min", "least"),
         small("seconds_max", "largest"),
         count("repetitions", "repetitions"),
+        text("machine", "machine"),
         text("model", "model"),
         text("program_version", "version"),
         text("file", "record"),
@@ -235,6 +237,7 @@ def _rows(records: Records) -> Table:
             row.get("min"),
             row.get("max"),
             row["repetitions"],
+            "busy" if (row.get("load") or {}).get("busy") else None,
             row.get("model"),
             row.get("version"),
             record.file,
