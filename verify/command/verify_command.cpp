@@ -65,7 +65,7 @@ int finish(RecordHeader header, const Measurement& measurement, const Backend& b
   deliver([&] { return verify_record(header, measurement, backend); },
           [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
           options);
-  if (measurement.stopped) throw *measurement.stopped;
+  if (measurement.stopped) return 128 + measurement.stopped->signal;  // its note has said so
   return static_cast<int>(exit_code_of(measurement));
 }
 
@@ -110,15 +110,22 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
+  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   const Inputs inputs{{options.model}, {options.activations, options.calibration.tokens}};
   JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);
-  catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
-  return options.activations.empty() ? verify_model(options, backend, json)
-                                     : verify_activation_file(options, backend, json);
+  try {
+    return options.activations.empty() ? verify_model(options, backend, json)
+                                       : verify_activation_file(options, backend, json);
+  } catch (const Stopped& stopped) {
+    write_message(fmt::format(
+        "deadray: stopped by signal {} before any norm was measured: nothing is written",
+        stopped.signal));
+    throw;
+  }
 }
 
 /// Options for a model and for a file of activations.
