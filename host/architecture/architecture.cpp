@@ -114,6 +114,11 @@ void require_runnable(const Architecture& architecture) {
 }
 
 Architecture describe_architecture(const Config& config) {
+  if (!config.has("model_type"))
+    throw MalformedError(fmt::format(
+        "{}: key 'model_type' is missing, expected the name of a model type: add it, or let "
+        "`predict` take your word for the norms: --norm layernorm|rmsnorm|layernorm1p",
+        config.path().string()));
   const std::string type = config.text("model_type");
   if (const Family* family = find_family(type)) return described(*family, config);
   std::vector<std::string> known;

@@ -11,6 +11,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/json_text.h"
+#include "host/formats/folder/model_folder.h"
 
 namespace deadray {
 namespace {
@@ -40,8 +41,7 @@ bool has_config(const std::filesystem::path& model) {
 
 Config Config::load(const std::filesystem::path& model) {
   std::error_code ignored;
-  if (!std::filesystem::exists(model, ignored))
-    throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  if (!std::filesystem::exists(model, ignored)) refuse_missing(model);
   const std::filesystem::path file = config_file(model);
   refuse_dangling_link(file);
   if (!has_config(model))

@@ -27,6 +27,7 @@
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/command/commands.h"
+#include "host/command/inputs.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/safetensors_writer.h"
 
@@ -168,6 +169,7 @@ void require_absent(const fs::path& file) {
 int run_convert(const Options& options) {
   const fs::path folder = options.folder, target = folder / "model.safetensors",
                  config = folder / "config.json";
+  refuse_to_replace(target, {{options.model}, {}});
   if (!options.force) require_absent(target);
   const Conversion made = prepare(options.model);
   std::error_code ignored;

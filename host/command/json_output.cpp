@@ -8,8 +8,8 @@
 
 namespace deadray {
 
-JsonOutput::JsonOutput(std::string path) : path_(std::move(path)) {
-  if (!path_.empty() && path_ != "-") check_writable(path_);
+JsonOutput::JsonOutput(std::string path, const Inputs& inputs) : path_(std::move(path)) {
+  if (path_ != "-") check_output(path_, inputs);
 }
 
 void JsonOutput::write(const nlohmann::ordered_json& record) const {

@@ -212,8 +212,8 @@ std::string models_text(const Json& record, bool coloured) {
 
 int run_models(const ModelsOptions& wanted) {
   const OutputOptions& options = wanted.output;
-  const JsonOutput json(options.json);
   const fs::path file = share_folder().value_or(fs::path()) / "models.json";
+  const JsonOutput json(options.json, {{}, {file, norm_catalogue_file()}});
   std::optional<KnownModels> known;
   if (std::error_code ignored; fs::exists(file, ignored)) known = read_known_models(file);
   Json record{{"schema", "deadray/models/1"},

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/command/choice_option.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/comparison/comparison_report.h"
 #include "host/command/deliver.h"
+#include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "host/command/prediction_report.h"
 #include "host/command/program_folder.h"
@@ -26,13 +26,15 @@ struct Options {
   OutputOptions output;
   std::vector<std::string> models;
   std::string directions;
+
+  Inputs inputs() const { return {{models.begin(), models.end()}, {request.catalogue}}; }
 };
 
 int run_several(const Options& options) {
   if (!options.directions.empty())
     throw UsageError(fmt::format("--directions: takes one model, not {}; predict each alone",
                                  options.models.size()));
-  const JsonOutput json(options.output.json);
+  const JsonOutput json(options.output.json, options.inputs());
   const SeveralPredictions several =
       predict_several(options.request, {options.models.begin(), options.models.end()});
   deliver([&] { return to_json(several); },
@@ -45,8 +47,8 @@ int run_predict(Options& options) {
   options.request.catalogue = norm_catalogue_file();
   if (options.models.size() > 1) return run_several(options);
   PredictRequest& request = options.request;
-  const JsonOutput json(options.output.json);
-  if (!options.directions.empty()) check_writable(options.directions);
+  const JsonOutput json(options.output.json, options.inputs());
+  check_output(options.directions, options.inputs());
   request.model = options.models.front();
   request.keep_directions = !options.directions.empty();
   const OpenedModel model = open_checkpoint_model(request);

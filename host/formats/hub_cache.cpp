@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -14,7 +13,7 @@
 
 #include "host/base/error.h"
 #include "host/base/input_file.h"
-#include "host/base/json_text.h"
+#include "host/formats/shards/weight_map.h"
 
 namespace deadray {
 namespace {
@@ -75,13 +74,8 @@ fs::path find_snapshot(const fs::path& model, const std::string& revision) {
 
 /// The first file that an index names and that is not there; "" when all are.
 std::string missing_shard(const fs::path& index) {
-  const nlohmann::json json = parse_json_object(read_text_file(index), index);
-  const auto map = json.find("weight_map");
-  std::set<std::string> shards;
-  if (map != json.end() && map->is_object())
-    for (const auto& shard : *map)
-      if (shard.is_string()) shards.insert(shard.get<std::string>());
-  for (const std::string& shard : shards)
+  const WeightMap map = read_weight_map(read_text_file(index), index);
+  for (const auto& [shard, number] : map.shards)
     if (!is_there(index.parent_path() / shard)) return shard;
   return {};
 }

@@ -144,6 +144,18 @@ def write(file: Path, content: bytes) -> str:
     return printable(str(file))
 
 
+def refuse_to_replace(output: Path, folder: Path) -> None:
+    """What the folder holds stays, but for what an earlier report said of itself."""
+    if not output.is_file() or f'"schema": "{OWN}"'.encode() in output.read_bytes()[:100]:
+        return
+    for file in folder.glob("*.json"):
+        if file.exists() and file.samefile(output):
+            raise ToolError(
+                USAGE,
+                f"{output}: is read ({file}) and would be replaced: give --json another place",
+            )
+
+
 def write_figures(
     folder: Path, forms: list[str], themes: list[str], sections: list[Section]
 ) -> list[str]:
@@ -207,6 +219,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ToolError(RESOURCES, f"{out}: no such folder; make it first")
     if arguments.json and arguments.json != "-" and not Path(arguments.json).parent.is_dir():
         raise ToolError(RESOURCES, f"{arguments.json}: no such folder; make it first")
+    if arguments.json and arguments.json != "-":
+        refuse_to_replace(Path(arguments.json), arguments.folder)
     if "html" in arguments.format or arguments.figures:
         drawing()  # before the work
 

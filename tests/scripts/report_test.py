@@ -169,6 +169,20 @@ class ItsCommandLine(ReportTest):
             self.assertIn(part, run.stderr)
         self.assertEqual(self.report(folder=self.folder / "none").returncode, 2)
 
+    def test_replaces_no_record_that_it_reads(self):
+        self.write("good.json", made.verify("good"))
+        before = (self.folder / "good.json").read_bytes()
+        (self.folder / "link").symlink_to(self.folder / "good.json")
+        for name in ("good.json", "link", f"../{self.folder.name}/good.json"):
+            run = self.report("--format", "md", "--json", str(self.folder / name))
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
+            self.assertIn("would be replaced", run.stderr)
+        self.assertEqual((self.folder / "good.json").read_bytes(), before)
+        self.assertFalse((self.folder / "report.md").exists())
+        for _ in range(2):  # its own record it writes anew
+            run = self.report("--format", "md", "--json", str(self.folder / "about.json"))
+            self.assertEqual(run.returncode, 0, run.stderr)
+
     def test_says_what_to_install_and_writes_tables_without_it(self):
         self.write("good.json", made.verify("good"))
         bare = ("-S", "-E")  # no site-packages: no matplotlib

@@ -24,7 +24,7 @@ struct Options {
 };
 
 int run(const Options& options) {
-  const JsonOutput json(options.output.json);
+  const JsonOutput json(options.output.json, {{options.model}, {}});
   nlohmann::ordered_json record{{"schema", "deadray/bench-predict/1"},
                                 {"warm", nlohmann::ordered_json::array()}};
   Table table({{"d", Align::right},

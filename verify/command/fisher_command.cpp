@@ -8,13 +8,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/base/atomic_file.h"
 #include "host/base/output.h"
 #include "host/base/progress.h"
 #include "host/base/stop_signals.h"
 #include "host/command/choice_option.h"
 #include "host/command/common_options.h"
 #include "host/command/deliver.h"
+#include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
@@ -51,8 +51,9 @@ int run_fisher(const FisherCommandOptions& options) {
   // Tangents are made and dropped by the gigabyte, and the system gives large pages in half the
   // time. A forward pass alone would be a little slower.
   ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
-  const JsonOutput json(options.output.json);
-  if (!options.dump.empty()) check_writable(options.dump);
+  const Inputs inputs{{options.model}, {options.calibration.tokens}};
+  const JsonOutput json(options.output.json, inputs);
+  check_output(options.dump, inputs);
   catch_stop_signals();
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();

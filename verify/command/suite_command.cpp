@@ -9,11 +9,11 @@
 #include <optional>
 #include <system_error>
 
-#include "host/base/atomic_file.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/command/choice_option.h"
 #include "host/command/common_options.h"
+#include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
@@ -133,7 +133,10 @@ int run_suite(const SuiteOptions& options) {
   if (!options.calibration.empty() && !std::filesystem::is_directory(options.calibration, ignored))
     throw UsageError(fmt::format("--calibration {}: no such folder", options.calibration.string()));
   make_folder(options.out);
-  const JsonOutput summary((options.out / "suite.json").string()), json(options.output.json);
+  const Inputs inputs = inputs_of(options, rows);
+  for (const Row& row : rows) refuse_to_replace(record_file(options, row), inputs);
+  const JsonOutput summary((options.out / "suite.json").string(), inputs),
+      json(options.output.json, inputs);
   catch_stop_signals();
   std::vector<Outcome> outcomes(rows.size());
   const auto code = [&] {

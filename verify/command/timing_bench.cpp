@@ -54,7 +54,7 @@ class ScratchFolder {
 class TimingBench {
  public:
   explicit TimingBench(const TimingOptions& options)
-      : options_(options), json_(options.output.json) {
+      : options_(options), json_(options.output.json, {options.models, {options.peers}}) {
     for (const std::string& name : options.devices) {
       devices_.push_back(backend_of_device(name));
       backends_.push_back(devices_.back() ? devices_.back().get() : &cpu_backend());

@@ -9,7 +9,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
@@ -17,6 +16,7 @@
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/deliver.h"
+#include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
@@ -65,12 +65,11 @@ int finish(RecordHeader header, const Measurement& measurement, const Backend& b
   deliver([&] { return verify_record(header, measurement, backend); },
           [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
           options);
-  if (measurement.stopped) throw *measurement.stopped;
+  if (measurement.stopped) return 128 + measurement.stopped->signal;  // its note has said so
   return static_cast<int>(exit_code_of(measurement));
 }
 
 int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
-  if (!options.dump.empty()) check_writable(options.dump);
   const auto model = prepare_model(
       options.model,
       {options.init == Source::random, options.calibration.seed, options.checkpoint, &backend});
@@ -111,13 +110,22 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
-  JsonOutput json(options.output.json);
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
+  const Inputs inputs{{options.model}, {options.activations, options.calibration.tokens}};
+  JsonOutput json(options.output.json, inputs);
+  check_output(options.dump, inputs);
   const std::unique_ptr<Backend> device = backend_of_device(options.device);
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
-  return options.activations.empty() ? verify_model(options, backend, json)
-                                     : verify_activation_file(options, backend, json);
+  try {
+    return options.activations.empty() ? verify_model(options, backend, json)
+                                       : verify_activation_file(options, backend, json);
+  } catch (const Stopped& stopped) {
+    write_message(fmt::format(
+        "deadray: stopped by signal {} before any norm was measured: nothing is written",
+        stopped.signal));
+    throw;
+  }
 }
 
 /// Options for a model and for a file of activations.

@@ -201,7 +201,7 @@ struct Run {
 int run(const Options& options) {
   const int index = device_index(options.device);
   filter_of(options.filter);
-  const JsonOutput json(options.output.json);
+  const JsonOutput json(options.output.json, {});
   catch_stop_signals();
   const BenchDevice device(index);
   Run all;

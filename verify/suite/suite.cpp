@@ -10,6 +10,7 @@
 #include "host/architecture/fit/fit_to_checkpoint.h"
 #include "host/architecture/model_config.h"
 #include "host/architecture/select_sites.h"
+#include "host/base/error.h"
 #include "host/base/input_file.h"
 #include "host/command/table.h"
 #include "host/formats/hub_cache.h"
@@ -150,6 +151,20 @@ fs::path calibration_file(const SuiteOptions& options, const RosterEntry& entry)
   std::error_code ignored;
   const fs::path file = options.calibration / (entry.name + ".safetensors");
   return !options.calibration.empty() && fs::exists(file, ignored) ? file : entry.calibration;
+}
+
+Inputs inputs_of(const SuiteOptions& options, const std::vector<Row>& rows) {
+  Inputs inputs{{}, {options.roster}};
+  for (const Row& row : rows) {
+    inputs.files.push_back(calibration_file(options, row.entry));
+    inputs.models.push_back(row.entry.path);
+    try {
+      if (row.init == Source::checkpoint)
+        inputs.models.push_back(locate_weights(row.entry).weights);
+    } catch (const Error&) {  // its own row will say so
+    }
+  }
+  return inputs;
 }
 
 nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,

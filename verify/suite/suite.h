@@ -8,6 +8,7 @@
 
 #include "host/architecture/roster.h"
 #include "host/command/common_options.h"
+#include "host/command/inputs.h"
 #include "host/prediction/predictor.h"
 #include "verify/measure/measurement.h"
 
@@ -64,6 +65,9 @@ nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
 
 /// File of tokens or pixels: of --calibration, else of the roster; empty: random ones.
 std::filesystem::path calibration_file(const SuiteOptions& options, const RosterEntry& entry);
+
+/// The roster, and what its rows read.
+Inputs inputs_of(const SuiteOptions& options, const std::vector<Row>& rows);
 
 /// The record that a run has left of a row.
 struct RowRecord {

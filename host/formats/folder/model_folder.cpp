@@ -14,6 +14,7 @@
 #include "host/base/input_file.h"
 #include "host/base/json_text.h"
 #include "host/formats/folder/folder_listing.h"
+#include "host/formats/folder/model_hints.h"
 #include "host/formats/hub_cache.h"
 #include "host/formats/safetensors.h"
 #include "host/formats/shard_index.h"
@@ -90,8 +91,9 @@ std::string inner_transformer(const fs::path& folder) {
                     folder.string(), (folder / inner).string()));
   throw UnsupportedError(
       fmt::format("{}: no weights: found {}, expected model.safetensors, its index, or a .bin, "
-                  ".gguf or .npz file",
-                  folder.string(), listing.all.empty() ? "nothing" : shown_names(listing.all)));
+                  ".gguf or .npz file{}",
+                  folder.string(), listing.all.empty() ? "nothing" : shown_names(listing.all),
+                  hint_for_folder(folder, listing)));
 }
 
 /// A sharded set whose files say by their numbers that they are all of it.
@@ -217,12 +219,16 @@ std::string model_name(const fs::path& model) {
   return (error ? model : folder).filename().string();
 }
 
+void refuse_missing(const fs::path& model) {
+  refuse_dangling_link(model);
+  throw UsageError(
+      fmt::format("{}: no such file or folder{}", model.string(), hint_for_missing(model)));
+}
+
 WeightFiles find_weights(const fs::path& model, bool strict) {
   std::error_code error;
   const fs::file_status status = fs::status(model, error);
-  if (status.type() == fs::file_type::not_found) refuse_dangling_link(model);
-  if (status.type() == fs::file_type::not_found)
-    throw UsageError(fmt::format("{}: no such file or folder", model.string()));
+  if (status.type() == fs::file_type::not_found) refuse_missing(model);
   if (status.type() == fs::file_type::directory) return find_in_folder(model, strict);
   if (is_index_name(model.filename().string())) return {model, true};
   return find_by_first_part(model).value_or(WeightFiles{model});

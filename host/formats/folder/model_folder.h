@@ -30,4 +30,7 @@ struct WeightFiles {
 /// belong together; a shard that is missing; a link that leads nowhere
 WeightFiles find_weights(const std::filesystem::path& model, bool strict);
 
+/// Of a path where nothing is. @throws UsageError with what to give instead
+[[noreturn]] void refuse_missing(const std::filesystem::path& model);
+
 }  // namespace deadray

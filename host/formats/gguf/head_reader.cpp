@@ -1,6 +1,7 @@
 #include "host/formats/gguf/head_reader.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 

@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "host/base/input_file.h"
+#include "host/formats/elements/number_at.h"
 
 namespace deadray {
 
@@ -31,10 +31,9 @@ class GgufHeadReader {
 
   template <typename Number>
   Number number() {
-    Number value;
-    if (filled_ - at_ < sizeof(value)) fill(sizeof(value));
-    std::memcpy(&value, piece_.get() + at_, sizeof(value));
-    at_ += sizeof(value);
+    if (filled_ - at_ < sizeof(Number)) fill(sizeof(Number));
+    const auto value = number_at<Number>({piece_.get() + at_, sizeof(Number)});
+    at_ += sizeof(Number);
     return value;
   }
   std::string text();

@@ -43,20 +43,23 @@ IntegerMatrix read_npy(const std::filesystem::path& path) {
   if (header.fortran_order)
     fail("Fortran order, expected C order: save numpy.ascontiguousarray(array)");
   if (shape.size() != 1 && shape.size() != 2)
-    fail(fmt::format("shape ({}) of rank {}, expected rank 2 [rows, columns] or rank 1",
-                     fmt::join(shape, ", "), shape.size()));
+    fail(
+        fmt::format("shape ({}) of rank {}, expected rank 2 [rows, columns] or rank 1: save "
+                    "array.reshape(rows, columns)",
+                    fmt::join(shape, ", "), shape.size()));
 
   IntegerMatrix matrix;
   matrix.rows = shape.size() == 2 ? shape[0] : 1;
   matrix.columns = shape.back();
   const std::uint64_t bytes = npy_bytes(header, wide ? 8 : 4, where);
   const std::int64_t count = matrix.rows * matrix.columns;
-  if (count == 0) fail(fmt::format("shape ({}) holds no elements", fmt::join(shape, ", ")));
+  if (count == 0)
+    fail(fmt::format("shape ({}) holds no elements: {}", fmt::join(shape, ", "), kSaveAgain));
   const std::uint64_t found = file.size() - header.data_begin;
   if (found != bytes)
-    fail(fmt::format("{} bytes of data, expected {} for shape ({}) of {}: {}", found, bytes,
+    fail(fmt::format("{} bytes of data, expected {} for shape ({}) of {}: {}: {}", found, bytes,
                      fmt::join(shape, ", "), header.descr,
-                     found < bytes ? "truncated" : "trailing bytes"));
+                     found < bytes ? "truncated" : "trailing bytes", kSaveAgain));
   matrix.values = wide ? read_values<std::int64_t>(file, header, count)
                        : read_values<std::int32_t>(file, header, count);
   return matrix;

@@ -108,8 +108,8 @@ class DictReader {
     fail(in_quotes(text_.substr(std::min(at_, text_.size()), 20)), expected);
   }
   [[noreturn]] void fail(std::string_view found, std::string_view expected) {
-    throw MalformedError(fmt::format("{}: header has {} at character {}, expected {}", where_,
-                                     found, at_, expected));
+    throw MalformedError(fmt::format("{}: header has {} at character {}, expected {}: {}", where_,
+                                     found, at_, expected, kSaveAgain));
   }
 
   std::string_view text_;
@@ -123,27 +123,28 @@ NpyHeader read_npy_header(const InputFile& file, std::uint64_t begin, std::uint6
                           const std::string& where) {
   const std::uint64_t size = end - begin;
   if (size < 10)
-    throw MalformedError(fmt::format("{}: too short: {} bytes, need at least 10", where, size));
+    throw MalformedError(
+        fmt::format("{}: too short: {} bytes, need at least 10: {}", where, size, kSaveAgain));
   char lead[12] = {};
   file.read(begin, size < sizeof(lead) ? 10 : sizeof(lead), lead);
   if (std::string_view(lead, kMagic.size()) != kMagic)
-    throw MalformedError(
-        fmt::format("{}: begins with {}, expected the magic of a NumPy .npy file ('\\x93NUMPY')",
-                    where, in_quotes({lead, 6})));
+    throw MalformedError(fmt::format(
+        "{}: begins with {}, expected the magic of a NumPy .npy file ('\\x93NUMPY'): {}", where,
+        in_quotes({lead, 6}), kSaveAgain));
   const int version = static_cast<unsigned char>(lead[6]);
   if (version < 1 || version > 3)
-    throw MalformedError(fmt::format("{}: .npy format {}.{}, expected 1, 2 or 3", where, version,
-                                     static_cast<int>(lead[7])));
+    throw MalformedError(fmt::format("{}: .npy format {}.{}, expected 1, 2 or 3: {}", where,
+                                     version, static_cast<int>(lead[7]), kSaveAgain));
   std::uint32_t length = 0;
   const std::size_t length_bytes = version == 1 ? 2 : 4;
   std::memcpy(&length, lead + 8, length_bytes);
   const std::uint64_t data_begin = 8 + length_bytes + length;
   if (length > kMaxHeaderBytes)
-    throw MalformedError(
-        fmt::format("{}: header of {} bytes, expected at most {}", where, length, kMaxHeaderBytes));
+    throw MalformedError(fmt::format("{}: header of {} bytes, expected at most {}: {}", where,
+                                     length, kMaxHeaderBytes, kSaveAgain));
   if (data_begin > size)
-    throw MalformedError(
-        fmt::format("{}: truncated: header ends at byte {}, file has {}", where, data_begin, size));
+    throw MalformedError(fmt::format("{}: truncated: header ends at byte {}, file has {}: {}",
+                                     where, data_begin, size, kSaveAgain));
   std::string text(length, '\0');
   file.read(begin + 8 + length_bytes, length, text.data());
   Fields fields;
@@ -151,7 +152,8 @@ NpyHeader read_npy_header(const InputFile& file, std::uint64_t begin, std::uint6
   for (const auto& [present, key] : {std::pair{fields.descr.has_value(), "descr"},
                                      {fields.fortran_order.has_value(), "fortran_order"},
                                      {fields.shape.has_value(), "shape"}})
-    if (!present) throw MalformedError(fmt::format("{}: header lacks key '{}'", where, key));
+    if (!present)
+      throw MalformedError(fmt::format("{}: header lacks key '{}': {}", where, key, kSaveAgain));
   return {*fields.descr, *fields.fortran_order, *fields.shape, begin + data_begin};
 }
 
@@ -161,11 +163,11 @@ std::uint64_t npy_bytes(const NpyHeader& header, std::uint64_t element_bytes,
   std::uint64_t bytes = 0;
   for (const std::int64_t size : header.shape)
     if (__builtin_mul_overflow(elements, size, &elements))
-      throw MalformedError(
-          fmt::format("{}: shape ({}) overflows", where, fmt::join(header.shape, ", ")));
+      throw MalformedError(fmt::format("{}: shape ({}) overflows: {}", where,
+                                       fmt::join(header.shape, ", "), kSaveAgain));
   if (__builtin_mul_overflow(static_cast<std::uint64_t>(elements), element_bytes, &bytes))
-    throw MalformedError(
-        fmt::format("{}: shape ({}) overflows", where, fmt::join(header.shape, ", ")));
+    throw MalformedError(fmt::format("{}: shape ({}) overflows: {}", where,
+                                     fmt::join(header.shape, ", "), kSaveAgain));
   return bytes;
 }
 

@@ -2,11 +2,15 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/base/input_file.h"
 
 namespace deadray {
+
+/// What to do about an array that is damaged or of another kind: the end of a message.
+inline constexpr std::string_view kSaveAgain = "save it again with NumPy";
 
 /// What a NumPy array says of itself, in a .npy file or a member of an .npz archive.
 struct NpyHeader {

@@ -69,23 +69,23 @@ TensorInfo read_array(const InputFile& file, const ZipMember& member, std::uint6
   tensor.bytes = end - header.data_begin;
   const std::uint64_t size = size_of(tensor.dtype), expected = npy_bytes(header, size, where);
   if (tensor.dtype != DType::unknown && expected != tensor.bytes)
-    throw MalformedError(fmt::format("{}: {} bytes of data, expected {} for shape ({}) of {}",
+    throw MalformedError(fmt::format("{}: {} bytes of data, expected {} for shape ({}) of {}: {}",
                                      where, tensor.bytes, expected, fmt::join(tensor.shape, ", "),
-                                     header.descr));
+                                     header.descr, kSaveAgain));
   if (header.fortran_order) tensor.rows = strided_rows(tensor.shape, fortran_strides(tensor.shape));
   return tensor;
 }
 
 void refuse_member(const ZipMember& member, const std::string& where) {
   if (!std::string_view(member.name).ends_with(kExtension))
-    throw UnsupportedError(fmt::format("{}: expected arrays (.npy) alone", where));
+    throw UnsupportedError(fmt::format("{}: expected arrays (.npy) alone: {}", where, kSaveAgain));
   if (!member.is_plain())
     throw UnsupportedError(
         fmt::format("{}: is compressed ({} bytes out of {}): save it with numpy.savez(), not "
                     "numpy.savez_compressed()",
                     where, member.bytes, member.stored));
   if (first_ill_formed(member.name) != std::string::npos)
-    throw MalformedError(fmt::format("{}: its name is not UTF-8", where));
+    throw MalformedError(fmt::format("{}: its name is not UTF-8: {}", where, kSaveAgain));
 }
 
 }  // namespace

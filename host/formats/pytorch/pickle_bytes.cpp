@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "host/base/error.h"
+#include "host/formats/damaged.h"
 
 namespace deadray {
 namespace {
@@ -56,8 +57,9 @@ std::string_view PickleBytes::take_line() {
       return text(begin, length - 1);
     }
   }
-  throw MalformedError(fmt::format("{}: pickle has at byte {} a line of more than {} characters",
-                                   file_.path().string(), place(), kLongestLine));
+  throw MalformedError(
+      fmt::format("{}: pickle has at byte {} a line of more than {} characters: {}",
+                  file_.path().string(), place(), kLongestLine, kDamaged));
 }
 
 }  // namespace deadray

@@ -52,7 +52,7 @@ bool PickleMachine::step_call(unsigned char operation) {
 PickleValue PickleMachine::global(std::string_view module, std::string_view name) {
   if (const PickleGlobal* known = find_pickle_global(module, name))
     return PickleValue::global(known);
-  throw MalformedError(fmt::format(
+  throw UnsupportedError(fmt::format(
       "{}: refused: its pickle calls {}; a file of weights needs tensors and dictionaries only: "
       "save the model's state_dict() alone",
       bytes_.file().path().string(), on_one_line(fmt::format("{}.{}", module, name), 200)));

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "host/base/error.h"
+#include "host/formats/damaged.h"
 
 namespace deadray {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 constexpr std::size_t kDeepestStack = 4'000'000;
 constexpr std::uint64_t kMostValues = 16'000'000;
 constexpr unsigned char kStop = '.';
+/// Operations of any protocol that a machine for weights does without.
+constexpr std::string_view kOthers = "FILSVPdgilop\x82\x83\x84\x92\x97\x98";
 
 }  // namespace
 
@@ -32,10 +35,12 @@ void PickleMachine::step(unsigned char operation) {
   if (step_value(operation) || step_container(operation) || step_memo(operation) ||
       step_call(operation))
     return;
-  const bool printable = operation > ' ' && operation < 0x7f;
-  fail(fmt::format("operation {}, which pickles of weights do not use",
-                   printable ? fmt::format("'{}'", static_cast<char>(operation))
-                             : fmt::format("0x{:02x}", operation)));
+  const bool printable = operation > ' ' && operation < 0x7f,
+             is_pickle = kOthers.find(static_cast<char>(operation)) != kOthers.npos;
+  const std::string name = printable ? fmt::format("'{}'", static_cast<char>(operation))
+                                     : fmt::format("0x{:02x}", operation);
+  if (!is_pickle) fail(fmt::format("has {}, which is no operation", name));
+  refuse(fmt::format("has operation {}, which pickles of weights do not use", name));
 }
 
 bool PickleMachine::step_container(unsigned char operation) {
@@ -215,9 +220,18 @@ std::string PickleMachine::describe(const PickleValue& value) const {
   return describe_pickled(value, heap_, bytes_);
 }
 
+std::string PickleMachine::where() const {
+  return fmt::format("{}: pickle: byte {}", bytes_.file().path().string(),
+                     bytes_.place() - bytes_.at() + operation_);
+}
+
 void PickleMachine::fail(std::string_view problem) const {
-  throw MalformedError(fmt::format("{}: pickle: byte {} {}", bytes_.file().path().string(),
-                                   bytes_.place() - bytes_.at() + operation_, problem));
+  throw MalformedError(fmt::format("{} {}: {}", where(), problem, kDamaged));
+}
+
+void PickleMachine::refuse(std::string_view what) const {
+  throw UnsupportedError(
+      fmt::format("{} {}: save the model's state_dict() with torch.save()", where(), what));
 }
 
 }  // namespace deadray

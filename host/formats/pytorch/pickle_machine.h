@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "host/formats/elements/number_at.h"
 #include "host/formats/pytorch/pickle_bytes.h"
 #include "host/formats/pytorch/pickle_value.h"
 
@@ -27,7 +27,8 @@ class PickleMachine {
   PickleMachine(PickleBytes& bytes, PickleHeap& heap, const PickledObjects* objects = nullptr);
 
   /// Reads one pickle, to its end.
-  /// @throws MalformedError damaged; or a global outside the list, which is named
+  /// @throws MalformedError   damaged
+  /// @throws UnsupportedError a global outside the list, which is named, or another operation
   PickleValue load();
 
  private:
@@ -50,9 +51,7 @@ class PickleMachine {
 
   template <typename T>
   T number() {
-    T value;
-    std::memcpy(&value, bytes_.take(sizeof(T)).data(), sizeof(T));
-    return value;
+    return number_at<T>(bytes_.take(sizeof(T)));
   }
   PickleValue text(PickleKind kind, std::uint64_t size);
   PickleValue long_integer(std::uint64_t size);
@@ -70,7 +69,11 @@ class PickleMachine {
   void require_counts(const PickleValue& value, std::string_view what) const;
 
   std::string describe(const PickleValue& value) const;
+  /// Of a damaged pickle.
   [[noreturn]] void fail(std::string_view problem) const;
+  /// Of one that is sound and holds something else than weights.
+  [[noreturn]] void refuse(std::string_view what) const;
+  std::string where() const;  ///< the file, and the operation's byte
 
   PickleBytes& bytes_;
   PickleHeap& heap_;

@@ -1,3 +1,4 @@
+#include <cstring>
 #include <string>
 
 #include <fmt/format.h>
@@ -13,7 +14,7 @@ bool PickleMachine::step_value(unsigned char operation) {
   switch (operation) {
     case 0x80:  // PROTO
       if (const int protocol = number<std::uint8_t>(); protocol < 2 || protocol > 5)
-        fail(fmt::format("protocol {}, expected 2 to 5", protocol));
+        refuse(fmt::format("has protocol {}, expected 2 to 5", protocol));
       return true;
     case 0x95:  // FRAME: how much to read ahead
       bytes_.take(8);

@@ -13,6 +13,7 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/utf8.h"
+#include "host/formats/damaged.h"
 #include "host/formats/pytorch/pickle_machine.h"
 #include "host/formats/strided_order.h"
 
@@ -94,8 +95,8 @@ class StateDictReader {
       if (items[i].is(PickleKind::text) && (spelled += items[i].size) > state_.bytes.bytes_read())
         throw MalformedError(
             fmt::format("{}: the names of its tensors take more bytes than the {} of its pickle, "
-                        "which sets one name again and again",
-                        where(), state_.bytes.bytes_read()));
+                        "which sets one name again and again: {}",
+                        where(), state_.bytes.bytes_read(), kDamaged));
       named.emplace_back(name_of(items[i]), items[i + 1]);
     }
     // Backwards, so that of equal names the one that was set last comes first, and stays.
@@ -118,7 +119,7 @@ class StateDictReader {
     // Many tensors can share one long shape, in a few bytes each.
     if ((dimensions_ += info.shape.size()) > state_.bytes.bytes_read())
       fail(name, fmt::format("with it the shapes have more dimensions than the {} bytes of its "
-                             "pickle spell: save the weights again",
+                             "pickle spell",
                              state_.bytes.bytes_read()));
     const auto strides = counts(name, pickled.strides);
     if (pickled.obstacle != nullptr) {
@@ -170,7 +171,7 @@ class StateDictReader {
                        fmt::join(info.shape, ","), fmt::join(strides, ","), pickled.offset));
     if (view > stored.bytes || available > stored.bytes - view)
       fail(info.name, fmt::format("its storage should have {} bytes from byte {} on, the file has "
-                                  "{} of it: truncated, fetch it again",
+                                  "{} of it",
                                   available, view, stored.bytes));
     if (info.bytes > 0 && end > available)
       fail(info.name,
@@ -200,9 +201,11 @@ class StateDictReader {
       }
       keys_shown += (i == 0 ? " with the keys " : ", ") + describe_key(items[i]);
     }
-    throw MalformedError(fmt::format(
-        "{}{}: no tensors in it: {}{} found, a dictionary of named tensors expected", where(),
-        fmt::join(keys, ""), describe_pickled(value, state_.heap, state_.bytes), keys_shown));
+    throw UnsupportedError(fmt::format(
+        "{}{}: no tensors in it: {}{} found, a dictionary of named tensors expected: save the "
+        "model's state_dict() alone",
+        where(), fmt::join(keys, ""), describe_pickled(value, state_.heap, state_.bytes),
+        keys_shown));
   }
 
   std::string describe_key(const PickleValue& key) const {
@@ -211,7 +214,8 @@ class StateDictReader {
   }
 
   [[noreturn]] void fail(std::string_view name, std::string_view problem) const {
-    throw MalformedError(fmt::format("{}: tensor {}: {}", where(), in_quotes(name), problem));
+    throw MalformedError(
+        fmt::format("{}: tensor {}: {}: {}", where(), in_quotes(name), problem, kDamaged));
   }
 
   const PickledState& state_;

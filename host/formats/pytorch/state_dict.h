@@ -27,7 +27,8 @@ struct PickledState {
 
 /// The named tensors. A name that was set twice has its last value. Types that DType does not have,
 /// quantised and sparse tensors are told when they are read.
-/// @throws MalformedError a tensor that leaves its storage; a name that is no UTF-8; no tensors
+/// @throws MalformedError a tensor that leaves its storage; a name that is no UTF-8
+/// @throws UnsupportedError no tensors
 ContainerHeader state_dict_header(const PickledState& state, std::size_t file_index);
 
 }  // namespace deadray

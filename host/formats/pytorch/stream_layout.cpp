@@ -8,6 +8,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/damaged.h"
 #include "host/formats/pytorch/layouts.h"
 #include "host/formats/pytorch/pickle_machine.h"
 #include "host/formats/pytorch/state_dict.h"
@@ -36,28 +37,27 @@ std::map<std::string, std::uint64_t, std::less<>> element_sizes(const PickleByte
 Places read_places(const InputFile& file, const PickleBytes& bytes, const PickleHeap& heap,
                    const PickleHeap& key_heap, const PickleValue& keys, std::uint64_t begin) {
   if (!keys.is(PickleKind::list))
-    throw MalformedError(fmt::format("{}: before byte {} the list of its storages is {}",
+    throw MalformedError(fmt::format("{}: before byte {} the list of its storages is {}: {}",
                                      file.path().string(), begin,
-                                     describe_pickled(keys, key_heap, bytes)));
+                                     describe_pickled(keys, key_heap, bytes), kDamaged));
   const auto sizes = element_sizes(bytes, heap);
   Places places;
   std::uint64_t at = begin;
   const auto fail = [&](std::string_view key, std::string_view problem) {
-    throw MalformedError(fmt::format("{}: storage {} at byte {} {}", file.path().string(),
-                                     in_quotes(key), at, problem));
+    throw MalformedError(fmt::format("{}: storage {} at byte {} {}: {}", file.path().string(),
+                                     in_quotes(key), at, problem, kDamaged));
   };
   for (const PickleValue& key : key_heap.items_of(keys)) {
     const std::string name(key.is(PickleKind::text) ? bytes.text(key.at, key.size) : "");
     const auto known = sizes.find(name);
     if (known == sizes.end()) fail(name, "belongs to no tensor");
     std::uint64_t elements = 0, size = 0;
-    if (file.size() - at < sizeof(elements)) fail(name, "is cut off: truncated, fetch it again");
+    if (file.size() - at < sizeof(elements)) fail(name, "is cut off");
     file.read(at, sizeof(elements), &elements);
     if (__builtin_mul_overflow(elements, known->second, &size) ||
         size > file.size() - at - sizeof(elements))
-      fail(name, fmt::format("has {} elements of {} bytes, {} bytes are left: truncated, fetch it "
-                             "again",
-                             elements, known->second, file.size() - at - sizeof(elements)));
+      fail(name, fmt::format("has {} elements of {} bytes, {} bytes are left", elements,
+                             known->second, file.size() - at - sizeof(elements)));
     places.insert_or_assign(name, StoragePlace{at + sizeof(elements), size});
     at += sizeof(elements) + size;
   }
@@ -84,8 +84,9 @@ ContainerHeader read_torch_stream(const InputFile& file, const CheckpointOptions
   PickleMachine(bytes, others).load();  // the magic number
   const PickleValue version = PickleMachine(bytes, others).load();
   if (!version.is(PickleKind::integer) || version.as_integer() != kVersion)
-    throw UnsupportedError(fmt::format("{}: version of its stream: {} found, {} expected", name,
-                                       describe_pickled(version, others, bytes), kVersion));
+    throw UnsupportedError(fmt::format(
+        "{}: version of its stream: {} found, {} expected: save it again with torch.save()", name,
+        describe_pickled(version, others, bytes), kVersion));
   PickleMachine(bytes, others).load();  // the machine that wrote it; storages are little-endian
   const PickleValue root = PickleMachine(bytes, heap).load();
   const PickleValue keys = PickleMachine(bytes, others).load();
@@ -96,8 +97,9 @@ ContainerHeader read_torch_stream(const InputFile& file, const CheckpointOptions
     const std::string_view text = bytes.text(key.at, key.size);
     const auto found = places.find(text);
     if (found == places.end())
-      throw MalformedError(fmt::format("{}: its pickle refers to storage {}, which is not there",
-                                       name, in_quotes(text)));
+      throw MalformedError(
+          fmt::format("{}: its pickle refers to storage {}, which is not there: {}", name,
+                      in_quotes(text), kDamaged));
     return found->second;
   };
   ContainerHeader header = state_dict_header({bytes, heap, root, find_storage}, file_index);

@@ -7,6 +7,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/damaged.h"
 #include "host/formats/pytorch/layouts.h"
 #include "host/formats/pytorch/pickle_machine.h"
 #include "host/formats/pytorch/state_dict.h"
@@ -31,8 +32,8 @@ class TarReader {
     const PickleValue root = PickleMachine(bytes, heap_, &objects_).load();
     const auto find_storage = [&](std::size_t index) {
       if (index < places_.size()) return places_[index];
-      throw MalformedError(
-          fmt::format("{}: its pickle makes a storage of its own", file_.path().string()));
+      throw MalformedError(fmt::format("{}: its pickle makes a storage of its own: {}",
+                                       file_.path().string(), kDamaged));
     };
     ContainerHeader header = state_dict_header({bytes, heap_, root, find_storage}, file_index);
     header.bytes = bytes_read_ + bytes.bytes_read();
@@ -87,7 +88,7 @@ class TarReader {
 
   std::uint64_t number(std::uint64_t& at, std::uint64_t end) {
     std::uint64_t value = 0;
-    if (end - at < sizeof(value)) fail(at, "a number is cut off: truncated, fetch it again");
+    if (end - at < sizeof(value)) fail(at, "a number is cut off");
     file_.read(at, sizeof(value), &value);
     at += sizeof(value);
     return value;
@@ -107,9 +108,8 @@ class TarReader {
       std::uint64_t size = 0;
       if (__builtin_mul_overflow(elements, std::uint64_t{type->element_bytes}, &size) ||
           size > member.end - at)
-        fail(at, fmt::format("a storage of {} elements, {} bytes are left: truncated, fetch it "
-                             "again",
-                             elements, member.end - at));
+        fail(at,
+             fmt::format("a storage of {} elements, {} bytes are left", elements, member.end - at));
       add_storage(keys[0], {{}, type, static_cast<std::int64_t>(elements)}, {at, size});
       at += size;
     }
@@ -184,7 +184,8 @@ class TarReader {
   }
 
   [[noreturn]] void fail(std::uint64_t at, std::string_view problem) const {
-    throw MalformedError(fmt::format("{}: byte {}: {}", file_.path().string(), at, problem));
+    throw MalformedError(
+        fmt::format("{}: byte {}: {}: {}", file_.path().string(), at, problem, kDamaged));
   }
 
   const InputFile& file_;

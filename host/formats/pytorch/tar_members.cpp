@@ -9,6 +9,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/damaged.h"
 
 namespace deadray {
 namespace {
@@ -58,8 +59,9 @@ TarMembers read_tar_members(const InputFile& file) {
     const std::string_view header = block;
     const auto size = tar_number(header.substr(124, 12));
     if (!is_tar_header(header) || !size)
-      throw MalformedError(fmt::format("{}: tar archive: byte {} holds {}, expected a header",
-                                       file.path().string(), at, in_quotes(header.substr(0, 8))));
+      throw MalformedError(fmt::format("{}: tar archive: byte {} holds {}, expected a header: {}",
+                                       file.path().string(), at, in_quotes(header.substr(0, 8)),
+                                       kDamaged));
     const std::string_view name = header.substr(0, std::min<std::size_t>(100, header.find('\0')));
     const std::uint64_t begin = at + kBlock;
     if (*size > file.size() - begin)

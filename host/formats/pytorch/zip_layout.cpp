@@ -7,6 +7,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/damaged.h"
 #include "host/formats/pytorch/layouts.h"
 #include "host/formats/pytorch/pickle_machine.h"
 #include "host/formats/pytorch/state_dict.h"
@@ -30,8 +31,8 @@ std::string top_folder(const ZipDirectory& zip, const std::string& file) {
         folder.find('/') + 1 < folder.size())
       continue;
     if (pickle != nullptr)
-      throw MalformedError(fmt::format("{}: has two pickles, {} and {}", file,
-                                       in_quotes(pickle->name), in_quotes(member.name)));
+      throw MalformedError(fmt::format("{}: has two pickles, {} and {}: {}", file,
+                                       in_quotes(pickle->name), in_quotes(member.name), kDamaged));
     pickle = &member;
   }
   if (pickle == nullptr)
@@ -48,13 +49,14 @@ void refuse_other_contents(ZipDirectory& zip, const std::string& file, const std
         "{}: a TorchScript program, not a table of tensors; save its state_dict() instead", file));
   for (const ZipMember& member : zip.members())
     if (!member.is_plain())
-      throw MalformedError(fmt::format(
-          "{}: member {} is compressed ({} bytes out of {}); torch.save stores it plain", file,
-          in_quotes(member.name), member.bytes, member.stored));
+      throw UnsupportedError(
+          fmt::format("{}: member {} is compressed ({} bytes out of {}): save it with torch.save()",
+                      file, in_quotes(member.name), member.bytes, member.stored));
   if (const ZipMember* order = zip.find(folder + "byteorder"))
     if (const std::string found = zip.read(*order, 100); found != "little")
-      throw UnsupportedError(
-          fmt::format("{}: byte order {}, deadray reads 'little'", file, in_quotes(found)));
+      throw UnsupportedError(fmt::format(
+          "{}: byte order {}, deadray reads 'little': save it where that is the machine's own",
+          file, in_quotes(found)));
 }
 
 }  // namespace
@@ -78,8 +80,9 @@ ContainerHeader read_torch_zip(const InputFile& file, const CheckpointOptions& o
     if (const auto known = places.find(text); known != places.end()) return known->second;
     const ZipMember* member = zip.find(fmt::format("{}data/{}", folder, text));
     if (member == nullptr)
-      throw MalformedError(fmt::format("{}: its pickle refers to member {}, which is not there",
-                                       name, in_quotes(fmt::format("{}data/{}", folder, text))));
+      throw MalformedError(fmt::format("{}: its pickle refers to member {}, which is not there: {}",
+                                       name, in_quotes(fmt::format("{}data/{}", folder, text)),
+                                       kDamaged));
     const StoragePlace place{zip.data_begin(*member), member->bytes};
     places.emplace(text, place);
     return place;

@@ -1,7 +1,6 @@
 #include "host/formats/zip/zip_directory.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <optional>
 
@@ -9,6 +8,8 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/damaged.h"
+#include "host/formats/elements/number_at.h"
 #include "host/formats/zip/crc32.h"
 
 namespace deadray {
@@ -21,22 +22,14 @@ constexpr std::string_view kEnd = "PK\x05\x06", kEnd64 = "PK\x06\x06", kLocator 
 constexpr std::uint16_t kEncrypted = 1, kSizesFollow = 8;
 constexpr std::uint32_t kSeeZip64 = 0xffffffff;
 
-/// The number at `offset` of a text that holds it.
-template <typename T>
-T number(std::string_view text, std::size_t offset) {
-  T value;
-  std::memcpy(&value, text.data() + offset, sizeof(T));
-  return value;
-}
-
 /// Reads the 64-bit numbers of an extra field of kind 1, which stand for those that are saturated.
 class Zip64Extra {
  public:
   explicit Zip64Extra(std::string_view extra) {
     while (extra.size() >= 4) {
-      const std::size_t length = number<std::uint16_t>(extra, 2);
+      const std::size_t length = number_at<std::uint16_t>(extra, 2);
       if (length > extra.size() - 4) return;
-      if (number<std::uint16_t>(extra, 0) == 1) {
+      if (number_at<std::uint16_t>(extra, 0) == 1) {
         numbers_ = extra.substr(4, length);
         return;
       }
@@ -47,7 +40,7 @@ class Zip64Extra {
   std::optional<std::uint64_t> widen(std::uint32_t value) {
     if (value != kSeeZip64) return value;
     if (numbers_.size() < 8) return std::nullopt;
-    const auto wide = number<std::uint64_t>(numbers_, 0);
+    const auto wide = number_at<std::uint64_t>(numbers_, 0);
     numbers_.remove_prefix(8);
     return wide;
   }
@@ -67,17 +60,24 @@ struct ZipDirectory::End {
 ZipDirectory::ZipDirectory(const InputFile& file, std::uint64_t most) : file_(file) {
   const End end = find_end();
   if (end.bytes > end.record || end.begin != end.record - end.bytes)
-    fail(
-        fmt::format("its directory should take bytes {} to {}, but its end record is at byte {}: "
-                    "truncated or damaged, fetch it again",
-                    end.begin, fmt::format("{} + {}", end.begin, end.bytes), end.record));
+    fail(fmt::format("its directory should take bytes {} to {}, but its end record is at byte {}",
+                     end.begin, fmt::format("{} + {}", end.begin, end.bytes), end.record));
   read_members(end, most);
   check_places(end.begin);
   sort_by_name();
 }
 
 void ZipDirectory::fail(std::string_view problem) const {
-  throw MalformedError(fmt::format("{}: zip archive: {}", file_.path().string(), problem));
+  throw MalformedError(
+      fmt::format("{}: zip archive: {}: {}", file_.path().string(), problem, kDamaged));
+}
+
+void ZipDirectory::hold_to_limit(std::string_view what, std::uint64_t bytes,
+                                 std::uint64_t most) const {
+  if (bytes > most)
+    throw MalformedError(
+        fmt::format("{}: zip archive: {} takes {} bytes (limit {} MB; --max-header to raise)",
+                    file_.path().string(), what, bytes, static_cast<double>(most) / 1e6));
 }
 
 std::string ZipDirectory::read_bytes(std::uint64_t offset, std::uint64_t count) {
@@ -95,19 +95,19 @@ ZipDirectory::End ZipDirectory::find_end() {
     for (std::size_t at = tail.size(); at-- > 0;) {
       const std::string_view record = std::string_view(tail).substr(at);
       if (record.size() < kEndBytes || !record.starts_with(kEnd) ||
-          number<std::uint16_t>(record, 20) != record.size() - kEndBytes)
+          number_at<std::uint16_t>(record, 20) != record.size() - kEndBytes)
         continue;
-      if (number<std::uint16_t>(record, 4) != number<std::uint16_t>(record, 6))
+      if (number_at<std::uint16_t>(record, 4) != number_at<std::uint16_t>(record, 6))
         throw UnsupportedError(
             fmt::format("{}: is one volume of a zip archive in several: join them first",
                         file_.path().string()));
       const std::uint64_t place = file_.size() - length + at;
-      const End classic{number<std::uint16_t>(record, 10), number<std::uint32_t>(record, 12),
-                        number<std::uint32_t>(record, 16), place};
+      const End classic{number_at<std::uint16_t>(record, 10), number_at<std::uint32_t>(record, 12),
+                        number_at<std::uint32_t>(record, 16), place};
       return read_zip64_end(place, classic);
     }
   }
-  fail(fmt::format("no end record in its {} bytes: truncated, fetch it again", file_.size()));
+  fail(fmt::format("no end record in its {} bytes", file_.size()));
 }
 
 /// A zip64 record stands before the classic one, whose saturated numbers it replaces.
@@ -121,7 +121,7 @@ ZipDirectory::End ZipDirectory::read_zip64_end(std::uint64_t end_record, const E
     if (saturated && classic.begin == kSeeZip64) fail("its zip64 end record is missing");
     return classic;
   }
-  const auto place = number<std::uint64_t>(locator, 8);
+  const auto place = number_at<std::uint64_t>(locator, 8);
   if (place > end_record - kLocatorBytes || end_record - kLocatorBytes - place < kEnd64Bytes)
     fail(fmt::format("its zip64 end record should be at byte {}, before byte {}", place,
                      end_record - kLocatorBytes));
@@ -129,8 +129,8 @@ ZipDirectory::End ZipDirectory::read_zip64_end(std::uint64_t end_record, const E
   if (!record.starts_with(kEnd64))
     fail(fmt::format("byte {} holds {}, expected its zip64 end record", place,
                      in_quotes(record.substr(0, 4))));
-  const End wide{number<std::uint64_t>(record, 32), number<std::uint64_t>(record, 40),
-                 number<std::uint64_t>(record, 48), place};
+  const End wide{number_at<std::uint64_t>(record, 32), number_at<std::uint64_t>(record, 40),
+                 number_at<std::uint64_t>(record, 48), place};
   if ((classic.entries != 0xffff && classic.entries != wide.entries) ||
       (classic.bytes != kSeeZip64 && classic.bytes != wide.bytes) ||
       (classic.begin != kSeeZip64 && classic.begin != wide.begin))
@@ -139,9 +139,7 @@ ZipDirectory::End ZipDirectory::read_zip64_end(std::uint64_t end_record, const E
 }
 
 void ZipDirectory::read_members(const End& end, std::uint64_t most) {
-  if (end.bytes > most)
-    fail(fmt::format("its directory takes {} bytes (limit {} MB; --max-header to raise)", end.bytes,
-                     static_cast<double>(most) / 1e6));
+  hold_to_limit("its directory", end.bytes, most);
   const std::string bytes = read_bytes(end.begin, end.bytes);
   members_.reserve(std::min(end.entries, end.bytes / kEntryBytes));
   std::string_view rest = bytes;
@@ -150,25 +148,26 @@ void ZipDirectory::read_members(const End& end, std::uint64_t most) {
     if (rest.size() < kEntryBytes || !rest.starts_with(kEntry))
       fail(fmt::format("byte {} holds {}, expected an entry of its directory", place,
                        in_quotes(rest.substr(0, 4))));
-    const std::size_t name = number<std::uint16_t>(rest, 28),
-                      extra = number<std::uint16_t>(rest, 30),
-                      comment = number<std::uint16_t>(rest, 32);
+    const std::size_t name = number_at<std::uint16_t>(rest, 28),
+                      extra = number_at<std::uint16_t>(rest, 30),
+                      comment = number_at<std::uint16_t>(rest, 32);
     if (name + extra + comment > rest.size() - kEntryBytes)
       fail(fmt::format("the entry at byte {} ends after the directory", place));
     ZipMember member;
     member.name = rest.substr(kEntryBytes, name);
-    member.method = number<std::uint16_t>(rest, 10);
-    member.crc = number<std::uint32_t>(rest, 16);
+    member.method = number_at<std::uint16_t>(rest, 10);
+    member.crc = number_at<std::uint32_t>(rest, 16);
     Zip64Extra wide(rest.substr(kEntryBytes + name, extra));
-    const auto unpacked = wide.widen(number<std::uint32_t>(rest, 24)),
-               stored = wide.widen(number<std::uint32_t>(rest, 20)),
-               header = wide.widen(number<std::uint32_t>(rest, 42));
+    const auto unpacked = wide.widen(number_at<std::uint32_t>(rest, 24)),
+               stored = wide.widen(number_at<std::uint32_t>(rest, 20)),
+               header = wide.widen(number_at<std::uint32_t>(rest, 42));
     if (!unpacked || !stored || !header)
       fail(fmt::format("member {}: its zip64 numbers are missing", in_quotes(member.name)));
     member.bytes = *unpacked, member.stored = *stored, member.header = *header;
-    if (number<std::uint16_t>(rest, 8) & kEncrypted)
-      throw UnsupportedError(fmt::format("{}: zip archive: member {} is encrypted",
-                                         file_.path().string(), in_quotes(member.name)));
+    if (number_at<std::uint16_t>(rest, 8) & kEncrypted)
+      throw UnsupportedError(
+          fmt::format("{}: zip archive: member {} is encrypted: decrypt it first",
+                      file_.path().string(), in_quotes(member.name)));
     members_.push_back(std::move(member));
     rest.remove_prefix(kEntryBytes + name + extra + comment);
   }
@@ -223,19 +222,20 @@ std::uint64_t ZipDirectory::data_begin(const ZipMember& member) {
   if (!head.starts_with(kLocal))
     complain(fmt::format("byte {} holds {}, expected its local header", member.header,
                          in_quotes(head.substr(0, 4))));
-  const std::size_t name = number<std::uint16_t>(head, 26), extra = number<std::uint16_t>(head, 28);
+  const std::size_t name = number_at<std::uint16_t>(head, 26),
+                    extra = number_at<std::uint16_t>(head, 28);
   if (name != member.name.size() || !head.ends_with(member.name))
     complain("its local header has another name");
   // Sizes that follow the content are zeros here; saturated ones are in the directory.
-  const bool sizes_follow = number<std::uint16_t>(head, 6) & kSizesFollow;
+  const bool sizes_follow = number_at<std::uint16_t>(head, 6) & kSizesFollow;
   const auto agrees = [&](std::size_t offset, std::uint64_t wanted) {
-    const auto found = number<std::uint32_t>(head, offset);
+    const auto found = number_at<std::uint32_t>(head, offset);
     return found == wanted || (found == 0 && sizes_follow);
   };
   const auto size_agrees = [&](std::size_t offset, std::uint64_t wanted) {
-    return agrees(offset, wanted) || number<std::uint32_t>(head, offset) == kSeeZip64;
+    return agrees(offset, wanted) || number_at<std::uint32_t>(head, offset) == kSeeZip64;
   };
-  if (number<std::uint16_t>(head, 8) != member.method || !agrees(14, member.crc) ||
+  if (number_at<std::uint16_t>(head, 8) != member.method || !agrees(14, member.crc) ||
       !size_agrees(18, member.stored) || !size_agrees(22, member.bytes))
     complain("its local header contradicts the directory");
   const std::uint64_t begin = member.header + kLocalBytes + name + extra;
@@ -248,15 +248,11 @@ std::uint64_t ZipDirectory::data_begin(const ZipMember& member) {
 }
 
 std::string ZipDirectory::read(const ZipMember& member, std::uint64_t most) {
-  if (member.bytes > most)
-    fail(fmt::format("member {} takes {} bytes (limit {} MB; --max-header to raise)",
-                     in_quotes(member.name), member.bytes, static_cast<double>(most) / 1e6));
+  hold_to_limit("member " + in_quotes(member.name), member.bytes, most);
   std::string content = read_bytes(data_begin(member), member.bytes);
   if (const std::uint32_t found = crc32(content); member.crc != 0 && found != member.crc)
-    fail(
-        fmt::format("member {}: its bytes have the CRC {:08x}, expected {:08x}: damaged, fetch "
-                    "it again",
-                    in_quotes(member.name), found, member.crc));
+    fail(fmt::format("member {}: its bytes have the CRC {:08x}, expected {:08x}",
+                     in_quotes(member.name), found, member.crc));
   return content;
 }
 
@@ -267,7 +263,8 @@ bool looks_like_zip(const InputFile& file, std::string& first) {
   first.clear();
   if (head.starts_with(kEnd)) return true;
   if (!head.starts_with(kLocal)) return false;
-  if (head.size() > kLocalBytes) first = head.substr(kLocalBytes, number<std::uint16_t>(head, 26));
+  if (head.size() > kLocalBytes)
+    first = head.substr(kLocalBytes, number_at<std::uint16_t>(head, 26));
   return true;
 }
 

@@ -50,7 +50,8 @@ class ZipDirectory {
   void check_places(std::uint64_t directory);
   void sort_by_name();
   std::string read_bytes(std::uint64_t offset, std::uint64_t count);
-  [[noreturn]] void fail(std::string_view problem) const;
+  [[noreturn]] void fail(std::string_view problem) const;  ///< of a damaged archive
+  void hold_to_limit(std::string_view what, std::uint64_t bytes, std::uint64_t most) const;
 
   const InputFile& file_;
   std::vector<ZipMember> members_;

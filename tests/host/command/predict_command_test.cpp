@@ -258,7 +258,8 @@ TEST_F(PredictCommandTest, PredictsWhatItWouldNotRun) {
 
 TEST_F(PredictCommandTest, TakesTheUsersWordWhereNoTypeIsGiven) {
   write_small_gpt2(model(), small_gpt2(), "{\"hidden_size\": 8}");
-  expect_failure(ExitCode::malformed, {"predict", model()}, {"model_type", "missing"});
+  expect_failure(ExitCode::malformed, {"predict", model()},
+                 {"model_type", "missing", "--norm layernorm|rmsnorm"});
   const auto r = record({"--norm", "layernorm", "--site", "final"});
   EXPECT_EQ(r["sites"][0]["name"], "ln_f");
   EXPECT_NE(r["notes"][0].get<std::string>().find("config.json has no model_type"),

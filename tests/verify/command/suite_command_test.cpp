@@ -310,6 +310,22 @@ TEST_F(SuiteCommandTest, SaysInOneLineWhatIsWrongWithTheCommandLine) {
   EXPECT_FALSE(fs::exists(folder_ / "out/suite.json"));
 }
 
+TEST_F(SuiteCommandTest, ReplacesNothingThatItReads) {
+  fs::create_directory(folder_ / "gpt2");
+  write_small_gpt2(folder_ / "gpt2");
+  write_roster({{{"name", "gpt2"}, {"path", path("gpt2")}}});
+  const std::string before = read_text(folder_ / "roster.json");
+  for (const char* name : {"roster.json", "gpt2/model.safetensors"})
+    expect_failure(2, {"--json", path(name)}, {path(name), "would be replaced"});
+  fs::create_directory(folder_ / "out");
+  for (const char* name : {"out/suite.json", "out/gpt2.random.json"}) {
+    fs::create_symlink(folder_ / "roster.json", folder_ / name);
+    expect_failure(2, {}, {path(name), "would be replaced"});
+    fs::remove(folder_ / name);
+  }
+  EXPECT_EQ(read_text(folder_ / "roster.json"), before);
+}
+
 TEST_F(SuiteCommandTest, RefusesAFolderThatNothingCanBeWrittenTo) {
   if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
   write_roster({fixture("gpt2-tied")});

@@ -177,6 +177,29 @@ TEST_F(VerifyRefusalsTest, NamesWhatIsWrongWithAFolder) {
     test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()}, {"base model"});
 }
 
+TEST_F(VerifyRefusalsTest, ReplacesNothingThatItReads) {
+  const std::string model = kModels + "gpt2-tied",
+                    activations = write_activations("input", 200, true);
+  write_token_file(folder_ / "tokens.safetensors", {{"input_ids", {{1, 2, 3}}}});
+  const std::string tokens = path("tokens.safetensors");
+  std::filesystem::create_symlink(tokens, folder_ / "link");
+  std::filesystem::create_directory(folder_ / "model");
+  write_small_gpt2(folder_ / "model");
+  const std::string weights = path("model/model.safetensors"), before = read_text(weights);
+  expect_failure(2, {model, "--tokens", tokens, "--json", path("link")}, {"link", tokens});
+  expect_failure(2, {model, "--tokens", tokens, "--dump", path("./link")}, {"link", tokens});
+  expect_failure(2, {"--activations", activations, "--json", activations}, {activations});
+  expect_failure(2, {path("model"), "--init", "random", "--dump", weights}, {weights});
+  for (const char* option : {"--json", "--dump"})
+    test::expect_failure(ExitCode::usage, {"fisher", path("model"), option, weights}, {weights});
+  for (const char* bench : {"predict", "timing"}) {
+    std::vector<std::string> words = {"bench", bench, path("model"), "--json", weights};
+    if (bench == std::string("predict")) words.insert(words.begin() + 2, "--model");
+    test::expect_failure(ExitCode::usage, words, {weights});
+  }
+  EXPECT_EQ(read_text(weights), before);
+}
+
 TEST_F(VerifyRefusalsTest, RefusesToDumpLogitsOfAModelWithoutAHead) {
   const auto refuse = [&](const std::string& model, const char* init) {
     expect_failure(4, {model, "--init", init, "--dump", path("dump.safetensors"), "--dump-logits"},

@@ -1,5 +1,6 @@
 #include "host/formats/folder/model_folder.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "host/formats/checkpoint.h"
@@ -54,6 +55,38 @@ TEST(ModelFolderTest, ListsWhatAFolderWithoutWeightsHolds) {
   EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
                        "no weights: found README.md, config.json, expected model.safetensors, its "
                        "index, or a .bin, .gguf or .npz file"));
+}
+
+TEST(ModelFolderTest, NamesTheFoldersInsideThatHoldWeights) {
+  const TemporaryFolder folder;
+  folder.write("checkpoint-500/model.safetensors", one_tensor("a"));
+  folder.write("logs/events.txt", "");
+  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+                       "; checkpoint-500 in it holds weights: give that"));
+  folder.write("checkpoint-1000/pytorch_model.bin", "PK");
+  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+                       "; checkpoint-1000, checkpoint-500 in it hold weights: give one of these"));
+  const TemporaryFolder cache;
+  cache.write("models--o--n/snapshots/abc/model.safetensors", one_tensor("a"));
+  EXPECT_TRUE(contains(open_error(cache / "models--o--n", ExitCode::unsupported),
+                       "; snapshots/abc in it holds weights: give that"));
+}
+
+TEST(ModelFolderTest, TellsANameOfTheHub) {
+  const TemporaryFolder cache;
+  setenv("HF_HUB_CACHE", cache.path().c_str(), 1);
+  EXPECT_TRUE(contains(open_error("org/name", ExitCode::usage),
+                       "org/name: no such file or folder; if it is a name of the hub: `hf download "
+                       "org/name` fetches it and prints the folder to give"));
+  const std::string snapshot = "models--org--name/snapshots/abc";
+  cache.write(snapshot + "/config.json", "{}");
+  cache.write(snapshot + "/model.safetensors", one_tensor("a"));
+  EXPECT_TRUE(
+      contains(open_error("org/name", ExitCode::usage),
+               "; the hub's cache holds such a model: give " + (cache / snapshot).string()));
+  for (const char* path : {"/org/name", "org/name/x", "name", "../name", "org/"})
+    EXPECT_TRUE(open_error(path, ExitCode::usage).ends_with("no such file or folder")) << path;
+  unsetenv("HF_HUB_CACHE");
 }
 
 /// A torch.save() file of another name.

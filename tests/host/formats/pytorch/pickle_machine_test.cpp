@@ -18,8 +18,11 @@ class PickleMachineTest : public ::testing::Test {
     const PickleValue value = PickleMachine(bytes, heap_).load();
     return describe_pickled(value, heap_, bytes);
   }
-  std::string complaint(const std::string& pickle) {
-    return message_of(ExitCode::malformed, [&] { built(pickle); });
+  std::string complaint(const std::string& pickle, ExitCode code = ExitCode::malformed) {
+    return message_of(code, [&] { built(pickle); });
+  }
+  std::string refusal(const std::string& pickle) {
+    return complaint(pickle, ExitCode::unsupported);
   }
 
   TemporaryFolder folder_;
@@ -57,9 +60,9 @@ TEST_F(PickleMachineTest, BuildsPlainValues) {
 }
 
 TEST_F(PickleMachineTest, RefusesGlobalsOutsideTheListByName) {
-  EXPECT_TRUE(contains(complaint(pickled(pickled_global("os", "system"))),
+  EXPECT_TRUE(contains(refusal(pickled(pickled_global("os", "system"))),
                        "t.bin: refused: its pickle calls os.system; a file of weights needs"));
-  EXPECT_TRUE(contains(complaint(pickled(pickled_text("builtins") + pickled_text("eval") + "\x93")),
+  EXPECT_TRUE(contains(refusal(pickled(pickled_text("builtins") + pickled_text("eval") + "\x93")),
                        "its pickle calls builtins.eval"));
   for (const auto& [module, name] : {std::pair{"torch", "load"},
                                      {"torch._utils", "_rebuild"},
@@ -68,18 +71,22 @@ TEST_F(PickleMachineTest, RefusesGlobalsOutsideTheListByName) {
                                      {"", "collections.OrderedDict"},
                                      {"torch", ""},
                                      {"builtins", "getattr"}})
-    EXPECT_TRUE(contains(complaint(pickled(pickled_global(module, name))),
+    EXPECT_TRUE(contains(refusal(pickled(pickled_global(module, name))),
                          std::string("its pickle calls ") + module + "." + name));
-  EXPECT_TRUE(contains(complaint(pickled(pickled_global("a\x1b[31m", "b"))), "a\\x1b[31m.b"));
+  EXPECT_TRUE(contains(refusal(pickled(pickled_global("a\x1b[31m", "b"))), "a\\x1b[31m.b"));
 }
 
 TEST_F(PickleMachineTest, RefusesOperationsThatWeightsDoNotUse) {
-  for (const char operation : {'P', 'i', 'o', 'I', 'L', 'S', 'V', 'F', 'g', 'p', 'd', 'l', '\x82',
-                               '\x92', '\x97', '\x98', '\xff'})
-    EXPECT_TRUE(contains(complaint(pickled(std::string(1, operation) + "x\ny\n")),
-                         "t.bin: pickle: byte 2 operation "));
-  EXPECT_TRUE(contains(complaint("\x80\x01N."), "protocol 1, expected 2 to 5"));
-  EXPECT_TRUE(contains(complaint("\x80\x06N."), "protocol 6, expected 2 to 5"));
+  for (const char operation :
+       {'P', 'i', 'o', 'I', 'L', 'S', 'V', 'F', 'g', 'p', 'd', 'l', '\x82', '\x92', '\x97', '\x98'})
+    EXPECT_TRUE(contains(refusal(pickled(std::string(1, operation) + "x\ny\n")),
+                         "t.bin: pickle: byte 2 has operation "));
+  EXPECT_TRUE(contains(refusal("\x80\x01N."), "protocol 1, expected 2 to 5"));
+  EXPECT_TRUE(contains(refusal("\x80\x06N."), "protocol 6, expected 2 to 5: save the model's"));
+  // What no pickle has is damage.
+  EXPECT_TRUE(contains(complaint(pickled("\xff")),
+                       "has 0xff, which is no operation: truncated or "
+                       "damaged, fetch it again"));
 }
 
 TEST_F(PickleMachineTest, RefusesOperationsOnTheWrongKind) {
