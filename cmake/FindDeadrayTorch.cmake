@@ -19,9 +19,7 @@ find_library(DeadrayTorch_CPU torch_cpu HINTS ${_torch_dir}/lib NO_DEFAULT_PATH)
 find_library(DeadrayTorch_C10 c10 HINTS ${_torch_dir}/lib NO_DEFAULT_PATH)
 # The OpenMP library that libtorch's threads come from; some wheels put a hash into its name.
 file(GLOB _openmp ${_torch_dir}/lib/libgomp*.so*)
-if(NOT _openmp)
-  find_library(_openmp gomp REQUIRED)
-endif()
+list(APPEND _openmp gomp)  # a libtorch that uses the compiler's
 list(GET _openmp 0 DeadrayTorch_OPENMP)
 if(EXISTS ${_torch_dir}/version.py)
   file(STRINGS ${_torch_dir}/version.py _version REGEX "^__version__")

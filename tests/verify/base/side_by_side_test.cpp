@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace deadray {
 namespace {
@@ -30,18 +32,30 @@ TEST_P(SideBySideTest, RunsEveryTaskOnce) {
   }
 }
 
+// Each task waits for all others to have begun.
+TEST_P(SideBySideTest, RunsAsManyAtOnceAsThereAreThreads) {
+  std::atomic<int> begun{0}, alone{0};
+  run_side_by_side(GetParam(), [&](std::int64_t) {
+    ++begun;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (begun < GetParam() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    if (begun < GetParam()) ++alone;
+  });
+  EXPECT_EQ(alone, 0);
+}
+
 // What a task asks of libtorch stays on its thread: the threads would wait for each other else.
+// libtorch, MKL and oneDNN go by OpenMP's own account of whether they are called in parallel.
 TEST_P(SideBySideTest, KeepsEachTaskOnItsThread) {
-  std::atomic<int> strangers{0};
+  std::atomic<int> free{0}, strangers{0};
   run_side_by_side(8, [&](std::int64_t) {
     const auto own = std::this_thread::get_id();
-    at::parallel_for(0, 1000, 1, [&](std::int64_t, std::int64_t) {
-      if (std::this_thread::get_id() != own) ++strangers;
-    });
+    if (GetParam() > 1 && !at::in_parallel_region()) ++free;
     run_side_by_side(8, [&](std::int64_t) {
       if (std::this_thread::get_id() != own) ++strangers;
     });
   });
+  EXPECT_EQ(free, 0);
   EXPECT_EQ(strangers, 0);
 }
 
