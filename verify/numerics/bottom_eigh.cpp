@@ -19,6 +19,7 @@ namespace {
 constexpr std::int64_t kExtra = 16;
 constexpr std::int64_t kSmallPart = 8;           // a block beyond d / 8 gains nothing
 constexpr int kMaxIterations = 8;                // with a gap two or three suffice
+constexpr double kNegligible = 1e-3;             // a scaled error far below any driver's
 constexpr std::uint64_t kSeed = 0x626f74746f6d;  // any: a Gaussian start misses no eigenvector
 
 /// Solves with (C - sigma), sigma just below the smallest eigenvalue; nothing where rounding made
@@ -92,8 +93,9 @@ Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) {
     const at::Tensor values = ritz.narrow(0, 0, count), vectors = x.narrow(1, 0, count);
     result.residual = one_norm(image.mm(turn.narrow(1, 0, count)) - vectors * values) / size / unit;
     // The residual falls by the gap's ratio each time until rounding stops it. Only then are the
-    // vectors as good as they get.
-    if (result.residual <= kLargestScaledError && !(result.residual < before / 2)) {
+    // vectors as good as they get. Where a row of C is 0, nothing rounds: it falls on and on.
+    const bool stays = !(result.residual < before / 2) || result.residual < kNegligible;
+    if (result.residual <= kLargestScaledError && stays) {
       expect_consistent(c, result.values, values, kLargestScaledError * unit * size);
       result.vectors = vectors.clone();
       result.orthogonality = one_norm(vectors.t().mm(vectors) - at::eye(count, fp64())) / unit;

@@ -52,14 +52,23 @@ void mirror_upper(const at::Tensor& matrix) {
   });
 }
 
-/// Mean of the columns of x; x is centred in place. Relative to the first row, so that equal
-/// numbers have exactly their own mean: a sum of equal numbers would round.
-at::Tensor centre(const at::Tensor& x) {
-  const at::Tensor first = x[0].clone();
-  x.sub_(first);
+/// Rows less the mean of their columns, in FP64.
+struct Centred {
+  at::Tensor rows, mean;
+};
+
+/// The mean is taken relative to the first row, so that equal numbers have exactly their own mean:
+/// a sum of equal numbers would round.
+Centred centre(const at::Tensor& rows) {
+  const at::Tensor first = rows[0].to(fp64());
+  at::Tensor x = at::sub(rows, first);  // a copy, in FP64
   const at::Tensor offset = x.mean(0);
   x.sub_(offset);
-  return first + offset;
+  return {x, first + offset};
+}
+
+bool is_zero(const at::Tensor& values) {
+  return at::count_nonzero(values).item<std::int64_t>() == 0;
 }
 
 }  // namespace
@@ -75,9 +84,7 @@ void CentredMoments::add(const at::Tensor& rows) {
   expect_rows(rows, hidden_size_);
   for (std::int64_t begin = 0; begin < rows.size(0); begin += kRowsPerBlock) {
     const auto n = std::min(kRowsPerBlock, rows.size(0) - begin);
-    const at::Tensor tile =
-        rows.narrow(0, begin, n).to(fp64(), /*non_blocking=*/false, /*copy=*/true);
-    const at::Tensor mean = centre(tile);
+    const auto [tile, mean] = centre(rows.narrow(0, begin, n));
     if (!shift_.defined()) shift_ = mean.clone();
     include(n, mean - shift_);
     add_gram(squares_, tile);
@@ -121,18 +128,20 @@ DirectionalMoments::DirectionalMoments(at::Tensor directions, at::Tensor shift)
     : directions_(directions.to(fp64())),
       mean_(at::zeros({directions.size(0)}, fp64())),
       squares_(at::zeros({directions.size(0)}, fp64())) {
-  if (shift.defined()) shift_ = shift.to(fp64()).reshape({directions.size(1)});
+  if (!shift.defined()) return;
+  shift_ = shift.to(fp64()).reshape({directions.size(1)});
+  shift_is_zero_ = is_zero(shift_);
 }
 
 void DirectionalMoments::add(const at::Tensor& rows) {
   expect_rows(rows, directions_.size(1));
   for (std::int64_t begin = 0; begin < rows.size(0); begin += kRowsPerBlock) {
     const auto n = std::min(kRowsPerBlock, rows.size(0) - begin);
-    const at::Tensor tile =
-        rows.narrow(0, begin, n).to(fp64(), /*non_blocking=*/false, /*copy=*/true);
-    if (!shift_.defined()) shift_ = tile.mean(0);
-    const at::Tensor projected = tile.sub_(shift_).mm(directions_.t());
-    const at::Tensor step = centre(projected) - mean_;
+    const at::Tensor tile = rows.narrow(0, begin, n);
+    if (!shift_.defined()) shift_ = tile.to(fp64()).mean(0);
+    const at::Tensor shifted = shift_is_zero_ ? tile.to(fp64()) : at::sub(tile, shift_);
+    const auto [projected, mean] = centre(shifted.mm(directions_.t()));
+    const at::Tensor step = mean - mean_;
     const double before = static_cast<double>(count_), total = before + static_cast<double>(n);
     squares_.add_(projected.square().sum(0))
         .addcmul_(step, step, before * static_cast<double>(n) / total);

@@ -47,6 +47,7 @@ class DirectionalMoments {
 
  private:
   at::Tensor directions_, shift_;
+  bool shift_is_zero_ = false;
   at::Tensor mean_, squares_;  // running mean, sum of squared deviations (Chan's update per tile)
   std::int64_t count_ = 0;
 };
