@@ -12,9 +12,9 @@
 namespace deadray {
 namespace {
 
-constexpr std::int64_t kNormsPerThread = 4;  // then threads that end last hardly count
+constexpr std::int64_t kNormsPerThread = 2;  // fewer, and a thread that ends first waits long
 // Beside the first norm whose spectrum waits. Small beside libtorch's own memory.
-constexpr double kMostWaiting = 96.0 * 1024 * 1024;
+constexpr double kMostWaiting = 64.0 * 1024 * 1024;
 constexpr double kMatrices = 3;             // of a probe: of its input, exact, deployed
 constexpr std::int64_t kReadingsOfOne = 2;  // that a probe decomposes: exact, deployed
 

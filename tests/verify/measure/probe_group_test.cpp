@@ -106,7 +106,7 @@ TEST(GroupBytesTest, BoundWhatWaitsAndWhatIsDecomposedAtOnce) {
     return std::pair(group.waiting, group.decomposed);
   };
   constexpr double kMiB = 1024 * 1024;
-  EXPECT_EQ(bytes(8 * kMiB, 61, true), std::pair(8 * 8 * kMiB, std::int64_t{2}));
+  EXPECT_EQ(bytes(8 * kMiB, 61, true), std::pair(4 * 8 * kMiB, std::int64_t{2}));
   EXPECT_EQ(bytes(8 * kMiB, 61, false), std::pair(0.0, std::int64_t{1}));
   EXPECT_EQ(bytes(400 * kMiB, 61, true), std::pair(400 * kMiB, std::int64_t{2}))
       << "one at a time: its two readings";
