@@ -24,10 +24,13 @@ namespace {
   const auto folder = program_folder();
   if (!folder) throw ResourceError("/proc/self/exe cannot be read: call deadray-verify directly");
   const auto program = *folder / "deadray-verify";
-  // Threads that wait shall spin for a microsecond or two, then sleep. The OpenMP library, which
-  // reads this when it is loaded, would let them spin for milliseconds: a busy machine was several
-  // times slower. Nothing of ours waits often enough to want more.
-  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "1000", /*overwrite=*/0);
+  // Threads that wait shall spin for microseconds, then sleep. The OpenMP library, which reads this
+  // when it is loaded, would let them spin for milliseconds: a busy machine was several times
+  // slower. Sleeping at once costs an idle machine a tenth of a large eigendecomposition.
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
+  // libtorch asks for huge pages then: a block of weights is touched page by page for each block,
+  // and a third of the time that drawing them took went to page faults.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw ResourceError(
       fmt::format("{}: {}; '{}' needs it: build it with cmake -B build -DDEADRAY_VERIFY=ON && "

@@ -113,7 +113,11 @@ LoadTimes& LoadTimes::operator+=(const LoadTimes& more) {
 }
 
 MachineLoad LoadTimes::shares() const {
-  return {share(others, processors), share(stolen, processors), share(waited, ran + waited)};
+  MachineLoad load;
+  if (processors >= kLeastProcessorSeconds)
+    load.others = share(others, processors), load.steal = share(stolen, processors);
+  if (ran + waited >= kLeastThreadSeconds) load.waited = share(waited, ran + waited);
+  return load;
 }
 
 LoadTimes between(const LoadCounters& before, const LoadCounters& after) {

@@ -40,9 +40,11 @@ struct LoadCounters {
 LoadCounters read_load_counters(const std::vector<int>& children = {});
 
 /// Above this share of time that went elsewhere a reading is an upper bound. Daemons and interrupts
-/// stay below it, and so does what one tick of the kernel's clock, 10 ms, is of the shortest
-/// readings: of three readings of 100 ms on two processors less than 2 %.
+/// stay below it.
 inline constexpr double kBusyShare = 0.10;
+/// Of less time no share is told. /proc/stat counts in ticks of 10 ms on each processor: a few of
+/// them are to be a small share. Waking up takes a thread some microseconds: likewise.
+inline constexpr double kLeastProcessorSeconds = 1, kLeastThreadSeconds = 0.1;
 
 /// Shares from 0 to 1; absent where the system does not tell.
 struct MachineLoad {

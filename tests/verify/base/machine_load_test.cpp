@@ -80,6 +80,12 @@ TEST(MachineLoadTest, IsNeverBelowZeroForWantOfATick) {
   EXPECT_EQ((LoadTimes{1, -0.01, 0, 1, 0}.shares().others), 0.0);
 }
 
+TEST(MachineLoadTest, IsAbsentOfTooLittleTime) {
+  const MachineLoad load = LoadTimes{0.9, 0.5, 0, 0.05, 0.04}.shares();
+  EXPECT_FALSE(load.known()) << "ticks of 10 ms, and the time that waking up takes";
+  EXPECT_FALSE(load.busy());
+}
+
 TEST(MachineLoadTest, IsAbsentWithoutCounters) {
   const MachineLoad load = between({}, {}).shares();
   EXPECT_FALSE(load.others || load.steal || load.waited);
