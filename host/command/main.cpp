@@ -28,9 +28,6 @@ namespace {
   // when it is loaded, would let them spin for milliseconds: a busy machine was several times
   // slower. Sleeping at once costs an idle machine a tenth of a large eigendecomposition.
   if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
-  // libtorch asks for huge pages then: a block of weights is touched page by page for each block,
-  // and a third of the time that drawing them took went to page faults.
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw ResourceError(
       fmt::format("{}: {}; '{}' needs it: build it with cmake -B build -DDEADRAY_VERIFY=ON && "

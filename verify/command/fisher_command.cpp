@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,6 +18,7 @@
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
 #include "verify/device/device_option.h"
+#include "verify/device/memory.h"
 #include "verify/fisher/fisher.h"
 #include "verify/fisher/fisher_dump.h"
 #include "verify/fisher/fisher_plan.h"
@@ -47,10 +47,7 @@ struct FisherCommandOptions {
 };
 
 int run_fisher(const FisherCommandOptions& options) {
-  // Has libtorch put large tensors into large pages; it reads this before its first tensor.
-  // Tangents are made and dropped by the gigabyte, and the system gives large pages in half the
-  // time. A forward pass alone would be a little slower.
-  ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
+  ask_for_large_pages();  // tangents are made and dropped by the gigabyte
   const Inputs inputs{{options.model}, {options.calibration.tokens}};
   const JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);

@@ -73,6 +73,7 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
   const auto model = prepare_model(
       options.model,
       {options.init == Source::random, options.calibration.seed, options.checkpoint, &backend});
+  prepare_memory(model->architecture, options.dtype);
   CalibrationRequest request = options.calibration;
   request.checkpoint = options.checkpoint;
   const Calibration calibration = make_calibration(model->architecture, model->name, request);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -78,6 +79,8 @@ std::int64_t available_memory(const Backend& backend) {
   return backend.device().is_cpu() ? available_memory()
                                    : static_cast<std::int64_t>(backend.free_bytes());
 }
+
+void ask_for_large_pages() { ::setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0); }
 
 std::string size_text(double bytes) {
   static constexpr std::pair<double, const char*> kUnits[] = {{0x1p30, "GiB"}, {0x1p20, "MiB"}};

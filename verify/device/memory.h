@@ -19,6 +19,10 @@ std::int64_t available_memory(const Backend& backend);
 /// unknown; the largest integer where no level sets a limit.
 std::int64_t group_available(const std::filesystem::path& root, const std::filesystem::path& group);
 
+/// Has libtorch put large tensors into large pages, unless THP_MEM_ALLOC_ENABLE is set already:
+/// the system gives those in half the time. To be called before the first tensor is made.
+void ask_for_large_pages();
+
 /// "512.0 KiB", "1.5 GiB".
 std::string size_text(double bytes);
 

@@ -31,10 +31,12 @@ Dual rows_of(const at::Tensor& x, const at::Tensor& counted) {
 
 bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& counted) {
   counted_ = counted;
+  shown_ = {};
   const bool fitted = found_memory([&] {
     step();
     for (const NormTile& tile : norms_) observer_.prepare(tile.site, tile.input, tile.output);
   });
+  shown_ = {};
   const auto norms = std::exchange(norms_, {});
   const auto whole_outputs = std::exchange(whole_outputs_, {});
   const Dual head_input = std::exchange(head_input_, {});
@@ -60,9 +62,15 @@ at::Tensor ObserverQueue::evaluate(const Norm& norm, const at::Tensor& x) {
       const auto site = static_cast<std::int64_t>(i);
       return rows_of(sites.size() == 1 ? all : all.select(1, site), counted).value;
     };
-    if (observer_.wants(sites[i]))
-      if (const at::Tensor input = of_site(x, counted_); input.size(0) > 0)
+    if (observer_.wants(sites[i])) {
+      // Norms that read the same x are shown the same tensor: who measures it does so once.
+      const bool again = sites.size() == 1 && x.is_same(shown_);
+      const at::Tensor input = again ? norms_.back().input : of_site(x, counted_);
+      if (input.size(0) > 0) {
         norms_.push_back({sites[i], input, of_site(h, counted_)});
+        shown_ = sites.size() == 1 ? x : at::Tensor();
+      }
+    }
     if (observer_.wants_whole_output(sites[i]))
       whole_outputs_.push_back({&sites[i], of_site(h, {})});
   }

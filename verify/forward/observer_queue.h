@@ -41,6 +41,7 @@ class ObserverQueue {
 
   Observer& observer_;
   at::Tensor counted_;  // of the step's tile
+  at::Tensor shown_;    // what the last of norms_ reads; undefined: nothing, or one head's part
   std::vector<NormTile> norms_;
   std::vector<WholeOutput> whole_outputs_;
   Dual head_input_;    // undefined: not queued

@@ -37,6 +37,13 @@ at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
 
 }  // namespace
 
+void run(std::vector<Work> work, const ProbeOptions& options, Backend& backend) {
+  if (options.side_by_side)
+    backend.run(std::move(work));
+  else
+    run_in_order(work);
+}
+
 const Reading& SiteResult::decisive() const {
   if (!exact && !deployed)
     throw InternalError(fmt::format("norm '{}': no rows were measured", site.name));
@@ -107,14 +114,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output, std::vect
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   std::vector<Work> work;
   add(input, output, work);
-  run(std::move(work));
-}
-
-void SiteProbe::run(std::vector<Work> work) const {
-  if (options_.side_by_side)
-    backend_->run(std::move(work));
-  else
-    run_in_order(work);
+  run(std::move(work), options_, *backend_);
 }
 
 Measured SiteProbe::measured(const RowMoments& moments, double roundoff,
@@ -195,7 +195,7 @@ SiteResult SiteProbe::finish() {
     work.push_back(
         {kFactor, [&, v] { result_.schur_output = schur_ratio(exact.covariance, v, *backend_); }});
   }
-  run(std::move(work));
+  run(std::move(work), options_, *backend_);
   // Rarely: then the deployed reading has to count what the input explains too.
   if (has_deployed && explained.defined())
     result_.deployed = reading(deployed, options_.dtype, explained);

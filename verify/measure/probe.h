@@ -28,6 +28,9 @@ struct ProbeOptions {
   bool side_by_side = true;
 };
 
+/// Runs pieces of work as the options say, on the backend: side by side, or in order.
+void run(std::vector<Work> work, const ProbeOptions& options, Backend& backend);
+
 /// What measuring one norm gave.
 struct SiteResult {
   NormSite site;
@@ -79,7 +82,6 @@ class SiteProbe {
   Measured measured(const RowMoments& moments, double roundoff, const at::Tensor& explained) const;
   at::Tensor look_closer(const RowMoments& exact);
   bool has_schur_ratio() const { return !result_.predicted.inverse.empty(); }
-  void run(std::vector<Work> work) const;
 
   ProbeOptions options_;
   NormParameters norm_;

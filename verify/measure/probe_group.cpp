@@ -48,10 +48,7 @@ void ProbeGroup::add(std::span<const NormTile> tiles) {
   const Stopwatch watch;
   std::vector<Work> work;
   for (const NormTile& tile : tiles) probes_.at(tile.site).add(tile.input, tile.output, work);
-  if (options_.side_by_side)
-    backend_->run(std::move(work));
-  else
-    run_in_order(work);
+  run(std::move(work), options_, *backend_);
   backend_->synchronize();
   reserved_ = {};
   results_.moments_seconds += watch.seconds();
@@ -77,10 +74,7 @@ void ProbeGroup::take_waiting() {
   for (std::size_t i = 0; i < waiting_.size(); ++i)
     work.push_back({cube(waiting_[i]),
                     [this, i, first] { results_.sites[first + i] = waiting_[i].finish(); }});
-  if (options_.side_by_side)
-    backend_->run(std::move(work));
-  else
-    run_in_order(work);
+  run(std::move(work), options_, *backend_);
   waiting_.clear();
   waiting_bytes_ = 0;
   results_.spectrum_seconds += watch.seconds();

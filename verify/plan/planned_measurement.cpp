@@ -8,6 +8,7 @@
 #include "host/base/progress.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
+#include "verify/forward/block_loader.h"
 #include "verify/plan/gemm_rate.h"
 #include "verify/plan/plan_advice.h"
 
@@ -20,6 +21,12 @@ double gemm_rate_of(const Model& model, const MeasurementOptions& options) {
 }
 
 }  // namespace
+
+void prepare_memory(const Architecture& architecture, DType dtype) {
+  constexpr double kLarge = 64.0 * 1024 * 1024;  // smaller ones were a little slower for it
+  for (const BlockSpec& kind : architecture.block_kinds)
+    if (block_bytes(kind, scalar_type(dtype)) >= kLarge) return ask_for_large_pages();
+}
 
 Plan plan_measurement(const Model& model, const Calibration& calibration,
                       MeasurementOptions& options) {

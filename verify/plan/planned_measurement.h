@@ -4,6 +4,10 @@
 
 namespace deadray {
 
+/// To be called before the first tensor is made. Where blocks are large, their memory comes in large
+/// pages: it is asked for anew for every block.
+void prepare_memory(const Architecture& architecture, DType dtype);
+
 /// reckon(), and for large work (kWorthAsking) the rate of a product, measured just now. Where the
 /// memory is too short for norms side by side, `options` ask for one after the other.
 Plan plan_measurement(const Model& model, const Calibration& calibration,

@@ -112,6 +112,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
   const auto model = prepare_model(
       row.entry.name, Config::parse(source.config, source.config_name), source.weights,
       {row.init == Source::random, options.seed, options.checkpoint, &backend});
+  prepare_memory(model->architecture, options.dtype);
   const std::vector<std::string> notes = compare_with_roster(row.entry, *model, source.config_name);
   const Calibration calibration =
       make_calibration(model->architecture, model->name, calibration_request(options, row.entry));
