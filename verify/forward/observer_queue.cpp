@@ -31,12 +31,12 @@ Dual rows_of(const at::Tensor& x, const at::Tensor& counted) {
 
 bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& counted) {
   counted_ = counted;
-  shown_ = {};
+  shown_.reset();
   const bool fitted = found_memory([&] {
     step();
     for (const NormTile& tile : norms_) observer_.prepare(tile.site, tile.input, tile.output);
   });
-  shown_ = {};
+  shown_.reset();
   const auto norms = std::exchange(norms_, {});
   const auto whole_outputs = std::exchange(whole_outputs_, {});
   const Dual head_input = std::exchange(head_input_, {});
