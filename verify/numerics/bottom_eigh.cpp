@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t kExtra = 16;
 constexpr std::int64_t kSmallPart = 8;           // a block beyond d / 8 gains nothing
 constexpr int kMaxIterations = 8;                // with a gap two or three suffice
-constexpr double kNegligible = 1e-3;             // a scaled error far below any driver's
+constexpr double kNegligible = 1e-6;             // a scaled error far below any driver's
 constexpr std::uint64_t kSeed = 0x626f74746f6d;  // any: a Gaussian start misses no eigenvector
 
 /// Solves with (C - sigma), sigma just below the smallest eigenvalue; nothing where rounding made
