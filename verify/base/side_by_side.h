@@ -17,7 +17,10 @@ namespace deadray {
 /// exception of the least i is thrown here.
 void run_side_by_side(std::int64_t n, const std::function<void(std::int64_t)>& task);
 
-/// How many of n tasks it runs at the same time.
+/// Runs a task on one thread alone, this or another, whatever it asks of libtorch, MKL or oneDNN.
+void run_on_one_thread(const std::function<void()>& task);
+
+/// How many of n tasks run_side_by_side() runs at the same time.
 std::int64_t at_once(std::int64_t n);
 
 /// A piece of work, and what it takes: seconds in any unit, the same in all of one call.

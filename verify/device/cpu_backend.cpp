@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <malloc.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "kernels/operations/random_normal.h"
 #include "verify/device/backend.h"
@@ -58,6 +60,18 @@ class CpuFactor final : public Factor {
   at::Tensor lower_;  // column-major
 };
 
+/// Inside LAPACK two threads on a matrix of up to 1024 gain a tenth at the most, and beside another
+/// program they wait for each other, up to ten times as long. More threads than a few were not
+/// measured: they are left as they are.
+void on_threads_that_pay(const at::Tensor& matrix, const std::function<void()>& work) {
+  constexpr std::int64_t kSmall = 1024;
+  constexpr int kFew = 4;
+  if (matrix.size(0) <= kSmall && at::get_num_threads() <= kFew)
+    run_on_one_thread(work);
+  else
+    work();
+}
+
 class CpuBackend final : public Backend {
  public:
   at::Device device() const override { return at::kCPU; }
@@ -69,9 +83,15 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
     return std::make_unique<CpuChannel>(std::move(spec));
   }
-  Eigendecomposition eigh(const at::Tensor& c) override { return deadray::eigh(c); }
+  Eigendecomposition eigh(const at::Tensor& c) override {
+    Eigendecomposition result;
+    on_threads_that_pay(c, [&] { result = deadray::eigh(c); });
+    return result;
+  }
   Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) override {
-    return deadray::bottom_eigh(c, count);
+    Eigendecomposition result;
+    on_threads_that_pay(c, [&] { result = deadray::bottom_eigh(c, count); });
+    return result;
   }
   std::unique_ptr<Factor> factor(const at::Tensor& work) override {
     at::Tensor lower = work.t(), info = at::empty({}, at::TensorOptions().dtype(at::kInt));

@@ -59,6 +59,18 @@ TEST_P(SideBySideTest, KeepsEachTaskOnItsThread) {
   EXPECT_EQ(strangers, 0);
 }
 
+TEST_P(SideBySideTest, RunsOneTaskOnOneThread) {
+  bool alone = false;
+  int runs = 0;
+  run_on_one_thread([&] {
+    alone = at::in_parallel_region() || at::get_num_threads() == 1;
+    ++runs;
+  });
+  EXPECT_TRUE(alone);
+  EXPECT_EQ(runs, 1);
+  EXPECT_THROW(run_on_one_thread([] { throw std::runtime_error("task"); }), std::runtime_error);
+}
+
 TEST_P(SideBySideTest, LeavesTheThreadsToATaskThatIsAlone) {
   bool inside = true;
   run_side_by_side(1, [&](std::int64_t) { inside = at::in_parallel_region(); });
