@@ -177,6 +177,7 @@ int run_convert(const Options& options) {
   const bool writes_config =
       made.config && (describes_itself(made.checkpoint) ||
                       !fs::equivalent(config_file(options.model), config, ignored));
+  if (writes_config) refuse_to_replace(config, {{options.model}, {}});
   if (!options.force && writes_config) require_absent(config);
 
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written file is removed

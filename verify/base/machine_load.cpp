@@ -114,7 +114,7 @@ LoadTimes& LoadTimes::operator+=(const LoadTimes& more) {
 
 MachineLoad LoadTimes::shares() const {
   MachineLoad load;
-  if (processors >= kLeastProcessorSeconds)
+  if (processors >= kLeastSeconds * static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)))
     load.others = share(others, processors), load.steal = share(stolen, processors);
   if (ran + waited >= kLeastThreadSeconds) load.waited = share(waited, ran + waited);
   return load;

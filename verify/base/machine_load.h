@@ -42,9 +42,9 @@ LoadCounters read_load_counters(const std::vector<int>& children = {});
 /// Above this share of time that went elsewhere a reading is an upper bound. Daemons and interrupts
 /// stay below it.
 inline constexpr double kBusyShare = 0.10;
-/// Of less time no share is told. /proc/stat counts in ticks of 10 ms on each processor: a few of
-/// them are to be a small share. Waking up takes a thread some microseconds: likewise.
-inline constexpr double kLeastProcessorSeconds = 1, kLeastThreadSeconds = 0.1;
+/// Shorter times give no share. /proc/stat counts in ticks of 10 ms, and waking a thread takes
+/// microseconds: both must be small against the whole.
+inline constexpr double kLeastSeconds = 0.5, kLeastThreadSeconds = 0.1;
 
 /// Shares from 0 to 1; absent where the system does not tell.
 struct MachineLoad {

@@ -8,9 +8,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
-
-#include "verify/base/side_by_side.h"
 
 namespace deadray {
 
@@ -22,8 +19,8 @@ struct Eigendecomposition;
 
 /// Where a measurement is computed: on the CPU, or on a device through the module of
 /// kernels/module/cuda_operations.h. Tensors live on device() throughout; only spectra and scalars
-/// come back to the host. All calls come from one thread, except those inside run(), and those
-/// inside load(): they may come from a second thread meanwhile.
+/// come back to the host. All calls come from one thread, except where runs_side_by_side(), and
+/// those inside load(): they may come from a second thread meanwhile.
 /// @throws what libtorch and the kernels throw: c10::Error, kernels::CudaError
 class Backend {
  public:
@@ -34,9 +31,9 @@ class Backend {
   /// Versions of CUDA's run time, driver and libraries; absent on the CPU.
   virtual std::optional<std::string> cuda_version() const = 0;
 
-  /// Runs pieces of work that do not touch each other: side by side on the CPU, whose other
-  /// functions they may call meanwhile; in order on a device, where each keeps all of it busy.
-  virtual void run(std::vector<Work> pieces) { run_in_order(pieces); }
+  /// Whether pieces of work may call the functions below side by side. Not on a device, where each
+  /// keeps all of it busy.
+  virtual bool runs_side_by_side() const { return false; }
 
   // Measuring: verify/device/channel.h, eigh.h, factor.h and softmax_variance.h have the types.
 

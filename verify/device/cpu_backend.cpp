@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "kernels/operations/random_normal.h"
+#include "verify/base/side_by_side.h"
 #include "verify/device/backend.h"
 #include "verify/device/channel.h"
 #include "verify/device/factor.h"
@@ -78,7 +79,7 @@ class CpuBackend final : public Backend {
   std::string description() const override { return "cpu"; }
   std::optional<std::string> cuda_version() const override { return std::nullopt; }
 
-  void run(std::vector<Work> pieces) override { run_side_by_side(std::move(pieces)); }
+  bool runs_side_by_side() const override { return true; }
 
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
     return std::make_unique<CpuChannel>(std::move(spec));
@@ -111,7 +112,7 @@ class CpuBackend final : public Backend {
                      const at::Tensor& out) override {
     constexpr std::int64_t kPiece = std::int64_t{1} << 16;  // in FP32 it stays in the cache
     const at::Tensor flat = out.view({-1});
-    run_side_by_side((flat.numel() + kPiece - 1) / kPiece, [&](std::int64_t piece) {
+    run_single_threaded((flat.numel() + kPiece - 1) / kPiece, [&](std::int64_t piece) {
       const std::int64_t begin = piece * kPiece, n = std::min(kPiece, flat.numel() - begin);
       const at::Tensor place = flat.narrow(0, begin, n),
                        drawn = out.scalar_type() == at::kFloat ? place : at::empty({n}, at::kFloat);

@@ -12,7 +12,7 @@ at::Tensor softmax_variance(const at::Tensor& h, const Decoder& decoder, const a
   const at::Tensor out = at::empty({h.size(0), u.size(0)}, fp64()), directions = u.contiguous();
   const kernels::Rows hidden = rows_of(h), weight = rows_of(decoder.weight);
   constexpr std::int64_t kRows = 64;
-  run_side_by_side((h.size(0) + kRows - 1) / kRows, [&](std::int64_t piece) {
+  run_single_threaded((h.size(0) + kRows - 1) / kRows, [&](std::int64_t piece) {
     const std::int64_t begin = piece * kRows, count = std::min(kRows, h.size(0) - begin);
     kernels::head_fisher(hidden.slice(begin, count), weight, decoder.arguments(),
                          directions.const_data_ptr<double>(), u.size(0),

@@ -17,7 +17,7 @@ struct NormTile {
 };
 
 /// What watches a forward pass. Every call comes from the thread that called Executor::run. Of
-/// sequences of text, norm() and head_input() show the rows that count (Calibration::counted());
+/// sequences of text, norms() and head_input() show the rows that count (Calibration::counted());
 /// what is said to show every token shows hidden and skipped ones too.
 class Observer {
  public:
@@ -25,17 +25,18 @@ class Observer {
   /// The stream entering block `node`; node n_blocks is the final norm's input (in post-norm models
   /// the last block's output). x [N, d], every token.
   virtual void residual(std::int64_t /*node*/, const at::Tensor& /*x*/) {}
-  /// Whether norm() is to be called for this site, by its name as in norm_sites().
+  /// Whether norms() is to show this site, by its name as in norm_sites().
   virtual bool wants(const std::string& /*site*/) { return false; }
-  /// Allocates whatever norm() of this tile will need. Nothing may be counted here: if memory runs
-  /// out, smaller tiles come instead of this one.
-  virtual void prepare(const std::string& /*site*/, const at::Tensor& /*input*/,
-                       const at::Tensor& /*output*/) {}
-  /// The norms that one tile of the stream has passed, in order of evaluation: norm() for each. The
-  /// tiles of a site arrive in order and are not kept.
+  /// Allocates whatever norms() of the same tiles will need. Nothing may be counted here: if memory
+  /// runs out, smaller tiles come instead of these.
+  virtual void prepare(std::span<const NormTile> /*tiles*/) {}
+  /// The norms that one tile of the stream has passed, in order of evaluation. Those that read the
+  /// same rows, one right after the other, are shown one tensor (is_same). The tiles of a site
+  /// arrive in order and are not kept. Override this or norm().
   virtual void norms(std::span<const NormTile> tiles) {
     for (const NormTile& tile : tiles) norm(tile.site, tile.input, tile.output);
   }
+  /// Each of them, for who wants no more.
   virtual void norm(const std::string& /*site*/, const at::Tensor& /*input*/,
                     const at::Tensor& /*output*/) {}
   /// Whether whole_output() is to be called for this site.

@@ -34,7 +34,7 @@ bool ObserverQueue::run(const std::function<void()>& step, const at::Tensor& cou
   shown_.reset();
   const bool fitted = found_memory([&] {
     step();
-    for (const NormTile& tile : norms_) observer_.prepare(tile.site, tile.input, tile.output);
+    if (!norms_.empty()) observer_.prepare(norms_);
   });
   shown_.reset();
   const auto norms = std::exchange(norms_, {});

@@ -25,7 +25,7 @@ class ObserverQueue {
   /// @return false when the device's memory did not suffice; then the observer has counted nothing
   bool run(const std::function<void()>& step, const at::Tensor& counted = {});
 
-  /// For a step: evaluates norms and queues Observer::norm() for the sites that are wanted.
+  /// For a step: evaluates norms and queues Observer::norms() for the sites that are wanted.
   NormCall norm_call();
   /// For a step: queues Observer::head_input(). @param h  [sequences, length or 1, d]
   void head_input(const at::Tensor& h);

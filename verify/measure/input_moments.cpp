@@ -12,18 +12,23 @@ constexpr double kMatrices = 2;  // the sums, and the covariance that finish() m
 }  // namespace
 
 InputMoments::InputMoments(std::int64_t hidden_size, bool rarely, Backend& backend)
-    : hidden_size_(hidden_size),
-      keeps_rows_(rarely && backend.device().is_cpu()),
-      channel_(backend.make_channel({.hidden_size = hidden_size})) {}
+    : backend_(&backend),
+      hidden_size_(hidden_size),
+      keeps_rows_(rarely && backend.device().is_cpu()) {}
+
+Channel& InputMoments::channel() {
+  if (!channel_) channel_ = backend_->make_channel({.hidden_size = hidden_size_});
+  return *channel_;
+}
 
 void InputMoments::reserve(const at::Tensor& rows) {
-  if (!keeps_rows_) channel_->reserve(rows);
+  if (!keeps_rows_) channel().reserve(rows);
 }
 
 void InputMoments::add(const at::Tensor& rows) {
   count_ += rows.size(0);
   dtype_ = dtype_of(rows.scalar_type());
-  if (!keeps_rows_) return channel_->add(rows);
+  if (!keeps_rows_) return channel().add(rows);
   rows_.push_back(rows.clone());  // the stream is overwritten
   kept_bytes_ += static_cast<double>(rows.nbytes());
   const auto d = static_cast<double>(hidden_size_);
@@ -31,7 +36,7 @@ void InputMoments::add(const at::Tensor& rows) {
 }
 
 void InputMoments::give_up_rows() {
-  for (const at::Tensor& rows : rows_) channel_->add(rows);
+  for (const at::Tensor& rows : rows_) channel().add(rows);
   rows_.clear();
   keeps_rows_ = false;
 }
@@ -39,7 +44,7 @@ void InputMoments::give_up_rows() {
 const RowMoments& InputMoments::moments() {
   std::call_once(finished_, [&] {
     give_up_rows();
-    moments_ = channel_->finish();
+    moments_ = channel().finish();
     channel_.reset();
   });
   return moments_;

@@ -34,8 +34,10 @@ class InputMoments {
   const RowMoments& moments();
 
  private:
+  Channel& channel();
   void give_up_rows();
 
+  Backend* backend_;
   std::int64_t hidden_size_, count_ = 0;
   DType dtype_ = DType::f32;
   bool keeps_rows_;

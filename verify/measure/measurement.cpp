@@ -61,10 +61,10 @@ class Measuring final : public Observer {
     seconds_.moments += watch.seconds();
   }
 
-  void prepare(const std::string& name, const at::Tensor& input,
-               const at::Tensor& output) override {
-    if (!probes_.has(name)) begin_probe(chosen_.at(name));
-    probes_.reserve({name, input, output});
+  void prepare(std::span<const NormTile> tiles) override {
+    for (const NormTile& tile : tiles)
+      if (!probes_.has(tile.site)) begin_probe(chosen_.at(tile.site));
+    probes_.reserve(tiles);
   }
 
   void norms(std::span<const NormTile> tiles) override {
@@ -193,6 +193,8 @@ Measurement measure(const Model& model, const Calibration& calibration,
   }
   measurement.notes.insert(measurement.notes.end(), executor.notes().begin(),
                            executor.notes().end());
+  if (!options.probe.side_by_side && model.weights->backend().runs_side_by_side())
+    measurement.notes.push_back("memory is short: norms were measured one after the other");
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

@@ -37,11 +37,15 @@ at::Tensor decisive_rows(const DeadSubspace& predicted, std::int64_t d) {
 
 }  // namespace
 
-void run(std::vector<Work> work, const ProbeOptions& options, Backend& backend) {
-  if (options.side_by_side)
-    backend.run(std::move(work));
+bool runs_side_by_side(const ProbeOptions& options, const Backend& backend) {
+  return options.side_by_side && backend.runs_side_by_side();
+}
+
+void run_pieces(std::vector<Work> pieces, const ProbeOptions& options, const Backend& backend) {
+  if (runs_side_by_side(options, backend))
+    run_side_by_side(std::move(pieces));
   else
-    run_in_order(work);
+    run_in_order(pieces);
 }
 
 const Reading& SiteResult::decisive() const {
@@ -67,6 +71,12 @@ SiteProbe::SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& opt
   if (options.method == Method::directional)
     directions_ =
         at::cat({directions_, random_unit_rows(options.random_directions, d, options.seed)});
+}
+
+void SiteProbe::share_input_of(const SiteProbe& other) {
+  if (input_ || !other.input_ || other.input_->count() > 0) return;
+  input_ = other.input_;
+  adds_input_ = false;
 }
 
 void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
@@ -114,7 +124,7 @@ void SiteProbe::add(const at::Tensor& input, const at::Tensor& output, std::vect
 void SiteProbe::add(const at::Tensor& input, const at::Tensor& output) {
   std::vector<Work> work;
   add(input, output, work);
-  run(std::move(work), options_, *backend_);
+  run_pieces(std::move(work), options_, *backend_);
 }
 
 Measured SiteProbe::measured(const RowMoments& moments, double roundoff,
@@ -195,7 +205,7 @@ SiteResult SiteProbe::finish() {
     work.push_back(
         {kFactor, [&, v] { result_.schur_output = schur_ratio(exact.covariance, v, *backend_); }});
   }
-  run(std::move(work), options_, *backend_);
+  run_pieces(std::move(work), options_, *backend_);
   // Rarely: then the deployed reading has to count what the input explains too.
   if (has_deployed && explained.defined())
     result_.deployed = reading(deployed, options_.dtype, explained);

@@ -10,6 +10,7 @@
 #include "host/architecture/norm_parameters.h"
 #include "host/architecture/norm_site.h"
 #include "host/prediction/predictor.h"
+#include "verify/base/side_by_side.h"
 #include "verify/device/backend.h"
 #include "verify/device/channel.h"
 #include "verify/measure/comparison.h"
@@ -24,12 +25,14 @@ struct ProbeOptions {
   DType dtype = DType::f32;  ///< of the forward pass; sets the deployed reading's rounding floor
   std::int64_t random_directions = 32;  ///< drawn beside v* for Method::directional
   std::uint64_t seed = 0;               ///< of those
-  /// Whether pieces of work run side by side, each with memory of its own.
+  /// Whether pieces of work run side by side, each with memory of its own, where the backend can.
   bool side_by_side = true;
 };
 
-/// Runs pieces of work as the options say, on the backend: side by side, or in order.
-void run(std::vector<Work> work, const ProbeOptions& options, Backend& backend);
+/// Whether they do on this backend.
+bool runs_side_by_side(const ProbeOptions& options, const Backend& backend);
+/// Runs pieces of work so, or in order.
+void run_pieces(std::vector<Work> pieces, const ProbeOptions& options, const Backend& backend);
 
 /// What measuring one norm gave.
 struct SiteResult {
@@ -56,9 +59,9 @@ class SiteProbe {
  public:
   SiteProbe(NormSite site, NormParameters norm, const ProbeOptions& options,
             Backend& backend = cpu_backend());
-  /// Takes the moments of the input from `other`, which reads the same rows: then those of add()
-  /// are not added again. To be called before the first tile of both.
-  void share_input_of(const SiteProbe& other) { input_ = other.input_, adds_input_ = false; }
+  /// Takes the moments of the input from `other`, which reads the same rows and adds them, where
+  /// neither has had a tile.
+  void share_input_of(const SiteProbe& other);
   /// Allocates what add() of the same tile needs. After it, add() cannot run out of memory, so a
   /// tile counts whole or not at all.
   void reserve(const at::Tensor& input, const at::Tensor& output);
@@ -71,9 +74,9 @@ class SiteProbe {
   void add(const at::Tensor& input, const at::Tensor& output);
   /// Once, after the last tile: decomposes, compares, judges.
   SiteResult finish();
+  /// Decompositions that finish() takes, at the same time where threads allow.
+  static constexpr std::int64_t kDecompositions = 2;  // of the exact and the deployed covariance
 
-  /// Whether reserve() or add() was called.
-  bool has_begun() const noexcept { return exact_ != nullptr || deployed_ != nullptr; }
   std::int64_t hidden_size() const noexcept { return result_.site.hidden_size; }
   double predict_seconds() const noexcept { return result_.predict_seconds; }
 

@@ -13,12 +13,17 @@ namespace deadray {
 namespace {
 
 constexpr std::int64_t kNormsPerThread = 2;  // fewer, and a thread that ends first waits long
-// Beside the first norm whose spectrum waits. Small beside libtorch's own memory.
+// Bytes of moments beyond which waiting norms are decomposed; small beside libtorch's own.
 constexpr double kMostWaiting = 64.0 * 1024 * 1024;
-constexpr double kMatrices = 3;             // of a probe: of its input, exact, deployed
-constexpr std::int64_t kReadingsOfOne = 2;  // that a probe decomposes: exact, deployed
 
 std::int64_t enough_norms() { return kNormsPerThread * at::get_num_threads(); }
+
+/// Of up to n tasks: five may run one by one where four fill four threads.
+std::int64_t most_at_once(std::int64_t n) {
+  std::int64_t most = 1;
+  for (std::int64_t k = 1; k <= n; ++k) most = std::max(most, at_once(k));
+  return most;
+}
 
 double cube(const SiteProbe& probe) {
   const auto d = static_cast<double>(probe.hidden_size());
@@ -33,14 +38,13 @@ void ProbeGroup::begin(const NormSite& site, NormParameters norm) {
   if (made) results_.predict_seconds += place->second.predict_seconds();
 }
 
-void ProbeGroup::reserve(const NormTile& tile) {
-  SiteProbe& probe = probes_.at(tile.site);
-  if (const auto before = probes_.find(reserved_.site);
-      before != probes_.end() && &before->second != &probe && !probe.has_begun() &&
-      tile.input.defined() && tile.input.is_same(reserved_.input))
-    probe.share_input_of(before->second);
-  probe.reserve(tile.input, tile.output);
-  reserved_ = {tile.site, tile.input, {}};
+void ProbeGroup::reserve(std::span<const NormTile> tiles) {
+  for (std::size_t i = 0; i < tiles.size(); ++i) {
+    SiteProbe& probe = probes_.at(tiles[i].site);
+    if (i > 0 && tiles[i].input.defined() && tiles[i].input.is_same(tiles[i - 1].input))
+      probe.share_input_of(probes_.at(tiles[i - 1].site));
+    probe.reserve(tiles[i].input, tiles[i].output);
+  }
 }
 
 void ProbeGroup::add(std::span<const NormTile> tiles) {
@@ -48,9 +52,8 @@ void ProbeGroup::add(std::span<const NormTile> tiles) {
   const Stopwatch watch;
   std::vector<Work> work;
   for (const NormTile& tile : tiles) probes_.at(tile.site).add(tile.input, tile.output, work);
-  run(std::move(work), options_, *backend_);
+  run_pieces(std::move(work), options_, *backend_);
   backend_->synchronize();
-  reserved_ = {};
   results_.moments_seconds += watch.seconds();
 }
 
@@ -59,9 +62,9 @@ void ProbeGroup::finish(const std::string& site) {
   if (probe == probes_.end()) return;
   const auto d = static_cast<double>(probe->second.hidden_size());
   waiting_.push_back(std::move(probe->second));
-  waiting_bytes_ += kMatrices * d * d * sizeof(double);
+  waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
   probes_.erase(probe);
-  if (!options_.side_by_side || std::ssize(waiting_) >= enough_norms() ||
+  if (!runs_side_by_side(options_, *backend_) || std::ssize(waiting_) >= enough_norms() ||
       waiting_bytes_ > kMostWaiting)
     take_waiting();
 }
@@ -74,7 +77,7 @@ void ProbeGroup::take_waiting() {
   for (std::size_t i = 0; i < waiting_.size(); ++i)
     work.push_back({cube(waiting_[i]),
                     [this, i, first] { results_.sites[first + i] = waiting_[i].finish(); }});
-  run(std::move(work), options_, *backend_);
+  run_pieces(std::move(work), options_, *backend_);
   waiting_.clear();
   waiting_bytes_ = 0;
   results_.spectrum_seconds += watch.seconds();
@@ -89,8 +92,12 @@ GroupBytes bytes_of_group(double kept, std::int64_t n_norms, bool side_by_side) 
   if (!side_by_side || kept <= 0) return {};
   const double norms = std::min({std::floor(kMostWaiting / kept) + 1, static_cast<double>(n_norms),
                                  static_cast<double>(enough_norms())});
-  return {norms * kept,
-          std::max(at_once(static_cast<std::int64_t>(norms)), at_once(kReadingsOfOne))};
+  const std::int64_t of_norms = most_at_once(static_cast<std::int64_t>(norms));
+  return {norms * kept, std::max(of_norms, most_at_once(SiteProbe::kDecompositions))};
+}
+
+std::int64_t tasks_at_once(std::int64_t n_norms, bool side_by_side) {
+  return side_by_side ? most_at_once(static_cast<std::int64_t>(kMatricesOfProbe) * n_norms) : 1;
 }
 
 }  // namespace deadray

@@ -22,9 +22,9 @@ class ProbeGroup {
   bool has(const std::string& site) const { return probes_.contains(site); }
   /// Makes the probe of a site that has none.
   void begin(const NormSite& site, NormParameters norm);
-  /// SiteProbe::reserve(). A norm that reads the very rows of the one reserved before it shares
-  /// their moments.
-  void reserve(const NormTile& tile);
+  /// SiteProbe::reserve() of each. A norm that is shown the very tensor of the one before it shares
+  /// the moments of the input.
+  void reserve(std::span<const NormTile> tiles);
   /// The norms of one tile of the stream. Each has its probe.
   void add(std::span<const NormTile> tiles);
   /// No more tiles come for this site. Its spectrum is taken now, or waits until there are as many
@@ -46,7 +46,6 @@ class ProbeGroup {
   std::map<std::string, SiteProbe> probes_;
   std::vector<SiteProbe> waiting_;
   double waiting_bytes_ = 0;
-  NormTile reserved_;  // the last one
   Results results_;
 };
 
@@ -58,5 +57,10 @@ struct GroupBytes {
 /// @param kept     bytes that the probe of one norm keeps
 /// @param n_norms  that are measured in all
 GroupBytes bytes_of_group(double kept, std::int64_t n_norms, bool side_by_side);
+/// Tasks of a tile that run at the same time, at most, where so many norms see it. Each makes FP64
+/// rows of its own.
+std::int64_t tasks_at_once(std::int64_t n_norms, bool side_by_side);
+/// Matrices [d, d] that a probe keeps: sums of its input, exact, deployed.
+inline constexpr double kMatricesOfProbe = 3;
 
 }  // namespace deadray

@@ -23,7 +23,7 @@ at::Tensor recompute_norm(const NormSite& site, const NormParameters& norm,
   const auto* first_row = static_cast<const std::byte*>(rows.const_data_ptr());
   auto* first_out = out.data_ptr<double>();
   constexpr std::int64_t kRows = 64;
-  run_side_by_side((n_tokens + kRows - 1) / kRows, [&](std::int64_t piece) {
+  run_single_threaded((n_tokens + kRows - 1) / kRows, [&](std::int64_t piece) {
     const std::int64_t begin = piece * kRows, count = std::min(kRows, n_tokens - begin);
     const std::byte* data = first_row + static_cast<std::size_t>(begin * d) * rows.element_size();
     kernels::norm_recompute({data, element_type(rows.scalar_type()), count, d, d}, arguments,

@@ -55,15 +55,14 @@ struct MomentBytes {
 };
 
 MomentBytes moment_bytes(std::int64_t d, Method method) {
-  constexpr double kKept = 3;  // covariances: of the input, exact, deployed
   const double square = product(d, d) * 8;
   switch (method) {
     case Method::directional:
       return {0, 0};
     case Method::certificate:
-      return {kKept * square, 2 * square};
+      return {kMatricesOfProbe * square, 2 * square};
     case Method::eigh:  // at worst the full one: its sums, vectors, LAPACK's workspace of two
-      return {kKept * square, 4 * square};
+      return {kMatricesOfProbe * square, 4 * square};
   }
   return {};
 }
@@ -110,9 +109,9 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
 
   // The norms of one block are measured at the same time, one outside the blocks by itself.
   const std::vector<NormSite> sites = select_sites(model.sites, options.site);
-  const bool side_by_side =
-      options.probe.side_by_side && model.weights->backend().device().is_cpu();
+  const bool side_by_side = runs_side_by_side(options.probe, model.weights->backend());
   std::map<std::int64_t, double> kept;
+  std::map<std::int64_t, std::int64_t> of_block;
   double waiting = 0;
   for (const NormSite& site : sites) {
     const MomentBytes moments = moment_bytes(site.hidden_size, options.probe.method);
@@ -122,8 +121,14 @@ Plan reckon(const Model& model, std::int64_t sequences, std::int64_t length,
     plan.spectrum =
         std::max(plan.spectrum, static_cast<double>(group.decomposed) * moments.spectrum);
     waiting = std::max(waiting, group.waiting);
+    // Beside the tile itself: its FP64 rows, recomputed and centred, of every task that runs.
+    const std::int64_t tasks = tasks_at_once(++of_block[site.block], side_by_side);
+    plan.activations =
+        std::max(plan.activations, static_cast<double>(tasks) *
+                                       std::min(tile, static_cast<double>(plan.tokens)) *
+                                       static_cast<double>(site.hidden_size) * 2 * 8);
   }
-  if (sites.size() > 1) plan.moments += waiting;
+  if (sites.size() > 1) plan.moments += waiting;  // a single norm waits for none
   if (options.residual) plan.spectrum = std::max(plan.spectrum, 4 * product(d, d) * 8);
   plan.forward_flops = forward_flops(architecture, plan.tokens, length);
   return plan;

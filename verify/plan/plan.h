@@ -15,8 +15,8 @@ struct Plan {
   double ahead = 0;        ///< bytes of the next one, where it is read ahead
   double stream = 0;       ///< bytes of the residual stream [tokens, d]
   double activations = 0;  ///< bytes inside a block for one tile of tokens
-  double moments = 0;      ///< bytes of the covariances that are kept at once
-  double spectrum = 0;     ///< bytes of the decomposition of one
+  double moments = 0;      ///< bytes of the covariances that are kept at once, or wait
+  double spectrum = 0;     ///< bytes of the decompositions that run at the same time
   double forward_flops = 0;
   /// Flops a second of a large product in the run's dtype (gemm_rate.h); 0: not measured.
   double gemm_rate = 0;

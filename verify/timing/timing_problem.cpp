@@ -88,7 +88,6 @@ TimedForward::TimedForward(const std::filesystem::path& path, bool random, Backe
   options.random = random;
   options.backend = &backend;
   model_ = prepare_model(path, options);
-  prepare_memory(model_->architecture, MeasurementOptions{}.probe.dtype);
   calibration_ = make_calibration(model_->architecture, model_->name, {});
   MeasurementOptions measuring;
   const Plan plan = plan_measurement(*model_, calibration_, measuring);

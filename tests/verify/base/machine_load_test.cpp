@@ -51,25 +51,25 @@ TEST(ThreadTimesTest, AreThoseOfEveryThreadInTheFolder) {
   EXPECT_TRUE(thread_times_in(folder / "none").empty());
 }
 
-/// Two processors over ten seconds: 8 s of our own, 5 s of others, 1 s stolen, 6 s idle.
-LoadTimes ten_seconds() {
+/// Two processors over 1000 s: 800 s of our own, 500 s of others, 100 s stolen, 600 s idle.
+LoadTimes thousand_seconds() {
   const LoadCounters before{ProcessorTimes{100, 10, 1000}, 50, {{1, {2, 1}}, {2, {9, 9}}}},
-      after{ProcessorTimes{113, 11, 1006}, 58, {{1, {8, 2}}, {3, {2, 1}}}};
+      after{ProcessorTimes{1400, 110, 1600}, 850, {{1, {602, 101}}, {3, {200, 100}}}};
   return between(before, after);
 }
 
 TEST(MachineLoadTest, IsTheShareOfOthersOfTheHypervisorAndOfWaiting) {
-  const MachineLoad load = ten_seconds().shares();
+  const MachineLoad load = thousand_seconds().shares();
   EXPECT_DOUBLE_EQ(load.others.value(), 5.0 / 20);
   EXPECT_DOUBLE_EQ(load.steal.value(), 1.0 / 20);
-  // The first thread ran for 6 s and waited for 1 s, the third, a new one, ran for 2 s and waited
-  // for 1 s. The second has ended.
+  // The first thread ran for 600 s and waited for 100 s, the third, a new one, ran for 200 s and
+  // waited for 100 s. The second has ended.
   EXPECT_DOUBLE_EQ(load.waited.value(), 2.0 / 10);
 }
 
 TEST(MachineLoadTest, OfSeveralIntervalsIsThatOfAllTheirTime) {
-  LoadTimes times = ten_seconds();
-  times += LoadTimes{80, 5, 0, 30, 0};
+  LoadTimes times = thousand_seconds();
+  times += LoadTimes{8000, 500, 0, 3000, 0};
   const MachineLoad load = times.shares();
   EXPECT_DOUBLE_EQ(load.others.value(), 0.1);
   EXPECT_DOUBLE_EQ(load.steal.value(), 0.01);
@@ -77,11 +77,11 @@ TEST(MachineLoadTest, OfSeveralIntervalsIsThatOfAllTheirTime) {
 }
 
 TEST(MachineLoadTest, IsNeverBelowZeroForWantOfATick) {
-  EXPECT_EQ((LoadTimes{1, -0.01, 0, 1, 0}.shares().others), 0.0);
+  EXPECT_EQ((LoadTimes{1000, -0.01, 0, 1, 0}.shares().others), 0.0);
 }
 
 TEST(MachineLoadTest, IsAbsentOfTooLittleTime) {
-  const MachineLoad load = LoadTimes{0.9, 0.5, 0, 0.05, 0.04}.shares();
+  const MachineLoad load = LoadTimes{0.1, 0.05, 0, 0.05, 0.04}.shares();
   EXPECT_FALSE(load.known()) << "ticks of 10 ms, and the time that waking up takes";
   EXPECT_FALSE(load.busy());
 }

@@ -59,6 +59,19 @@ TEST_P(SideBySideTest, KeepsEachTaskOnItsThread) {
   EXPECT_EQ(strangers, 0);
 }
 
+// Five tasks do not keep four threads busy, but each uses one thread only.
+TEST_P(SideBySideTest, RunsPlainTasksOnAsManyThreadsAsThereAre) {
+  std::atomic<int> begun{0}, alone{0};
+  run_single_threaded(GetParam() + 1, [&](std::int64_t i) {
+    ++begun;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (begun < GetParam() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    if (i < GetParam() && begun < GetParam()) ++alone;
+  });
+  EXPECT_EQ(begun, GetParam() + 1);
+  EXPECT_EQ(alone, 0);
+}
+
 TEST_P(SideBySideTest, RunsOneTaskOnOneThread) {
   bool alone = false;
   int runs = 0;
@@ -105,19 +118,41 @@ TEST_P(SideBySideTest, TasksComputeInTheModeOfTheirCaller) {
 
 INSTANTIATE_TEST_SUITE_P(Threads, SideBySideTest, testing::Values(1, 2, 4));
 
-TEST(RunSideBySideTest, BeginsWithTheDearestPiece) {
-  const int before = at::get_num_threads();
-  at::set_num_threads(1);
-  std::string order;
+class PiecesTest : public testing::Test {
+ protected:
+  PiecesTest() { at::set_num_threads(2); }
+  ~PiecesTest() override { at::set_num_threads(before_); }
+
+ private:
+  int before_ = at::get_num_threads();
+};
+
+TEST_F(PiecesTest, BeginWithTheDearest) {
+  std::atomic<int> begun{0};
+  std::vector<int> place(4);
   std::vector<Work> pieces;
-  for (const auto& [cost, name] : {std::pair(1.0, 'a'), {3.0, 'b'}, {2.0, 'c'}, {3.0, 'd'}})
-    pieces.push_back({cost, [&order, name = name] { order += name; }});
+  for (const double cost : {1.0, 3.0, 2.0, 3.0})
+    pieces.push_back({cost, [&, i = pieces.size()] {
+                        place[i] = ++begun;
+                        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                      }});
   run_side_by_side(pieces);
-  EXPECT_EQ(order, "bdca");
-  order.clear();
-  run_in_order(pieces);
-  EXPECT_EQ(order, "abcd");
-  at::set_num_threads(before);
+  EXPECT_LE(place[1], 2) << "of the two dearest each begins one thread's work";
+  EXPECT_LE(place[3], 2);
+}
+
+TEST_F(PiecesTest, RunInOrderWhereOneTakesNearlyAll) {
+  std::string order;
+  bool inside = false;
+  std::vector<Work> pieces;
+  for (const auto& [cost, name] : {std::pair(1.0, 'a'), {30.0, 'b'}, {2.0, 'c'}})
+    pieces.push_back({cost, [&, name = name] {
+                        order += name;
+                        inside = inside || at::in_parallel_region();
+                      }});
+  run_side_by_side(pieces);
+  EXPECT_EQ(order, "abc");
+  EXPECT_FALSE(inside) << "all threads are to be inside the dear one";
 }
 
 }  // namespace

@@ -55,8 +55,9 @@ TEST(ExecutorMemoryTest, HalvesTheTileCountsEveryRowOnceAndSaysSo) {
 class StoppedAtOnce final : public Observer {
  public:
   bool wants(const std::string&) override { return true; }
-  void prepare(const std::string&, const at::Tensor& input, const at::Tensor&) override {
-    if (input.size(0) > 40) test::run_out();
+  void prepare(std::span<const NormTile> tiles) override {
+    for (const NormTile& tile : tiles)
+      if (tile.input.size(0) > 40) test::run_out();
   }
   void norm(const std::string&, const at::Tensor&, const at::Tensor&) override {
     throw Stopped{SIGTERM};

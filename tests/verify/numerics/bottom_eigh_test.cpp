@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/verify/spectrum/spectra.h"
 
 namespace deadray {
@@ -45,6 +47,18 @@ TEST(BottomEighGapTest, PinsDownASingleNullDirection) {
   // the gap.
   const at::Tensor u = e.vectors.select(1, 0), v = q.select(1, 0);
   EXPECT_LT((u - v * v.dot(u)).norm().item<double>(), 257 * kEps / 0.1);
+}
+
+// Where gamma_i is 0, a row and a column of C are. Rounding then never stops the iteration.
+TEST(BottomEighGapTest, FindsTheCoordinateOfAZeroRow) {
+  const std::int64_t d = 257, zero = 100;
+  const at::Tensor c = with_spectrum(orthogonal(d, 21), at::linspace(0.1, 1.0, d, fp64()));
+  c[zero].zero_();
+  c.select(1, zero).zero_();
+  const Eigendecomposition e = bottom_eigh(c, 1);
+  EXPECT_NE(e.driver.find("inverse"), std::string::npos) << e.driver;
+  EXPECT_NEAR(e.values[0].item<double>(), 0.0, 257 * kEps);
+  EXPECT_NEAR(std::abs(e.vectors[zero][0].item<double>()), 1.0, 1e-14);
 }
 
 // Eigenvalues evenly spaced: after eight iterations the last of twelve vectors has not converged,

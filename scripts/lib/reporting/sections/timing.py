@@ -72,8 +72,9 @@ def section(records: Records) -> Section | None:
         "exponent, which the legend gives where the record has a fit. Marks are medians, "
         "with bars from the least to the largest; lines are the fits, or join the marks "
         "where there is none. Hollow marks without a line: rows of a model, not synthetic "
-        "ones. Where the table calls the machine busy more than a tenth of the time went to "
-        "other programs, and the reading is an upper bound.",
+        "ones. Where the table says busy, other programs took more than a tenth of the "
+        "processors' time, or threads waited for more than a tenth of theirs: the reading is an "
+        "upper bound.",
         tables=[table for table in tables if table.rows],
         panels=panels + [panel for panel in [_predicted(tables[-1])] if panel],
     )
