@@ -36,7 +36,7 @@ class CpuChannel final : public Channel {
 
   RowMoments finish() override {
     RowMoments result{count_};
-    if (moments_) result.mean = moments_->mean(), result.covariance = moments_->covariance();
+    if (moments_) result.mean = moments_->mean(), result.covariance = moments_->take_covariance();
     if (directions_) result.variance = directions_->variance();
     return result;
   }

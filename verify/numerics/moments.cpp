@@ -13,8 +13,9 @@ namespace deadray {
 namespace {
 
 constexpr std::int64_t kRowsPerBlock = 2048;  // bounds the FP64 copy of a tile
-// Columns of one product: wide enough to be fast, narrow enough to skip most of the other triangle.
-constexpr std::int64_t kPanel = 128;
+/// Columns of one product: wide enough to be fast, narrow enough to skip most of the other
+/// triangle.
+std::int64_t panel_width(std::int64_t d) { return d < 2048 ? 128 : 256; }
 
 void expect_rows(const at::Tensor& rows, std::int64_t hidden_size) {
   if (rows.dim() != 2 || rows.size(1) != hidden_size)
@@ -25,9 +26,8 @@ void expect_rows(const at::Tensor& rows, std::int64_t hidden_size) {
 /// Calls body(first column, width) for each panel of columns, side by side on the CPU.
 template <class Body>
 void for_each_panel(const at::Tensor& matrix, Body body) {
-  const std::int64_t d = matrix.size(0);
-  const auto panel = [&](std::int64_t i) { body(i * kPanel, std::min(kPanel, d - i * kPanel)); };
-  const std::int64_t n = (d + kPanel - 1) / kPanel;
+  const std::int64_t d = matrix.size(0), width = panel_width(d), n = (d + width - 1) / width;
+  const auto panel = [&](std::int64_t i) { body(i * width, std::min(width, d - i * width)); };
   if (matrix.is_cpu()) return run_side_by_side(n, panel);
   for (std::int64_t i = 0; i < n; ++i) panel(i);
 }
@@ -65,6 +65,13 @@ Centred centre(const at::Tensor& rows) {
   const at::Tensor offset = x.mean(0);
   x.sub_(offset);
   return {x, first + offset};
+}
+
+/// Sums over `count` rows, made means in place.
+at::Tensor divided(at::Tensor sums, std::int64_t count) {
+  sums.div_(static_cast<double>(std::max<std::int64_t>(count, 1)));
+  mirror_upper(sums);
+  return sums;
 }
 
 bool is_zero(const at::Tensor& values) {
@@ -113,10 +120,10 @@ at::Tensor CentredMoments::mean() const {
   return shift_.defined() ? shift_ + mean_ : mean_.clone();
 }
 
-at::Tensor CentredMoments::covariance() const {
-  at::Tensor result = squares_ / static_cast<double>(std::max<std::int64_t>(count_, 1));
-  mirror_upper(result);
-  return result;
+at::Tensor CentredMoments::covariance() const { return divided(squares_.clone(), count_); }
+
+at::Tensor CentredMoments::take_covariance() {
+  return divided(std::exchange(squares_, {}), count_);
 }
 
 at::Tensor CentredMoments::second_moment() const {

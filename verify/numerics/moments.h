@@ -23,6 +23,9 @@ class CentredMoments {
   at::Tensor mean() const;        ///< [d]
   at::Tensor covariance() const;  ///< [d, d], divisor N, symmetric; C = E[(h - mean)(h - mean)^T]
   at::Tensor second_moment() const;  ///< [d, d], uncentred E[h h^T]
+  /// covariance() in the memory of the sums, which are gone: nothing else is to be called after it
+  /// but count() and mean().
+  at::Tensor take_covariance();
 
  private:
   void include(std::int64_t n, const at::Tensor& mean);
