@@ -61,9 +61,9 @@ class CpuFactor final : public Factor {
   at::Tensor lower_;  // column-major
 };
 
-/// Inside LAPACK two threads on a matrix of up to 1024 gain a tenth at the most, and beside another
-/// program they wait for each other, up to ten times as long. More threads than a few were not
-/// measured: they are left as they are.
+/// Of a tridiagonalisation, or a factorisation, up to d = 1024 two threads gain a fifth at the
+/// most, and beside another program they wait for each other, up to ten times as long. More threads
+/// than a few were not measured: they are left as they are. A full decomposition gains more.
 void on_threads_that_pay(const at::Tensor& matrix, const std::function<void()>& work) {
   constexpr std::int64_t kSmall = 1024;
   constexpr int kFew = 4;
@@ -84,11 +84,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {
     return std::make_unique<CpuChannel>(std::move(spec));
   }
-  Eigendecomposition eigh(const at::Tensor& c) override {
-    Eigendecomposition result;
-    on_threads_that_pay(c, [&] { result = deadray::eigh(c); });
-    return result;
-  }
+  Eigendecomposition eigh(const at::Tensor& c) override { return deadray::eigh(c); }
   Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) override {
     Eigendecomposition result;
     on_threads_that_pay(c, [&] { result = deadray::bottom_eigh(c, count); });
