@@ -4,8 +4,8 @@
 
 namespace deadray {
 
-/// To be called before the first tensor is made. Where blocks are large, their memory comes in large
-/// pages: it is asked for anew for every block.
+/// To be called before the first tensor is made. Where blocks are large, their memory comes in
+/// large pages: it is asked for anew for every block.
 void prepare_memory(const Architecture& architecture, DType dtype);
 
 /// reckon(), and for large work (kWorthAsking) the rate of a product, measured just now. Where the
