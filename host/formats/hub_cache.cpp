@@ -109,7 +109,7 @@ fs::path real_folder(const fs::path& model, std::error_code& error) {
 fs::path hub_cache() {
   // The second is the first one's old name.
   for (const char* variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
-    if (const std::string folder = environment(variable); !folder.empty()) return folder;
+    if (std::string folder = environment(variable); !folder.empty()) return folder;
   if (const std::string home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
   if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
     return fs::path(cache) / "huggingface/hub";

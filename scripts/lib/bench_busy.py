@@ -2,7 +2,7 @@
 
     scripts/bench_busy                                   verify, fisher, bench timing; minutes
     scripts/bench_busy --only verify --tokens 2048       one of them
-    scripts/bench_busy --against OTHER/build/bin/deadray two builds, in turns
+    scripts/bench_busy --against OTHER/build/release/bin/deadray
 
 A busy loop is a process that only counts, at deadray's own priority. With T threads of deadray and
 B loops on C cores a fair kernel gives every thread C / (T + B) of a core. So max(1, (T + B) / C)
@@ -36,6 +36,7 @@ from tool import RESOURCES, ToolError, run_tool, write_whole
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("verify", "fisher", "timing")
 QUIET = 0
+BUSY = 0.1  # of the processors; more is no quiet machine, as in `bench timing`
 MEASURED = (0, 1, 8)  # exit codes; 1 and 8: measured, and refuted or undetermined
 # A parent that was killed stops no one: a loop asks every few milliseconds whether it is there.
 LOOP = """
@@ -196,7 +197,8 @@ def quiet_text(rows: list[Row]) -> str:
     shares = [row.runs[QUIET].others for row in rows]
     if None in shares:
         return "whether the machine was quiet is not known"
-    return f"beside no loop other programs used up to {100 * max(shares):.0f} % of the processors"
+    text = f"beside no loop other programs used up to {100 * max(shares):.0f} % of the processors"
+    return text if max(shares) <= BUSY else text + ": not quiet, do not use these figures"
 
 
 def parse() -> argparse.Namespace:
@@ -245,8 +247,16 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def require_record(path: Path) -> None:
+    """A file that is there is replaced only where a record was: not a model's."""
+    if path.exists() and not path.read_bytes()[:64].lstrip(b"{ \n").startswith(b'"schema"'):
+        raise ToolError(USAGE, f"--json {path}: is there and is no record; give another name")
+
+
 def main() -> None:
     arguments = parse()
+    if arguments.json:
+        require_record(arguments.json)
     rows = measure(arguments)
     print(table(rows, arguments.beside, cores()))
     print(quiet_text(rows))

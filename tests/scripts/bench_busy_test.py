@@ -148,6 +148,15 @@ class ScriptTest(unittest.TestCase):
             self.assertEqual(list(row["runs"]), ["0", "1"])
             self.assertEqual(row["runs"]["1"]["account"], account(RECORD))
 
+    def test_replaces_records_alone(self) -> None:
+        file = self.folder / "config.json"
+        for text, code in (('{"model_type": "gpt2"}', 2), ('{\n  "schema": "deadray/busy/1"}', 0)):
+            file.write_text(text)
+            command = self.command("exit 8", "--beside", "1", "--repetitions", "1", "--json", file)
+            done = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertEqual(file.read_text() == text, code == 2)
+
     def test_says_why_a_command_failed(self) -> None:
         done = subprocess.run(
             self.command("echo 'deadray: no memory' >&2; exit 6", "--beside", "1"),

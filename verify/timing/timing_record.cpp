@@ -145,7 +145,7 @@ std::string load_text(const TimingRun& run) {
   if (!parts.empty()) text = fmt::format("while this was measured {}\n", fmt::join(parts, ", "));
   if (any_busy(run))
     text += fmt::format(
-        "busy: more than {:.0f} % of that time went elsewhere; such readings are "
+        "busy: more than {:.0f} % of that row's time went elsewhere; such readings are "
         "upper bounds\n",
         100 * kBusyShare);
   return text;

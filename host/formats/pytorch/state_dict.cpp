@@ -92,7 +92,8 @@ class StateDictReader {
         continue;
       // A dictionary has each key once, and its pickle spells it. Damage can set one long key again
       // and again, in a few bytes each time.
-      if (items[i].is(PickleKind::text) && (spelled += items[i].size) > state_.bytes.bytes_read())
+      if (items[i].is(PickleKind::text)) spelled += items[i].size;
+      if (spelled > state_.bytes.bytes_read())
         throw MalformedError(
             fmt::format("{}: the names of its tensors take more bytes than the {} of its pickle, "
                         "which sets one name again and again: {}",
@@ -117,7 +118,8 @@ class StateDictReader {
     info.file = file_index_;
     info.shape = counts(name, pickled.shape);
     // Many tensors can share one long shape, in a few bytes each.
-    if ((dimensions_ += info.shape.size()) > state_.bytes.bytes_read())
+    dimensions_ += info.shape.size();
+    if (dimensions_ > state_.bytes.bytes_read())
       fail(name, fmt::format("with it the shapes have more dimensions than the {} bytes of its "
                              "pickle spell",
                              state_.bytes.bytes_read()));
