@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tool import RESOURCES, ToolError, run_tool, write_whole
+from tool import RESOURCES, USAGE, ToolError, run_tool, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("verify", "fisher", "timing")
