@@ -94,8 +94,9 @@ TEST_F(ProbeGroupTest, FindsWhatEachProbeFindsAlone) {
         }
         EXPECT_EQ(results[i].inherited, expected.inherited);
         ASSERT_EQ(results[i].schur_input.has_value(), expected.schur_input.has_value());
-        if (expected.schur_input)
+        if (expected.schur_input) {
           EXPECT_NEAR(*results[i].schur_input, *expected.schur_input, 1e-10) << threads;
+        }
       }
     }
   }
