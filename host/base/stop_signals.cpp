@@ -15,6 +15,7 @@ namespace deadray {
 namespace {
 
 std::atomic<int> stop_signal = 0;
+std::atomic<bool> stops_are_deferred = false;
 
 void wait_for_stop_signals(sigset_t stops) {
   for (int signal = 0;;) {
@@ -48,7 +49,10 @@ std::optional<int> stop_asked_for() noexcept {
   return signal == 0 ? std::nullopt : std::optional(signal);
 }
 
+void defer_stops() noexcept { stops_are_deferred = true; }
+
 void throw_if_stopped() {
+  if (stops_are_deferred) return;
   if (const auto signal = stop_asked_for()) throw Stopped{*signal};
 }
 

@@ -20,7 +20,11 @@ void catch_stop_signals();
 /// The stop signal that came since catch_stop_signals(); absent while there is none.
 std::optional<int> stop_asked_for() noexcept;
 
-/// @throws Stopped once stop_asked_for() has a signal
+/// @throws Stopped once stop_asked_for() has a signal, except after defer_stops()
 void throw_if_stopped();
+
+/// From now on throw_if_stopped() does nothing: for a run that may stop in some places only, where
+/// it asks stop_asked_for() itself.
+void defer_stops() noexcept;
 
 }  // namespace deadray

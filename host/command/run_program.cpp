@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include "host/base/error.h"
 #include "host/base/output.h"
@@ -18,8 +19,10 @@ namespace {
 
 constexpr int kClosedPipe = 128 + SIGPIPE;
 
+std::string process_name = "deadray";
+
 int fail(ExitCode code, std::string_view message) {
-  write_message(fmt::format("deadray: {}", message));
+  write_message(fmt::format("{}: {}", process_name, message));
   return static_cast<int>(code);
 }
 
@@ -31,6 +34,8 @@ int fail_internally(std::string_view what) {
 }
 
 }  // namespace
+
+void name_process(std::string name) { process_name = std::move(name); }
 
 int run_program(const std::function<int()>& body) {
   try {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "host/command/command_line.h"
 
@@ -10,5 +11,8 @@ namespace deadray {
 /// was thrown becomes one line on standard error: Error has its own code, std::bad_alloc 6,
 /// anything unknown 7. ClosedPipe gives 141 and Stopped 128 + signal, without a line.
 int run_program(const std::function<int()>& body);
+
+/// What these lines begin with instead of "deadray": for one of several processes.
+void name_process(std::string name);
 
 }  // namespace deadray

@@ -46,6 +46,8 @@ struct Calibration {
   at::Tensor position_ids{};
   /// So many attended tokens at the beginning of each sequence run, but enter no statistic.
   std::int64_t skip = 0;
+  /// Of a part of a larger one (slice.h): rows() of the parts before it.
+  std::int64_t rows_before = 0;
 
   std::int64_t sequences() const { return pixels.defined() ? pixels.size(0) : ids.size(0); }
   /// Tokens of each sequence.

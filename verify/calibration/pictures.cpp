@@ -14,12 +14,11 @@
 
 namespace deadray {
 
-namespace {
-
-/// Rows of the stream that a picture becomes.
-std::int64_t rows_of(const Picture& picture, const VisionTower& tower) {
+std::int64_t picture_tokens(const VisionTower& tower, const Picture& picture) {
   return picture.rows * picture.columns / (tower.pooling * tower.pooling);
 }
+
+namespace {
 
 /// Cuts the padding off and checks what is left: a grid, row by row, of whole blocks.
 Picture unpadded(const at::Tensor& patches, const at::Tensor& places, const VisionTower& tower,
@@ -113,7 +112,7 @@ void read_pictures(const std::filesystem::path& path, const VisionTower& tower,
   std::int64_t filled = 0;
   for (Picture& picture : pictures) {
     if (left_over == LeftOverPictures::allowed && filled == places) break;
-    filled += rows_of(picture, tower);
+    filled += picture_tokens(tower, picture);
     calibration.pictures.push_back(std::move(picture));
   }
   if (filled != places)

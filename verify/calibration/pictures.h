@@ -8,6 +8,9 @@
 
 namespace deadray {
 
+/// Tokens that a picture becomes: places that the sequences hold for it.
+std::int64_t picture_tokens(const VisionTower& tower, const Picture& picture);
+
 /// Draws what stands between the tokens: in the middle of each sequence a square picture of at most
 /// half its length. Pixels come from N(1/2, 1/4), so that the tower reads N(0, 1). A sequence of
 /// one token gets none.

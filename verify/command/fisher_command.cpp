@@ -16,7 +16,9 @@
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "verify/base/dtypes.h"
+#include "verify/calibration/slice.h"
 #include "verify/command/calibration_options.h"
+#include "verify/command/ranks_of_job.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"
 #include "verify/fisher/fisher.h"
@@ -46,13 +48,20 @@ struct FisherCommandOptions {
   OutputOptions output;
 };
 
+int exit_code(const FisherMeasurement& measurement) {
+  if (measurement.stopped) return 128 + measurement.stopped->signal;
+  return static_cast<int>(exit_code_of(measurement));
+}
+
 int run_fisher(const FisherCommandOptions& options) {
   ask_for_large_pages();  // tangents are made and dropped by the gigabyte
   const Inputs inputs{{options.model}, {options.calibration.tokens}};
   const JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);
   catch_stop_signals();
-  const std::unique_ptr<Backend> device = backend_of_device(options.device);
+  Communicator& ranks = ranks_of_job(options.threads);
+  const bool quiet = options.output.quiet || ranks.rank() > 0;
+  const std::unique_ptr<Backend> device = backend_of_device(device_of_rank(options.device, ranks));
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(
@@ -62,29 +71,31 @@ int run_fisher(const FisherCommandOptions& options) {
   request.checkpoint = options.checkpoint;
   if (request.tokens.empty() && request.random_tokens == 0 && request.batch == 0)
     request.random_tokens = kDefaultTokens;
-  const Calibration calibration = make_calibration(model->architecture, model->name, request);
+  const Calibration whole = make_calibration(model->architecture, model->name, request);
+  const Calibration calibration = slice(whole, model->architecture, ranks.rank(), ranks.size());
 
   FisherOptions fisher = options.fisher;
   fisher.dtype = scalar_type(options.dtype);
   fisher.kfac = !options.no_kfac;
   fisher.seed = request.seed;
+  fisher.ranks = &ranks;
   fisher.planned = [&](const FisherPlan& plan) {
-    if (plan.gemm_rate > 0 && !options.output.quiet)
-      write_message("plan: " + describe(plan, *model));
+    if (plan.gemm_rate > 0 && !quiet) write_message("plan: " + describe(plan, *model));
   };
-  Progress progress(model->name + ": norm", options.output.quiet);
+  Progress progress(model->name + ": norm", quiet);
   fisher.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
   FisherMeasurement measurement = measure_fisher(*model, calibration, fisher);
   progress.clear();
 
-  RecordHeader header = record_header(*model, calibration, options.dtype, {});
+  if (ranks.rank() > 0) return exit_code(measurement);
+  RecordHeader header = record_header(*model, whole, options.dtype, {});
+  if (ranks.size() > 1) header.hosts = ranks.hosts();
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   if (!options.dump.empty()) write_directions(options.dump, measurement.directions);
   deliver([&] { return fisher_record(header, measurement, fisher, backend); },
           [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
           options.output);
-  if (measurement.stopped) throw *measurement.stopped;
-  return static_cast<int>(exit_code_of(measurement));
+  return exit_code(measurement);
 }
 
 }  // namespace

@@ -6,11 +6,11 @@
 #include "verify/command/bench_predict.h"
 #include "verify/command/bench_timing.h"
 #include "verify/command/fisher_command.h"
-#include "verify/command/one_process.h"
 #include "verify/command/suite_command.h"
 #include "verify/command/verify_command.h"
 #include "verify/device/library_errors.h"
 #include "verify/kernel_bench/bench_kernels.h"
+#include "verify/ranks/launcher.h"
 
 namespace deadray {
 namespace {
@@ -31,8 +31,9 @@ int run(int argc, char** argv) {
   add_bench_predict_command(bench, chosen);
   add_bench_timing_command(bench, chosen);
   if (!parse_command_line(app, argc, argv)) return 0;
-  refuse_several_processes();
-  return chosen();
+  if (!app.got_subcommand(kVerifyCommand.name) && !app.got_subcommand(kFisherCommand.name))
+    refuse_several_processes("start one, and split a suite with --shard");
+  return run_with_ranks(chosen);
 }
 
 }  // namespace
@@ -41,6 +42,6 @@ int run(int argc, char** argv) {
 /// `deadray-verify`: the light program `deadray` replaces itself by this one for `verify`,
 /// `fisher`, `suite` and `bench`.
 int main(int argc, char** argv) {
-  return deadray::run_program(
-      [&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); });
+  return deadray::end_ranks(deadray::run_program(
+      [&] { return deadray::translate_library_errors([&] { return deadray::run(argc, argv); }); }));
 }

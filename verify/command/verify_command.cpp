@@ -19,7 +19,9 @@
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
 #include "verify/base/dtypes.h"
+#include "verify/calibration/slice.h"
 #include "verify/command/calibration_options.h"
+#include "verify/command/ranks_of_job.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"
 #include "verify/measure/activations.h"
@@ -59,26 +61,33 @@ ProbeOptions probe_options(const VerifyOptions& options) {
   return probe;
 }
 
+int exit_code(const Measurement& measurement) {
+  if (measurement.stopped) return 128 + measurement.stopped->signal;  // its note has said so
+  return static_cast<int>(exit_code_of(measurement));
+}
+
 int finish(RecordHeader header, const Measurement& measurement, const Backend& backend,
            const OutputOptions& options, const JsonOutput& json) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   deliver([&] { return verify_record(header, measurement, backend); },
           [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
           options);
-  if (measurement.stopped) return 128 + measurement.stopped->signal;  // its note has said so
-  return static_cast<int>(exit_code_of(measurement));
+  return exit_code(measurement);
 }
 
-int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
+int verify_model(const VerifyOptions& options, Backend& backend, Communicator& ranks,
+                 JsonOutput& json) {
   const auto model = prepare_model(
       options.model,
       {options.init == Source::random, options.calibration.seed, options.checkpoint, &backend});
   prepare_memory(model->architecture, options.dtype);
   CalibrationRequest request = options.calibration;
   request.checkpoint = options.checkpoint;
-  const Calibration calibration = make_calibration(model->architecture, model->name, request);
+  const Calibration whole = make_calibration(model->architecture, model->name, request);
+  const Calibration calibration = slice(whole, model->architecture, ranks.rank(), ranks.size());
   MeasurementOptions measurement_options;
   measurement_options.probe = probe_options(options);
+  measurement_options.probe.ranks = &ranks;
   measurement_options.site = options.site;
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
@@ -91,10 +100,14 @@ int verify_model(const VerifyOptions& options, Backend& backend, JsonOutput& jso
     if (options.output.table_wanted()) write_output(describe(plan, *model, available) + "\n");
     return static_cast<int>(ExitCode::done);
   }
+  const bool speaks = ranks.rank() == 0;
   const Measurement measurement = measure_as_planned(
-      plan, *model, calibration, std::move(measurement_options), options.output.quiet);
-  return finish(record_header(*model, calibration, options.dtype, plan), measurement, backend,
-                options.output, json);
+      plan, *model, calibration, std::move(measurement_options), options.output.quiet || !speaks);
+  ranks.all_sum({&plan.forward_flops, 1});
+  if (!speaks) return exit_code(measurement);
+  RecordHeader header = record_header(*model, whole, options.dtype, plan);
+  if (ranks.size() > 1) header.hosts = ranks.hosts();
+  return finish(std::move(header), measurement, backend, options.output, json);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -108,23 +121,37 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
   return finish(record_header(result), result.measurement, backend, options.output, json);
 }
 
+/// What several ranks do not share out.
+void refuse_of_ranks(const VerifyOptions& options, const Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  for (const auto& [set, name] :
+       {std::pair{!options.activations.empty(), "--activations"},
+        std::pair{!options.dump.empty(), "--dump"}, std::pair{options.dry_run, "--dry-run"}})
+    if (set)
+      throw UsageError(fmt::format("{}: one process does this, and {} were started; start one",
+                                   name, ranks.size()));
+}
+
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
+  Communicator& ranks = ranks_of_job(options.threads);
+  refuse_of_ranks(options, ranks);
   const Inputs inputs{{options.model}, {options.activations, options.calibration.tokens}};
   JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);
-  const std::unique_ptr<Backend> device = backend_of_device(options.device);
+  const std::unique_ptr<Backend> device = backend_of_device(device_of_rank(options.device, ranks));
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
   try {
-    return options.activations.empty() ? verify_model(options, backend, json)
+    return options.activations.empty() ? verify_model(options, backend, ranks, json)
                                        : verify_activation_file(options, backend, json);
   } catch (const Stopped& stopped) {
-    write_message(fmt::format(
-        "deadray: stopped by signal {} before any norm was measured: nothing is written",
-        stopped.signal));
+    if (ranks.rank() == 0)
+      write_message(fmt::format(
+          "deadray: stopped by signal {} before any norm was measured: nothing is written",
+          stopped.signal));
     throw;
   }
 }

@@ -38,6 +38,8 @@ struct RowMoments {
   at::Tensor covariance{};
   /// [K] along the directions, on the CPU; rows are projected first. Undefined without directions.
   at::Tensor variance{};
+  /// [K], likewise: means of the projections of what is left when `ChannelSpec::shift` is off.
+  at::Tensor projected{};
 };
 
 /// [d, d], uncentred: E[h h^T].

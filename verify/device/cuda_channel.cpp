@@ -76,9 +76,12 @@ class CudaChannel final : public Channel {
       if (centre_.defined()) result.mean.add_(centre_);
       result.covariance = std::move(gram_);
     }
-    if (moments_.defined())
+    if (moments_.defined()) {
+      const at::Tensor moments = moments_.cpu();
+      result.projected = moments.select(1, 1).contiguous();
       result.variance =
-          moments_.cpu().select(1, 2) / static_cast<double>(std::max<std::int64_t>(count_, 1));
+          moments.select(1, 2) / static_cast<double>(std::max<std::int64_t>(count_, 1));
+    }
     return result;
   }
 

@@ -16,6 +16,8 @@ namespace deadray {
 
 namespace {
 
+int processes_that_share = 1;
+
 constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
 /// The number that a file of the kernel's holds; "max" is no limit.
@@ -71,9 +73,13 @@ std::int64_t group_available(const std::filesystem::path& root,
 
 std::int64_t available_memory() {
   const auto group = own_group();
-  return group ? std::min(system_available(), group_available("/sys/fs/cgroup", *group))
-               : system_available();
+  const std::int64_t all =
+      group ? std::min(system_available(), group_available("/sys/fs/cgroup", *group))
+            : system_available();
+  return all / processes_that_share;
 }
+
+void share_memory(int processes) { processes_that_share = processes; }
 
 std::int64_t available_memory(const Backend& backend) {
   return backend.device().is_cpu() ? available_memory()

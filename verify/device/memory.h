@@ -12,6 +12,8 @@ namespace deadray {
 /// Bytes that this process may still take: what the system counts as available, or less where a
 /// control group sets a limit. 0: unknown.
 std::int64_t available_memory();
+/// From now on available_memory() is one of so many equal shares: for ranks on one host.
+void share_memory(int processes);
 /// The same of the device that the backend computes on.
 std::int64_t available_memory(const Backend& backend);
 /// Bytes that the control groups (version 2) from the root down to `group` leave: the least, over

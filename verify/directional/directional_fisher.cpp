@@ -99,6 +99,8 @@ DirectionalFisher hidden_fisher(const FisherPass& pass,
     fisher.input = keeper.norm_rows();
     fisher.output_rows = output.value.size(0);
   }
+  fisher.values = mean_over_ranks(*pass.ranks, std::move(fisher.values),
+                                  static_cast<double>(fisher.output_rows));
   // A norm before the first block does not come again: its output is the stream that enters it.
   if (!fisher.input.defined())
     fisher.input =
@@ -130,11 +132,17 @@ DirectionalFisher head_fisher(const FisherPass& pass,
   const at::Tensor variance = pass.model.weights->backend().softmax_variance(
       fisher.input, decoder, at::stack(u));  // [n, K]
   const at::Tensor h = fisher.input.to(at::kDouble);
+  std::vector<double> means;
   for (std::size_t k = 0; k < directions.size(); ++k) {
     const at::Tensor squares = (at::matmul(h, moves[k].r.to(h.device())) + moves[k].s).square();
     const at::Tensor of_k = variance.select(1, static_cast<std::int64_t>(k));
-    fisher.values.push_back((squares * of_k).mean().item<double>());
-    fisher.kfac.push_back(squares.mean().item<double>() * of_k.mean().item<double>());
+    for (const at::Tensor& values : {squares * of_k, squares, of_k})
+      means.push_back(values.mean().item<double>());
+  }
+  means = mean_over_ranks(*pass.ranks, std::move(means), static_cast<double>(fisher.output_rows));
+  for (std::size_t k = 0; k < means.size(); k += 3) {
+    fisher.values.push_back(means[k]);
+    fisher.kfac.push_back(means[k + 1] * means[k + 2]);
   }
   return fisher;
 }

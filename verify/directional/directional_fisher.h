@@ -22,6 +22,9 @@ struct FisherPass {
   std::string site;              ///< the norm
   std::int64_t entry = 0;        ///< entry_block() of it
   std::size_t at_once = 0;       ///< directions in one pass; 0: as many as pay and fit
+  /// Those that run the same directions on other tokens: every mean below is over the rows of all,
+  /// and every function is collective.
+  Communicator* ranks = &one_process();
 
   at::ScalarType dtype() const { return streams.at(entry).scalar_type(); }
   Start start() const { return {entry, streams.at(entry)}; }
@@ -45,7 +48,7 @@ struct DirectionalFisher {
   std::vector<double> values;    ///< of each direction
   std::vector<double> kfac;      ///< of head_fisher() alone: (v^T A v)(u^T G u), G in closed form
   at::Tensor input;              ///< [n, d] what the consumers read, rows that count
-  std::int64_t output_rows = 0;  ///< of which F is the mean
+  std::int64_t output_rows = 0;  ///< of which F is the mean, those of this rank
   double load_seconds = 0;
   std::vector<std::string> notes;  ///< of the passes, for the user; some may repeat
 };

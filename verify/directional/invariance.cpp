@@ -23,8 +23,8 @@ double Invariance::movement(const ParameterDirection& direction) {
   for (const double step : {1.0, 10.0, 100.0}) {
     throw_if_stopped();
     const MovedWeights moved(*model.weights, direction, step * size, weight_of);
-    const double movement =
-        output_movement(model.architecture, *model.weights, still_, moved, output_of(moved));
+    const double movement = output_movement(*pass_.ranks, model.architecture, *model.weights,
+                                            still_, moved, output_of(moved));
     worst =
         std::isnan(movement) ? std::numeric_limits<double>::infinity() : std::max(worst, movement);
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "verify/base/tensors.h"
 #include "verify/device/memory.h"
 #include "verify/directional/output_gradients.h"
 
@@ -40,19 +41,23 @@ std::vector<std::optional<double>> kfac_estimates(const FisherPass& pass,
   if (u.empty()) return estimates;
   const StreamsByNode streams(pass.streams.find(pass.entry), pass.streams.end());
   const at::Tensor h = measured.input.to(at::kDouble);
-  // Gradients are averaged over the tokens that count, F over rows of the output. A classifier has
-  // one row for a whole sequence.
-  const double tokens_of_row =
-      static_cast<double>(pass.calibration.rows()) / static_cast<double>(measured.output_rows);
-  for (const auto& [consumer, moments] :
-       output_gradient_moments(pass.model, pass.calibration, streams, u, seed)) {
-    const auto& which = of_consumer.at(consumer);
-    for (std::size_t i = 0; i < which.size(); ++i) {
-      const double a = projection(move_of(which[i]), h).square().mean().item<double>();
-      estimates[which[i]] =
-          a * moments[static_cast<std::int64_t>(i)].item<double>() * tokens_of_row;
+  const auto sums = output_gradient_sums(pass.model, pass.calibration, streams, u, seed);
+  // Both factors of all ranks, as sums over tokens that count. F is a mean over rows of the output,
+  // of which a classifier has one for a whole sequence.
+  std::vector<std::size_t> order;
+  std::vector<double> values;
+  for (const auto& [consumer, of_u] : sums)
+    for (std::size_t i = 0; i < of_consumer.at(consumer).size(); ++i) {
+      order.push_back(of_consumer.at(consumer)[i]);
+      values.push_back(projection(move_of(order.back()), h).square().sum().item<double>());
+      values.push_back(of_u[static_cast<std::int64_t>(i)].item<double>());
     }
-  }
+  values.push_back(static_cast<double>(h.size(0)));
+  values.push_back(static_cast<double>(measured.output_rows));
+  pass.ranks->all_sum(values);
+  const double inputs = values[values.size() - 2], output_rows = values.back();
+  for (std::size_t i = 0; i < order.size(); ++i)
+    estimates[order[i]] = (values[2 * i] / inputs) * (values[2 * i + 1] / output_rows);
   return estimates;
 }
 
@@ -69,13 +74,20 @@ std::string kfac_obstacle(const Model& model, const Calibration& calibration,
   return no_room(model.weights->backend(), bytes, "the head and its gradients take");
 }
 
-double kernel_residual(const ConsumerMove& move, const at::Tensor& input) {
-  const at::Tensor h = input.to(at::kDouble), of_rows = projection(move, h);
-  const double n = static_cast<double>(h.size(0));
-  const double product =
-      std::hypot(at::mv(h.t(), of_rows).norm().item<double>(), of_rows.sum().item<double>()) / n;
-  const double trace = h.square().sum().item<double>() / n + 1.0;
-  return product / (trace * std::hypot(move.r.norm().item<double>(), move.s));
+double kernel_residual(const ConsumerMove& move, const at::Tensor& input, Communicator& ranks) {
+  const at::Tensor h = input.to(at::kDouble), of_rows = projection(move, h),
+                   product = at::mv(h.t(), of_rows).cpu();
+  // n A v of this rank, then n tr A without the 1 of the bias.
+  std::vector<double> sums(product.const_data_ptr<double>(),
+                           product.const_data_ptr<double>() + product.numel());
+  sums.push_back(of_rows.sum().item<double>());
+  sums.push_back(h.square().sum().item<double>());
+  sums.push_back(static_cast<double>(h.size(0)));
+  ranks.all_sum(sums);
+  const double n = sums.back(), trace = sums[sums.size() - 2] / n + 1.0;
+  sums.resize(sums.size() - 2);
+  return to_tensor(sums).norm().item<double>() /
+         (n * trace * std::hypot(move.r.norm().item<double>(), move.s));
 }
 
 }  // namespace deadray

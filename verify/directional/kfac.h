@@ -28,7 +28,8 @@ std::string kfac_obstacle(const Model& model, const Calibration& calibration, at
 
 /// |A v| / (tr A |v|), v = [r; s]. It is rounding alone where v is in the kernel of A, as
 /// [1/gamma; -c] of a LayerNorm is.
-/// @param input  [N, d]
-double kernel_residual(const ConsumerMove& move, const at::Tensor& input);
+/// @param input  [N, d] of this rank; A is of the rows of all. Collective
+double kernel_residual(const ConsumerMove& move, const at::Tensor& input,
+                       Communicator& ranks = one_process());
 
 }  // namespace deadray

@@ -111,9 +111,16 @@ at::Tensor output_fisher(const Architecture& architecture, const Weights& weight
   return variance.mean_variance();
 }
 
-double output_movement(const Architecture& architecture, const Weights& weights,
-                       const at::Tensor& h, const Weights& moved, const at::Tensor& moved_h) {
-  if (!weights.has_head()) return ((moved_h - h).norm() / h.norm()).item<double>();
+double output_movement(Communicator& ranks, const Architecture& architecture,
+                       const Weights& weights, const at::Tensor& h, const Weights& moved,
+                       const at::Tensor& moved_h) {
+  const auto ratio = [&](double moved_by, double size) {
+    double squares[] = {moved_by, size};
+    ranks.all_sum(squares);
+    return std::sqrt(squares[0] / squares[1]);
+  };
+  if (!weights.has_head())
+    return ratio((moved_h - h).square().sum().item<double>(), h.square().sum().item<double>());
   const LinearSpec decoder = stored_decoder(architecture);
   double moved_by = 0, size = 0;
   for_each_tile(
@@ -130,7 +137,7 @@ double output_movement(const Architecture& architecture, const Weights& weights,
             (logits_of(*architecture.head, moved_h, other).value - z).square().sum().item<double>();
         size += z.square().sum().item<double>();
       });
-  return std::sqrt(moved_by / size);
+  return ratio(moved_by, size);
 }
 
 Decoder load_decoder(const Architecture& architecture, const Weights& weights,

@@ -5,6 +5,7 @@
 #include "host/architecture/architecture.h"
 #include "verify/base/forward_mode.h"
 #include "verify/device/softmax_variance.h"
+#include "verify/ranks/communicator.h"
 #include "verify/weights/weights.h"
 
 // What a head makes of the derivatives that reach it. The vocabulary comes in tiles, and each tile
@@ -23,11 +24,12 @@ at::Tensor output_fisher(const Architecture& architecture, const Weights& weight
                          const Dual& output, std::int64_t directions,
                          std::int64_t tile_bytes = std::int64_t{128} << 20);
 
-/// |z' - z| / |z|, Frobenius norms over all rows, of the logits z of `weights` and z' of `moved`;
-/// of a model without a head of h itself.
+/// |z' - z| / |z|, Frobenius norms over all rows of all ranks, of the logits z of `weights` and z'
+/// of `moved`; of a model without a head of h itself. Collective.
 /// @param h, moved_h  what the decoder reads in each [n, d]
-double output_movement(const Architecture& architecture, const Weights& weights,
-                       const at::Tensor& h, const Weights& moved, const at::Tensor& moved_h);
+double output_movement(Communicator& ranks, const Architecture& architecture,
+                       const Weights& weights, const at::Tensor& h, const Weights& moved,
+                       const at::Tensor& moved_h);
 
 /// The whole decoder, for the closed form of its own directions and for gradients.
 Decoder load_decoder(const Architecture& architecture, const Weights& weights,

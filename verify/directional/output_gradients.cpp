@@ -1,12 +1,13 @@
 #include "verify/directional/output_gradients.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <functional>
+#include <string_view>
 
 #include "host/base/stop_signals.h"
+#include "kernels/operations/random_normal.h"
 #include "verify/base/tensors.h"
 #include "verify/calibration/counted_rows.h"
 #include "verify/directional/logit_fisher.h"
@@ -19,6 +20,38 @@
 namespace deadray {
 
 namespace {
+
+// The label of a row depends on the seed and the row's number among those of all ranks: neither
+// tiles nor ranks change it.
+constexpr std::string_view kLabels = "labels";
+
+/// One entry of the vocabulary for each row, drawn from p.
+/// @param p      [n, vocabulary], rows of sum 1   @param first  number of the first row
+/// @return [n, 1] int64 on the CPU
+at::Tensor draw_labels(const at::Tensor& p, std::uint64_t seed, std::int64_t first) {
+  constexpr std::int64_t kRows = 32;  // whose sums are made at once
+  constexpr double kWords = 0x1p32;
+  const std::int64_t n = p.size(0);
+  const at::Tensor words = at::empty({n}, at::kLong), labels = at::empty({n, 1}, at::kLong);
+  kernels::random_uniform_int(seed, kernels::stream_of(kLabels), first, n, std::uint64_t{1} << 32,
+                              words.data_ptr<std::int64_t>());
+  const at::Tensor uniform = (words.to(at::kDouble) + 0.5).div_(kWords).unsqueeze(1);
+  for (std::int64_t begin = 0; begin < n; begin += kRows) {
+    const std::int64_t count = std::min(kRows, n - begin);
+    const at::Tensor sums = p.narrow(0, begin, count).cpu().to(at::kDouble).cumsum(1),
+                     places = uniform.narrow(0, begin, count) * sums.narrow(1, p.size(1) - 1, 1);
+    labels.narrow(0, begin, count).copy_(at::searchsorted(sums, places).clamp_max_(p.size(1) - 1));
+  }
+  return labels;
+}
+
+/// Unit normals [n, d] in FP32.
+at::Tensor draw_normals(at::IntArrayRef shape, std::uint64_t seed, std::int64_t first) {
+  const at::Tensor normals = at::empty(shape, at::kFloat);
+  kernels::random_normal(seed, kernels::stream_of(kLabels), first * shape[1], normals.numel(), 1.0F,
+                         normals.data_ptr<float>());
+  return normals;
+}
 
 /// Adds up (g^T u)^2 of one consumer's output.
 class GradientHook final : public LayerHook {
@@ -59,7 +92,7 @@ class ReversePass {
         calibration_(calibration),
         counted_(calibration.counted()),
         hooks_(std::move(hooks)),
-        labels_(at::detail::createCPUGenerator(seed)) {}
+        seed_(seed) {}
 
   void run(const std::map<std::int64_t, at::Tensor>& streams) {
     const c10::AutoGradMode with_gradients(true);
@@ -73,7 +106,8 @@ class ReversePass {
     backward(shaped(streams.rbegin()->second), gradient,
              [&](const at::Tensor& x, std::int64_t first) {
                const at::Tensor h = stage.to_head(stage.final_norm(x, call), call);
-               return log_likelihood(counted_rows(counted_of(first, x.size(0)), h), decoder);
+               return log_likelihood(counted_rows(counted_of(first, x.size(0)), h), decoder,
+                                     calibration_.rows_before + calibration_.rows(first));
              });
     for (auto node = std::next(streams.rbegin()); node != streams.rend(); ++node) {
       throw_if_stopped();
@@ -111,17 +145,16 @@ class ReversePass {
     }
   }
 
-  /// @param h  [n, d]
-  at::Tensor log_likelihood(const at::Tensor& h, const Decoder& decoder) {
+  /// @param h  [n, d]   @param first  the number of the first row
+  at::Tensor log_likelihood(const at::Tensor& h, const Decoder& decoder, std::int64_t first) const {
     if (h.size(0) == 0) return h.sum();  // no label to draw
     if (!decoder.weight.defined())
-      return (h * at::randn(h.sizes(), labels_, at::kDouble).to(h.options())).sum();
+      return (h * draw_normals(h.sizes(), seed_, first).to(h.options())).sum();
     const at::Tensor bias = decoder.bias.defined() ? decoder.bias.to(h.options()) : at::Tensor();
     const at::Tensor logits =
         soft_cap(at::linear(h, decoder.weight, bias) * decoder.scale, decoder.soft_cap);
     const at::Tensor label =
-        at::multinomial(at::softmax(logits.detach(), -1).cpu(), 1, false, labels_)
-            .to(logits.device());
+        draw_labels(at::softmax(logits.detach(), -1), seed_, first).to(logits.device());
     return at::log_softmax(logits, -1).gather(1, label).sum();
   }
 
@@ -130,12 +163,12 @@ class ReversePass {
   const Calibration& calibration_;
   at::Tensor counted_;
   std::vector<GradientHook*> hooks_;
-  at::Generator labels_;
+  std::uint64_t seed_;
 };
 
 }  // namespace
 
-std::map<std::string, at::Tensor> output_gradient_moments(
+std::map<std::string, at::Tensor> output_gradient_sums(
     const Model& model, const Calibration& calibration,
     const std::map<std::int64_t, at::Tensor>& streams, const std::map<std::string, at::Tensor>& u,
     std::uint64_t seed) {
@@ -148,10 +181,9 @@ std::map<std::string, at::Tensor> output_gradient_moments(
     weights.watch(consumer, std::move(hook));
   }
   ReversePass(model, calibration, weights, all, seed).run(streams);
-  std::map<std::string, at::Tensor> moments;
-  for (const auto& [consumer, hook] : hooks)
-    moments[consumer] = hook->sums() / static_cast<double>(calibration.rows());
-  return moments;
+  std::map<std::string, at::Tensor> sums;
+  for (const auto& [consumer, hook] : hooks) sums[consumer] = hook->sums();
+  return sums;
 }
 
 }  // namespace deadray

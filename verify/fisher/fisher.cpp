@@ -74,9 +74,8 @@ FisherOptions affordable(const Model& model, const Calibration& calibration, Fis
                          std::vector<std::string>& notes) {
   if (!options.kfac) return options;
   const std::string why = kfac_obstacle(model, calibration, options.dtype);
-  if (why.empty()) return options;
-  options.kfac = false;
-  notes.push_back("K-FAC is left out: " + why);
+  if (!why.empty()) notes.push_back("K-FAC is left out: " + why);
+  options.kfac = options.ranks->largest(why.empty() ? 0 : 1) == 0;  // all ranks or none
   return options;
 }
 
@@ -97,7 +96,7 @@ void measure_sites(const Model& model, const Calibration& calibration, const Fis
   std::size_t done = 0;
   try {
     for (; done < claims.size(); ++done) {
-      throw_if_stopped();
+      throw_if_any_stopped(*options.ranks);
       if (options.progress)
         options.progress(static_cast<std::int64_t>(done), static_cast<std::int64_t>(claims.size()));
       add(measurement, measure_site(model, calibration, claims[done], streams.of_pass.streams,
@@ -131,6 +130,7 @@ FisherMeasurement measure_fisher(const Model& model, const Calibration& calibrat
     measure_sites(model, calibration, affordable(model, calibration, options, measurement.notes),
                   claims, streams, measurement);
   }
+  measurement.notes = notes_of_ranks(*options.ranks, measurement.notes);
   measurement.seconds.total = watch.seconds();
   return measurement;
 }

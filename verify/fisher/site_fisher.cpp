@@ -47,7 +47,7 @@ class SiteMeasuring {
 
  private:
   FisherPass pass(const StreamsByNode& streams) const {
-    return {model_, calibration_, streams, claims_.site.name, *claims_.entry};
+    return {model_, calibration_, streams, claims_.site.name, *claims_.entry, 0, options_.ranks};
   }
 
   ConsumerFisher& of(const ParameterDirection& direction) {
@@ -70,8 +70,8 @@ class SiteMeasuring {
     (direction.kind == Kind::dead ? consumer.kfac_dead : consumer.kfac_random).push_back(*kfac);
     const auto* move = std::get_if<ConsumerMove>(&direction.move);
     if (direction.kind == Kind::dead && move != nullptr)
-      consumer.kernel_residual =
-          largest({consumer.kernel_residual.value_or(0), kernel_residual(*move, input)});
+      consumer.kernel_residual = largest(
+          {consumer.kernel_residual.value_or(0), kernel_residual(*move, input, *options_.ranks)});
   }
 
   void take_notes(const std::vector<std::string>& notes) {

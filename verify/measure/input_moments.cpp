@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "verify/base/dtypes.h"
+#include "verify/device/merge_moments.h"
 
 namespace deadray {
 namespace {
@@ -48,6 +49,12 @@ const RowMoments& InputMoments::moments() {
     channel_.reset();
   });
   return moments_;
+}
+
+void InputMoments::merge(Communicator& ranks, int owner) {
+  moments();
+  moments_ = merge_moments(std::move(moments_), ranks, owner);
+  count_ = moments_.count;
 }
 
 }  // namespace deadray

@@ -10,6 +10,7 @@
 #include "host/formats/dtype.h"
 #include "verify/device/backend.h"
 #include "verify/device/channel.h"
+#include "verify/ranks/communicator.h"
 
 namespace deadray {
 
@@ -32,6 +33,9 @@ class InputMoments {
 
   /// After the last row. Any thread may ask.
   const RowMoments& moments();
+  /// After the last row: they become those of the rows of all ranks, on rank `owner`. Collective;
+  /// the rows were not kept (`rarely`).
+  void merge(Communicator& ranks, int owner);
 
  private:
   Channel& channel();

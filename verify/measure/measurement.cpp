@@ -42,7 +42,7 @@ class Measuring final : public Observer {
     for (NormSite& site : select_sites(model.sites, options.site)) chosen_.emplace(site.name, site);
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
-    if (options.residual) residual_.emplace(model.weights->backend());
+    if (options.residual) residual_.emplace(model.weights->backend(), *options.probe.ranks);
     if (!options.dump.empty())
       dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype),
                     options.dump_logits);
@@ -52,6 +52,7 @@ class Measuring final : public Observer {
   bool wants_whole_output(const std::string& site) override { return dump_ && site == final_site_; }
 
   void residual(std::int64_t node, const at::Tensor& x) override {
+    throw_if_any_stopped(*options_.probe.ranks);
     const Stopwatch watch;
     if (dump_) dump_->residual(x);
     if (residual_)
@@ -191,10 +192,11 @@ Measurement measure(const Model& model, const Calibration& calibration,
   } catch (const Stopped& stopped) {
     measurement = measuring.take_partial(stopped);
   }
-  measurement.notes.insert(measurement.notes.end(), executor.notes().begin(),
-                           executor.notes().end());
+  std::vector<std::string> notes = executor.notes();
   if (!options.probe.side_by_side && model.weights->backend().runs_side_by_side())
-    measurement.notes.push_back("memory is short: norms were measured one after the other");
+    notes.push_back("memory is short: norms were measured one after the other");
+  for (const std::string& note : notes_of_ranks(*options.probe.ranks, notes))
+    measurement.notes.push_back(note);
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

@@ -12,6 +12,7 @@
 #include "verify/base/tensors.h"
 #include "verify/base/thresholds.h"
 #include "verify/device/channel.h"
+#include "verify/device/merge_moments.h"
 #include "verify/measure/inherited.h"
 #include "verify/spectrum/schur.h"
 
@@ -99,7 +100,8 @@ void SiteProbe::reserve(const at::Tensor& input, const at::Tensor& output) {
   if (input.defined()) {
     ready(exact_, input, exact);
     if (forms_covariance() && !input_)
-      input_ = std::make_shared<InputMoments>(d, /*rarely=*/!has_schur_ratio(), *backend_);
+      input_ = std::make_shared<InputMoments>(
+          d, /*rarely=*/!has_schur_ratio() && options_.ranks->size() == 1, *backend_);
     if (input_ && adds_input_) input_->reserve(input);
   }
   if (output.defined()) ready(deployed_, output, deployed);
@@ -173,19 +175,34 @@ at::Tensor SiteProbe::look_closer(const RowMoments& exact) {
   return explained;
 }
 
+void SiteProbe::finish_channels() {
+  const auto take = [](std::unique_ptr<Channel>& channel, std::optional<RowMoments>& moments) {
+    if (channel) moments = std::exchange(channel, nullptr)->finish();
+  };
+  take(exact_, exact_rows_);
+  take(deployed_, deployed_rows_);
+}
+
+void SiteProbe::merge(int owner) {
+  const c10::InferenceMode no_derivatives;
+  finish_channels();
+  for (std::optional<RowMoments>* moments : {&exact_rows_, &deployed_rows_})
+    if (*moments) *moments = merge_moments(std::move(**moments), *options_.ranks, owner);
+  if (input_ && adds_input_) input_->merge(*options_.ranks, owner);
+}
+
 SiteResult SiteProbe::finish() {
   const c10::InferenceMode no_derivatives;
+  finish_channels();
   const std::int64_t d = hidden_size();
   const Method method = options_.method;
-  const auto take = [](std::unique_ptr<Channel>& channel) {
-    return channel ? std::exchange(channel, nullptr)->finish() : RowMoments{};
-  };
   const auto reading = [&](const RowMoments& moments, DType made_in, const at::Tensor& explained) {
     return read(method, result_.predicted, measured(moments, unit_roundoff(made_in), explained),
                 *backend_);
   };
-  const bool has_exact = exact_ != nullptr, has_deployed = deployed_ != nullptr;
-  const RowMoments exact = take(exact_), deployed = take(deployed_);
+  const bool has_exact = exact_rows_.has_value(), has_deployed = deployed_rows_.has_value();
+  const RowMoments exact = exact_rows_.value_or(RowMoments{}),
+                   deployed = deployed_rows_.value_or(RowMoments{});
   constexpr double kReading = 1, kFactor = 0.2;  // what a decomposition and a factor take
   std::vector<Work> work;
   at::Tensor explained;

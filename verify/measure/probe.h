@@ -16,6 +16,7 @@
 #include "verify/measure/comparison.h"
 #include "verify/measure/input_moments.h"
 #include "verify/measure/verdict.h"
+#include "verify/ranks/communicator.h"
 
 namespace deadray {
 
@@ -27,6 +28,8 @@ struct ProbeOptions {
   std::uint64_t seed = 0;               ///< of those
   /// Whether pieces of work run side by side, each with memory of its own, where the backend can.
   bool side_by_side = true;
+  /// The processes that measure the same norms on other rows; they outlive the probes.
+  Communicator* ranks = &one_process();
 };
 
 /// Whether they do on this backend.
@@ -72,16 +75,24 @@ class SiteProbe {
   void add(const at::Tensor& input, const at::Tensor& output, std::vector<Work>& work);
   /// Does them.
   void add(const at::Tensor& input, const at::Tensor& output);
-  /// Once, after the last tile: decomposes, compares, judges.
+  /// After the last tile: what all ranks have goes to one of them, which then calls finish().
+  /// Collective. A probe that adds no moments of its input (shares_input()) has the owner of the
+  /// one that does.
+  void merge(int owner);
+  /// Once, after merge() or where there is one rank: decomposes, compares, judges.
   SiteResult finish();
   /// Decompositions that finish() takes, at the same time where threads allow.
   static constexpr std::int64_t kDecompositions = 2;  // of the exact and the deployed covariance
 
   std::int64_t hidden_size() const noexcept { return result_.site.hidden_size; }
   double predict_seconds() const noexcept { return result_.predict_seconds; }
+  bool shares_input() const noexcept { return !adds_input_; }
+  /// Of a norm that another rank measures: its site and its prediction.
+  const SiteResult& result() const noexcept { return result_; }
 
  private:
   bool forms_covariance() const { return options_.method != Method::directional; }
+  void finish_channels();
   Measured measured(const RowMoments& moments, double roundoff, const at::Tensor& explained) const;
   at::Tensor look_closer(const RowMoments& exact);
   bool has_schur_ratio() const { return !result_.predicted.inverse.empty(); }
@@ -93,6 +104,7 @@ class SiteProbe {
   at::Tensor directions_;         // [predicted + random, d] unit rows
   std::int64_t n_predicted_ = 0;  // rows of directions_ that the prediction gave
   std::unique_ptr<Channel> exact_, deployed_;
+  std::optional<RowMoments> exact_rows_, deployed_rows_;  // of the channels, when they are done
   std::shared_ptr<InputMoments> input_;
   bool adds_input_ = true;
 };

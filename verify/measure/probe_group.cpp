@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "host/base/stopwatch.h"
+#include "verify/measure/measured_json.h"
 
 namespace deadray {
 namespace {
@@ -60,10 +62,21 @@ void ProbeGroup::add(std::span<const NormTile> tiles) {
 void ProbeGroup::finish(const std::string& site) {
   const auto probe = probes_.find(site);
   if (probe == probes_.end()) return;
-  const auto d = static_cast<double>(probe->second.hidden_size());
-  waiting_.push_back(std::move(probe->second));
-  waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
+  Communicator& ranks = *options_.ranks;
+  SiteProbe done = std::move(probe->second);
   probes_.erase(probe);
+  if (!done.shares_input()) owner_ = (owner_ + 1) % ranks.size();
+  if (ranks.size() > 1) {
+    const Stopwatch watch;
+    done.merge(owner_);
+    results_.moments_seconds += watch.seconds();
+  }
+  const std::size_t place = results_.sites.size();
+  results_.sites.push_back(done.result());
+  if (owner_ != ranks.rank()) return;
+  const auto d = static_cast<double>(done.hidden_size());
+  waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
+  waiting_.push_back({place, std::move(done)});
   if (!runs_side_by_side(options_, *backend_) || std::ssize(waiting_) >= enough_norms() ||
       waiting_bytes_ > kMostWaiting)
     take_waiting();
@@ -71,20 +84,31 @@ void ProbeGroup::finish(const std::string& site) {
 
 void ProbeGroup::take_waiting() {
   const Stopwatch watch;
-  const std::size_t first = results_.sites.size();
-  results_.sites.resize(first + waiting_.size());
   std::vector<Work> work;
-  for (std::size_t i = 0; i < waiting_.size(); ++i)
-    work.push_back({cube(waiting_[i]),
-                    [this, i, first] { results_.sites[first + i] = waiting_[i].finish(); }});
+  for (Waiting& waiting : waiting_) {
+    measured_here_.push_back(waiting.place);
+    work.push_back({cube(waiting.probe),
+                    [this, &waiting] { results_.sites[waiting.place] = waiting.probe.finish(); }});
+  }
   run_pieces(std::move(work), options_, *backend_);
   waiting_.clear();
   waiting_bytes_ = 0;
   results_.spectrum_seconds += watch.seconds();
 }
 
+void ProbeGroup::gather_results() {
+  nlohmann::json here = nlohmann::json::array();
+  for (const std::size_t place : measured_here_)
+    here.push_back({place, measured_json(results_.sites[place])});
+  const std::vector<std::uint8_t> cbor = nlohmann::json::to_cbor(here);
+  for (const std::string& bytes : options_.ranks->gather({cbor.begin(), cbor.end()}))
+    for (const nlohmann::json& result : nlohmann::json::from_cbor(bytes))
+      set_measured(results_.sites[result[0].get<std::size_t>()], result[1]);
+}
+
 ProbeGroup::Results ProbeGroup::take() {
   take_waiting();
+  if (options_.ranks->size() > 1) gather_results();
   return std::move(results_);
 }
 

@@ -28,24 +28,34 @@ class ProbeGroup {
   /// The norms of one tile of the stream. Each has its probe.
   void add(std::span<const NormTile> tiles);
   /// No more tiles come for this site. Its spectrum is taken now, or waits until there are as many
-  /// as keep all threads busy, while memory allows.
+  /// as keep all threads busy, while memory allows. Of several ranks one takes it, each in turn:
+  /// collective.
   void finish(const std::string& site);
 
   struct Results {
     std::vector<SiteResult> sites;  ///< in the order of finish()
     double predict_seconds = 0, moments_seconds = 0, spectrum_seconds = 0;  ///< of wall time
   };
-  /// Takes what waits, and gives all.
+  /// Takes what waits, and gives all; of several ranks each gives what all have measured:
+  /// collective.
   Results take();
 
  private:
+  /// A norm that this rank is to decompose, and the place of its result.
+  struct Waiting {
+    std::size_t place;
+    SiteProbe probe;
+  };
   void take_waiting();
+  void gather_results();
 
   ProbeOptions options_;
   Backend* backend_;
   std::map<std::string, SiteProbe> probes_;
-  std::vector<SiteProbe> waiting_;
+  std::vector<Waiting> waiting_;
   double waiting_bytes_ = 0;
+  std::vector<std::size_t> measured_here_;  // places
+  int owner_ = -1;                          // of the last norm
   Results results_;
 };
 

@@ -43,15 +43,6 @@ void add_gram(const at::Tensor& gram, const at::Tensor& x) {
   });
 }
 
-/// Copies the upper triangle below the diagonal, in place.
-void mirror_upper(const at::Tensor& matrix) {
-  for_each_panel(matrix, [&](std::int64_t begin, std::int64_t width) {
-    const auto rows = matrix.narrow(0, begin, width), diagonal = rows.narrow(1, begin, width);
-    rows.narrow(1, 0, begin).copy_(matrix.narrow(0, 0, begin).narrow(1, begin, width).t());
-    diagonal.copy_(diagonal.triu() + diagonal.triu(1).t());
-  });
-}
-
 /// Rows less the mean of their columns, in FP64.
 struct Centred {
   at::Tensor rows, mean;
@@ -67,15 +58,27 @@ Centred centre(const at::Tensor& rows) {
   return {x, first + offset};
 }
 
+bool is_zero(const at::Tensor& values) {
+  return at::count_nonzero(values).item<std::int64_t>() == 0;
+}
+
+}  // namespace
+
+void mirror_upper(const at::Tensor& matrix) {
+  for_each_panel(matrix, [&](std::int64_t begin, std::int64_t width) {
+    const auto rows = matrix.narrow(0, begin, width), diagonal = rows.narrow(1, begin, width);
+    rows.narrow(1, 0, begin).copy_(matrix.narrow(0, 0, begin).narrow(1, begin, width).t());
+    diagonal.copy_(diagonal.triu() + diagonal.triu(1).t());
+  });
+}
+
+namespace {
+
 /// Sums over `count` rows, made means in place.
 at::Tensor divided(at::Tensor sums, std::int64_t count) {
   sums.div_(static_cast<double>(std::max<std::int64_t>(count, 1)));
   mirror_upper(sums);
   return sums;
-}
-
-bool is_zero(const at::Tensor& values) {
-  return at::count_nonzero(values).item<std::int64_t>() == 0;
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ class CentredMoments {
   at::Tensor squares_;  // upper triangle of sum (h - mean)(h - mean)^T
 };
 
+/// Copies the upper triangle of a square matrix below its diagonal, in place.
+void mirror_upper(const at::Tensor& matrix);
+
 /// Mean and variance of <v_k, h> for K directions. Rows are projected first, which resolves far
 /// smaller variances than v^T C v of a formed C can (1e-27 against 3e-19 was seen). O(N d K), no
 /// covariance.

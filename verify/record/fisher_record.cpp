@@ -168,7 +168,7 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header,
                        {"invariance", measurement.invariance_seconds},
                        {"total", measurement.seconds.total}};
   record["complete"] = !measurement.stopped;
-  record["environment"] = environment_json(backend);
+  record["environment"] = environment_json(backend, header.hosts);
   return record;
 }
 

@@ -169,12 +169,15 @@ std::string left_out_text(const RecordHeader& header) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-nlohmann::ordered_json environment_json(const Backend& backend) {
+nlohmann::ordered_json environment_json(const Backend& backend,
+                                        const std::vector<std::string>& hosts) {
   const auto cuda = backend.cuda_version();
   return {{"version", version()},
           {"commit", build_commit()},
           {"device", backend.description()},
           {"threads", at::get_num_threads()},
+          {"ranks", std::max<std::size_t>(hosts.size(), 1)},
+          {"hosts", hosts.empty() ? Json(nullptr) : Json(hosts)},
           {"libtorch", TORCH_VERSION},
           {"cuda", cuda ? Json(*cuda) : Json(nullptr)}};
 }
@@ -213,7 +216,7 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
   record["forward"] =
       header.forward_flops > 0 ? Json{{"flops", header.forward_flops}} : Json(nullptr);
   record["complete"] = !measurement.stopped;
-  record["environment"] = environment_json(backend);
+  record["environment"] = environment_json(backend, header.hosts);
   record["environment"]["gemm_flops_per_second"] =
       header.gemm_rate > 0 ? number(header.gemm_rate) : Json(nullptr);
   return record;

@@ -31,9 +31,10 @@ struct RecordHeader {
   std::uint64_t seed = 0;
   std::vector<std::int64_t> pixels;  ///< shape of the pictures or clips; empty: none
 
-  std::vector<std::string> notes;  ///< what the user should know although it is no error
-  double forward_flops = 0;        ///< of the matrix products; 0: no forward pass
-  double gemm_rate = 0;            ///< Plan::gemm_rate; 0: not measured
+  std::vector<std::string> notes;       ///< what the user should know although it is no error
+  double forward_flops = 0;             ///< of the matrix products, all ranks; 0: no forward pass
+  double gemm_rate = 0;                 ///< Plan::gemm_rate; 0: not measured
+  std::vector<std::string> hosts = {};  ///< of each rank; empty: one process
 };
 
 /// What a model and its tokens say of themselves.
@@ -55,6 +56,8 @@ nlohmann::ordered_json verify_record(const RecordHeader& header, const Measureme
                                      const Backend& backend = cpu_backend());
 
 /// What can change the last digits of a figure: version, device, threads, libtorch, CUDA.
-nlohmann::ordered_json environment_json(const Backend& backend = cpu_backend());
+/// @param hosts  of each rank; empty: one process
+nlohmann::ordered_json environment_json(const Backend& backend = cpu_backend(),
+                                        const std::vector<std::string>& hosts = {});
 
 }  // namespace deadray

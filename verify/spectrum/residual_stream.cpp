@@ -8,8 +8,10 @@
 
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
+#include "verify/base/tensors.h"
 #include "verify/base/thresholds.h"
 #include "verify/device/channel.h"
+#include "verify/device/merge_moments.h"
 #include "verify/numerics/eigh.h"
 #include "verify/spectrum/certificate.h"
 
@@ -28,26 +30,56 @@ void ResidualStream::add(const at::Tensor& x, Node node) {
                     c10::str(x.sizes()), tokens_, hidden_size_));
   tokens_ = x.size(0);
   hidden_size_ = x.size(1);
+  if (index == 0) {
+    double all = static_cast<double>(tokens_);
+    ranks_->all_sum({&all, 1});
+    all_tokens_ = static_cast<std::int64_t>(all);
+  }
   if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
 
   const bool is_reference = node == Node::stream && first_judged() == spectrum_.uncentred.size();
-  double centred = 0, uncentred = 0, restricted = kNone;
-  if (tokens_ > hidden_size_) {
+  Sigma sigma{0, 0, kNone};
+  if (all_tokens_ > hidden_size_) {
+    const int owner = static_cast<int>(index % ranks_->size());
     const auto channel = backend_->make_channel({.hidden_size = hidden_size_});
     channel->add(x);
-    const RowMoments moments = channel->finish();
-    const at::Tensor gram = second_moment(moments);
-    centred = smallest_singular_value(moments.covariance, tokens_, *backend_);
-    uncentred = smallest_singular_value(gram, tokens_, *backend_);
-    if (is_reference && uncentred > 0) spectrum_.rank = hidden_size_;
-    if (is_reference && uncentred == 0) find_row_space(gram, dtype_of(x.scalar_type()));
-    if (row_space_.defined() && node == Node::stream)
-      restricted =
-          smallest_singular_value(row_space_.t().mm(gram.mm(row_space_)), tokens_, *backend_);
+    const RowMoments moments = merge_moments(channel->finish(), *ranks_, owner);
+    sigma = owner == ranks_->rank()
+                ? decompose(moments, is_reference, node, dtype_of(x.scalar_type()))
+                : Sigma{};  // nothing beside what the owner adds
+    if (is_reference) share_row_space(owner);
   }
-  spectrum_.centred.push_back(centred);
-  spectrum_.uncentred.push_back(uncentred);
-  spectrum_.restricted.push_back(restricted);
+  spectrum_.centred.push_back(sigma.centred);
+  spectrum_.uncentred.push_back(sigma.uncentred);
+  spectrum_.restricted.push_back(sigma.restricted);
+}
+
+ResidualStream::Sigma ResidualStream::decompose(const RowMoments& moments, bool is_reference,
+                                                Node node, DType made_in) {
+  const at::Tensor gram = second_moment(moments);
+  Sigma sigma{smallest_singular_value(moments.covariance, all_tokens_, *backend_),
+              smallest_singular_value(gram, all_tokens_, *backend_), kNone};
+  if (is_reference && sigma.uncentred > 0) spectrum_.rank = hidden_size_;
+  if (is_reference && sigma.uncentred == 0) find_row_space(gram, made_in);
+  if (row_space_.defined() && node == Node::stream)
+    sigma.restricted =
+        smallest_singular_value(row_space_.t().mm(gram.mm(row_space_)), all_tokens_, *backend_);
+  return sigma;
+}
+
+/// Every rank that decomposes a later node needs what the owner of the reference has found.
+void ResidualStream::share_row_space(int owner) {
+  if (ranks_->size() == 1) return;
+  double rank = static_cast<double>(spectrum_.rank.value_or(0));
+  ranks_->broadcast(owner, {&rank, 1});
+  if (rank == 0) return;
+  spectrum_.rank = static_cast<std::int64_t>(rank);
+  if (*spectrum_.rank == hidden_size_) return;
+  const at::Tensor shared = row_space_.defined()
+                                ? row_space_.cpu().contiguous()
+                                : at::empty({hidden_size_, *spectrum_.rank}, fp64());
+  ranks_->broadcast(owner, {shared.data_ptr<double>(), static_cast<std::size_t>(shared.numel())});
+  row_space_ = shared.to(backend_->device());
 }
 
 /// The rank of the reference and its row space, where singular values fall to rounding by a clear
@@ -65,7 +97,10 @@ void ResidualStream::find_row_space(const at::Tensor& gram, DType made_in) {
   row_space_ = e.vectors.narrow(1, null, hidden_size_ - null);
 }
 
-ResidualSpectrum ResidualStream::finish() const {
+ResidualSpectrum ResidualStream::finish() {
+  if (all_tokens_ > hidden_size_)
+    for (auto* sigma : {&spectrum_.centred, &spectrum_.uncentred, &spectrum_.restricted})
+      ranks_->all_sum(*sigma);
   ResidualSpectrum result = spectrum_;
   if (!row_space_.defined()) result.restricted.clear();
   if (const std::string why = why_no_ratio(); !why.empty()) {
@@ -108,9 +143,9 @@ std::string ResidualStream::why_no_ratio() const {
   const auto& sigma = spectrum_.uncentred;
   const std::size_t first = first_judged();
   if (first == sigma.size()) return "every node is a LayerNorm's output";
-  if (tokens_ <= hidden_size_)
+  if (all_tokens_ <= hidden_size_)
     return fmt::format(
-        "{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", tokens_,
+        "{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", all_tokens_,
         hidden_size_, hidden_size_);
   const auto bad =
       std::find_if(sigma.begin(), sigma.end(), [](double value) { return std::isnan(value); });

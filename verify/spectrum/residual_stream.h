@@ -9,8 +9,11 @@
 
 #include "host/formats/dtype.h"
 #include "verify/device/backend.h"
+#include "verify/ranks/communicator.h"
 
 namespace deadray {
+
+struct RowMoments;
 
 /// What `verify --residual` computes: the smallest singular value of the residual stream X_l [N, d]
 /// at every node l, from X_0 behind the embeddings to X_L, the final norm's input.
@@ -39,7 +42,8 @@ struct ResidualSpectrum {
   std::string reason;  ///< one clause: why `preserved` is empty, or where the ratio is smallest
 };
 
-/// Takes the nodes of one forward pass in order. It keeps some numbers a node, never the stream.
+/// Takes the nodes of one forward pass in order. It keeps some numbers a node, never the stream. Of
+/// several ranks, which hold different tokens of the stream, each decomposes a node in turn.
 ///
 /// Directions in which X_reference is 0 have no ratio to it. Of the others sigma_min(X_l V) is what
 /// sigma_min(X_l) is in a stream of full rank: the least that any direction still carries which
@@ -47,23 +51,33 @@ struct ResidualSpectrum {
 /// belong to directions that the blocks have added.)
 class ResidualStream {
  public:
-  explicit ResidualStream(Backend& backend = cpu_backend()) : backend_(&backend) {}
+  /// @param ranks  outlive this
+  explicit ResidualStream(Backend& backend = cpu_backend(), Communicator& ranks = one_process())
+      : backend_(&backend), ranks_(&ranks) {}
   enum class Node { stream, layernorm_output };
 
   /// Forms the FP64 Gram in tiles of rows, then takes d^3/3 flops twice; at a reference of lower
   /// rank 9 d^3 more, once.
+  /// Collective.
   /// @param x  [N, d], any float dtype, on the backend's device; N and d the same at every node
   void add(const at::Tensor& x, Node node = Node::stream);
-  ResidualSpectrum finish() const;
+  ResidualSpectrum finish();  ///< once; collective
 
  private:
+  struct Sigma {
+    double centred = 0, uncentred = 0, restricted = 0;
+  };
+  Sigma decompose(const RowMoments& moments, bool is_reference, Node node, DType made_in);
   void find_row_space(const at::Tensor& gram, DType made_in);
+  void share_row_space(int owner);
   bool is_excluded(std::size_t node) const;
   std::size_t first_judged() const;  ///< the first node that is not excluded; or their number
   std::string why_no_ratio() const;  ///< empty where ratios are defined
 
   Backend* backend_;
-  std::int64_t tokens_ = 0, hidden_size_ = 0;
+  Communicator* ranks_;
+  std::int64_t tokens_ = 0;  // of this rank
+  std::int64_t all_tokens_ = 0, hidden_size_ = 0;
   at::Tensor row_space_;  // V; undefined where the reference has full rank
   ResidualSpectrum spectrum_;
 };
