@@ -17,6 +17,8 @@
 #include "verify/forward/executor.h"
 #include "verify/measure/dump.h"
 #include "verify/measure/probe_group.h"
+#include "verify/measure/run_identity.h"
+#include "verify/measure/saved_run.h"
 
 namespace deadray {
 
@@ -43,6 +45,9 @@ class Measuring final : public Observer {
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
     if (options.residual) residual_.emplace(model.weights->backend(), *options.probe.ranks);
+    if (!options.checkpoint.empty())
+      saved_.emplace(options.checkpoint, run_identity(model, calibration, options),
+                     *options.probe.ranks);
     if (!options.dump.empty())
       dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype),
                     options.dump_logits);
@@ -51,8 +56,24 @@ class Measuring final : public Observer {
   bool wants(const std::string& site) override { return chosen_.contains(site); }
   bool wants_whole_output(const std::string& site) override { return dump_ && site == final_site_; }
 
+  /// Where the run is to begin: at the block that an earlier one has reached, or at the first.
+  Start start() {
+    std::optional<RunState> state = saved_ ? saved_->load() : std::nullopt;
+    if (!state) return {};
+    probes_.restore(state->measured, [&](const std::string& name) {
+      const NormSite& site = chosen_.at(name);
+      return SiteProbe(site, norm_parameters(model_.stored(), site), options_.probe,
+                       model_.weights->backend());
+    });
+    if (residual_ && state->residual) residual_->restore(std::move(*state->residual));
+    restored_node_ = state->node;
+    return {state->node, state->stream.to(model_.weights->backend().device())};
+  }
+  std::optional<std::int64_t> restored_node() const { return restored_node_; }
+
   void residual(std::int64_t node, const at::Tensor& x) override {
-    throw_if_any_stopped(*options_.probe.ranks);
+    if (node == restored_node_) return;  // it was counted before it was saved
+    if (!saved_) throw_if_any_stopped(*options_.probe.ranks);
     const Stopwatch watch;
     if (dump_) dump_->residual(x);
     if (residual_)
@@ -60,6 +81,7 @@ class Measuring final : public Observer {
                                                ? ResidualStream::Node::layernorm_output
                                                : ResidualStream::Node::stream);
     seconds_.moments += watch.seconds();
+    if (saved_) save_if_due(node, x);
   }
 
   void prepare(std::span<const NormTile> tiles) override {
@@ -115,6 +137,15 @@ class Measuring final : public Observer {
   }
 
  private:
+  void save_if_due(std::int64_t node, const at::Tensor& x) {
+    Communicator& ranks = *options_.probe.ranks;
+    const bool due = since_saved_.seconds() >= options_.checkpoint_seconds || stop_asked_for();
+    if (ranks.largest(due ? 1 : 0) == 0) return;
+    saved_->save(
+        {node, x, probes_.save(), residual_ ? std::optional(residual_->state()) : std::nullopt});
+    since_saved_ = {};
+    throw_if_any_stopped(ranks);
+  }
   at::Tensor counted_of_stream(const at::Tensor& x) const {
     return counted_rows(calibration_.counted(),
                         x.view({calibration_.sequences(), calibration_.length(), -1}));
@@ -169,6 +200,9 @@ class Measuring final : public Observer {
   std::vector<SiteResult> results_;
   std::optional<ResidualStream> residual_;
   std::optional<Dump> dump_;
+  std::optional<SavedRun> saved_;
+  std::optional<std::int64_t> restored_node_;
+  Stopwatch since_saved_;
   Seconds seconds_;
 };
 
@@ -185,18 +219,23 @@ Measurement measure(const Model& model, const Calibration& calibration,
   executor_options.dtype = scalar_type(options.probe.dtype);
   executor_options.logits = options.dump_logits && !options.dump.empty();
   Executor executor(model.architecture, *model.weights, executor_options);
+  const Start start = measuring.start();
   Measurement measurement;
   try {
-    executor.run(calibration, measuring);
+    executor.run(calibration, measuring, start);
     measurement = measuring.take();
   } catch (const Stopped& stopped) {
     measurement = measuring.take_partial(stopped);
   }
   std::vector<std::string> notes = executor.notes();
+  if (measurement.stopped && !options.checkpoint.empty())
+    notes.push_back(fmt::format("the run is saved in {}: the same command goes on from there",
+                                options.checkpoint.string()));
   if (!options.probe.side_by_side && model.weights->backend().runs_side_by_side())
     notes.push_back("memory is short: norms were measured one after the other");
   for (const std::string& note : notes_of_ranks(*options.probe.ranks, notes))
     measurement.notes.push_back(note);
+  measurement.went_on_from = measuring.restored_node();
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

@@ -30,6 +30,11 @@ struct MeasurementOptions {
   bool residual = false;       ///< also the singular values of the residual stream
   std::filesystem::path dump;  ///< empty: none
   bool dump_logits = false;
+  /// Empty: none. Else the run is saved there at the end of a block, after so many seconds since
+  /// the last time and when a stop signal comes, and goes on from what is there. The signal has to
+  /// wait for that: defer_stops().
+  std::filesystem::path checkpoint;
+  double checkpoint_seconds = 600;
   std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per block; may be empty
 };
 
@@ -41,6 +46,7 @@ struct Measurement {
   /// Set where a signal ended the run early: `sites` then holds the norms that were done, and
   /// `residual` nothing.
   std::optional<Stopped> stopped;
+  std::optional<std::int64_t> went_on_from;  ///< the block that a saved run had reached
 };
 
 /// refuted when any site is, else undetermined when any is, else done.

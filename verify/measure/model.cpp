@@ -1,5 +1,6 @@
 #include "verify/measure/model.h"
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "host/architecture/catalogue.h"
@@ -28,6 +29,7 @@ namespace {
 std::unique_ptr<Model> drawn_model(const Config& config, const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   model->architecture = describe_architecture(config);
+  model->configuration = config.json().dump();
   model->seed = options.seed;
   model->source = Source::random;
   model->weights =
@@ -41,6 +43,7 @@ std::unique_ptr<Model> stored_model(const Config& config, Checkpoint checkpoint,
                                     const ModelOptions& options) {
   auto model = std::make_unique<Model>();
   model->architecture = describe_architecture(config);
+  model->configuration = config.json().dump();
   model->seed = options.seed;
   model->checkpoint.emplace(std::move(checkpoint));
   model->sites =

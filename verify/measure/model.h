@@ -31,6 +31,7 @@ struct Model {
   std::vector<NormSite> sites;
   Source source = Source::checkpoint;
   std::uint64_t seed = 0;
+  std::string configuration{};  ///< all of it, as JSON: tells models apart
 
   /// nullptr for random initialisation
   const Checkpoint* stored() const { return checkpoint ? &*checkpoint : nullptr; }

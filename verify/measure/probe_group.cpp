@@ -96,11 +96,33 @@ void ProbeGroup::take_waiting() {
   results_.spectrum_seconds += watch.seconds();
 }
 
-void ProbeGroup::gather_results() {
+nlohmann::json ProbeGroup::measured_here() const {
   nlohmann::json here = nlohmann::json::array();
   for (const std::size_t place : measured_here_)
     here.push_back({place, measured_json(results_.sites[place])});
-  const std::vector<std::uint8_t> cbor = nlohmann::json::to_cbor(here);
+  return here;
+}
+
+nlohmann::json ProbeGroup::save() {
+  take_waiting();
+  nlohmann::json sites = nlohmann::json::array();
+  for (const SiteResult& result : results_.sites) sites.push_back(result.site.name);
+  return {{"sites", sites}, {"here", measured_here()}, {"owner", owner_}};
+}
+
+void ProbeGroup::restore(const nlohmann::json& saved,
+                         const std::function<SiteProbe(const std::string& site)>& probe) {
+  for (const nlohmann::json& site : saved.at("sites"))
+    results_.sites.push_back(probe(site.get<std::string>()).result());
+  for (const nlohmann::json& result : saved.at("here")) {
+    measured_here_.push_back(result.at(0).get<std::size_t>());
+    set_measured(results_.sites.at(measured_here_.back()), result.at(1));
+  }
+  owner_ = saved.at("owner").get<int>();
+}
+
+void ProbeGroup::gather_results() {
+  const std::vector<std::uint8_t> cbor = nlohmann::json::to_cbor(measured_here());
   for (const std::string& bytes : options_.ranks->gather({cbor.begin(), cbor.end()}))
     for (const nlohmann::json& result : nlohmann::json::from_cbor(bytes))
       set_measured(results_.sites[result[0].get<std::size_t>()], result[1]);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +38,14 @@ class ProbeGroup {
     std::vector<SiteResult> sites;  ///< in the order of finish()
     double predict_seconds = 0, moments_seconds = 0, spectrum_seconds = 0;  ///< of wall time
   };
+  /// What the norms so far have given, for restore() of a later process; none is under way. Takes
+  /// what waits.
+  nlohmann::json save();
+  /// @param saved  of the same rank
+  /// @param probe  makes the probe of a site
+  void restore(const nlohmann::json& saved,
+               const std::function<SiteProbe(const std::string& site)>& probe);
+
   /// Takes what waits, and gives all; of several ranks each gives what all have measured:
   /// collective.
   Results take();
@@ -47,6 +57,7 @@ class ProbeGroup {
     SiteProbe probe;
   };
   void take_waiting();
+  nlohmann::json measured_here() const;
   void gather_results();
 
   ProbeOptions options_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
@@ -23,25 +24,27 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 }  // namespace
 
 void ResidualStream::add(const at::Tensor& x, Node node) {
-  const auto index = static_cast<std::int64_t>(spectrum_.uncentred.size());
-  if (x.dim() != 2 || (index > 0 && (x.size(0) != tokens_ || x.size(1) != hidden_size_)))
+  const auto index = static_cast<std::int64_t>(state_.spectrum.uncentred.size());
+  if (x.dim() != 2 ||
+      (index > 0 && (x.size(0) != state_.tokens || x.size(1) != state_.hidden_size)))
     throw InternalError(
         fmt::format("residual stream, node {}: shape {} but the nodes before have [{}, {}]", index,
-                    c10::str(x.sizes()), tokens_, hidden_size_));
-  tokens_ = x.size(0);
-  hidden_size_ = x.size(1);
+                    c10::str(x.sizes()), state_.tokens, state_.hidden_size));
+  state_.tokens = x.size(0);
+  state_.hidden_size = x.size(1);
   if (index == 0) {
-    double all = static_cast<double>(tokens_);
+    double all = static_cast<double>(state_.tokens);
     ranks_->all_sum({&all, 1});
-    all_tokens_ = static_cast<std::int64_t>(all);
+    state_.all_tokens = static_cast<std::int64_t>(all);
   }
-  if (node == Node::layernorm_output) spectrum_.excluded.push_back(index);
+  if (node == Node::layernorm_output) state_.spectrum.excluded.push_back(index);
 
-  const bool is_reference = node == Node::stream && first_judged() == spectrum_.uncentred.size();
+  const bool is_reference =
+      node == Node::stream && first_judged() == state_.spectrum.uncentred.size();
   Sigma sigma{0, 0, kNone};
-  if (all_tokens_ > hidden_size_) {
+  if (state_.all_tokens > state_.hidden_size) {
     const int owner = static_cast<int>(index % ranks_->size());
-    const auto channel = backend_->make_channel({.hidden_size = hidden_size_});
+    const auto channel = backend_->make_channel({.hidden_size = state_.hidden_size});
     channel->add(x);
     const RowMoments moments = merge_moments(channel->finish(), *ranks_, owner);
     sigma = owner == ranks_->rank()
@@ -49,37 +52,42 @@ void ResidualStream::add(const at::Tensor& x, Node node) {
                 : Sigma{};  // nothing beside what the owner adds
     if (is_reference) share_row_space(owner);
   }
-  spectrum_.centred.push_back(sigma.centred);
-  spectrum_.uncentred.push_back(sigma.uncentred);
-  spectrum_.restricted.push_back(sigma.restricted);
+  state_.spectrum.centred.push_back(sigma.centred);
+  state_.spectrum.uncentred.push_back(sigma.uncentred);
+  state_.spectrum.restricted.push_back(sigma.restricted);
 }
 
 ResidualStream::Sigma ResidualStream::decompose(const RowMoments& moments, bool is_reference,
                                                 Node node, DType made_in) {
   const at::Tensor gram = second_moment(moments);
-  Sigma sigma{smallest_singular_value(moments.covariance, all_tokens_, *backend_),
-              smallest_singular_value(gram, all_tokens_, *backend_), kNone};
-  if (is_reference && sigma.uncentred > 0) spectrum_.rank = hidden_size_;
+  Sigma sigma{smallest_singular_value(moments.covariance, state_.all_tokens, *backend_),
+              smallest_singular_value(gram, state_.all_tokens, *backend_), kNone};
+  if (is_reference && sigma.uncentred > 0) state_.spectrum.rank = state_.hidden_size;
   if (is_reference && sigma.uncentred == 0) find_row_space(gram, made_in);
-  if (row_space_.defined() && node == Node::stream)
-    sigma.restricted =
-        smallest_singular_value(row_space_.t().mm(gram.mm(row_space_)), all_tokens_, *backend_);
+  if (state_.row_space.defined() && node == Node::stream)
+    sigma.restricted = smallest_singular_value(state_.row_space.t().mm(gram.mm(state_.row_space)),
+                                               state_.all_tokens, *backend_);
   return sigma;
 }
 
 /// Every rank that decomposes a later node needs what the owner of the reference has found.
 void ResidualStream::share_row_space(int owner) {
   if (ranks_->size() == 1) return;
-  double rank = static_cast<double>(spectrum_.rank.value_or(0));
+  double rank = static_cast<double>(state_.spectrum.rank.value_or(0));
   ranks_->broadcast(owner, {&rank, 1});
   if (rank == 0) return;
-  spectrum_.rank = static_cast<std::int64_t>(rank);
-  if (*spectrum_.rank == hidden_size_) return;
-  const at::Tensor shared = row_space_.defined()
-                                ? row_space_.cpu().contiguous()
-                                : at::empty({hidden_size_, *spectrum_.rank}, fp64());
+  state_.spectrum.rank = static_cast<std::int64_t>(rank);
+  if (*state_.spectrum.rank == state_.hidden_size) return;
+  const at::Tensor shared = state_.row_space.defined()
+                                ? state_.row_space.cpu().contiguous()
+                                : at::empty({state_.hidden_size, *state_.spectrum.rank}, fp64());
   ranks_->broadcast(owner, {shared.data_ptr<double>(), static_cast<std::size_t>(shared.numel())});
-  row_space_ = shared.to(backend_->device());
+  state_.row_space = shared.to(backend_->device());
+}
+
+void ResidualStream::restore(State state) {
+  state_ = std::move(state);
+  if (state_.row_space.defined()) state_.row_space = state_.row_space.to(backend_->device());
 }
 
 /// The rank of the reference and its row space, where singular values fall to rounding by a clear
@@ -88,26 +96,27 @@ void ResidualStream::find_row_space(const at::Tensor& gram, DType made_in) {
   const Eigendecomposition e = backend_->eigh(gram);
   const at::Tensor values = e.values.cpu();
   const double largest = values[-1].item<double>(),
-               floor = rounding_floor(hidden_size_, largest, unit_roundoff(made_in));
+               floor = rounding_floor(state_.hidden_size, largest, unit_roundoff(made_in));
   const auto null = (values < floor).sum().item<std::int64_t>();
   const double below = null > 0 ? values[null - 1].item<double>() : 0.0,
-               bottom = std::max(below, rounding_floor(hidden_size_, largest));
+               bottom = std::max(below, rounding_floor(state_.hidden_size, largest));
   if (!(largest > 0) || !(values[null].item<double>() >= kClearGap * bottom)) return;
-  spectrum_.rank = hidden_size_ - null;
-  row_space_ = e.vectors.narrow(1, null, hidden_size_ - null);
+  state_.spectrum.rank = state_.hidden_size - null;
+  state_.row_space = e.vectors.narrow(1, null, state_.hidden_size - null);
 }
 
 ResidualSpectrum ResidualStream::finish() {
-  if (all_tokens_ > hidden_size_)
-    for (auto* sigma : {&spectrum_.centred, &spectrum_.uncentred, &spectrum_.restricted})
+  if (state_.all_tokens > state_.hidden_size)
+    for (auto* sigma :
+         {&state_.spectrum.centred, &state_.spectrum.uncentred, &state_.spectrum.restricted})
       ranks_->all_sum(*sigma);
-  ResidualSpectrum result = spectrum_;
-  if (!row_space_.defined()) result.restricted.clear();
+  ResidualSpectrum result = state_.spectrum;
+  if (!state_.row_space.defined()) result.restricted.clear();
   if (const std::string why = why_no_ratio(); !why.empty()) {
     result.reason = why;
     return result;
   }
-  const auto& sigma = row_space_.defined() ? result.restricted : result.uncentred;
+  const auto& sigma = state_.row_space.defined() ? result.restricted : result.uncentred;
   const std::size_t first = first_judged();
   result.reference = static_cast<std::int64_t>(first);
   for (std::size_t l = 0; l < sigma.size(); ++l) {
@@ -122,35 +131,35 @@ ResidualSpectrum ResidualStream::finish() {
       smallest = l;
   result.preserved = result.ratio[smallest] >= 1;
   result.reason = fmt::format("smallest ratio {:.6g} at node {}", result.ratio[smallest], smallest);
-  if (row_space_.defined())
+  if (state_.row_space.defined())
     result.reason += fmt::format(", along the {} of {} directions that X_{} has", *result.rank,
-                                 hidden_size_, first);
+                                 state_.hidden_size, first);
   return result;
 }
 
 bool ResidualStream::is_excluded(std::size_t node) const {
-  return std::binary_search(spectrum_.excluded.begin(), spectrum_.excluded.end(),
+  return std::binary_search(state_.spectrum.excluded.begin(), state_.spectrum.excluded.end(),
                             static_cast<std::int64_t>(node));
 }
 
 std::size_t ResidualStream::first_judged() const {
   std::size_t node = 0;
-  while (node < spectrum_.uncentred.size() && is_excluded(node)) ++node;
+  while (node < state_.spectrum.uncentred.size() && is_excluded(node)) ++node;
   return node;
 }
 
 std::string ResidualStream::why_no_ratio() const {
-  const auto& sigma = spectrum_.uncentred;
+  const auto& sigma = state_.spectrum.uncentred;
   const std::size_t first = first_judged();
   if (first == sigma.size()) return "every node is a LayerNorm's output";
-  if (all_tokens_ <= hidden_size_)
+  if (state_.all_tokens <= state_.hidden_size)
     return fmt::format(
-        "{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}", all_tokens_,
-        hidden_size_, hidden_size_);
+        "{} tokens for hidden_size {}: sigma_min is 0 or undefined; give more than {}",
+        state_.all_tokens, state_.hidden_size, state_.hidden_size);
   const auto bad =
       std::find_if(sigma.begin(), sigma.end(), [](double value) { return std::isnan(value); });
   if (bad != sigma.end()) return fmt::format("node {} is not finite", bad - sigma.begin());
-  if (!(sigma[first] > 0) && !row_space_.defined())
+  if (!(sigma[first] > 0) && !state_.row_space.defined())
     return fmt::format(
         "sigma_min(X_{}) is below rounding, without a gap that tells its rank: no ratio to it",
         first);

@@ -55,6 +55,16 @@ class ResidualStream {
   explicit ResidualStream(Backend& backend = cpu_backend(), Communicator& ranks = one_process())
       : backend_(&backend), ranks_(&ranks) {}
   enum class Node { stream, layernorm_output };
+  /// All that it keeps of the nodes so far; of several ranks each keeps a part of its own.
+  struct State {
+    std::int64_t tokens = 0;  ///< of this rank
+    std::int64_t all_tokens = 0, hidden_size = 0;
+    ResidualSpectrum spectrum{};
+    at::Tensor row_space{};  ///< V, FP64; undefined where the reference has full rank
+  };
+  const State& state() const noexcept { return state_; }
+  /// Goes on from there.
+  void restore(State state);
 
   /// Forms the FP64 Gram in tiles of rows, then takes d^3/3 flops twice; at a reference of lower
   /// rank 9 d^3 more, once.
@@ -76,10 +86,7 @@ class ResidualStream {
 
   Backend* backend_;
   Communicator* ranks_;
-  std::int64_t tokens_ = 0;  // of this rank
-  std::int64_t all_tokens_ = 0, hidden_size_ = 0;
-  at::Tensor row_space_;  // V; undefined where the reference has full rank
-  ResidualSpectrum spectrum_;
+  State state_;
 };
 
 }  // namespace deadray

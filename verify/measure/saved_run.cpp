@@ -1,0 +1,199 @@
+#include "verify/measure/saved_run.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
+#include "host/base/error.h"
+#include "host/formats/checkpoint.h"
+#include "host/formats/safetensors_writer.h"
+#include "verify/base/dtypes.h"
+#include "verify/measure/run_identity.h"
+
+namespace deadray {
+namespace {
+
+constexpr std::string_view kSchema = "deadray/run/1";
+constexpr const char* kStream = "stream";
+constexpr const char* kRowSpace = "row_space";
+
+std::string hex(const std::vector<std::uint8_t>& bytes) {
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+std::vector<std::uint8_t> bytes_of(std::string_view hex) {
+  std::vector<std::uint8_t> bytes(hex.size() / 2);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    std::from_chars(hex.data() + 2 * i, hex.data() + 2 * i + 2, bytes[i], 16);
+  return bytes;
+}
+
+nlohmann::json residual_json(const ResidualStream::State& state) {
+  const ResidualSpectrum& spectrum = state.spectrum;
+  return {{"centred", spectrum.centred},
+          {"uncentred", spectrum.uncentred},
+          {"restricted", spectrum.restricted},
+          {"excluded", spectrum.excluded},
+          {"rank", spectrum.rank ? nlohmann::json(*spectrum.rank) : nlohmann::json(nullptr)},
+          {"tokens", {state.tokens, state.all_tokens, state.hidden_size}}};
+}
+
+ResidualStream::State residual_of(const nlohmann::json& json, const at::Tensor& row_space) {
+  ResidualStream::State state;
+  json.at("centred").get_to(state.spectrum.centred);
+  json.at("uncentred").get_to(state.spectrum.uncentred);
+  json.at("restricted").get_to(state.spectrum.restricted);
+  json.at("excluded").get_to(state.spectrum.excluded);
+  if (const auto& rank = json.at("rank"); !rank.is_null())
+    state.spectrum.rank = rank.get<std::int64_t>();
+  state.tokens = json.at("tokens").at(0);
+  state.all_tokens = json.at("tokens").at(1);
+  state.hidden_size = json.at("tokens").at(2);
+  state.row_space = row_space;
+  return state;
+}
+
+at::Tensor read_tensor(const Checkpoint& file, const char* name, const std::string& expected) {
+  const TensorInfo& info = file.at(name);
+  const at::Tensor values = at::empty(info.shape, scalar_type(info.dtype));
+  file.read(info, values.data_ptr());
+  if (std::to_string(checksum(values)) != expected)
+    throw MalformedError(fmt::format(
+        "{}: {}: the checksum differs from the one that was saved with it: the file is damaged; "
+        "remove it to go on from an earlier state, or from the beginning",
+        file.path().string(), name));
+  return values;
+}
+
+/// The path of the first key whose values differ, for people.
+std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
+  for (const auto& [key, value] : now.items())
+    if (!saved.contains(key) || saved.at(key) != value)
+      return fmt::format("{} is {}, now {}", key, saved.value(key, nlohmann::json()).dump(),
+                         value.dump());
+  return "other keys";
+}
+
+std::string beginning_of_name(const Communicator& ranks) {
+  return fmt::format("rank-{}-of-{}.block-", ranks.rank(), ranks.size());
+}
+
+std::filesystem::path file_of(const std::filesystem::path& folder, const Communicator& ranks,
+                              std::int64_t node) {
+  return folder / fmt::format("{}{}.safetensors", beginning_of_name(ranks), node);
+}
+
+/// The blocks whose states this rank has saved, ascending.
+std::vector<std::int64_t> saved_nodes(const std::filesystem::path& folder,
+                                      const Communicator& ranks) {
+  std::vector<std::int64_t> nodes;
+  const std::string begin = beginning_of_name(ranks);
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    std::int64_t node = 0;
+    if (!name.starts_with(begin)) continue;
+    std::from_chars(name.data() + begin.size(), name.data() + name.size(), node);
+    if (entry.path() == file_of(folder, ranks, node)) nodes.push_back(node);
+  }
+  std::sort(nodes.begin(), nodes.end());
+  return nodes;
+}
+
+/// @param kept  a block whose state stays; -1: none does
+void remove_states(const std::filesystem::path& folder, const Communicator& ranks,
+                   std::int64_t kept) {
+  for (const std::int64_t node : saved_nodes(folder, ranks))
+    if (node != kept) std::filesystem::remove(file_of(folder, ranks, node));
+}
+
+}  // namespace
+
+SavedRun::SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communicator& ranks)
+    : folder_(std::move(folder)), inputs_(std::move(inputs)), ranks_(ranks) {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error)
+    throw ResourceError(fmt::format("--checkpoint {}: {}; give a folder that can be written",
+                                    folder_.string(), error.message()));
+  check_writable(file_of(folder_, ranks_, 0));
+}
+
+std::optional<RunState> SavedRun::load() {
+  std::vector<std::int64_t> common = saved_nodes(folder_, ranks_);
+  for (const std::string& bytes : ranks_.gather(nlohmann::json(common).dump())) {
+    const auto others = nlohmann::json::parse(bytes).get<std::vector<std::int64_t>>();
+    std::erase_if(common, [&](std::int64_t node) {
+      return !std::binary_search(others.begin(), others.end(), node);
+    });
+  }
+  if (common.empty()) return std::nullopt;
+
+  const Checkpoint saved = Checkpoint::open(file_of(folder_, ranks_, common.back()));
+  const auto& metadata = saved.metadata();
+  const auto entry = [&](const char* key) -> const std::string& {
+    const auto found = metadata.find(key);
+    if (found == metadata.end())
+      throw MalformedError(
+          fmt::format("{}: no '{}' in its metadata: not the state of a run; remove "
+                      "it, or give another --checkpoint",
+                      saved.path().string(), key));
+    return found->second;
+  };
+  if (entry("schema") != kSchema)
+    throw MalformedError(
+        fmt::format("{}: schema {} but expected {}; remove it, or give another "
+                    "--checkpoint",
+                    saved.path().string(), entry("schema"), kSchema));
+  if (const auto of = nlohmann::json::parse(entry("inputs")); of != inputs_)
+    throw UsageError(fmt::format(
+        "--checkpoint {}: holds the state of another run: {}; give another folder, or remove it",
+        folder_.string(), difference(of, inputs_)));
+  RunState state;
+  state.node = common.back();
+  state.stream = read_tensor(saved, kStream, entry("stream"));
+  state.measured = nlohmann::json::from_cbor(bytes_of(entry("measured")));
+  const auto residual = nlohmann::json::from_cbor(bytes_of(entry("residual")));
+  const at::Tensor row_space = saved.find(kRowSpace) != nullptr
+                                   ? read_tensor(saved, kRowSpace, entry("row_space"))
+                                   : at::Tensor();
+  if (!residual.is_null()) state.residual = residual_of(residual, row_space);
+  return state;
+}
+
+void SavedRun::save(const RunState& state) {
+  std::vector<std::pair<const char*, at::Tensor>> tensors{
+      {kStream, state.stream.cpu().contiguous()}};
+  if (state.residual && state.residual->row_space.defined())
+    tensors.emplace_back(kRowSpace, state.residual->row_space.cpu().contiguous());
+  std::map<std::string, std::string> metadata{
+      {"schema", std::string(kSchema)},
+      {"inputs", inputs_.dump()},
+      {"measured", hex(nlohmann::json::to_cbor(state.measured))},
+      {"residual", hex(nlohmann::json::to_cbor(state.residual ? residual_json(*state.residual)
+                                                              : nlohmann::json()))}};
+  std::vector<TensorDeclaration> declared;
+  for (const auto& [name, values] : tensors) {
+    declared.push_back({name, dtype_of(values.scalar_type()), values.sizes().vec()});
+    metadata[name] = std::to_string(checksum(values));
+  }
+  SafetensorsWriter writer(file_of(folder_, ranks_, state.node), declared, metadata);
+  for (const auto& [name, values] : tensors)
+    writer.append({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
+  writer.finish();
+  ranks_.gather({});  // all have this one: the one before is no longer needed
+  remove_states(folder_, ranks_, state.node);
+}
+
+void remove_saved_run(const std::filesystem::path& folder, Communicator& ranks) {
+  ranks.gather({});  // rank 0 has written the result
+  remove_states(folder, ranks, -1);
+  ranks.gather({});
+  std::error_code not_empty;
+  if (ranks.rank() == 0) std::filesystem::remove(folder, not_empty);
+}
+
+}  // namespace deadray

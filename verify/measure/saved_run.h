@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "verify/ranks/communicator.h"
+#include "verify/spectrum/residual_stream.h"
+
+// What a long run has reached, kept in a folder so that a later one goes on from there.
+namespace deadray {
+
+/// The end of a block: nothing is under way but the stream.
+struct RunState {
+  std::int64_t node = 0;      ///< the stream enters block `node`
+  at::Tensor stream{};        ///< [N, d], of this rank's tokens
+  nlohmann::json measured{};  ///< what the norms so far have given
+  std::optional<ResidualStream::State> residual{};
+};
+
+/// The folder of one run: two files at most for each rank, the last state and the one before, until
+/// all ranks have the last. A file appears whole or not at all, and its checksum is read back.
+class SavedRun {
+ public:
+  /// @param inputs  all that decides what the run finds; a state of other inputs is refused
+  /// @param ranks   outlive this
+  /// @throws ResourceError where the folder cannot be made or written
+  SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communicator& ranks);
+
+  /// The last state that every rank has saved; empty where there is none. Collective.
+  /// @throws UsageError for a state of other inputs, with the first that differs; MalformedError
+  ///     for a damaged file
+  std::optional<RunState> load();
+  /// Collective. @throws ResourceError where the disk is full
+  void save(const RunState& state);
+
+ private:
+  std::filesystem::path folder_;
+  nlohmann::json inputs_;
+  Communicator& ranks_;
+};
+
+/// After the result of all ranks is safe: the states of this run go, and the folder where nothing
+/// else is in it. Collective.
+void remove_saved_run(const std::filesystem::path& folder, Communicator& ranks);
+
+}  // namespace deadray
