@@ -26,6 +26,7 @@
 #include "verify/device/memory.h"
 #include "verify/measure/activations.h"
 #include "verify/measure/measurement.h"
+#include "verify/measure/saved_run.h"
 #include "verify/plan/plan_advice.h"
 #include "verify/plan/planned_measurement.h"
 #include "verify/record/narrative.h"
@@ -48,6 +49,8 @@ struct VerifyOptions {
   std::optional<double> eps;
   int threads = 0;
   bool residual = false, dump_logits = false, dry_run = false;
+  std::filesystem::path saved;  // --checkpoint
+  double minutes = 10;
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
@@ -66,13 +69,20 @@ int exit_code(const Measurement& measurement) {
   return static_cast<int>(exit_code_of(measurement));
 }
 
-int finish(RecordHeader header, const Measurement& measurement, const Backend& backend,
-           const OutputOptions& options, const JsonOutput& json) {
+void finish(RecordHeader header, const Measurement& measurement, const Backend& backend,
+            const OutputOptions& options, const JsonOutput& json) {
   header.notes.insert(header.notes.end(), measurement.notes.begin(), measurement.notes.end());
   deliver([&] { return verify_record(header, measurement, backend); },
           [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes, json,
           options);
-  return exit_code(measurement);
+}
+
+/// On standard error alone: the record is to be that of a run without a break.
+void say_where_it_began(const VerifyOptions& options, const Measurement& measurement,
+                        std::int64_t n_blocks) {
+  if (measurement.went_on_from && !options.output.quiet)
+    write_message(fmt::format("went on from block {} of {}, as saved in {}",
+                              *measurement.went_on_from, n_blocks, options.saved.string()));
 }
 
 int verify_model(const VerifyOptions& options, Backend& backend, Communicator& ranks,
@@ -92,6 +102,8 @@ int verify_model(const VerifyOptions& options, Backend& backend, Communicator& r
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
+  measurement_options.checkpoint = options.saved;
+  measurement_options.checkpoint_seconds = 60 * options.minutes;
   Plan plan = plan_measurement(*model, calibration, measurement_options);
   if (options.dry_run) {
     const std::int64_t available = available_memory(backend);
@@ -104,10 +116,14 @@ int verify_model(const VerifyOptions& options, Backend& backend, Communicator& r
   const Measurement measurement = measure_as_planned(
       plan, *model, calibration, std::move(measurement_options), options.output.quiet || !speaks);
   ranks.all_sum({&plan.forward_flops, 1});
-  if (!speaks) return exit_code(measurement);
-  RecordHeader header = record_header(*model, whole, options.dtype, plan);
-  if (ranks.size() > 1) header.hosts = ranks.hosts();
-  return finish(std::move(header), measurement, backend, options.output, json);
+  if (speaks) {
+    RecordHeader header = record_header(*model, whole, options.dtype, plan);
+    if (ranks.size() > 1) header.hosts = ranks.hosts();
+    say_where_it_began(options, measurement, model->architecture.n_blocks);
+    finish(std::move(header), measurement, backend, options.output, json);
+  }
+  if (!options.saved.empty() && !measurement.stopped) remove_saved_run(options.saved, ranks);
+  return exit_code(measurement);
 }
 
 int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonOutput& json) {
@@ -118,7 +134,8 @@ int verify_activation_file(const VerifyOptions& options, Backend& backend, JsonO
   activations.kind = options.norm;
   activations.eps = options.eps;
   const ActivationsResult result = verify_activations(options.activations, activations);
-  return finish(record_header(result), result.measurement, backend, options.output, json);
+  finish(record_header(result), result.measurement, backend, options.output, json);
+  return exit_code(result.measurement);
 }
 
 /// What several ranks do not share out.
@@ -135,6 +152,7 @@ void refuse_of_ranks(const VerifyOptions& options, const Communicator& ranks) {
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
+  if (!options.saved.empty()) defer_stops();  // to the end of a block
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
   Communicator& ranks = ranks_of_job(options.threads);
   refuse_of_ranks(options, ranks);
@@ -150,8 +168,9 @@ int run_verify(const VerifyOptions& options) {
   } catch (const Stopped& stopped) {
     if (ranks.rank() == 0)
       write_message(fmt::format(
-          "deadray: stopped by signal {} before any norm was measured: nothing is written",
-          stopped.signal));
+          "deadray: stopped by signal {} before any norm was measured: {}", stopped.signal,
+          options.saved.empty() ? "nothing is written"
+                                : "the run is saved in " + options.saved.string()));
     throw;
   }
 }
@@ -207,7 +226,17 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
   auto* dry_run =
       command.add_flag("--dry-run", options.dry_run,
                        "Say what the run would take, and stop; 6 where that does not fit");
-  own.insert(own.end(), {dry_run, site, dtype, residual, dump, logits});
+  auto* saved = command.add_option(
+      "--checkpoint", options.saved,
+      "Save the run in this folder as it goes; the same command goes on from there");
+  saved->excludes(dump);
+  auto* every = command
+                    .add_option("--every", options.minutes,
+                                "Minutes after which --checkpoint saves, at the end of a block")
+                    ->capture_default_str()
+                    ->check(number_below(1e6))
+                    ->needs(saved);
+  own.insert(own.end(), {dry_run, site, dtype, residual, dump, logits, saved, every});
   return own;
 }
 
