@@ -88,14 +88,12 @@ TEST_F(VerifyRefusalsTest, TakesNoNegativeSeed) {
   expect_failure(2, {kModels + "gpt2-tied", "--seed", "-1"}, {"--seed", "-1 is not an integer"});
 }
 
-// Copies that torchrun or srun started would all do the whole work.
 TEST_F(VerifyRefusalsTest, RefusesToRunAsOneOfSeveralProcesses) {
   const std::string model = kModels + "gpt2-tied";
   for (const char* variable : {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     setenv(variable, "4", 1);
-    expect_failure(2, {model}, {variable, "is 4", "--only"});
     test::expect_failure(ExitCode::usage, {"suite", "roster.json", "--out", path("out")},
-                         {variable});
+                         {variable, "is 4", "--shard"});
     Spawned help({"verify", "--help"});
     EXPECT_EQ(help.wait(), 0) << help.errors();
     setenv(variable, "1", 1);
@@ -103,6 +101,9 @@ TEST_F(VerifyRefusalsTest, RefusesToRunAsOneOfSeveralProcesses) {
     EXPECT_EQ(alone.wait(), 0) << alone.errors();
     unsetenv(variable);
   }
+  setenv("WORLD_SIZE", "4", 1);  // torchrun's copies do not find each other through MPI
+  expect_failure(2, {model}, {"WORLD_SIZE is 4", "mpirun or srun"});
+  unsetenv("WORLD_SIZE");
 }
 
 TEST_F(VerifyRefusalsTest, SaysInOneLineThatThereIsNoDevice) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "host/base/error.h"
+#include "tests/support/thread_ranks.h"
 #include "tests/verify/spectrum/spectra.h"
 
 namespace deadray {
@@ -202,6 +203,44 @@ TEST(ResidualStreamTest, RefusesANodeOfAnotherShape) {
   ResidualStream stream;
   stream.add(gaussian(50, 4, 76));
   EXPECT_THROW(stream.add(gaussian(50, 5, 77)), InternalError);
+}
+
+/// What `size` ranks find that share the rows of each node, on every rank the same.
+ResidualSpectrum shared_out(int size, const std::vector<std::pair<at::Tensor, Node>>& nodes) {
+  std::vector<ResidualSpectrum> of_each(static_cast<std::size_t>(size));
+  test::ThreadRanks::run(size, [&](Communicator& ranks) {
+    ResidualStream stream(cpu_backend(), ranks);
+    for (const auto& [x, node] : nodes)
+      stream.add(x.tensor_split(size)[static_cast<std::size_t>(ranks.rank())], node);
+    of_each[static_cast<std::size_t>(ranks.rank())] = stream.finish();
+  });
+  for (const ResidualSpectrum& spectrum : of_each)
+    EXPECT_EQ(spectrum.uncentred, of_each[0].uncentred);
+  return of_each[0];
+}
+
+TEST(ResidualStreamTest, RanksFindWhatOneProcessFinds) {
+  const at::Tensor full = with_smallest(0.5, 71), thin = full.clone();
+  thin.narrow(1, 0, 3).zero_();  // a reference of rank 17: its row space is shared
+  for (const at::Tensor& first : {full, thin}) {
+    const std::vector<std::pair<at::Tensor, Node>> nodes{
+        {with_smallest(1e-3, 72), Node::layernorm_output},
+        {first, Node::stream},
+        {with_smallest(0.7, 73), Node::stream},
+        {with_smallest(0.2, 74), Node::stream}};
+    ResidualStream alone;
+    for (const auto& [x, node] : nodes) alone.add(x, node);
+    const ResidualSpectrum want = alone.finish();
+    for (const int size : {2, 3}) {
+      const ResidualSpectrum got = shared_out(size, nodes);
+      EXPECT_EQ(got.rank, want.rank);
+      EXPECT_EQ(got.reference, want.reference);
+      EXPECT_EQ(got.preserved, want.preserved);
+      ASSERT_EQ(got.ratio.size(), want.ratio.size());
+      for (std::size_t l = 1; l < want.ratio.size(); ++l)
+        EXPECT_NEAR(got.ratio[l], want.ratio[l], 2 * kRelative * want.ratio[l]) << l;
+    }
+  }
 }
 
 }  // namespace
