@@ -23,7 +23,7 @@ void refuse_several_processes() {
           fmt::format("{} is {}: {} processes were started, each of which would measure everything "
                       "and replace the others' records; {}, or "
                       "unset the variable where it is another program's, and split a suite over a "
-                      "job array with --only",
+                      "job array with --shard",
                       variable, value, processes, way_out));
   }
 }

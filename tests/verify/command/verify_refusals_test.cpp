@@ -93,7 +93,7 @@ TEST_F(VerifyRefusalsTest, RefusesToRunAsOneOfSeveralProcesses) {
   const std::string model = kModels + "gpt2-tied";
   for (const char* variable : {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     setenv(variable, "4", 1);
-    expect_failure(2, {model}, {variable, "is 4", "--only"});
+    expect_failure(2, {model}, {variable, "is 4", "--shard"});
     test::expect_failure(ExitCode::usage, {"suite", "roster.json", "--out", path("out")},
                          {variable});
     Spawned help({"verify", "--help"});
