@@ -157,11 +157,12 @@ RosterEntry read_entry(const Json& object, const std::filesystem::path& file, st
 }  // namespace
 
 Roster read_roster(const std::filesystem::path& file) {
-  const Json json = parse_json_object(read_text_file(file), file);
+  std::string text = read_text_file(file);
+  const Json json = parse_json_object(text, file);
   Fields fields(json, file.string());
   if (fields.text("schema") != kSchema)
     fields.complain("schema", fmt::format("'{}'; is it a roster?", kSchema));
-  Roster roster{file, fields.text("note"), {}};
+  Roster roster{file, fields.text("note"), std::move(text), {}};
   const Json* models = fields.find("models");
   if (!models || !models->is_array() || models->empty())
     fields.complain("models", "a list of at least one model");

@@ -29,6 +29,7 @@ struct RosterEntry {
 struct Roster {
   std::filesystem::path file;
   std::string note;  ///< for whoever reads its results: whose choice of models it is
+  std::string text;  ///< of the file
   std::vector<RosterEntry> models;
 };
 

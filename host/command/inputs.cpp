@@ -1,10 +1,15 @@
 #include "host/command/inputs.h"
 
-#include <algorithm>
+#include <sys/stat.h>
+
 #include <fstream>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,9 +24,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool are_one_file(const fs::path& a, const fs::path& b) {
-  std::error_code ignored;
-  return fs::equivalent(a, b, ignored);
+/// Device and number of a file: the same by whatever path or link.
+using FileId = std::pair<dev_t, ino_t>;
+std::optional<FileId> id_of(const fs::path& file) {
+  struct stat status;
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return FileId{status.st_dev, status.st_ino};
 }
 
 /// The files of a model that a command may open. Why one cannot be found is said when it is opened.
@@ -47,34 +55,59 @@ bool is_record(const fs::path& file) {
   return begin.starts_with(kRecord) && !begin.ends_with(kRoster);
 }
 
-bool is_in_folder(const fs::path& file, const fs::path& folder) {
+/// The outputs that are there already: what could be lost.
+class Endangered {
+ public:
+  explicit Endangered(std::span<const fs::path> outputs) {
+    std::error_code ignored;
+    for (const fs::path& output : outputs)
+      if (fs::is_regular_file(output, ignored))
+        if (const auto id = id_of(output)) by_id_.emplace(*id, output);
+  }
+  bool none() const noexcept { return by_id_.empty(); }
+  /// The output that `file` is; null: none.
+  const fs::path* find(const fs::path& file) const {
+    const auto id = id_of(file);
+    const auto found = id ? by_id_.find(*id) : by_id_.end();
+    return found == by_id_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  std::map<FileId, fs::path> by_id_;
+};
+
+void refuse_if_read(const fs::path& input, const Endangered& outputs) {
+  if (const fs::path* output = outputs.find(input))
+    throw UsageError(
+        fmt::format("{}: is read ({}) and would be replaced: give the output another place",
+                    output->string(), input.string()));
+}
+
+void refuse_within(const fs::path& model, const Endangered& outputs) {
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+  for (fs::directory_iterator entry(model, error), end; !error && entry != end;
        entry.increment(error))
-    if (are_one_file(entry->path(), file)) return true;
-  return false;
+    if (const fs::path* output = outputs.find(entry->path()); output && !is_record(*output))
+      throw UsageError(
+          fmt::format("{}: is a file of the model {} and no record of deadray's, which alone are "
+                      "replaced there: give the output another place",
+                      output->string(), model.string()));
 }
 
 }  // namespace
 
 void refuse_to_replace(const fs::path& output, const Inputs& inputs) {
-  std::error_code ignored;
-  if (!fs::is_regular_file(output, ignored)) return;  // nothing that could be lost
-  const auto refuse_if_it_is = [&](const fs::path& input) {
-    if (are_one_file(input, output))
-      throw UsageError(
-          fmt::format("{}: is read ({}) and would be replaced: give the output another place",
-                      output.string(), input.string()));
-  };
-  for (const fs::path& file : inputs.files) refuse_if_it_is(file);
-  for (const fs::path& model : inputs.models) {
+  refuse_to_replace(std::span(&output, 1), inputs);
+}
+
+void refuse_to_replace(std::span<const fs::path> outputs, const Inputs& inputs) {
+  const Endangered endangered(outputs);
+  if (endangered.none()) return;
+  for (const fs::path& file : inputs.files) refuse_if_read(file, endangered);
+  for (const fs::path& model : std::set(inputs.models.begin(), inputs.models.end())) {
     if (model.empty()) continue;
-    for (const fs::path& file : files_of(model)) refuse_if_it_is(file);
-    if (is_in_folder(output, model) && !is_record(output))
-      throw UsageError(
-          fmt::format("{}: is a file of the model {} and no record of deadray's, which alone are "
-                      "replaced there: give the output another place",
-                      output.string(), model.string()));
+    for (const fs::path& file : files_of(model)) refuse_if_read(file, endangered);
+    refuse_within(model, endangered);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <vector>
 
 namespace deadray {
@@ -16,6 +17,8 @@ struct Inputs {
 /// at all, but for the records that deadray has written there.
 /// @throws UsageError naming both
 void refuse_to_replace(const std::filesystem::path& output, const Inputs& inputs);
+/// The same for many outputs: each model's folder is listed once.
+void refuse_to_replace(std::span<const std::filesystem::path> outputs, const Inputs& inputs);
 
 /// All that can be known of an output before the work; an empty path is none.
 /// @throws as refuse_to_replace() and check_writable() do

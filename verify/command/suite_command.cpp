@@ -9,6 +9,8 @@
 #include <optional>
 #include <system_error>
 
+#include "host/base/atomic_file.h"
+#include "host/base/input_file.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/command/choice_option.h"
@@ -19,110 +21,41 @@
 #include "verify/base/dtypes.h"
 #include "verify/device/device_option.h"
 #include "verify/device/library_errors.h"
-#include "verify/suite/suite.h"
+#include "verify/suite/row_record.h"
+#include "verify/suite/suite_merge.h"
 #include "verify/suite/suite_process.h"
-#include "verify/suite/suite_report.h"
 #include "verify/suite/suite_row.h"
+#include "verify/suite/try_row.h"
 
 namespace deadray {
 namespace {
 
-constexpr const char* kRowFlag = "--row";
-
-ExitCode code_of(const nlohmann::ordered_json& record) {
-  switch (worst_verdict(record)) {
-    case Verdict::refuted:
-      return ExitCode::refuted;
-    case Verdict::undetermined:
-      return ExitCode::undetermined;
-    case Verdict::confirmed:
-    case Verdict::absent:
-      return ExitCode::done;
-  }
-  return ExitCode::internal;
-}
-
-Outcome failed(ExitCode code, std::string reason) {
-  return {Outcome::State::failed, code, std::move(reason), {}};
-}
-
-/// The child's own exit code, where it is one of deadray's; else an internal error. The kernel
-/// sends signal 9 when memory runs out.
-Outcome outcome_of(const ChildResult& child) {
-  if (child.code > 128) {
-    const int signal = child.code - 128;
-    return failed(
-        signal == SIGKILL ? ExitCode::resources : ExitCode::internal,
-        fmt::format("ended by signal {}{}", signal, signal == SIGKILL ? ": out of memory?" : ""));
-  }
-  const bool known = child.code >= 1 && child.code <= static_cast<int>(ExitCode::undetermined);
-  return failed(
-      known ? static_cast<ExitCode>(child.code) : ExitCode::internal,
-      child.message.empty() ? fmt::format("ended with exit code {}", child.code) : child.message);
-}
-
-Outcome with_record(Outcome::State state, nlohmann::ordered_json record) {
-  const ExitCode code = code_of(record);
-  return {state, code, {}, std::move(record)};
-}
-
-/// Measures the row in a process of its own.
-Outcome measure_in_child(const SuiteOptions& options, const Row& row, const RowSource& source) {
-  std::vector<std::string> arguments = row_arguments(options, row);
-  arguments.push_back(kRowFlag);
-  if (options.output.quiet) arguments.push_back("--quiet");
-  const ChildResult child = run_child(std::move(arguments));
-  if (const auto signal = stop_asked_for())
-    return {Outcome::State::stopped, static_cast<ExitCode>(128 + *signal), {}, {}};
-  const bool measured =
-      child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
-  if (!measured) return outcome_of(child);
-  RowRecord made = read_record(options, row, source);
-  if (made.whole) return with_record(Outcome::State::measured, std::move(*made.whole));
-  return failed(ExitCode::internal,
-                fmt::format("{}: {} after it was measured", record_file(options, row).string(),
-                            made.flaw.empty() ? "no record" : made.flaw));
-}
-
-Outcome run_row(const SuiteOptions& options, const Row& row) {
-  const RowSource source = locate(row);
-  if (!source.missing.empty())
-    return {Outcome::State::not_downloaded, ExitCode::network, source.missing, {}};
-  if (options.resume) {
-    RowRecord earlier = read_record(options, row, source);
-    if (earlier.whole) return with_record(Outcome::State::kept, std::move(*earlier.whole));
-    if (!earlier.flaw.empty())
-      write_message(
-          fmt::format("{}: {}: measured again", record_file(options, row).string(), earlier.flaw));
-  }
-  return measure_in_child(options, row, source);
-}
-
-/// A row that fails becomes an outcome, and the next row goes on.
-Outcome try_row(const SuiteOptions& options, const Row& row) {
-  try {
-    return run_row(options, row);
-  } catch (const Error& error) {
-    return failed(error.code(), error.what());
-  }
-}
-
-void announce(const Row& row, const Outcome& outcome, std::size_t number, std::size_t total) {
-  std::string line = fmt::format("{} of {}: {}, {}: {}", number, total, row.entry.name,
-                                 to_string(row.init), to_string(outcome.state));
-  if (!outcome.record.is_null())
-    line += fmt::format(", {}, {:.1f} s", to_string(worst_verdict(outcome.record)),
-                        outcome.record.at("suite").at("seconds").get<double>());
-  write_message(outcome.reason.empty() ? line : line + ": " + outcome.reason);
-}
-
-/// @throws ResourceError when nothing can be written there
-void make_folder(const std::filesystem::path& folder) {
+/// The file, in a folder that there is now.
+/// @throws ResourceError when the folder cannot be made
+std::filesystem::path folder_made(const std::filesystem::path& file) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  std::filesystem::create_directories(file.parent_path(), error);
   if (error)
-    throw ResourceError(
-        fmt::format("{}: cannot create the folder: {}", folder.string(), error.message()));
+    throw ResourceError(fmt::format("{}: cannot create the folder: {}", file.parent_path().string(),
+                                    error.message()));
+  return file;
+}
+
+/// Where the suite's report goes, checked before the work: nothing is replaced that is read.
+struct Reports {
+  JsonOutput summary, json;
+  Reports(const SuiteOptions& options, const std::vector<Row>& rows, const Inputs& inputs)
+      : summary(folder_made(report_file(options)).string(), inputs),
+        json(options.output.json, inputs) {
+    std::vector<std::filesystem::path> records;
+    for (const Row& row : rows) records.push_back(record_file(options, row));
+    refuse_to_replace(records, inputs);
+  }
+};
+
+void show(const SuiteOptions& options, const nlohmann::ordered_json& record) {
+  if (options.output.table_wanted())
+    write_output(suite_table(record, colour_allowed(STDOUT_FILENO, options.output.no_color)));
 }
 
 int run_suite(const SuiteOptions& options) {
@@ -132,11 +65,10 @@ int run_suite(const SuiteOptions& options) {
   std::error_code ignored;
   if (!options.calibration.empty() && !std::filesystem::is_directory(options.calibration, ignored))
     throw UsageError(fmt::format("--calibration {}: no such folder", options.calibration.string()));
-  make_folder(options.out);
-  const Inputs inputs = inputs_of(options, rows);
-  for (const Row& row : rows) refuse_to_replace(record_file(options, row), inputs);
-  const JsonOutput summary((options.out / "suite.json").string(), inputs),
-      json(options.output.json, inputs);
+  const Reports reports(options, rows, inputs_of(options, rows));
+  if (options.shard && !options.output.quiet)
+    write_message(fmt::format("part {} of the suite: {} row{}", to_string(*options.shard),
+                              rows.size(), rows.size() == 1 ? "" : "s"));
   catch_stop_signals();
   std::vector<Outcome> outcomes(rows.size());
   const auto code = [&] {
@@ -147,17 +79,38 @@ int run_suite(const SuiteOptions& options) {
     outcomes[i] = try_row(options, rows[i]);
     // A row without a record is an error: it is announced even with --quiet.
     if (!options.output.quiet || outcomes[i].record.is_null())
-      announce(rows[i], outcomes[i], i + 1, rows.size());
+      write_message(announcement(rows[i], outcomes[i], i + 1, rows.size()));
     // After each row: what is done survives whatever comes.
-    summary.write(suite_record(options, roster, rows, outcomes, code()));
+    reports.summary.write(suite_record(options, roster, rows, outcomes, code()));
   }
   const auto record = suite_record(options, roster, rows, outcomes, code());
-  summary.write(record);
-  json.write(record);
-  if (options.output.table_wanted())
-    write_output(suite_table(record, colour_allowed(STDOUT_FILENO, options.output.no_color)));
+  reports.summary.write(record);
+  reports.json.write(record);
+  show(options, record);
   throw_if_stopped();
   return static_cast<int>(exit_code_of(outcomes));
+}
+
+/// The parts' records, copied to --out where they are elsewhere, and the report of the whole.
+int run_merge(const SuiteOptions& options) {
+  const Roster roster = read_roster(options.roster);
+  const MergedSuite merged = merge_parts(options, roster);
+  const std::vector<Row>& rows = merged.rows;
+  const Reports reports(options, rows, inputs_of(options, rows));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::filesystem::path from = merged.records[i], to = record_file(options, rows[i]);
+    std::error_code ignored;
+    if (from.empty())
+      write_message(announcement(rows[i], merged.outcomes[i], i + 1, rows.size()));
+    else if (!std::filesystem::equivalent(from, to, ignored))
+      write_file_atomically(to, read_text_file(from));
+  }
+  const int code = static_cast<int>(exit_code_of(merged.outcomes));
+  const auto record = suite_record(options, roster, rows, merged.outcomes, code);
+  reports.summary.write(record);
+  reports.json.write(record);
+  show(options, record);
+  return code;
 }
 
 /// What the process does that the suite starts for a row.
@@ -210,6 +163,17 @@ void add_measuring_options(CLI::App& command, SuiteOptions& options) {
   add_model_options(command, options.relative_tau, options.checkpoint);
 }
 
+/// The parts know the options that they ran with.
+void refuse_measuring_options(const CLI::App& command, const std::vector<std::string>& allowed) {
+  for (const CLI::Option* option : command.get_options())
+    if (option->count() > 0 &&
+        std::find(allowed.begin(), allowed.end(), option->get_name()) == allowed.end())
+      throw UsageError(fmt::format(
+          "--merge and {}: it measures nothing, and the parts know the options that they "
+          "ran with: leave {} out",
+          option->get_name(), option->get_name()));
+}
+
 }  // namespace
 
 void add_suite_command(CLI::App& app, Command& chosen) {
@@ -236,13 +200,30 @@ void add_suite_command(CLI::App& app, Command& chosen) {
   command.add_flag(
       "--resume", options->resume,
       "Keep whole records of an earlier run with the same inputs and options; redo the others");
+  command
+      .add_option_function<std::string>(
+          "--shard", [options](const std::string& text) { options->shard = parse_shard(text); },
+          "Run part I of N, counted from 0: 0/4 to 3/4 (in a Slurm array: the task's; else all)")
+      ->type_name("I/N");
   add_measuring_options(command, *options);
+  command
+      .add_option("--merge", options->merge,
+                  "Measure nothing: put the parts that ran with these folders as --out together")
+      ->type_name("FOLDER...");
   add_output_options(command, options->output);
   // Not for people: measures the one row in this process.
   auto* row = command.add_flag(kRowFlag)->group("");
-  command.callback([options, row, &chosen] {
+  command.callback([options, row, &command, &chosen] {
     const bool one_row = row->count() > 0;
-    chosen = [options, one_row] { return one_row ? run_one_row(*options) : run_suite(*options); };
+    if (!options->merge.empty())
+      refuse_measuring_options(command,
+                               {"ROSTER", "--out", "--merge", "--json", "--quiet", "--no-color"});
+    chosen = [options, one_row] {
+      if (one_row) return run_one_row(*options);
+      if (!options->merge.empty()) return run_merge(*options);
+      if (!options->shard) options->shard = shard_of_slurm_array();
+      return run_suite(*options);
+    };
   });
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "host/command/inputs.h"
 #include "host/prediction/predictor.h"
 #include "verify/measure/measurement.h"
+#include "verify/suite/shard.h"
 
 // A suite is a list of rows; a row is a model of the roster with one initialisation. The parent
 // process walks over the rows, and each is measured by a process of its own: one that fails, or is
@@ -31,6 +31,8 @@ struct SuiteOptions {
   double relative_tau = PredictOptions{}.relative_tau;
   int threads = 0;
   bool no_residual = false, resume = false;
+  std::optional<Shard> shard;                ///< the part to run; none: all of it
+  std::vector<std::filesystem::path> merge;  ///< folders of parts to put together; none: measure
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
@@ -41,10 +43,9 @@ struct Row {
   std::string name() const { return entry.name + "." + std::string(to_string(init)); }
 };
 
-/// Models in the roster's order, each with every initialisation in the order asked for.
+/// Models in the roster's order, each with every initialisation in the order asked for; of a part
+/// those that it takes.
 std::vector<Row> rows_of(const Roster& roster, const SuiteOptions& options);
-
-std::filesystem::path record_file(const SuiteOptions& options, const Row& row);
 
 /// Where a row's configuration and weights come from.
 struct RowSource {
@@ -57,25 +58,11 @@ struct RowSource {
 /// @throws Error when a folder or a configuration cannot be read
 RowSource locate(const Row& row);
 
-/// What a row's figures depend on, for --resume: the configuration, which weights, which tokens,
-/// the kind of device, and the options that matter. A hash stands for a configuration; name, size
-/// and time stand for a file.
-nlohmann::ordered_json row_inputs(const SuiteOptions& options, const Row& row,
-                                  const RowSource& source);
-
 /// File of tokens or pixels: of --calibration, else of the roster; empty: random ones.
 std::filesystem::path calibration_file(const SuiteOptions& options, const RosterEntry& entry);
 
 /// The roster, and what its rows read.
 Inputs inputs_of(const SuiteOptions& options, const std::vector<Row>& rows);
-
-/// The record that a run has left of a row.
-struct RowRecord {
-  std::optional<nlohmann::ordered_json> whole;  ///< the record, where it stands for the row
-  std::string flaw;                             ///< why there is a record that does not
-};
-/// Neither where there is no record.
-RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSource& source);
 
 /// The command line that measures this row alone.
 std::vector<std::string> row_arguments(const SuiteOptions& options, const Row& row);

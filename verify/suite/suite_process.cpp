@@ -40,6 +40,12 @@ std::string listen(int pipe, pid_t child) {
   }
 }
 
+/// In the child: whether the parent's end of the pipe is closed.
+bool parent_is_gone() {
+  pollfd entry{kReport, 0, 0};
+  return poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
+}
+
 int report(ExitCode code, std::string_view message) {
   if (write(kReport, message.data(), message.size()) < 0)
     write_message(fmt::format("deadray: {}", message));
@@ -73,6 +79,7 @@ ChildResult run_child(std::vector<std::string> arguments) {
 
 int report_to_parent(const std::function<int()>& body) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (parent_is_gone()) return 128 + SIGTERM;  // before it could be asked to send that signal
   try {
     return body();
   } catch (const Error& error) {

@@ -6,6 +6,7 @@
 
 #include "host/base/version.h"
 #include "host/command/table.h"
+#include "verify/suite/row_record.h"
 
 namespace deadray {
 namespace {
@@ -86,6 +87,21 @@ std::string_view to_string(Outcome::State state) noexcept {
   return "?";
 }
 
+std::optional<Outcome::State> state_from_name(std::string_view name) noexcept {
+  using enum Outcome::State;
+  for (const Outcome::State state : {measured, kept, failed, not_downloaded, stopped, not_run})
+    if (name == to_string(state)) return state;
+  return {};
+}
+
+Outcome outcome_with(Outcome::State state, nlohmann::ordered_json record) {
+  const Verdict worst = worst_verdict(record);
+  const ExitCode code = worst == Verdict::refuted        ? ExitCode::refuted
+                        : worst == Verdict::undetermined ? ExitCode::undetermined
+                                                         : ExitCode::done;
+  return {state, code, {}, std::move(record)};
+}
+
 ExitCode exit_code_of(const std::vector<Outcome>& outcomes) {
   const auto first = [&](auto is) { return std::find_if(outcomes.begin(), outcomes.end(), is); };
   const auto of_code = [](ExitCode code) {
@@ -101,30 +117,33 @@ ExitCode exit_code_of(const std::vector<Outcome>& outcomes) {
   return ExitCode::done;
 }
 
+nlohmann::ordered_json row_summary(const Row& row, const Outcome& outcome) {
+  Json summary{{"model", row.entry.name},
+               {"init", to_string(row.init)},
+               {"state", to_string(outcome.state)}};
+  if (outcome.record.is_null()) {
+    const bool ran = outcome.state != Outcome::State::not_run;
+    summary.update({{"code", ran ? Json(static_cast<int>(outcome.code)) : Json()},
+                    {"reason", outcome.reason}});
+  } else {
+    summary["record"] = row.name() + ".json";
+    summary.update(figures(outcome.record));
+  }
+  return summary;
+}
+
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster,
                                     const std::vector<Row>& rows,
                                     const std::vector<Outcome>& outcomes, int code) {
-  Json list = Json::array();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Outcome& outcome = outcomes[i];
-    Json row{{"model", rows[i].entry.name},
-             {"init", to_string(rows[i].init)},
-             {"state", to_string(outcome.state)}};
-    if (outcome.record.is_null()) {
-      const bool ran = outcome.state != Outcome::State::not_run;
-      row.update({{"code", ran ? Json(static_cast<int>(outcome.code)) : Json()},
-                  {"reason", outcome.reason}});
-    } else {
-      row["record"] = record_file(options, rows[i]).filename().string();
-      row.update(figures(outcome.record));
-    }
-    list.push_back(std::move(row));
-  }
-  return {{"schema", "deadray/suite/1"},
-          {"roster", {{"file", roster.file.string()}, {"note", roster.note}}},
-          {"rows", list},
-          {"code", code},
-          {"environment", {{"version", version()}}}};
+  Json record{{"schema", "deadray/suite/1"},
+              {"roster", {{"file", roster.file.string()}, {"note", roster.note}}}};
+  if (options.shard) record["shard"] = shard_json(options, roster);
+  record["rows"] = Json::array();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    record["rows"].push_back(row_summary(rows[i], outcomes[i]));
+  record["code"] = code;
+  record["environment"] = {{"version", version()}};
+  return record;
 }
 
 std::string suite_table(const nlohmann::ordered_json& suite, bool coloured) {

@@ -17,6 +17,7 @@
 #include "verify/device/device_option.h"
 #include "verify/plan/planned_measurement.h"
 #include "verify/record/record.h"
+#include "verify/suite/row_record.h"
 
 namespace deadray {
 namespace {

@@ -1,9 +1,13 @@
 #include "host/command/inputs.h"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "host/base/error.h"
 #include "tests/support/errors.h"
@@ -80,6 +84,48 @@ TEST_F(InputsTest, OfAFileOfWeightsWhatIsReadWithItStays) {
   const Inputs shard{{folder_ / "one.safetensors"}, {}};
   expect_refused(folder_ / "one.safetensors", shard);
   EXPECT_NO_THROW(refuse_to_replace(folder_ / "sub/two.safetensors", shard));
+}
+
+/// How often a folder was opened since.
+class Openings {
+ public:
+  explicit Openings(const fs::path& folder) {
+    // Equal events in a row count as one: closings stand between the openings.
+    EXPECT_GE(inotify_add_watch(watch_, folder.c_str(), IN_OPEN | IN_CLOSE | IN_ONLYDIR), 0);
+  }
+  ~Openings() { close(watch_); }
+  std::size_t count() const {
+    alignas(inotify_event) char bytes[1 << 16];
+    const ssize_t size = read(watch_, bytes, sizeof bytes);
+    std::size_t count = 0;
+    for (ssize_t at = 0; at < size;) {
+      const auto& event = reinterpret_cast<const inotify_event&>(bytes[at]);
+      count += event.len == 0 && (event.mask & IN_OPEN) != 0;  // a file in it has a name
+      at += static_cast<ssize_t>(sizeof(inotify_event)) + event.len;
+    }
+    return count;
+  }
+
+ private:
+  int watch_ = inotify_init1(IN_NONBLOCK);
+};
+
+TEST_F(InputsTest, ListsAModelsFolderOnceForManyOutputs) {
+  fs::create_directory(model_);
+  write_small_gpt2(model_);
+  std::vector<fs::path> outputs;
+  for (int i = 0; i < 20; ++i)
+    outputs.push_back(folder_.write("out/" + std::to_string(i) + ".json", "{}"));
+  const auto openings = [&](std::span<const fs::path> some, const Inputs& inputs) {
+    const Openings seen(model_);
+    refuse_to_replace(some, inputs);
+    return seen.count();
+  };
+  const std::size_t once = openings(std::span(outputs).first(1), the_model());
+  EXPECT_GE(once, 1U);
+  EXPECT_EQ(openings(outputs, {{model_, model_, model_}, {}}), once);
+  outputs.push_back(model_ / "config.json");
+  EXPECT_THROW(refuse_to_replace(outputs, the_model()), UsageError);
 }
 
 TEST_F(InputsTest, PredictLeavesItsModelsAsTheyWere) {

@@ -1,70 +1,19 @@
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
-#include "tests/support/small_model.h"
-#include "tests/support/spawned.h"
 #include "tests/support/wait_until.h"
+#include "tests/verify/command/suite_fixture.h"
 
-// `deadray suite` as a user runs it, on a roster of fixtures.
 namespace deadray::test {
 namespace {
 
-using Json = nlohmann::json;
-
-const std::string kModels = DEADRAY_FIXTURES "/models/";
-
-class SuiteCommandTest : public testing::Test {
- protected:
-  SuiteCommandTest() { setenv("HF_HUB_CACHE", (folder_ / "cache").c_str(), 1); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  Json fixture(const std::string& name) const { return {{"name", name}, {"path", kModels + name}}; }
-
-  void write_roster(Json::initializer_list_t models) {
-    folder_.write("roster.json", Json{{"schema", "deadray/roster/1"},
-                                      {"note", "our own choice"},
-                                      {"models", Json::array(models)}}
-                                     .dump());
-  }
-  /// Of fixtures, at 300 tokens, into out/.
-  std::vector<std::string> arguments(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> words = {"suite", path("roster.json"), "--out", path("out")};
-    for (const char* option : {"--random-tokens", "--sequence-length"})
-      if (std::find(more.begin(), more.end(), option) == more.end())
-        words.insert(words.end(),
-                     {option, option == std::string("--random-tokens") ? "300" : "20"});
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  }
-  Json run(int code, const std::vector<std::string>& more = {}) {
-    Spawned suite(arguments(more));
-    EXPECT_EQ(suite.wait(), code) << suite.errors();
-    output_ = suite.output(), errors_ = suite.errors();
-    return fs::exists(folder_ / "out/suite.json")
-               ? Json::parse(read_text(folder_ / "out/suite.json"))
-               : Json();
-  }
-  Json record(const std::string& name) const {
-    return Json::parse(read_text(folder_ / ("out/" + name + ".json")));
-  }
-  static std::vector<std::string> states(const Json& suite) {
-    std::vector<std::string> list;
-    for (const Json& row : suite.at("rows")) list.push_back(row.at("state"));
-    return list;
-  }
-  void expect_failure(int code, const std::vector<std::string>& more,
-                      const std::vector<std::string>& parts) {
-    test::expect_failure(static_cast<ExitCode>(code), arguments(more), parts);
-  }
-
-  TemporaryFolder folder_;
-  std::string output_, errors_;
-};
+/// 0: there is none yet.
+pid_t only_child_of(pid_t process) {
+  const std::string name = std::to_string(process);
+  return std::atoi(read_text("/proc/" + name + "/task/" + name + "/children").c_str());
+}
 
 TEST_F(SuiteCommandTest, WritesOneRecordForEachModelAndInitialisation) {
   write_roster({fixture("gpt2-tied"), fixture("llama-mha")});
@@ -363,18 +312,32 @@ TEST_F(SuiteCommandTest, GoesOnPastAProcessThatIsKilled) {
                    {"n_layer", 2000},      {"n_positions", 64}, {"vocab_size", 11}};
   write_roster({{{"name", "large"}, {"path", "none"}, {"config", large}}, fixture("llama-mha")});
   Spawned suite(arguments({"--init", "random"}));
-  const std::string children = "/proc/" + std::to_string(suite.process()) + "/task/" +
-                               std::to_string(suite.process()) + "/children";
   pid_t child = 0;
-  ASSERT_TRUE(wait_until("the process of the first row", [&] {
-    child = std::atoi(read_text(children).c_str());
-    return child > 0;
-  }));
+  ASSERT_TRUE(wait_until("the process of the first row",
+                         [&] { return (child = only_child_of(suite.process())) > 0; }));
   kill(child, SIGKILL);
   EXPECT_EQ(suite.wait(), 6) << suite.errors();
   const Json summary = Json::parse(read_text(folder_ / "out/suite.json"));
   EXPECT_EQ(states(summary), (std::vector<std::string>{"failed", "measured"}));
   EXPECT_EQ(summary.at("rows").at(0).at("reason"), "ended by signal 9: out of memory?");
+}
+
+// At any moment: the process of a row may just have been started.
+TEST_F(SuiteCommandTest, LeavesNoProcessBehindWhenItIsKilled) {
+  const Json large{{"model_type", "gpt2"}, {"n_embd", 128},     {"n_head", 2},
+                   {"n_layer", 2000},      {"n_positions", 64}, {"vocab_size", 11}};
+  write_roster({{{"name", "large"}, {"path", "none"}, {"config", large}}});
+  Spawned suite(arguments({"--init", "random"}));
+  pid_t child = 0;
+  ASSERT_TRUE(wait_until("the process of the row",
+                         [&] { return (child = only_child_of(suite.process())) > 0; }));
+  kill(suite.process(), SIGKILL);
+  suite.wait();
+  EXPECT_TRUE(wait_until("its end", [&] {
+    const std::string stat = read_text("/proc/" + std::to_string(child) + "/stat");
+    return stat.empty() || stat.find(") Z ") != stat.npos;
+  }));
+  EXPECT_FALSE(fs::exists(folder_ / "out/large.random.json"));
 }
 
 TEST_F(SuiteCommandTest, PrintsTheSummaryAsJsonInPlaceOfTheTable) {
