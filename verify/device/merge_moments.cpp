@@ -68,7 +68,7 @@ RowMoments merge_moments(RowMoments mine, Communicator& ranks, int owner) {
   if (ranks.size() == 1) return mine;
   const Shares shares = shares_of(mine.count, ranks);
   mine.count = static_cast<std::int64_t>(shares.total);
-  if (shares.total == 0) return mine;
+  if (shares.total == 0) return ranks.rank() == owner ? mine : RowMoments{};
   if (mine.covariance.defined()) {
     const auto [mean, step] = merge_means(mine.mean, shares, ranks);
     const at::Tensor moved = step.to(mine.covariance.device());

@@ -133,7 +133,7 @@ int run_with_ranks(const std::function<int()>& body) {
     return code;
   } catch (...) {
     // Where all fail alike, rank 0 says so and ends the others before they repeat it.
-    constexpr auto kPause = std::chrono::milliseconds(300);
+    constexpr auto kPause = std::chrono::seconds(2);
     if (connected != nullptr && connected->rank() > 0) std::this_thread::sleep_for(kPause);
     throw;
   }
