@@ -45,6 +45,13 @@ std::optional<Launch> launch_of_environment() {
   return std::nullopt;
 }
 
+/// Whether a launcher has set what MPI finds the other processes by.
+bool is_wired() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMIX_NAMESPACE", "PMI_FD", "PMI_RANK"})
+    if (std::getenv(variable) != nullptr) return true;
+  return false;
+}
+
 /// Seconds of a variable, or so many where it is not set.
 /// @throws UsageError for anything but a number of seconds
 int seconds_of(const char* variable, int otherwise) {
@@ -85,6 +92,12 @@ Communicator* connect(const Launch& launch) {
         fmt::format("{} is {}: torchrun's processes find each other through PyTorch, deadray's "
                     "through MPI; start them with mpirun or srun, or unset the variable where it "
                     "is another program's",
+                    launch.variable, launch.processes));
+  // MPI itself would end the process with exit code 1, and lines of its own.
+  if (!is_wired())
+    throw UsageError(
+        fmt::format("{} is {}, but srun has not told the processes of each other: give it "
+                    "--mpi=pmix, or what `srun --mpi=list` offers of it",
                     launch.variable, launch.processes));
   RankWatch watch;
   watch.silence_seconds = seconds_of("DEADRAY_RANK_TIMEOUT", watch.silence_seconds);

@@ -18,8 +18,8 @@ using test::Variable;
 class LauncherTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* variable :
-         {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"})
+    for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS",
+                                 "WORLD_SIZE", "PMIX_NAMESPACE", "PMI_FD", "PMI_RANK"})
       unsetenv(variable);
   }
 };
@@ -47,6 +47,11 @@ TEST_F(LauncherTest, WhatIsNotSharedOutIsRefused) {
       message_of(ExitCode::usage, [] { refuse_several_processes("start one"); });
   EXPECT_TRUE(contains(message, "SLURM_STEP_NUM_TASKS is 3"));
   EXPECT_TRUE(contains(message, "start one"));
+}
+
+TEST_F(LauncherTest, SrunWithoutMpiIsRefusedWithAWayOut) {
+  const Variable size("SLURM_STEP_NUM_TASKS", "3");
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [] { connected_ranks(); }), "--mpi=pmix"));
 }
 
 // The tests lie in a folder without the module.
