@@ -99,7 +99,8 @@ class MpiRanks final : public Communicator {
   }
 
   void finish() override {
-    await("the end", [&](MPI_Request& request) { return MPI_Ibarrier(work_, &request); });
+    wait_for("the end", std::chrono::microseconds(200),
+             [&](MPI_Request& request) { return MPI_Ibarrier(work_, &request); });
     heart_.reset();
     MPI_Finalize();
   }
@@ -117,9 +118,18 @@ class MpiRanks final : public Communicator {
       body(values.data() + begin, static_cast<int>(std::min(kMost, values.size() - begin)));
   }
 
-  /// Starts an exchange and waits for it.
+  /// Waits until all ranks have come, then makes an exchange. The first wait may be long and costs
+  /// others little; the second is short, and moves on only while it is asked.
   template <class Begin>
   void await(const char* what, Begin begin) {
+    wait_for(what, std::chrono::microseconds(200),
+             [&](MPI_Request& request) { return MPI_Ibarrier(work_, &request); });
+    wait_for(what, std::chrono::microseconds(0), begin);
+  }
+
+  /// @param pause  between two questions, once the first milliseconds are over
+  template <class Begin>
+  void wait_for(const char* what, std::chrono::microseconds pause, Begin begin) {
     MPI_Request request = MPI_REQUEST_NULL;
     {
       const std::lock_guard lock(calls_);
@@ -138,10 +148,10 @@ class MpiRanks final : public Communicator {
             fmt::format("waited {} s for the other ranks, for {}: one of them does not get on; "
                         "DEADRAY_RANK_WAIT sets how long",
                         watch_.wait_seconds, what));
-      // A short wait is polled closely, as long as it costs others little.
-      std::this_thread::sleep_for(waited < std::chrono::milliseconds(20)
-                                      ? std::chrono::microseconds(20)
-                                      : std::chrono::microseconds(200));
+      if (waited > std::chrono::milliseconds(2) && pause.count() > 0)
+        std::this_thread::sleep_for(pause);
+      else
+        std::this_thread::yield();
     }
   }
 
