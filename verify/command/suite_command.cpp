@@ -134,9 +134,14 @@ int run_suite(const SuiteOptions& options) {
     throw UsageError(fmt::format("--calibration {}: no such folder", options.calibration.string()));
   make_folder(options.out);
   const Inputs inputs = inputs_of(options, rows);
-  for (const Row& row : rows) refuse_to_replace(record_file(options, row), inputs);
-  const JsonOutput summary((options.out / "suite.json").string(), inputs),
-      json(options.output.json, inputs);
+  const std::filesystem::path suite = options.out / "suite.json";
+  std::vector<std::filesystem::path> outputs{suite};
+  for (const Row& row : rows) outputs.push_back(record_file(options, row));
+  for (const std::filesystem::path& output : outputs) {
+    refuse_to_replace(output, inputs);
+    require_own_file(output);
+  }
+  const JsonOutput summary(suite.string(), inputs), json(options.output.json, inputs);
   catch_stop_signals();
   std::vector<Outcome> outcomes(rows.size());
   const auto code = [&] {

@@ -17,9 +17,12 @@
 #include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
 #include "verify/module/device_module.h"
+#include "verify/suite/suite_report.h"
 
 namespace deadray {
 namespace {
+
+constexpr int kMaxDepth = 100;  // of a record; a norm's figures are six levels down
 
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
@@ -46,7 +49,8 @@ RowSource locate_weights(const RosterEntry& entry) {
     if (!fs::exists(entry.path, ignored) && !entry.hf_id.empty())
       source.missing =
           fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
-                      download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
+                      download_command(entry.hf_id, entry.revision),
+                      command_line({entry.path.string()}), gate);
     return source;
   }
   if (entry.hf_id.empty()) {
@@ -112,6 +116,7 @@ std::string flaw_in(const Json& record, const SuiteOptions& options, const Row& 
   }
   if (sites != expected_sites(options, source)) return "lacks norms";
   if (!options.no_residual) record.at("residual").at("uncentred");
+  row_figures(record);
   for (const char* key : {"peak_memory_bytes", "seconds"}) record.at("suite").at(key).get<double>();
   return {};
 }
@@ -198,7 +203,13 @@ RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSour
   const fs::path file = record_file(options, row);
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return {};
-  Json record = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
+  bool too_deep = false;
+  const auto notice_depth = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;  // what is not kept need not be copied or destroyed level by level
+  };
+  Json record = Json::parse(read_text_file(file), notice_depth, /*allow_exceptions=*/false);
+  if (too_deep) return {{}, "nested too deep: damaged"};
   if (record.is_discarded()) return {{}, "not JSON: damaged"};
   std::string flaw;
   try {

@@ -30,22 +30,6 @@ Json cosine(const Json& reading) {
   });
 }
 
-/// The figures of a row: those of the final norm, and the worst verdict on any.
-Json figures(const Json& record) {
-  const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
-             &residual = record.at("residual");
-  return {{"norm", site.at("norm")},
-          {"hidden_size", site.at("hidden_size")},
-          {"tokens", record.at("calibration").at("tokens")},
-          {"abs_cos_exact", cosine(site.at("exact"))},
-          {"abs_cos_deployed", cosine(site.at("deployed"))},
-          {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
-          {"norms", sites.size()},
-          {"verdict", to_string(worst_verdict(record))},
-          {"seconds", suite.at("seconds")},
-          {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
-}
-
 std::string text(const Json& value, const char* pattern) {
   return value.is_number() ? fmt::format(fmt::runtime(pattern), value.get<double>()) : "–";
 }
@@ -101,6 +85,21 @@ ExitCode exit_code_of(const std::vector<Outcome>& outcomes) {
   return ExitCode::done;
 }
 
+nlohmann::ordered_json row_figures(const nlohmann::ordered_json& record) {
+  const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
+             &residual = record.at("residual");
+  return {{"norm", site.at("norm").get<std::string>()},
+          {"hidden_size", site.at("hidden_size")},
+          {"tokens", record.at("calibration").at("tokens")},
+          {"abs_cos_exact", cosine(site.at("exact"))},
+          {"abs_cos_deployed", cosine(site.at("deployed"))},
+          {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
+          {"norms", sites.size()},
+          {"verdict", to_string(worst_verdict(record))},
+          {"seconds", suite.at("seconds")},
+          {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
+}
+
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster,
                                     const std::vector<Row>& rows,
                                     const std::vector<Outcome>& outcomes, int code) {
@@ -116,7 +115,7 @@ nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& r
                   {"reason", outcome.reason}});
     } else {
       row["record"] = record_file(options, rows[i]).filename().string();
-      row.update(figures(outcome.record));
+      row.update(row_figures(outcome.record));
     }
     list.push_back(std::move(row));
   }

@@ -28,6 +28,10 @@ std::string_view to_string(Outcome::State state) noexcept;
 /// else network when any was not downloaded; else done.
 ExitCode exit_code_of(const std::vector<Outcome>& outcomes);
 
+/// The figures of a row in that record: those of the final norm, and the worst verdict on any.
+/// @throws Json::exception for a record without them
+nlohmann::ordered_json row_figures(const nlohmann::ordered_json& record);
+
 /// The record "deadray/suite/1".
 /// @param code  with which the suite would end now: exit_code_of(), or 128 + a stop signal
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster,
