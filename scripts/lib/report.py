@@ -159,6 +159,8 @@ def refuse_to_replace(output: Path, folder: Path) -> None:
 def write_figures(
     folder: Path, forms: list[str], themes: list[str], sections: list[Section]
 ) -> list[str]:
+    if folder.is_symlink():
+        raise ToolError(USAGE, f"{folder}: is a link, expected a folder of its own: remove it")
     folder.mkdir(exist_ok=True)
     written = []
 

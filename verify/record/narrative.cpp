@@ -98,8 +98,8 @@ std::string remarks(const Measurement& measurement) {
                             result.judgement.verdict == Verdict::refuted ||
                             result.judgement.verdict == Verdict::undetermined;
     if (noteworthy)
-      text += fmt::format("{}: {}: {}\n", on_one_line(result.site.name), to_string(result.judgement.verdict),
-                          result.judgement.reason);
+      text += fmt::format("{}: {}: {}\n", on_one_line(result.site.name),
+                          to_string(result.judgement.verdict), result.judgement.reason);
     if (!result.site.is_final) continue;
     const Reading& reading = result.decisive();
     if (reading.below.size() == 4)
@@ -160,9 +160,9 @@ std::string summary(const Measurement& measurement) {
 
 std::string calibration_text(const RecordHeader& header) {
   const bool random = header.drawn_at_random, pixels = !header.pixels.empty();
-  std::string text =
-      fmt::format("{} rows from {}", header.rows,
-                  random ? (pixels ? "random pixels" : "random tokens") : on_one_line(header.calibration));
+  std::string text = fmt::format(
+      "{} rows from {}", header.rows,
+      random ? (pixels ? "random pixels" : "random tokens") : on_one_line(header.calibration));
   if (random) text += fmt::format(", seed {}", header.seed);
   if (const std::string left_out = left_out_text(header); !left_out.empty())
     text += fmt::format(" ({} tokens: {})", header.tokens, left_out);

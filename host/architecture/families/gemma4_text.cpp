@@ -7,8 +7,8 @@
 #include "host/architecture/families/common.h"
 #include "host/architecture/families/gemma4.h"
 #include "host/base/error.h"
-#include "host/base/json_text.h"
 #include "host/base/in_quotes.h"
+#include "host/base/json_text.h"
 
 namespace deadray {
 
