@@ -195,8 +195,8 @@ int run_convert(const Options& options) {
   if (!made.config)
     write_message(fmt::format("note: no config.json beside {}: put the model's own into {}",
                               options.model, options.folder));
-  write_output(fmt::format("{}: {} tensors, {} bytes\n", target.string(), made.tensors.size(),
-                           fs::file_size(target)));
+  write_output(fmt::format("{}: {} tensors, {} bytes\n", on_one_line(target.string()),
+                           made.tensors.size(), fs::file_size(target)));
   return static_cast<int>(ExitCode::done);
 }
 

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "tests/support/gguf_bytes.h"
+#include "tests/support/pickle_bytes.h"
 #include "tests/support/sharded_model.h"
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/support/zip_bytes.h"
 
 // Files that claim more than there is, or are larger than any real one: each ends at once with its
 // line, in less memory than a small machine has.
@@ -22,10 +24,10 @@ class HostileSizesTest : public ::testing::Test {
   HostileSizesTest() { write_small_gpt2(folder_.path()); }
 
   /// One line and this code within 512 MiB of address space.
-  void expect_failure(int code, const std::string& part) const {
+  void expect_failure(int code, const std::string& part, const std::string& option = "-q") const {
     const auto start = std::chrono::steady_clock::now();
-    Spawned run({"-c", "ulimit -v 524288; exec \"$0\" predict \"$1\"", DEADRAY_BIN "/deadray",
-                 folder_.path().string()},
+    Spawned run({"-c", "ulimit -v 524288; exec \"$0\" predict \"$1\" $2", DEADRAY_BIN "/deadray",
+                 folder_.path().string(), option},
                 -1, "/bin/sh");
     const std::string errors = run.errors();
     EXPECT_EQ(run.wait(), code) << errors;
@@ -55,6 +57,18 @@ TEST_F(HostileSizesTest, OfAConfigurationsNumbers) {
     }
   config_with("n_layer", "10001");
   expect_failure(3, "expected an integer from 1 to 10000");
+}
+
+// Norms without a scale cost a file nothing; 300 bytes could ask for hours.
+TEST_F(HostileSizesTest, OfNormsThatStoreNothing) {
+  folder_.write("config.json",
+                R"({"model_type": "olmo", "hidden_size": 1048576, "num_hidden_layers": 10000,
+      "num_attention_heads": 1, "vocab_size": 2, "intermediate_size": 4})");
+  folder_.write(
+      "model.safetensors",
+      safetensors(
+          R"({"model.layers.0.self_attn.q_proj.weight":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})"));
+  expect_failure(3, "20001 norms of 20972568576 values together, expected at most 268435456");
 }
 
 TEST_F(HostileSizesTest, OfTextFiles) {
@@ -114,18 +128,53 @@ TEST_F(HostileSizesTest, OfHeaders) {
   expect_failure(3, "model.gguf: ");
 }
 
+TEST_F(HostileSizesTest, OfListsInHeaders) {
+  fs::remove(folder_ / "model.safetensors");
+  std::vector<std::string> keys;
+  for (int i = 0; i <= 100'000; ++i) keys.push_back(gguf_key(std::to_string(i), 7, '\1'));
+  folder_.write("model.gguf", GgufFile{.keys = keys}.bytes());
+  expect_failure(3, "100001 keys, expected at most 100000");
+  fs::remove(folder_ / "model.gguf");
+  // One empty list, remembered over and over: one byte each.
+  const std::string pickle = pickled("]" + std::string(5'000'000, '\x94'));
+  folder_.write("pytorch_model.bin", zip_of({{"a/data.pkl", pickle}, {"a/data/0", "1234"}}).bytes);
+  expect_failure(3, "remembers more than 4000000 values");
+  folder_.write("pytorch_model.bin",
+                zip_of({{"a/data.pkl", pickled(std::string(5'000'000, ']'))}}).bytes);
+  expect_failure(3, "more than 4000000 values wait on its stack");
+}
+
+// Compressed members, which unpack to anything, are not unpacked at all.
+TEST_F(HostileSizesTest, OfCompressedArchives) {
+  for (const char* name : {"pytorch_model.bin", "model.npz"}) {
+    fs::remove(folder_ / "model.safetensors");
+    const bool is_npz = std::string(name) == "model.npz";
+    ZipBytes zip = zip_of({{is_npz ? "a.npy" : "a/data.pkl", std::string(100, 'x')}});
+    for (const std::size_t at : {zip.local[0] + 8, zip.central[0] + 10})
+      zip.set<std::uint16_t>(at, 8);  // deflated
+    zip.set<std::uint32_t>(zip.local[0] + 22, 0xF0000000)
+        .set<std::uint32_t>(zip.central[0] + 24, 0xF0000000);
+    folder_.write(name, zip.bytes);
+    expect_failure(4, "is compressed (4026531840 bytes out of 100)");
+    fs::remove(folder_ / name);
+  }
+}
+
 TEST_F(HostileSizesTest, OfArrays) {
   folder_.write("model.safetensors",
-                safetensors(R"({"ln_f.weight":{"dtype":"F32","shape":[4294967296,4294967296],
+                safetensors(R"({"h.0.ln_1.weight":{"dtype":"F32","shape":[4294967296,4294967296],
                   "data_offsets":[0,0]}})"));
-  expect_failure(3, "ln_f.weight");
+  expect_failure(3, "h.0.ln_1.weight");
   // Sparse: the shape is true, and the file has that many bytes.
   const std::string count = std::to_string((kHuge - 200) / 4), bytes = std::to_string(kHuge - 200);
-  std::string head = R"({"ln_f.weight":{"dtype":"F32","shape":[)" + count +
+  std::string head = R"({"h.0.ln_1.weight":{"dtype":"F32","shape":[)" + count +
                      R"(],"data_offsets":[0,)" + bytes + "]}}";
   head.resize(192, ' ');
   make_huge("model.safetensors", safetensors(head));
-  expect_failure(3, "ln_f.weight");
+  expect_failure(3, "h.0.ln_1.weight");
+  // Without a configuration that says otherwise, a norm is as wide as its scale.
+  fs::remove(folder_ / "config.json");
+  expect_failure(3, "is " + count + " wide, expected at most 16777216", "--norm=layernorm");
 }
 
 }  // namespace

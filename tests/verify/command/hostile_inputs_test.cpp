@@ -23,16 +23,15 @@ class HostileInputsTest : public VerifyCommandTest {
     return code;
   }
   void write_roster(const Json& model) {
-    folder_.write("roster.json", Json{{"schema", "deadray/roster/1"},
-                                      {"note", kHostile},
-                                      {"models", Json::array({model})}}
-                                     .dump());
+    folder_.write(
+        "roster.json",
+        Json{{"schema", "deadray/roster/1"}, {"note", kHostile}, {"models", Json::array({model})}}
+            .dump());
   }
   std::vector<std::string> suite(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> words = {"suite",           path("roster.json"), "--out",
-                                      path("out"),       "--init",            "random",
-                                      "--random-tokens", "300",               "--sequence-length",
-                                      "20"};
+    std::vector<std::string> words = {
+        "suite",  path("roster.json"), "--out", path("out"),         "--init",
+        "random", "--random-tokens",   "300",   "--sequence-length", "20"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -83,19 +82,18 @@ TEST_F(HostileInputsTest, MetadataOfActivationsReachesNoTerminal) {
 
 TEST_F(HostileInputsTest, TheLargestConfigurationDoesNotFit) {
   const std::string most = "1073741824";
-  folder_.write("config.json",
-                R"({"model_type": "gpt2", "n_embd": )" + most + R"(, "n_head": 1,
+  folder_.write("config.json", R"({"model_type": "gpt2", "n_embd": 131072, "n_head": 1,
     "n_layer": 10000, "n_positions": )" +
-                    most + R"(, "vocab_size": )" + most + "}");
+                                   most + R"(, "vocab_size": )" + most + "}");
   for (const char* site : {"final", "all"})
-    expect_failure(6,
-                   {folder_.path().string(), "--init", "random", "--random-tokens", "16", "--site",
-                    site},
-                   {});
+    expect_failure(
+        6, {folder_.path().string(), "--init", "random", "--random-tokens", "16", "--site", site},
+        {});
 }
 
 TEST_F(HostileInputsTest, ARosterNamesNoFileElsewhere) {
-  for (const char* name : {"../a", "/tmp/a", "a/b", "..", ".a", "-a", "a\\u0000b", "a\\u001b[31m"}) {
+  for (const char* name :
+       {"../a", "/tmp/a", "a/b", "..", ".a", "-a", "a\\u0000b", "a\\u001b[31m"}) {
     folder_.write("roster.json", R"({"schema": "deadray/roster/1", "models": [{"name": ")" +
                                      std::string(name) + R"(", "path": "x"}]})");
     EXPECT_EQ(run(suite()), 3) << name;
