@@ -26,8 +26,9 @@ std::size_t count_elements(const Checkpoint& checkpoint, const std::vector<NormS
   std::size_t elements = 0;
   for (const NormSite& site : sites) elements += static_cast<std::size_t>(site.hidden_size);
   if (elements > kMost)
-    throw MalformedError(fmt::format("{}: {} norms of {} values together, expected at most {}",
-                                     checkpoint.path().string(), sites.size(), elements, kMost));
+    throw MalformedError(
+        fmt::format("{}: {} values in the scales of its norms, expected at most {}",
+                    checkpoint.path().string(), elements, kMost));
   return elements;
 }
 

@@ -86,6 +86,15 @@ class WhatItWrites(ReportTest):
         self.assertFalse((self.folder / "records/report.md").is_symlink())
 
     @needs_matplotlib
+    def test_obeys_no_settings_of_the_folder_it_is_called_in(self):
+        self.write("records/a.json", made.verify("a"))
+        (self.folder / "matplotlibrc").write_text("text.usetex: True\n")
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        run = self.report("--format", "html", folder=Path("records"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+    @needs_matplotlib
     def test_draws_into_no_folder_behind_a_link(self):
         self.write("records/a.json", made.verify("a"))
         (self.folder / "elsewhere").mkdir()

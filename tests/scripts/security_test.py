@@ -24,7 +24,8 @@ COMMANDS = (["predict", "--help"], ["verify", "--help"])
 def named_tests(text: str) -> list[tuple[str, list[str]]]:
     """Files of tests, each with the names of tests that follow it."""
     return [
-        (file, re.findall(r"`(\w+)`", names)) for file, names in TESTS.findall(" ".join(text.split()))
+        (file, re.findall(r"`(\w+)`", names))
+        for file, names in TESTS.findall(" ".join(text.split()))
     ]
 
 

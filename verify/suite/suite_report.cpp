@@ -19,15 +19,22 @@ const nlohmann::ordered_json& final_site(const nlohmann::ordered_json& sites) {
 
 using Json = nlohmann::ordered_json;
 
+/// A figure of a record; null where it was not measured.
+/// @throws Json::exception where it is something else
+template <typename Type>
+const Json& figure(const Json& value) {
+  if (!value.is_null()) value.get<Type>();
+  return value;
+}
+
 /// The number that decides a reading: the least principal cosine of the predicted space, or that of
 /// 1/gamma where none is predicted.
 Json cosine(const Json& reading) {
   if (!reading.is_object()) return nullptr;
   const Json& cosines = reading.at("principal_cosines");
-  if (cosines.empty()) return reading.at("abs_cos");
-  return *std::min_element(cosines.begin(), cosines.end(), [](const Json& a, const Json& b) {
-    return a.get<double>() < b.get<double>();
-  });
+  if (cosines.empty()) return figure<double>(reading.at("abs_cos"));
+  const auto least = [](const Json& a, const Json& b) { return a.get<double>() < b.get<double>(); };
+  return figure<double>(*std::min_element(cosines.begin(), cosines.end(), least));
 }
 
 std::string text(const Json& value, const char* pattern) {
@@ -89,15 +96,16 @@ nlohmann::ordered_json row_figures(const nlohmann::ordered_json& record) {
   const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
              &residual = record.at("residual");
   return {{"norm", site.at("norm").get<std::string>()},
-          {"hidden_size", site.at("hidden_size")},
-          {"tokens", record.at("calibration").at("tokens")},
+          {"hidden_size", figure<double>(site.at("hidden_size"))},
+          {"tokens", figure<double>(record.at("calibration").at("tokens"))},
           {"abs_cos_exact", cosine(site.at("exact"))},
           {"abs_cos_deployed", cosine(site.at("deployed"))},
-          {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
+          {"residual_preserved",
+           residual.is_object() ? figure<bool>(residual.at("preserved")) : Json()},
           {"norms", sites.size()},
           {"verdict", to_string(worst_verdict(record))},
-          {"seconds", suite.at("seconds")},
-          {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
+          {"seconds", figure<double>(suite.at("seconds"))},
+          {"peak_memory_bytes", figure<double>(suite.at("peak_memory_bytes"))}};
 }
 
 nlohmann::ordered_json suite_record(const SuiteOptions& options, const Roster& roster,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/support/hostile_text.h"
+#include "tests/support/safetensors_bytes.h"
 #include "tests/verify/command/verify_fixture.h"
 
 // What comes from elsewhere and is measured: models, activations, rosters, records of a suite.
@@ -28,10 +29,11 @@ class HostileInputsTest : public VerifyCommandTest {
         Json{{"schema", "deadray/roster/1"}, {"note", kHostile}, {"models", Json::array({model})}}
             .dump());
   }
-  std::vector<std::string> suite(const std::vector<std::string>& more = {}) const {
+  std::vector<std::string> suite(const std::vector<std::string>& more = {},
+                                 const std::string& init = "random") const {
     std::vector<std::string> words = {
-        "suite",  path("roster.json"), "--out", path("out"),         "--init",
-        "random", "--random-tokens",   "300",   "--sequence-length", "20"};
+        "suite", path("roster.json"), "--out", path("out"),         "--init",
+        init,    "--random-tokens",   "300",   "--sequence-length", "20"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -39,8 +41,8 @@ class HostileInputsTest : public VerifyCommandTest {
   std::string record_path() const { return path("out/a.random.json"); }
   std::vector<std::string> states() const {
     std::vector<std::string> states;
-    for (const Json& row : Json::parse(read_text(path("out/suite.json"))).at("rows"))
-      states.push_back(row.at("state"));
+    const Json summary = Json::parse(read_text(path("out/suite.json")));
+    for (const Json& row : summary.at("rows")) states.push_back(row.at("state"));
     return states;
   }
 
@@ -91,6 +93,18 @@ TEST_F(HostileInputsTest, TheLargestConfigurationDoesNotFit) {
         {});
 }
 
+// A sparse file: the scale of a norm that is as wide as the file is long.
+TEST_F(HostileInputsTest, NoNormIsOfAnyWidth) {
+  const std::int64_t width = (1 << 24) + 1;
+  std::string head = R"({"weight":{"dtype":"F32","shape":[16777217],"data_offsets":[0,67108868]},
+    "output":{"dtype":"F32","shape":[2,16777217],"data_offsets":[67108868,201326604]}})";
+  head.resize(192, ' ');
+  folder_.write("a.safetensors", safetensors(head));
+  fs::resize_file(folder_ / "a.safetensors", 200 + 3 * 4 * width);
+  expect_failure(3, {"--activations", path("a.safetensors"), "--norm", "rmsnorm"},
+                 {"is 16777217 wide, expected at most 16777216"});
+}
+
 TEST_F(HostileInputsTest, ARosterNamesNoFileElsewhere) {
   for (const char* name :
        {"../a", "/tmp/a", "a/b", "..", ".a", "-a", "a\\u0000b", "a\\u001b[31m"}) {
@@ -108,7 +122,7 @@ TEST_F(HostileInputsTest, ARosterNamesNoFileElsewhere) {
 
 TEST_F(HostileInputsTest, ACommandThatIsToBeCopiedQuotesWhatARosterSays) {
   write_roster({{"name", "a"}, {"path", "x;touch y"}, {"hf_id", "o/n"}});
-  EXPECT_EQ(run(suite({"--init", "checkpoint"})), 5) << errors_;
+  EXPECT_EQ(run(suite({}, "checkpoint")), 5) << errors_;
   EXPECT_NE(errors_.find("--local-dir '" + path("x;touch y") + "'"), errors_.npos) << errors_;
 }
 
@@ -116,7 +130,7 @@ TEST_F(HostileInputsTest, ASuiteWritesThroughNoLinkPipeOrDeviceOfItsFolder) {
   write_roster(gpt2());
   fs::create_directory(folder_ / "out");
   folder_.write("precious", "before");
-  for (const std::string& name : {"suite.json", "a.random.json"}) {
+  for (const std::string name : {"suite.json", "a.random.json"}) {
     const fs::path file = folder_ / "out" / name;
     for (const fs::path& to : {folder_ / "precious", folder_ / "new", fs::path("/dev/null")}) {
       fs::create_symlink(to, file);
@@ -150,6 +164,7 @@ TEST_F(HostileInputsTest, AResumedRecordIsBelievedOnlyWhereItIsWhole) {
   for (const std::string& text :
        {nested, deep, changed("/sites/0/norm", 5), changed("/sites/0/verdict", kHostile),
         changed("/sites/0/exact/principal_cosines", Json::array({"a"})),
+        changed("/sites/0/hidden_size", kHostile), changed("/residual/preserved", kHostile),
         changed("/calibration", nullptr), changed("/suite/inputs/seed", kHostile),
         changed("/model", Json::array()), std::string("[]"), std::string("5"), kHostile}) {
     write_text(record_path(), text);
