@@ -20,11 +20,18 @@ bool commands_terminal(char32_t code) noexcept {
          (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
+bool is_plain(unsigned char byte) noexcept { return byte >= 0x20 && byte < 0x7F; }
+
 /// What a terminal would obey becomes \x1b or \u009b; `kept` stays.
 std::string escaped(std::string_view text, std::string_view kept) {
   std::string shown;
   shown.reserve(text.size());
-  while (!text.empty()) {
+  for (;;) {
+    const auto plain = static_cast<std::size_t>(
+        std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    shown += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return shown;
     const auto [code, length] = first_character(text);
     if (length == 1 && kept.find(text[0]) != kept.npos)
       shown += text[0];
@@ -36,7 +43,6 @@ std::string escaped(std::string_view text, std::string_view kept) {
       shown += text.substr(0, length);
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
-  return shown;
 }
 
 }  // namespace
