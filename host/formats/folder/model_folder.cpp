@@ -34,6 +34,7 @@ std::string shown_names(const std::vector<std::string>& names) { return first_fe
 std::string base_model(const fs::path& folder) {
   try {
     const fs::path file = folder / "adapter_config.json";
+    refuse_link_outside(file, folder);
     return parse_json_object(read_text_file(file, kLargestHint), file)
         .value("base_model_name_or_path", "");
   } catch (const std::exception&) {
@@ -45,6 +46,7 @@ std::string base_model(const fs::path& folder) {
 std::vector<std::string> norms_in_adapter(const fs::path& file) {
   std::vector<std::string> norms;
   try {
+    refuse_link_outside(file, file.parent_path());
     for (const TensorInfo& tensor : read_safetensors_header(InputFile(file), {}, 0).tensors)
       if (looks_like_norm(tensor.name) && tensor.shape.size() == 1) norms.push_back(tensor.name);
   } catch (const Error&) {

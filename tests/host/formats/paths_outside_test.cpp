@@ -59,6 +59,20 @@ TEST_F(PathsOutsideTest, AreNotReadThroughAnIndexOrAShardThatIsALink) {
   EXPECT_TRUE(contains(complaint(model_ / "x-00001-of-00002.bin"), "00002.bin: is a link out"));
 }
 
+TEST_F(PathsOutsideTest, AreNotReadForAHintEither) {
+  folder_.write("elsewhere/adapter", one_tensor("secret.norm.weight"));
+  folder_.write("elsewhere/config", R"({"base_model_name_or_path": "secret"})");
+  fs::create_directory(folder_ / "secret_inside");
+  folder_.write("model/modules.json", R"([{"path": "../secret_inside"}])");
+  const auto hint = [&] {
+    return message_of(ExitCode::unsupported, [&] { Checkpoint::open(model_); });
+  };
+  EXPECT_EQ(hint().find("secret"), std::string::npos) << hint();
+  link(folder_ / "elsewhere/adapter", "adapter_model.safetensors");
+  link(folder_ / "elsewhere/config", "adapter_config.json");
+  EXPECT_EQ(hint().find("secret"), std::string::npos) << hint();
+}
+
 TEST_F(PathsOutsideTest, MayBeNamedByTheUser) {
   link(elsewhere_, "model.safetensors");
   EXPECT_NE(Checkpoint::open(model_ / "model.safetensors").find("a"), nullptr);
