@@ -17,6 +17,12 @@
 namespace deadray::test {
 namespace {
 
+// In KiB. The address sanitizer reserves terabytes.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr const char* kAddressSpace = "unlimited";
+#else
+constexpr const char* kAddressSpace = "524288";
+#endif
 constexpr std::uint64_t kHuge = std::uint64_t{10} << 30;
 
 class HostileSizesTest : public ::testing::Test {
@@ -26,9 +32,10 @@ class HostileSizesTest : public ::testing::Test {
   /// One line and this code within 512 MiB of address space.
   void expect_failure(int code, const std::string& part, const std::string& option = "-q") const {
     const auto start = std::chrono::steady_clock::now();
-    Spawned run({"-c", "ulimit -v 524288; exec \"$0\" predict \"$1\" $2", DEADRAY_BIN "/deadray",
-                 folder_.path().string(), option},
-                -1, "/bin/sh");
+    Spawned run(
+        {"-c", std::string("ulimit -v ") + kAddressSpace + "; exec \"$0\" predict \"$1\" $2",
+         DEADRAY_BIN "/deadray", folder_.path().string(), option},
+        -1, "/bin/sh");
     const std::string errors = run.errors();
     EXPECT_EQ(run.wait(), code) << errors;
     EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
