@@ -17,7 +17,7 @@
 #include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
 #include "verify/module/device_module.h"
-#include "verify/suite/suite_report.h"
+#include "verify/suite/row_figures.h"
 
 namespace deadray {
 namespace {

@@ -6,13 +6,11 @@
 #include <vector>
 
 #include "host/base/error.h"
+#include "verify/suite/row_figures.h"
 #include "verify/suite/suite.h"
 
 // What a suite's rows came to: exit code, record, table.
 namespace deadray {
-
-/// The worst verdict on a record's norms, in the order refuted, undetermined, confirmed, absent.
-Verdict worst_verdict(const nlohmann::ordered_json& record);
 
 /// How a row ended.
 struct Outcome {
@@ -27,10 +25,6 @@ std::string_view to_string(Outcome::State state) noexcept;
 /// Refuted when any row is; else the code of the first that failed; else undetermined when any is;
 /// else network when any was not downloaded; else done.
 ExitCode exit_code_of(const std::vector<Outcome>& outcomes);
-
-/// The figures of a row in that record: those of the final norm, and the worst verdict on any.
-/// @throws Json::exception for a record without them
-nlohmann::ordered_json row_figures(const nlohmann::ordered_json& record);
 
 /// The record "deadray/suite/1".
 /// @param code  with which the suite would end now: exit_code_of(), or 128 + a stop signal
