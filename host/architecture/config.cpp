@@ -12,6 +12,7 @@
 #include "host/base/input_file.h"
 #include "host/base/json_text.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/formats/folder/own_files.h"
 
 namespace deadray {
 namespace {
@@ -21,6 +22,8 @@ namespace {
   throw MalformedError(fmt::format("{}: key {} is {}, expected {}", file.string(), in_quotes(key),
                                    found ? show_json(*found) : "missing", expected));
 }
+
+constexpr std::uint64_t kLargestConfig = 10'000'000;  // bytes; real ones have thousands
 
 bool is_between(const nlohmann::json& value, std::int64_t least, std::int64_t most) {
   return value.is_number_integer() && value >= least && value <= most;
@@ -44,13 +47,14 @@ Config Config::load(const std::filesystem::path& model) {
   if (!std::filesystem::exists(model, ignored)) refuse_missing(model);
   const std::filesystem::path file = config_file(model);
   refuse_dangling_link(file);
+  refuse_link_outside(file, file.parent_path());
   if (!has_config(model))
     throw MalformedError(fmt::format(
         "{}: missing: deadray reads the architecture there; put the model's config.json {}, or let "
         "`predict` take your word for its norms: --norm layernorm|rmsnorm|layernorm1p",
         file.string(),
         std::filesystem::is_directory(model, ignored) ? "into the folder" : "beside the weights"));
-  return parse(read_text_file(file), file);
+  return parse(read_text_file(file, kLargestConfig), file);
 }
 
 Config Config::parse(const std::string& text, const std::filesystem::path& name) {

@@ -7,9 +7,18 @@
 #include <string>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 
 namespace deadray {
 namespace {
+
+/// Real norms have thousands of values. A sparse file holds as many as it likes.
+void require_width_of_a_norm(const NormSite& site) {
+  constexpr std::int64_t kWidest = std::int64_t{1} << 24;
+  if (site.hidden_size > kWidest)
+    throw MalformedError(fmt::format("norm {}: is {} wide, expected at most {}",
+                                     in_quotes(site.name), site.hidden_size, kWidest));
+}
 
 void require_finite(std::span<const double> values, std::string_view name) {
   const auto not_finite = [](double x) { return !std::isfinite(x); };
@@ -47,6 +56,7 @@ NormParameters read_norm(const Checkpoint& checkpoint, const NormSite& site) {
                ? checkpoint.read_fp64(tensor)
                : checkpoint.read_fp64(tensor, site.row * site.hidden_size, site.hidden_size);
   };
+  require_width_of_a_norm(site);
   NormParameters norm;
   if (site.weight.empty()) {
     norm.gamma.assign(static_cast<std::size_t>(site.hidden_size), 1.0);

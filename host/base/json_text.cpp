@@ -184,6 +184,10 @@ nlohmann::json parse_json_object(const std::string& text, const std::filesystem:
   return object;
 }
 
+std::string record_text(const nlohmann::ordered_json& record) {
+  return in_lines(record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
 std::string show_json(const nlohmann::json& value) {
   const std::string text =
       on_one_line(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60);

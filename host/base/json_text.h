@@ -20,6 +20,10 @@ std::string explain_json_error(std::string_view text, std::size_t first = 0);
 /// has a key twice in one object
 nlohmann::json parse_json_object(const std::string& text, const std::filesystem::path& name);
 
+/// A record as deadray writes it: indented by two, and a line end. What a terminal would obey
+/// stands there as \u009b and the like, which readers of JSON take for the character itself.
+std::string record_text(const nlohmann::ordered_json& record);
+
 /// A value as a message shows it, on one line, cut when long: "'x' (a string)", "12 (an integer)".
 std::string show_json(const nlohmann::json& value);
 

@@ -2,8 +2,12 @@
 
 #include <string_view>
 
-// What the programs write to the terminal, or to whoever reads it.
+// What the programs write to the terminal, or to whoever reads it: the one way there. Names come
+// from files, so that whatever a terminal would obey is shown as \x1b and the like instead.
 namespace deadray {
+
+/// The only commands to a terminal that write_output() lets through.
+inline constexpr std::string_view kBold = "\033[1m", kPlain = "\033[0m";
 
 /// Nobody reads standard output any more: ends the program quietly with 141.
 struct ClosedPipe {};
@@ -12,7 +16,8 @@ struct ClosedPipe {};
 /// @throws ResourceError when it cannot be written, ClosedPipe when nobody reads any more
 void write_output(std::string_view text);
 
-/// A line for people on standard error. Failures there are nobody's concern.
+/// A line for people on standard error, cut after 10,000 bytes. Failures there are nobody's
+/// concern.
 void write_message(std::string_view text);
 
 }  // namespace deadray

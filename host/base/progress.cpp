@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "host/base/in_quotes.h"
+
 namespace deadray {
 
 Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
@@ -23,7 +25,7 @@ void Progress::show(std::int64_t done, std::int64_t total) {
 
 void Progress::show(std::string_view where, std::optional<double> left) {
   if (!enabled_) return;
-  std::string line = fmt::format("\r\033[K{} {}", what_, where);
+  std::string line = fmt::format("\r\033[K{} {}", on_one_line(what_), on_one_line(where));
   if (left) line += fmt::format(", {:.0f} s left", *left);
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);

@@ -170,6 +170,7 @@ int run_convert(const Options& options) {
   const fs::path folder = options.folder, target = folder / "model.safetensors",
                  config = folder / "config.json";
   refuse_to_replace(target, {{options.model}, {}});
+  require_own_file(target);
   if (!options.force) require_absent(target);
   const Conversion made = prepare(options.model);
   std::error_code ignored;
@@ -177,7 +178,10 @@ int run_convert(const Options& options) {
   const bool writes_config =
       made.config && (describes_itself(made.checkpoint) ||
                       !fs::equivalent(config_file(options.model), config, ignored));
-  if (writes_config) refuse_to_replace(config, {{options.model}, {}});
+  if (writes_config) {
+    refuse_to_replace(config, {{options.model}, {}});
+    require_own_file(config);
+  }
   if (!options.force && writes_config) require_absent(config);
 
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written file is removed
@@ -191,8 +195,8 @@ int run_convert(const Options& options) {
   if (!made.config)
     write_message(fmt::format("note: no config.json beside {}: put the model's own into {}",
                               options.model, options.folder));
-  write_output(fmt::format("{}: {} tensors, {} bytes\n", target.string(), made.tensors.size(),
-                           fs::file_size(target)));
+  write_output(fmt::format("{}: {} tensors, {} bytes\n", on_one_line(target.string()),
+                           made.tensors.size(), fs::file_size(target)));
   return static_cast<int>(ExitCode::done);
 }
 

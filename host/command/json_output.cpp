@@ -1,9 +1,9 @@
 #include "host/command/json_output.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "host/base/atomic_file.h"
+#include "host/base/json_text.h"
 #include "host/base/output.h"
 
 namespace deadray {
@@ -14,8 +14,7 @@ JsonOutput::JsonOutput(std::string path, const Inputs& inputs) : path_(std::move
 
 void JsonOutput::write(const nlohmann::ordered_json& record) const {
   if (path_.empty()) return;
-  const std::string text =
-      record.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string text = record_text(record);
   if (path_ == "-")
     write_output(text);
   else

@@ -1,5 +1,6 @@
 #include "host/command/table.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/in_quotes.h"
+#include "host/base/output.h"
 #include "host/base/utf8.h"
 
 namespace deadray {
@@ -52,6 +55,7 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 void Table::add_row(std::vector<std::string> cells) {
   if (cells.size() != columns_.size())
     throw std::invalid_argument("Table::add_row: as many cells as columns");
+  for (std::string& cell : cells) cell = on_one_line(cell);  // a cell makes no row
   rows_.push_back(std::move(cells));
 }
 
@@ -72,7 +76,7 @@ std::string Table::render(bool coloured) const {
   };
   const std::string titles =
       line_of([&](std::size_t k) -> std::string_view { return columns_[k].title; });
-  std::string text = coloured ? "\033[1m" + titles + "\033[0m\n" : titles + "\n";
+  std::string text = coloured ? fmt::format("{}{}{}\n", kBold, titles, kPlain) : titles + "\n";
   for (const auto& row : rows_)
     text += line_of([&](std::size_t k) -> std::string_view { return row[k]; }) + "\n";
   return text;

@@ -23,6 +23,7 @@ std::size_t display_width(std::string_view text) noexcept;
 class Table {
  public:
   explicit Table(std::vector<Column> columns);
+  /// Cells are shown on one line each, whatever is in them.
   /// @throws std::invalid_argument when the number of cells is not that of the columns
   void add_row(std::vector<std::string> cells);
   bool empty() const noexcept { return rows_.empty(); }

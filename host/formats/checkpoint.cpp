@@ -14,6 +14,7 @@
 #include "host/base/near_names.h"
 #include "host/base/threads/parallel.h"
 #include "host/formats/folder/model_folder.h"
+#include "host/formats/folder/own_files.h"
 #include "host/formats/gguf/gguf.h"
 #include "host/formats/gguf/split.h"
 #include "host/formats/lookup/name_table.h"
@@ -35,6 +36,16 @@ ContainerHeader read_header(const InputFile& file, const CheckpointOptions& opti
   if (looks_like_npz(file)) return read_npz_header(file, options, file_index);
   if (looks_like_pytorch(file)) return read_pytorch_header(file, options, file_index);
   return read_safetensors_header(file, options, file_index);
+}
+
+/// Files that the user did not name: all of a folder's, and what belongs to a file that was given.
+void refuse_links_outside(const std::filesystem::path& model, const WeightFiles& weights) {
+  std::error_code ignored;
+  const bool is_folder = std::filesystem::is_directory(model, ignored);
+  const std::filesystem::path folder = is_folder ? model : model.parent_path();
+  if (is_folder) refuse_link_outside(weights.file, folder);
+  for (const std::filesystem::path& shard : weights.shards)
+    if (shard != model) refuse_link_outside(shard, folder);
 }
 
 }  // namespace
@@ -95,6 +106,7 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
   auto state = std::make_unique<State>();
   state->path = model;
   WeightFiles weights = find_weights(model, options.strict);
+  refuse_links_outside(model, weights);
   state->notes = std::move(weights.notes);
   if (!weights.shards.empty()) {
     state->add_files(weights.shards, options);

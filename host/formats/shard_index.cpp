@@ -15,6 +15,7 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
+#include "host/formats/folder/own_files.h"
 #include "host/formats/shards/weight_map.h"
 #include "host/formats/tensor_names.h"
 
@@ -23,14 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_under(const fs::path& path, const fs::path& folder) {
-  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first ==
-         folder.end();
-}
+constexpr std::size_t kMostShards = 99'999;  // as many as the names of shards can count
 
 /// An index comes from elsewhere and must not make us read elsewhere: relative, without "..", and
-/// not through a link out of the tree. In the Hugging Face cache the files of
-/// <model>/snapshots/<commit> are links into <model>/blobs, which belongs to the tree.
+/// not through a link out of the tree.
 fs::path safe_shard_path(const fs::path& index, const std::string& name) {
   const auto refuse = [&](std::string_view why) {
     throw MalformedError(
@@ -44,13 +41,8 @@ fs::path safe_shard_path(const fs::path& index, const std::string& name) {
     refuse("leaves the folder through '..'");
 
   const fs::path path = index.parent_path() / relative;
-  std::error_code error;
-  const fs::path target = fs::canonical(path, error);
-  if (error) return path;  // a missing shard, reported with what it loses
-  const fs::path folder = fs::canonical(index.has_parent_path() ? index.parent_path() : ".");
-  const bool in_blobs = folder.parent_path().filename() == "snapshots" &&
-                        is_under(target, folder.parent_path().parent_path() / "blobs");
-  if (!is_under(target, folder) && !in_blobs) refuse("links to " + target.string());
+  if (const auto target = outside(path, index.parent_path()))
+    refuse("links to " + target->string());
   return path;
 }
 
@@ -166,6 +158,9 @@ std::optional<NumberedShards> numbered_shards(const std::vector<std::string>& na
 ShardIndex read_shard_index(const fs::path& file) {
   const std::string text = read_text_file(file);
   WeightMap map = read_weight_map(text, file);
+  if (map.shards.size() > kMostShards)
+    throw MalformedError(fmt::format("{}: names {} shards, expected at most {}", file.string(),
+                                     map.shards.size(), kMostShards));
   ShardIndex index;
   index.file = file;
   index.bytes = text.size();

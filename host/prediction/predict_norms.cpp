@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "host/architecture/norm_parameters.h"
 #include "host/base/error.h"
 #include "host/base/stopwatch.h"
@@ -16,11 +18,18 @@ namespace {
 /// Elements of scales that a further thread should have at least: half a millisecond's work.
 constexpr std::size_t kLeastElements = 256 * 1024;
 
-std::size_t threads_of(const std::vector<NormSite>& sites, const NormRequest& request) {
-  if (request.classify) return threads_for(sites.size(), 1);  // whole matrices are read
+/// Of all scales together.
+/// @throws MalformedError beyond five times what the largest models have: norms without a scale
+/// cost a file nothing
+std::size_t count_elements(const Checkpoint& checkpoint, const std::vector<NormSite>& sites) {
+  constexpr std::size_t kMost = std::size_t{1} << 28;
   std::size_t elements = 0;
   for (const NormSite& site : sites) elements += static_cast<std::size_t>(site.hidden_size);
-  return threads_for(elements, kLeastElements);
+  if (elements > kMost)
+    throw MalformedError(
+        fmt::format("{}: {} values in the scales of its norms, expected at most {}",
+                    checkpoint.path().string(), elements, kMost));
+  return elements;
 }
 
 /// @throws MalformedError as load_norm() does: it names the file
@@ -39,7 +48,10 @@ DeadSubspace predict_read(const Checkpoint& checkpoint, const NormSite& site,
 PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite> sites,
                              const NormRequest& request, std::size_t threads) {
   PredictedNorms result;
-  if (threads == 0) threads = threads_of(sites, request);
+  const std::size_t elements = count_elements(checkpoint, sites);
+  if (threads == 0)  // to classify, whole matrices are read
+    threads =
+        request.classify ? threads_for(sites.size(), 1) : threads_for(elements, kLeastElements);
   result.sites.reserve(sites.size());
   for (NormSite& site : sites) result.sites.push_back({std::move(site), {}, {}, {}, {}});
 

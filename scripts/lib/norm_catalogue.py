@@ -53,7 +53,7 @@ def walk_all(types: list[str], processes: int) -> dict[str, dict]:
         for model_type, found in pool.imap_unordered(walk_one, types):
             walked[model_type] = found
             if sys.stderr.isatty():
-                print(f"\r{len(walked)} of {len(types)} types", end="", file=sys.stderr)
+                print(f"\r{len(walked)} of {len(types)} types", end="", file=sys.__stderr__)
     return walked
 
 

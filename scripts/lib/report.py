@@ -10,6 +10,7 @@ report.html is one page that needs no network.
 import argparse
 import difflib
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -113,7 +114,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def drawing():
-    """The module that draws; matplotlib is loaded when a figure is wanted, not before."""
+    """The module that draws; matplotlib is loaded when a figure is wanted, not before.
+
+    It is loaded in a folder of our own: in the one we were called in it would obey a matplotlibrc,
+    which can make it run LaTeX.
+    """
+    called_in = os.open(".", os.O_RDONLY)
+    os.chdir(Path(__file__).parent)
     try:
         from reporting import drawing
     except ImportError as error:
@@ -123,6 +130,9 @@ def drawing():
             "--report, or set DEADRAY_PYTHON to an interpreter that has it, or choose --format "
             "md,csv",
         ) from error
+    finally:
+        os.fchdir(called_in)
+        os.close(called_in)
     return drawing
 
 
@@ -159,6 +169,8 @@ def refuse_to_replace(output: Path, folder: Path) -> None:
 def write_figures(
     folder: Path, forms: list[str], themes: list[str], sections: list[Section]
 ) -> list[str]:
+    if folder.is_symlink():
+        raise ToolError(USAGE, f"{folder}: is a link, expected a folder of its own: remove it")
     folder.mkdir(exist_ok=True)
     written = []
 

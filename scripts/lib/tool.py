@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 USAGE, MALFORMED, UNSUPPORTED, NETWORK, RESOURCES, INTERNAL, INTERRUPTED, BROKEN_PIPE = (
     2,
@@ -31,9 +32,26 @@ class ToolError(Exception):
         self.code = code
 
 
+class ForTerminal:
+    """A text stream that nothing but line ends and tabs gets through of what a terminal obeys."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write("".join(c if c in "\n\t" else printable(c) for c in text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
 def run_tool(main: Callable[[], None]) -> None:
-    """Runs `main`; an exception becomes a line on standard error and an exit code of deadray's."""
+    """Runs `main`; an exception becomes a line on standard error and an exit code of deadray's.
+
+    What it prints passes through ForTerminal.
+    """
     name = Path(sys.argv[0]).name
+    sys.stdout, sys.stderr = ForTerminal(sys.stdout), ForTerminal(sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that partial files go
     try:
         main()

@@ -55,6 +55,13 @@ class RunToolTest(unittest.TestCase):
             self.assertNotIn("\x1b", line)
             self.assertIn("\N{REPLACEMENT CHARACTER}", line)
 
+    def test_prints_nothing_that_a_terminal_obeys(self):
+        hostile = r"'a\x1b[31m\x07\x9b2J\r\u202e\n\tγ\n'"
+        _, shown = run(f"sys.stderr.write({hostile})")
+        self.assertEqual(shown, "a\ufffd[31m\ufffd\ufffd2J\ufffd\ufffd\n\tγ\n")
+        _, shown = run(f"print({hostile}, file=sys.stderr, end='')")
+        self.assertNotIn("\x1b", shown)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

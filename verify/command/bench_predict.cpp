@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 #include "host/base/output.h"
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
@@ -44,7 +45,7 @@ int run(const Options& options) {
         time_process(program_beside_this("deadray"), {"predict", options.model});
     text +=
         fmt::format("\nwhole process, deadray predict {}: {:.2f} ms at best, {:.2f} ms median\n",
-                    options.model, t.best * 1e3, t.median * 1e3);
+                    on_one_line(options.model), t.best * 1e3, t.median * 1e3);
     record["process"] = {{"model", options.model}, {"best", t.best}, {"median", t.median}};
   }
   record["environment"] = environment_json();

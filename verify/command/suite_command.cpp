@@ -50,6 +50,8 @@ struct Reports {
     std::vector<std::filesystem::path> records;
     for (const Row& row : rows) records.push_back(record_file(options, row));
     refuse_to_replace(records, inputs);
+    records.push_back(report_file(options));
+    for (const std::filesystem::path& record : records) require_own_file(record);
   }
 };
 

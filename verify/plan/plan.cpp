@@ -7,6 +7,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/select_sites.h"
+#include "host/base/in_quotes.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
 #include "verify/forward/block_loader.h"
@@ -138,7 +139,7 @@ std::string describe(const Plan& plan, const Model& model, std::int64_t availabl
   std::string text = fmt::format(
       "{}: {} tokens; {} of weights {}, residual stream {}, activations {}, moments {}, "
       "spectrum {}: {} at most",
-      model.name, plan.tokens, plan.ahead > 0 ? "two blocks" : "a block",
+      on_one_line(model.name), plan.tokens, plan.ahead > 0 ? "two blocks" : "a block",
       size_text(plan.weights + plan.ahead), size_text(plan.stream), size_text(plan.activations),
       size_text(plan.moments), size_text(plan.spectrum), size_text(plan.peak()));
   if (available > 0)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "host/base/in_quotes.h"
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
@@ -137,7 +138,8 @@ std::string remarks(const FisherMeasurement& measurement) {
     any_judged = any_judged || judgement.verdict != Verdict::absent;
     one_site = one_site && consumer.site == consumers[0].site;
     if (judgement.verdict != Verdict::confirmed && judgement.reason != last)
-      text += fmt::format("{}: {}.\n", consumer.claim.consumer, last = judgement.reason);
+      text +=
+          fmt::format("{}: {}.\n", on_one_line(consumer.claim.consumer), last = judgement.reason);
   }
   if (any_claimed && !any_judged)
     text +=
@@ -183,10 +185,11 @@ std::string narrate(const RecordHeader& header, const FisherMeasurement& measure
   return fmt::format(
       "{} ({}, {} weights), {} tokens{}, {}\n\n{}\n{}{}\n{} dead directions of parameters claimed "
       "here: they lower the local learning coefficient by {:.1f}. Measuring took {:.2f} s.\n",
-      header.name, header.family, header.source == Source::checkpoint ? "trained" : "random",
-      header.tokens, left_out.empty() ? "" : fmt::format(" ({})", left_out),
-      long_name(header.dtype), table.render(coloured), remarks(measurement), kLegend, count,
-      static_cast<double>(count) / 2, measurement.seconds.total);
+      on_one_line(header.name), on_one_line(header.family),
+      header.source == Source::checkpoint ? "trained" : "random", header.tokens,
+      left_out.empty() ? "" : fmt::format(" ({})", left_out), long_name(header.dtype),
+      table.render(coloured), remarks(measurement), kLegend, count, static_cast<double>(count) / 2,
+      measurement.seconds.total);
 }
 
 }  // namespace deadray

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/base/in_quotes.h"
 #include "host/base/time_text.h"
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
@@ -97,8 +98,8 @@ std::string remarks(const Measurement& measurement) {
                             result.judgement.verdict == Verdict::refuted ||
                             result.judgement.verdict == Verdict::undetermined;
     if (noteworthy)
-      text += fmt::format("{}: {}: {}\n", result.site.name, to_string(result.judgement.verdict),
-                          result.judgement.reason);
+      text += fmt::format("{}: {}: {}\n", on_one_line(result.site.name),
+                          to_string(result.judgement.verdict), result.judgement.reason);
     if (!result.site.is_final) continue;
     const Reading& reading = result.decisive();
     if (reading.below.size() == 4)
@@ -159,9 +160,9 @@ std::string summary(const Measurement& measurement) {
 
 std::string calibration_text(const RecordHeader& header) {
   const bool random = header.drawn_at_random, pixels = !header.pixels.empty();
-  std::string text =
-      fmt::format("{} rows from {}", header.rows,
-                  random ? (pixels ? "random pixels" : "random tokens") : header.calibration);
+  std::string text = fmt::format(
+      "{} rows from {}", header.rows,
+      random ? (pixels ? "random pixels" : "random tokens") : on_one_line(header.calibration));
   if (random) text += fmt::format(", seed {}", header.seed);
   if (const std::string left_out = left_out_text(header); !left_out.empty())
     text += fmt::format(" ({} tokens: {})", header.tokens, left_out);
@@ -181,7 +182,7 @@ std::string calibration_text(const RecordHeader& header) {
 }  // namespace
 
 std::string narrate(const RecordHeader& header, const Measurement& measurement, bool coloured) {
-  std::string text = fmt::format("{}: {}", header.name, header.family);
+  std::string text = fmt::format("{}: {}", on_one_line(header.name), on_one_line(header.family));
   if (header.parameters >= 1'000'000)
     text +=
         fmt::format(", {:.4g} million parameters", static_cast<double>(header.parameters) / 1e6);

@@ -13,9 +13,12 @@
 #include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
 #include "verify/module/device_module.h"
+#include "verify/suite/row_figures.h"
 
 namespace deadray {
 namespace {
+
+constexpr int kMaxDepth = 100;  // of a record; a norm's figures are six levels down
 
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
@@ -84,6 +87,7 @@ std::string flaw_in(const Json& record, const SuiteOptions& options, const Row& 
   }
   if (sites != expected_sites(options, source)) return "lacks norms";
   if (!options.no_residual) record.at("residual").at("uncentred");
+  row_figures(record);
   for (const char* key : {"peak_memory_bytes", "seconds"}) record.at("suite").at(key).get<double>();
   return {};
 }
@@ -143,12 +147,22 @@ Json shard_json(const SuiteOptions& options, const Roster& roster) {
   return shard;
 }
 
+Json parse_left(const fs::path& file) {
+  bool too_deep = false;
+  const auto notice_depth = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep = too_deep || depth > kMaxDepth;
+    return !too_deep;
+  };
+  Json left = Json::parse(read_text_file(file), notice_depth, /*allow_exceptions=*/false);
+  return too_deep ? Json(Json::value_t::discarded) : left;
+}
+
 RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSource& source) {
   const fs::path file = record_file(options, row);
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return {};
-  Json record = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
-  if (record.is_discarded()) return {{}, "not JSON: damaged"};
+  Json record = parse_left(file);
+  if (record.is_discarded()) return {{}, "no JSON, or nested too deep: damaged"};
   std::string flaw;
   try {
     flaw = flaw_in(record, options, row, source);

@@ -22,9 +22,9 @@ RowSource locate_weights(const RosterEntry& entry) {
   if (!entry.path.empty()) {
     source.weights = entry.path;
     if (!fs::exists(entry.path, ignored) && !entry.hf_id.empty())
-      source.missing =
-          fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
-                      download_command(entry.hf_id, entry.revision), entry.path.string(), gate);
+      source.missing = fmt::format("{} does not exist: {} --local-dir {}{}", entry.path.string(),
+                                   download_command(entry.hf_id, entry.revision),
+                                   command_line({entry.path.string()}), gate);
     return source;
   }
   if (entry.hf_id.empty()) {

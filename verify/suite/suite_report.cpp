@@ -11,41 +11,7 @@
 namespace deadray {
 namespace {
 
-/// The final norm's entry; the last one where it was not measured.
-const nlohmann::ordered_json& final_site(const nlohmann::ordered_json& sites) {
-  const auto found = std::find_if(sites.begin(), sites.end(),
-                                  [](const auto& site) { return site.at("final") == true; });
-  return found == sites.end() ? sites.back() : *found;
-}
-
 using Json = nlohmann::ordered_json;
-
-/// The number that decides a reading: the least principal cosine of the predicted space, or that of
-/// 1/gamma where none is predicted.
-Json cosine(const Json& reading) {
-  if (!reading.is_object()) return nullptr;
-  const Json& cosines = reading.at("principal_cosines");
-  if (cosines.empty()) return reading.at("abs_cos");
-  return *std::min_element(cosines.begin(), cosines.end(), [](const Json& a, const Json& b) {
-    return a.get<double>() < b.get<double>();
-  });
-}
-
-/// The figures of a row: those of the final norm, and the worst verdict on any.
-Json figures(const Json& record) {
-  const Json &sites = record.at("sites"), &site = final_site(sites), &suite = record.at("suite"),
-             &residual = record.at("residual");
-  return {{"norm", site.at("norm")},
-          {"hidden_size", site.at("hidden_size")},
-          {"tokens", record.at("calibration").at("tokens")},
-          {"abs_cos_exact", cosine(site.at("exact"))},
-          {"abs_cos_deployed", cosine(site.at("deployed"))},
-          {"residual_preserved", residual.is_object() ? residual.at("preserved") : Json()},
-          {"norms", sites.size()},
-          {"verdict", to_string(worst_verdict(record))},
-          {"seconds", suite.at("seconds")},
-          {"peak_memory_bytes", suite.at("peak_memory_bytes")}};
-}
 
 std::string text(const Json& value, const char* pattern) {
   return value.is_number() ? fmt::format(fmt::runtime(pattern), value.get<double>()) : "–";
@@ -59,15 +25,6 @@ std::string verdict_cell(const Json& row) {
 }
 
 }  // namespace
-
-Verdict worst_verdict(const nlohmann::ordered_json& record) {
-  const Json& sites = record.at("sites");
-  for (const Verdict verdict : {Verdict::refuted, Verdict::undetermined, Verdict::confirmed})
-    if (std::any_of(sites.begin(), sites.end(),
-                    [&](const Json& site) { return site.at("verdict") == to_string(verdict); }))
-      return verdict;
-  return Verdict::absent;
-}
 
 std::string_view to_string(Outcome::State state) noexcept {
   switch (state) {
@@ -127,7 +84,7 @@ nlohmann::ordered_json row_summary(const Row& row, const Outcome& outcome) {
                     {"reason", outcome.reason}});
   } else {
     summary["record"] = row.name() + ".json";
-    summary.update(figures(outcome.record));
+    summary.update(row_figures(outcome.record));
   }
   return summary;
 }

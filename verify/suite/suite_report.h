@@ -7,13 +7,11 @@
 #include <vector>
 
 #include "host/base/error.h"
+#include "verify/suite/row_figures.h"
 #include "verify/suite/suite.h"
 
 // What a suite's rows came to: exit code, record, table.
 namespace deadray {
-
-/// The worst verdict on a record's norms, in the order refuted, undetermined, confirmed, absent.
-Verdict worst_verdict(const nlohmann::ordered_json& record);
 
 /// How a row ended.
 struct Outcome {

@@ -6,6 +6,7 @@
 #include "host/architecture/catalogue.h"
 #include "host/architecture/norm_parameters.h"
 #include "host/base/atomic_file.h"
+#include "host/base/json_text.h"
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"
 #include "host/base/time_text.h"
@@ -133,8 +134,7 @@ ExitCode measure_row(const SuiteOptions& options, const Row& row) {
   }
   suite.update({{"seconds", watch.seconds()}, {"peak_memory_bytes", peak_memory_bytes()}});
   record["suite"] = std::move(suite);
-  write_file_atomically(record_file(options, row),
-                        record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(record_file(options, row), record_text(record));
   return exit_code_of(measurement);
 }
 

@@ -69,7 +69,7 @@ std::int64_t padding_row(const Config& config, std::int64_t fallback) {
   const auto& value = config.json().at("pad_token_id");
   if (!value.is_number_integer())
     throw MalformedError(fmt::format("{}: pad_token_id is {}, expected a token number",
-                                     config.path().string(), value.dump()));
+                                     config.path().string(), show_json(value)));
   return value.get<std::int64_t>();
 }
 

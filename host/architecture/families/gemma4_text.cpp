@@ -8,6 +8,7 @@
 #include "host/architecture/families/gemma4.h"
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/base/json_text.h"
 
 namespace deadray {
 
@@ -31,7 +32,7 @@ std::vector<std::string> layer_types(const Config& config, std::int64_t n_blocks
     for (const auto& type : listed) {
       if (type != kSliding && type != kFull)
         config.cannot_run(fmt::format("{} holds {}; deadray runs {} and {}",
-                                      config.full_key("layer_types"), type.dump(), kSliding,
+                                      config.full_key("layer_types"), show_json(type), kSliding,
                                       kFull));
       types.emplace_back(type == kSliding ? kSliding : kFull);
     }

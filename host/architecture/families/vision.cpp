@@ -27,7 +27,7 @@ std::int64_t square_side(const Config& config, std::string_view key, std::int64_
                                      show_json(sides)));
   if (sides[0] != sides[1])
     config.cannot_run(
-        fmt::format("{} is {}; deadray runs squares only", config.full_key(key), sides.dump()));
+        fmt::format("{} is {}; deadray runs squares only", config.full_key(key), show_json(sides)));
   const Config first = Config::parse(nlohmann::json{{key, sides[0]}}.dump(), config.path());
   return first.integer(key);
 }

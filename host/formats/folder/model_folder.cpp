@@ -15,6 +15,7 @@
 #include "host/base/json_text.h"
 #include "host/formats/folder/folder_listing.h"
 #include "host/formats/folder/model_hints.h"
+#include "host/formats/folder/own_files.h"
 #include "host/formats/hub_cache.h"
 #include "host/formats/safetensors.h"
 #include "host/formats/shard_index.h"
@@ -25,13 +26,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kLargestHint = 1'000'000;  // bytes of a file that makes an error clearer
+
 std::string shown_names(const std::vector<std::string>& names) { return first_few(names, 8); }
 
 /// What the adapter says it was trained on; empty when it does not.
 std::string base_model(const fs::path& folder) {
   try {
     const fs::path file = folder / "adapter_config.json";
-    return parse_json_object(read_text_file(file), file).value("base_model_name_or_path", "");
+    refuse_link_outside(file, folder);
+    return parse_json_object(read_text_file(file, kLargestHint), file)
+        .value("base_model_name_or_path", "");
   } catch (const std::exception&) {
     return "";  // only a hint is lost
   }
@@ -41,6 +46,7 @@ std::string base_model(const fs::path& folder) {
 std::vector<std::string> norms_in_adapter(const fs::path& file) {
   std::vector<std::string> norms;
   try {
+    refuse_link_outside(file, file.parent_path());
     for (const TensorInfo& tensor : read_safetensors_header(InputFile(file), {}, 0).tensors)
       if (looks_like_norm(tensor.name) && tensor.shape.size() == 1) norms.push_back(tensor.name);
   } catch (const Error&) {
@@ -68,9 +74,9 @@ std::vector<std::string> norms_in_adapter(const fs::path& file) {
 std::string inner_transformer(const fs::path& folder) {
   try {
     const fs::path file = folder / "modules.json";
-    const auto modules = nlohmann::json::parse(read_text_file(file));
+    const auto modules = nlohmann::json::parse(read_text_file(file, kLargestHint));
     const std::string path = modules.at(0).at("path");
-    return fs::is_directory(folder / path) ? path : "";
+    return fs::is_directory(folder / path) && !outside(folder / path, folder) ? path : "";
   } catch (const std::exception&) {
     return "";  // only a hint is lost
   }

@@ -54,7 +54,8 @@ constexpr std::array<ValueTypeRow, 13> kValueTypes{{{"uint8", 1},
 
 constexpr std::string_view kAlignmentKey = "general.alignment";
 constexpr std::uint64_t kLargestAlignment = 1 << 20;
-constexpr std::size_t kLongestName = 65535;  // of keys, as the format says
+constexpr std::size_t kLongestName = 65535;   // of keys, as the format says
+constexpr std::uint64_t kMostKeys = 100'000;  // real files have some dozens
 /// Length, one character, type, one byte of value.
 constexpr std::uint64_t kLeastKeyBytes = 8 + 1 + 4 + 1;
 
@@ -161,6 +162,7 @@ std::string read_gguf_name(GgufHeadReader& head) {
 
 GgufMetadata read_gguf_metadata(GgufHeadReader& head, std::uint64_t count) {
   head.expect(count, kLeastKeyBytes, "keys");
+  if (count > kMostKeys) head.fail(fmt::format("{} keys, expected at most {}", count, kMostKeys));
   GgufMetadata metadata;
   for (std::uint64_t i = 0; i < count; ++i) {
     head.about(fmt::format("key {} of {}", i + 1, count));

@@ -11,6 +11,7 @@ namespace deadray {
 namespace {
 
 constexpr std::size_t kDeepestStack = 4'000'000;
+constexpr std::uint64_t kMostRemembered = 4'000'000;
 constexpr std::uint64_t kMostValues = 16'000'000;
 constexpr unsigned char kStop = '.';
 /// Operations of any protocol that a machine for weights does without.
@@ -198,6 +199,7 @@ void PickleMachine::remember(std::uint64_t index) {
   if (index > operation_ - begin_)
     fail(fmt::format("remembers a value under number {} after {} bytes", index,
                      operation_ - begin_));
+  if (index >= kMostRemembered) fail(fmt::format("remembers more than {} values", kMostRemembered));
   if (index >= memo_.size()) memo_.resize(index + 1, {PickleKind::none, 1, 0});
   memo_[index] = top();
 }

@@ -17,6 +17,7 @@ from reporting.schemas import OTHER_KINDS, OWN, SCHEMAS, check
 from tool import printable
 
 WEIGHTS = {"random": "random", "checkpoint": "trained", "activations": "activations"}
+MOST_BYTES = 100_000_000  # of one record
 MOST_EXPONENT = 16  # of a fit: the largest dimension to this power is still a double
 
 
@@ -89,6 +90,9 @@ def read_folder(folder: Path) -> Records:
 
 def _read_file(file: Path, records: Records) -> None:
     name = printable(file.name)
+    if problem := _why_unread(file):
+        records.problems.append(f"{name}: {problem}; remove it")
+        return
     try:
         text = file.read_bytes().decode()
         data = json.loads(text, parse_constant=_refuse_constant)
@@ -125,6 +129,15 @@ def _read_file(file: Path, records: Records) -> None:
             f"{name}: schema: {printable(schema)!r}, expected {', '.join(SCHEMAS)}; make it again "
             "with this version of deadray, or remove it"
         )
+
+
+def _why_unread(file: Path) -> str | None:
+    """A folder from elsewhere must not make us read elsewhere, nor more than memory holds."""
+    if not file.resolve().is_relative_to(file.parent.resolve()):
+        return "is a link out of the folder"
+    if (size := file.stat().st_size) > MOST_BYTES:
+        return f"has {size} bytes, expected at most {MOST_BYTES}"
+    return None
 
 
 def _refuse_constant(name: str) -> None:

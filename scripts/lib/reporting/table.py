@@ -125,4 +125,11 @@ def csv_of(tables: list[Table]) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return _no_formula(value)
     return str(value).lower() if isinstance(value, bool) else "" if value is None else value
+
+
+def _no_formula(value: str) -> str:
+    """Text that a spreadsheet takes for text; a formula in a name could run programs there."""
+    return f"'{value}" if value.lstrip().startswith(("=", "+", "-", "@")) else value

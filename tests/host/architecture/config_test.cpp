@@ -151,6 +151,18 @@ TEST(ConfigTest, LoadsFromAFolderOrBesideAWeightFile) {
   EXPECT_EQ(Config::load(weights).path(), folder / "config.json");
 }
 
+TEST(ConfigTest, FollowsNoLinkOutOfTheFolder) {
+  const TemporaryFolder folder;
+  folder.write("elsewhere.json", R"({"model_type": "gpt2"})");
+  fs::create_directory(folder / "model");
+  fs::create_symlink("../elsewhere.json", folder / "model/config.json");
+  for (const char* model : {"model", "model/x.safetensors"}) {
+    folder.write("model/x.safetensors", "");
+    EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { Config::load(folder / model); }),
+                         "config.json: is a link out of the model's folder, to "));
+  }
+}
+
 TEST(ConfigTest, SaysWhatToDoWhenItIsMissing) {
   const TemporaryFolder folder;
   EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { Config::load(folder.path()); }),

@@ -108,5 +108,12 @@ TEST(JsonTextTest, TellsAZeroByteBehindTheText) {
                        "not JSON at line 1, column 3 (byte 2): unexpected byte 0x00"));
 }
 
+TEST(RecordTextTest, IsTheSameRecordWithoutWhatATerminalObeys) {
+  const nlohmann::ordered_json record{{"b\x1b", "a\xc2\x9b\x7f\xe2\x80\xae γ"}, {"a", 1}};
+  const std::string text = record_text(record);
+  EXPECT_EQ(text, "{\n  \"b\\u001b\": \"a\\u009b\\u007f\\u202e γ\",\n  \"a\": 1\n}\n");
+  EXPECT_EQ(nlohmann::ordered_json::parse(text), record);
+}
+
 }  // namespace
 }  // namespace deadray::test

@@ -36,6 +36,12 @@ TEST(DisplayWidthTest, CountsWhatATerminalShows) {
   EXPECT_EQ(display_width("a\xC3"), 2U);  // cut in the middle of a character: no read past the end
 }
 
+TEST(TableTest, ShowsACellOnOneLine) {
+  Table table({{"norm"}});
+  table.add_row({"a\nforged\x1b[2J"});
+  EXPECT_EQ(table.render(), "norm\na\\x0aforged\\x1b[2J\n");
+}
+
 TEST(TableTest, AlignsColumnsWhateverTheBytes) {
   Table table({{"norm"}, {"γ", Align::right}, {"why"}});
   table.add_row({"ln_1", "0.5…2", "ok"});
