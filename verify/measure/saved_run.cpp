@@ -10,7 +10,9 @@
 
 #include "host/base/error.h"
 #include "host/formats/checkpoint.h"
+#include "host/formats/folder/own_files.h"
 #include "host/formats/safetensors_writer.h"
+#include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
 #include "verify/measure/run_identity.h"
 
@@ -30,6 +32,14 @@ std::vector<std::uint8_t> bytes_of(std::string_view hex) {
   for (std::size_t i = 0; i < bytes.size(); ++i)
     std::from_chars(hex.data() + 2 * i, hex.data() + 2 * i + 2, bytes[i], 16);
   return bytes;
+}
+
+/// Of all metadata but itself.
+std::string sum_of(const std::map<std::string, std::string>& metadata) {
+  std::string all;
+  for (const auto& [key, value] : metadata)
+    if (key != "sum") all += key + '=' + value + '\n';
+  return std::to_string(kernels::fnv1a(all));
 }
 
 nlohmann::json residual_json(const ResidualStream::State& state) {
@@ -132,6 +142,7 @@ std::optional<RunState> SavedRun::load() {
   }
   if (common.empty()) return std::nullopt;
 
+  refuse_link_outside(file_of(folder_, ranks_, common.back()), folder_);
   const Checkpoint saved = Checkpoint::open(file_of(folder_, ranks_, common.back()));
   const auto& metadata = saved.metadata();
   const auto entry = [&](const char* key) -> const std::string& {
@@ -152,6 +163,11 @@ std::optional<RunState> SavedRun::load() {
     throw UsageError(fmt::format(
         "--checkpoint {}: holds the state of another run: {}; give another folder, or remove it",
         folder_.string(), difference(of, inputs_)));
+  if (entry("sum") != sum_of(metadata))
+    throw MalformedError(fmt::format(
+        "{}: its metadata do not have the checksum that was saved with them: the file is damaged; "
+        "remove it to go on from an earlier state, or from the beginning",
+        saved.path().string()));
   RunState state;
   state.node = common.back();
   state.stream = read_tensor(saved, kStream, entry("stream"));
@@ -180,6 +196,8 @@ void SavedRun::save(const RunState& state) {
     declared.push_back({name, dtype_of(values.scalar_type()), values.sizes().vec()});
     metadata[name] = std::to_string(checksum(values));
   }
+  refuse_link_outside(file_of(folder_, ranks_, state.node), folder_);
+  metadata["sum"] = sum_of(metadata);
   SafetensorsWriter writer(file_of(folder_, ranks_, state.node), declared, metadata);
   for (const auto& [name, values] : tensors)
     writer.append({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
