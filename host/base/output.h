@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <string_view>
 
 // What the programs write to the terminal, or to whoever reads it.
@@ -13,6 +14,9 @@ struct ClosedPipe {};
 void write_output(std::string_view text);
 
 /// A line for people on standard error. Failures there are nobody's concern.
-void write_message(std::string_view text);
+void write_message(std::string_view text) noexcept;
+
+/// The same of at most 7 parts, one after another. Takes no memory: for when there is none.
+void write_message_of(std::initializer_list<std::string_view> parts) noexcept;
 
 }  // namespace deadray

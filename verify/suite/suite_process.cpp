@@ -41,8 +41,10 @@ std::string listen(int pipe, pid_t child) {
 }
 
 int report(ExitCode code, std::string_view message) {
-  if (write(kReport, message.data(), message.size()) < 0)
-    write_message(fmt::format("deadray: {}", message));
+  ssize_t count;
+  do count = write(kReport, message.data(), message.size());
+  while (count < 0 && errno == EINTR);
+  if (count < 0) write_message_of({"deadray: ", message});
   return static_cast<int>(code);
 }
 
@@ -65,8 +67,8 @@ ChildResult run_child(std::vector<std::string> arguments) {
   close(ends[1]);
   ChildResult result;
   result.message = listen(ends[0], child);
-  close(ends[0]);
   const int status = wait_for_end(child);
+  close(ends[0]);  // not before: a child that still writes there would be killed
   result.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return result;
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
 #include <string>
 
 #include "host/base/error.h"
@@ -36,6 +37,21 @@ TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
       EXPECT_NE(what.find(advice), std::string::npos) << what;
     }
   }
+}
+
+TEST(LibraryErrorsTest, WhatOneDnnCannotMakeWantsMemory) {
+  const auto code_of = [](const char* what) {
+    try {
+      return translate_library_errors([&]() -> int { throw std::runtime_error(what); });
+    } catch (const Error& error) {
+      return static_cast<int>(error.code());
+    } catch (const std::exception&) {
+      return -1;  // passed on
+    }
+  };
+  EXPECT_EQ(code_of("could not create a primitive"), static_cast<int>(ExitCode::resources));
+  EXPECT_EQ(code_of("could not execute a primitive"), static_cast<int>(ExitCode::resources));
+  EXPECT_EQ(code_of("could not create a primitive descriptor for a matmul primitive"), -1);
 }
 
 TEST(LibraryErrorsTest, PassesOnWhatIsDone) {
