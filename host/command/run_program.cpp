@@ -59,12 +59,19 @@ int end_of_caught() noexcept {
   }
 }
 
-/// An exception where none may pass, as in the destructors and threads of libraries.
-[[noreturn]] void end_of_uncaught() noexcept {
-  _exit(std::current_exception() ? end_of_caught() : fail_internally("terminated"));
+std::atomic<bool> running = false, memory_ran_out = false;
+
+[[noreturn]] void note_lack_of_memory() {
+  memory_ran_out = true;
+  throw std::bad_alloc();
 }
 
-std::atomic<bool> running = false;
+/// An exception where none may pass, as in the destructors and threads of libraries. That of
+/// lacking memory is not always there to be asked.
+[[noreturn]] void end_of_uncaught() noexcept {
+  if (std::current_exception()) _exit(end_of_caught());
+  _exit(memory_ran_out ? fail_for_memory() : fail_internally("terminated"));
+}
 
 /// A library that ends the program itself has said why. libgomp does so when it lacks memory; its
 /// code is 1, which would say "refuted".
@@ -75,6 +82,7 @@ void end_of_library() noexcept {
 }  // namespace
 
 int run_program(const std::function<int()>& body) {
+  std::set_new_handler(note_lack_of_memory);
   std::set_terminate(end_of_uncaught);
   std::atexit(end_of_library);
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond `ulimit -f` is then an error of its write

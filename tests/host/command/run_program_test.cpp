@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -49,6 +51,18 @@ TEST(RunProgramDeathTest, EndsAnExceptionThatNobodyCatchesLikeOneThatItDoes) {
               "^deadray: x: cut off\n$");
   EXPECT_EXIT(throw_in_a_thread(std::logic_error("x")), testing::ExitedWithCode(7),
               "^deadray: internal error: x");
+}
+
+/// As in functions of the C++ library that say noexcept and take memory.
+TEST(RunProgramDeathTest, EndsForMemoryWhateverTerminates) {
+  EXPECT_EXIT(run_program([]() -> int {
+                try {
+                  static_cast<void>(::operator new(std::size_t{1} << 62));
+                } catch (const std::bad_alloc&) {
+                }
+                std::terminate();
+              }),
+              testing::ExitedWithCode(6), "^deadray: not enough memory[^\n]*\n$");
 }
 
 /// libgomp does so where it lacks memory, with 1.
