@@ -2,7 +2,7 @@
 
     python3 tests/faults/run_faults.py [--seeds N] [--first SEED] [--only CASE] [--verbose]
 
-Each seed is one run of `predict`, `verify` or `suite` on small models: safetensors, PyTorch, GGUF.
+Each seed is one run of `predict`, `verify`, `convert` or `suite` on small models: safetensors, PyTorch, GGUF.
 The library deadray_faults.so lets some of its calls fail, about as many as EXPECTED says; an
 undisturbed run has told how many calls there are. Then each run must have ended in one of two ways:
 
@@ -71,9 +71,10 @@ def cases(folder: Path) -> list[Case]:
     tokens = "--random-tokens 96 --threads 2 --json {out}/record.json".split()
     found = []
     for kind, model in (("safetensors", SAFETENSORS), ("pytorch", PYTORCH), ("gguf", GGUF)):
-        predict = ["predict", str(model), "--site", "all", "--json", "{out}/record.json"]
+        predict = ["predict", str(model), "--json", "{out}/record.json", "--directions", "{out}/d"]
         verify = ["verify", str(model), "--site", "all", "--dump", "{out}/dump", *tokens]
         found += [Case(f"predict {kind}", predict), Case(f"verify {kind}", verify)]
+    found.append(Case("convert", ["convert", str(GGUF), "{out}/converted"]))
     suite = ["suite", str(roster), "--out", "{out}/suite", "--random-tokens", "96", "--quiet"]
     found.append(Case("suite", [*suite, "--threads", "2"], suite=True))
     return found

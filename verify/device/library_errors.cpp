@@ -31,6 +31,10 @@ namespace {
     throw ResourceError(
         fmt::format("not enough memory{}; give fewer tokens, or one norm with --site NAME", bytes));
   }
+  // libtorch's own generator of random numbers takes its first number there, though we seed ours.
+  if (says("/dev/urandom"))
+    throw ResourceError(
+        fmt::format("{}: it is missing, or too many files are open (raise `ulimit -n`)", what));
   throw std::runtime_error(what);
 }
 

@@ -3,7 +3,7 @@
 #include <sys/mount.h>
 
 #include <cerrno>
-#include <fstream>
+#include <cstring>
 
 #include "tests/support/spawned.h"
 
@@ -84,7 +84,7 @@ TEST_P(FullDiskTest, EndsWithOneLineAndLeavesNothingHalf) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, FullDiskTest, testing::ValuesIn(cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 /// `ulimit -f`, in blocks of 512 or 1024 bytes. Its signal would end the program without a word.
 TEST(FileSizeLimitTest, EndsWithOneLine) {

@@ -1,5 +1,6 @@
 #include "verify/device/library_errors.h"
 
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -52,6 +53,14 @@ TEST(LibraryErrorsTest, WhatOneDnnCannotMakeWantsMemory) {
   EXPECT_EQ(code_of("could not create a primitive"), static_cast<int>(ExitCode::resources));
   EXPECT_EQ(code_of("could not execute a primitive"), static_cast<int>(ExitCode::resources));
   EXPECT_EQ(code_of("could not create a primitive descriptor for a matmul primitive"), -1);
+}
+
+TEST(LibraryErrorsTest, NoRandomNumbersFromTheSystemIsNoDefect) {
+  EXPECT_THROW(
+      translate_library_errors([]() -> int { TORCH_CHECK(false, "Unable to open /dev/urandom"); }),
+      ResourceError);
+  EXPECT_THROW(translate_library_errors([]() -> int { TORCH_CHECK(false, "wrong shape"); }),
+               std::runtime_error);
 }
 
 TEST(LibraryErrorsTest, PassesOnWhatIsDone) {
