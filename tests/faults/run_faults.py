@@ -2,9 +2,10 @@
 
     python3 tests/faults/run_faults.py [--seeds N] [--first SEED] [--only CASE] [--verbose]
 
-Each seed is one run of `predict`, `verify`, `convert` or `suite` on small models: safetensors, PyTorch, GGUF.
-The library deadray_faults.so lets some of its calls fail, about as many as EXPECTED says; an
-undisturbed run has told how many calls there are. Then each run must have ended in one of two ways:
+Each seed is one run of `predict`, `verify`, `convert` or `suite` on small models: safetensors,
+PyTorch, GGUF. The library deadray_faults.so lets some of its calls fail, about as many as EXPECTED
+says; an undisturbed run has told how many calls there are. Then each run must have ended in one of
+two ways:
 
 - as the undisturbed one did: same exit code, same files, same output;
 - with an exit code of FAILED and one line on standard error. What files there are is whole and as
