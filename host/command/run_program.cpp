@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <string_view>
+#include <system_error>
 
 #include "host/base/error.h"
 #include "host/base/output.h"
@@ -33,6 +34,12 @@ int fail_for_memory() noexcept {
               "with --site NAME)");
 }
 
+/// Of what the system did not do for the C++ library: a thread, a path.
+int fail_for_system(std::string_view what) noexcept {
+  write_message_of({"deadray: ", what, ": the system refused it; try again with less load on it"});
+  return static_cast<int>(ExitCode::resources);
+}
+
 /// Of what only a defect can throw.
 int fail_internally(std::string_view what) noexcept {
   write_message_of({"deadray: internal error: ", what.substr(0, what.find('\n')),
@@ -52,6 +59,8 @@ int end_of_caught() noexcept {
     return 128 + stopped.signal;
   } catch (const std::bad_alloc&) {
     return fail_for_memory();
+  } catch (const std::system_error& error) {
+    return fail_for_system(error.what());
   } catch (const std::exception& error) {
     return fail_internally(error.what());
   } catch (...) {

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "host/base/error.h"
@@ -81,6 +82,8 @@ int report_to_parent(const std::function<int()>& body) {
     return report(error.code(), error.what());
   } catch (const std::bad_alloc&) {
     return report(ExitCode::resources, "not enough memory");
+  } catch (const std::system_error& error) {
+    return report(ExitCode::resources, error.what());
   } catch (const std::exception& error) {
     return report(ExitCode::internal, fmt::format("internal error: {}", error.what()));
   }

@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 
 #include "host/base/error.h"
@@ -24,6 +25,10 @@ TEST(RunProgramTest, MapsEveryEndToItsExitCode) {
   EXPECT_EQ(run_program([]() -> int { throw UnsupportedError("x"); }), 4);
   EXPECT_EQ(run_program([]() -> int { throw ResourceError("x"); }), 6);
   EXPECT_EQ(run_program([]() -> int { throw std::bad_alloc(); }), 6);
+  EXPECT_EQ(run_program([]() -> int {
+              throw std::system_error(std::make_error_code(std::errc::not_enough_memory));
+            }),
+            6);
   EXPECT_EQ(run_program([]() -> int { throw std::logic_error("x"); }), 7);
   EXPECT_EQ(run_program([]() -> int { throw 3; }), 7);
   EXPECT_EQ(run_program([]() -> int { throw ClosedPipe{}; }), 141);
