@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <cstddef>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -62,7 +61,7 @@ TEST(RunProgramDeathTest, EndsAnExceptionThatNobodyCatchesLikeOneThatItDoes) {
 TEST(RunProgramDeathTest, EndsForMemoryWhateverTerminates) {
   EXPECT_EXIT(run_program([]() -> int {
                 try {
-                  static_cast<void>(::operator new(std::size_t{1} << 62));
+                  std::get_new_handler()();  // as operator new does
                 } catch (const std::bad_alloc&) {
                 }
                 std::terminate();
