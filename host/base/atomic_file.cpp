@@ -52,6 +52,8 @@ std::string advice(int error, const fs::path& target) {
                            "no room on its disk ({} bytes free): free some or choose another place",
                            space.available);
     }
+    case EIO:
+      return "the disk failed: choose another place";
     case EFBIG:
       return "larger than files may be there (`ulimit -f`, or the file system's own limit)";
     default:
@@ -64,6 +66,14 @@ int create(const fs::path& file, int flags) {
   do descriptor = ::open(file.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
   while (descriptor < 0 && errno == EINTR);
   return descriptor;
+}
+
+/// Some file systems let a signal interrupt it.
+int flush(int descriptor) {
+  int result;
+  do result = ::fsync(descriptor);
+  while (result != 0 && errno == EINTR);
+  return result;
 }
 
 }  // namespace
@@ -129,10 +139,11 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  if (!in_place_ && ::fsync(descriptor_) != 0) fail("flushing it", errno);
+  if (!in_place_ && flush(descriptor_) != 0) fail("flushing it", errno);
   if (!in_place_ && ::rename(working_.c_str(), final_.c_str()) != 0) fail("renaming it", errno);
   const int closed = ::close(std::exchange(descriptor_, -1));
-  if (closed != 0 && in_place_) fail("closing it", errno);  // otherwise fsync has said it already
+  // Otherwise fsync has said it already. After EINTR the descriptor is closed all the same.
+  if (closed != 0 && errno != EINTR && in_place_) fail("closing it", errno);
   if (in_place_) return;
   // The rename itself lasts only once the folder is on the disk; a file system that cannot do that
   // has nothing to say to the user.

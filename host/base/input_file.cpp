@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -44,11 +45,35 @@ const char* kind_of(mode_t mode) {
   return "device";
 }
 
+int open_to_read(const std::filesystem::path& path) {
+  int descriptor;
+  // Without O_NONBLOCK a pipe would make us wait for a writer.
+  do descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
+FileIdentity identity_in(const struct stat& status) {
+  const auto nanoseconds = [](const timespec& time) {
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  };
+  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+          nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+}
+
+bool is_same_content(const FileIdentity& a, const FileIdentity& b) {
+  return a.size == b.size && a.modified == b.modified;
+}
+
+[[noreturn]] void throw_changed(const std::filesystem::path& path, std::string_view what) {
+  throw MalformedError(fmt::format(
+      "{}: {} since it was opened: run again on files that stay as they are", path.string(), what));
+}
+
 }  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
-  // Without O_NONBLOCK a pipe would make us wait for a writer.
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  descriptor_ = open_to_read(path);
   if (descriptor_ < 0) throw_open_error(path, errno);
   struct stat status = {};
   const int error = ::fstat(descriptor_, &status) == 0 ? 0 : errno;
@@ -58,18 +83,18 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
     throw MalformedError(fmt::format("{}: is a {}, expected a regular file", path.string(),
                                      kind_of(status.st_mode)));
   }
-  size_ = static_cast<std::uint64_t>(status.st_size);
+  opened_ = identity_in(status);
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      size_(other.size_) {}
+      opened_(other.opened_) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
-  std::swap(size_, other.size_);
+  std::swap(opened_, other.opened_);
   return *this;
 }
 
@@ -84,15 +109,61 @@ void InputFile::read(std::uint64_t offset, std::size_t count, void* destination)
         ::pread(descriptor_, to + done, count - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0)
-      throw ResourceError(fmt::format("{}: reading byte {}: {}", path_.string(), offset + done,
-                                      std::strerror(errno)));
-    if (got == 0)
-      throw MalformedError(
-          fmt::format("{}: ends at byte {}, bytes {} to {} were wanted: it had {} when it was "
-                      "opened (truncated meanwhile?)",
-                      path_.string(), offset + done, offset, offset + count, size_));
+      throw ResourceError(
+          fmt::format("{}: reading byte {}: {}: the disk or its network failed; try again, or copy "
+                      "the file to another place",
+                      path_.string(), offset + done, std::strerror(errno)));
+    if (got == 0) {
+      require_unchanged();
+      throw MalformedError(fmt::format("{}: ends at byte {}, bytes {} to {} were wanted",
+                                       path_.string(), offset + done, offset, offset + count));
+    }
     done += static_cast<std::size_t>(got);
   }
+}
+
+void InputFile::require_unchanged() const {
+  require_same_content();
+  require_same_path();
+}
+
+void InputFile::require_older_than(std::chrono::system_clock::time_point moment) const {
+  using std::chrono::nanoseconds;
+  const auto since_epoch = std::chrono::duration_cast<nanoseconds>(moment.time_since_epoch());
+  if (opened_.touched <= since_epoch.count()) return;
+  throw MalformedError(fmt::format(
+      "{}: was written or put there while its checkpoint was being opened: run again on "
+      "files that stay as they are",
+      path_.string()));
+}
+
+/// A file that was not even touched has lost no name either.
+void InputFile::require_same_content() const {
+  struct stat status = {};
+  if (::fstat(descriptor_, &status) != 0) throw_open_error(path_, errno);
+  const FileIdentity now = identity_in(status);
+  if (now.touched == opened_.touched && is_same_content(now, opened_)) return;
+  if (now.size != opened_.size)
+    throw_changed(path_,
+                  fmt::format("{} from {} to {} bytes", now.size > opened_.size ? "grew" : "shrank",
+                              opened_.size, now.size));
+  if (now.modified != opened_.modified) throw_changed(path_, "was rewritten");
+  require_same_path();
+}
+
+/// The open file stays readable when its path names another one. But a result would be taken for
+/// one of the new file.
+void InputFile::require_same_path() const {
+  struct stat status = {};
+  if (::stat(path_.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) throw_changed(path_, "was removed");
+    throw_open_error(path_, errno);
+  }
+  const FileIdentity there = identity_in(status);
+  const bool same_file = there.device == opened_.device && there.inode == opened_.inode;
+  // Some network file systems give an old file a new inode.
+  if (!same_file && !is_same_content(there, opened_))
+    throw_changed(path_, "was replaced by another file");
 }
 
 void InputFile::will_need(std::uint64_t offset, std::uint64_t count) const noexcept {
@@ -107,6 +178,7 @@ std::string read_text_file(const std::filesystem::path& path, std::uint64_t most
         fmt::format("{}: {} bytes, expected at most {} of text", path.string(), file.size(), most));
   std::string text(file.size(), '\0');
   file.read(0, text.size(), text.data());
+  file.require_same_content();
   return text;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -7,8 +8,16 @@
 
 namespace deadray {
 
+/// What tells one file, and one content of it, from another.
+struct FileIdentity {
+  std::uint64_t device = 0, inode = 0, size = 0;
+  std::int64_t modified = 0;  ///< nanoseconds; the last change of its bytes
+  std::int64_t touched = 0;   ///< nanoseconds; the last change of its bytes, names or permissions
+};
+
 /// A regular file, open for reading at any offset. Never mapped: a file truncated under us is an
-/// error, not a SIGBUS.
+/// error, not a SIGBUS. Whoever has read from it asks afterwards whether it is still what was
+/// opened.
 class InputFile {
  public:
   /// @throws UsageError     no such file
@@ -20,18 +29,28 @@ class InputFile {
   ~InputFile();
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  std::uint64_t size() const noexcept { return size_; }  ///< when it was opened
+  std::uint64_t size() const noexcept { return opened_.size; }  ///< when it was opened
 
   /// Reads `count` bytes at `offset`. Thread-safe.
-  /// @throws MalformedError with the byte numbers when the file ends before: it shrank meanwhile
+  /// @throws MalformedError with the byte numbers when the file ends before
+  /// @throws ResourceError  the disk failed
   void read(std::uint64_t offset, std::size_t count, void* destination) const;
+  /// Takes as long as reading a few hundred bytes.
+  /// @throws MalformedError where it was rewritten since it was opened, or lost its name
+  void require_same_content() const;
+  /// Takes three times as long. @throws MalformedError too where its path names another file
+  void require_unchanged() const;
+  /// @throws MalformedError where the file, or its name, came to be after this moment
+  void require_older_than(std::chrono::system_clock::time_point moment) const;
   /// Lets the system read these bytes ahead, into its own cache. A hint that cannot fail.
   void will_need(std::uint64_t offset, std::uint64_t count) const noexcept;
 
  private:
+  void require_same_path() const;
+
   std::filesystem::path path_;
   int descriptor_ = -1;
-  std::uint64_t size_ = 0;
+  FileIdentity opened_{};
 };
 
 /// The whole file. @throws MalformedError beyond `most` bytes, and as InputFile does

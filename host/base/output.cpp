@@ -4,9 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "host/base/error.h"
@@ -44,15 +45,44 @@ void write_whole(std::string_view text) {
   }
 }
 
+/// On standard error. Failures there are nobody's concern.
+void write_error(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+/// Takes no memory.
+void write_error_in_ascii(std::string_view text) noexcept {
+  std::array<char, 256> piece;
+  while (!text.empty()) {
+    const std::size_t count = std::min(text.size(), piece.size());
+    std::transform(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(count), piece.begin(),
+                   [](char c) { return c >= ' ' && c <= '~' ? c : '?'; });
+    write_error({piece.data(), count});
+    text.remove_prefix(count);
+  }
+}
+
 }  // namespace
 
 void write_output(std::string_view text) { write_whole(for_terminal(text)); }
 
-void write_message(std::string_view text) {
+void write_message(std::string_view text) noexcept { write_message_of({text}); }
+
+void write_message_of(std::initializer_list<std::string_view> parts) noexcept {
   constexpr std::size_t kMost = 10'000;
-  // Not fmt::print: it throws, and this is often called out of a catch block.
-  const std::string line = on_one_line(text, kMost) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);
+  try {
+    std::string line;
+    for (const std::string_view part : parts) line += part;
+    write_error(on_one_line(line, kMost) + "\n");
+  } catch (const std::bad_alloc&) {
+    for (const std::string_view part : parts) write_error_in_ascii(part.substr(0, kMost));
+    write_error("\n");
+  }
 }
 
 }  // namespace deadray

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <string_view>
 
 // What the programs write to the terminal, or to whoever reads it: the one way there. Names come
@@ -18,6 +19,10 @@ void write_output(std::string_view text);
 
 /// A line for people on standard error, cut after 10,000 bytes. Failures there are nobody's
 /// concern.
-void write_message(std::string_view text);
+void write_message(std::string_view text) noexcept;
+
+/// The same of several parts, one after another. Where there is no memory left to show every name
+/// as it should be, other letters than ASCII's become "?".
+void write_message_of(std::initializer_list<std::string_view> parts) noexcept;
 
 }  // namespace deadray

@@ -1,6 +1,8 @@
 #include "host/formats/checkpoint.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <optional>
@@ -38,6 +40,9 @@ ContainerHeader read_header(const InputFile& file, const CheckpointOptions& opti
   return read_safetensors_header(file, options, file_index);
 }
 
+/// Beside so long a read the look at the path costs nothing.
+constexpr std::uint64_t kLongRead = 1 << 20;
+
 /// Files that the user did not name: all of a folder's, and what belongs to a file that was given.
 void refuse_links_outside(const std::filesystem::path& model, const WeightFiles& weights) {
   std::error_code ignored;
@@ -60,8 +65,10 @@ struct Checkpoint::State {
   std::uint64_t header_bytes = 0;
   ContainerFormat format = ContainerFormat::safetensors;
   std::map<std::string, std::string> metadata;
+  std::atomic<int> read_together = 0;  // calls of it that run
 
   void add_files(const std::vector<std::filesystem::path>& paths, const CheckpointOptions& options);
+  void require_one_version(std::chrono::system_clock::time_point begin) const;
 
   std::string where(const TensorInfo& tensor) const {
     return fmt::format("{}: tensor {}", files.at(tensor.file).string(), in_quotes(tensor.name));
@@ -85,6 +92,7 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
   run_parallel(paths.size(), threads_for(paths.size(), kLeastShards), [&](std::size_t i) {
     InputFile input(paths[i]);
     ContainerHeader header = read_header(input, options, i);
+    input.require_same_content();
     opened[i] = Opened{std::move(input), std::move(header)};
   });
   std::size_t count = 0;
@@ -102,7 +110,18 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
   }
 }
 
+/// Shards that are replaced one after another while they are opened would be a mixture. One shard
+/// is one version, whatever becomes of its name.
+void Checkpoint::State::require_one_version(std::chrono::system_clock::time_point begin) const {
+  if (inputs.size() == 1) return;
+  for (const InputFile& input : inputs) {
+    input.require_older_than(begin);
+    input.require_unchanged();
+  }
+}
+
 Checkpoint Checkpoint::open(const std::filesystem::path& model, const CheckpointOptions& options) {
+  const auto begin = std::chrono::system_clock::now();
   auto state = std::make_unique<State>();
   state->path = model;
   WeightFiles weights = find_weights(model, options.strict);
@@ -114,11 +133,14 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
   } else if (!weights.is_index) {
     state->add_files({weights.file}, options);
   } else {
+    const InputFile index_file(weights.file);
     const ShardIndex index = read_shard_index(weights.file);
     state->header_bytes += index.bytes;
     state->add_files(index.shards, options);
+    index_file.require_unchanged();
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
+  state->require_one_version(begin);
   if (state->format == ContainerFormat::gguf)
     require_all_parts(state->files.front(), state->metadata, state->files.size(),
                       state->tensors.size());
@@ -178,11 +200,33 @@ void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t
                                     state_->where(tensor), first, first + count,
                                     tensor.elements()));
   try {
-    read_elements(state_->inputs.at(tensor.file), tensor, first, count, destination);
+    const InputFile& file = state_->inputs.at(tensor.file);
+    read_elements(file, tensor, first, count, destination);
+    if (state_->read_together > 0) return;
+    // After the bytes came: whoever writes now is too late for them.
+    if (static_cast<std::uint64_t>(count) * size_of(tensor.dtype) < kLongRead)
+      file.require_same_content();
+    else
+      file.require_unchanged();
   } catch (const MalformedError& error) {
     throw MalformedError(
-        fmt::format("{} while reading tensor {}", error.what(), in_quotes(tensor.name)));
+        fmt::format("{}; found while reading tensor {}", error.what(), in_quotes(tensor.name)));
   }
+}
+
+void Checkpoint::read_together(const std::function<void()>& reading) const {
+  const auto require_unchanged = [this] {
+    --state_->read_together;
+    for (const InputFile& file : state_->inputs) file.require_unchanged();
+  };
+  ++state_->read_together;
+  try {
+    reading();
+  } catch (...) {
+    require_unchanged();
+    throw;
+  }
+  require_unchanged();
 }
 
 void Checkpoint::will_need(const TensorInfo& tensor) const noexcept {

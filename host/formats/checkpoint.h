@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -50,13 +51,17 @@ class Checkpoint {
   const TensorInfo& at(std::string_view name) const;
 
   /// Reads elements [first, first + count) as dtype says; `destination` takes count *
-  /// size_of(dtype) bytes. Thread-safe.
-  /// @throws MalformedError when the file ends early; UnsupportedError for an unknown dtype
+  /// size_of(dtype) bytes. Thread-safe. Then checks that the file is still what was opened.
+  /// @throws MalformedError when the file ends early or has changed; UnsupportedError for an
+  /// unknown dtype
   void read(const TensorInfo& tensor, std::int64_t first, std::int64_t count,
             void* destination) const;
   void read(const TensorInfo& tensor, void* destination) const {
     read(tensor, 0, tensor.elements(), destination);
   }
+  /// Runs `reading`, whose many short reads are checked together at its end.
+  /// @throws what `reading` throws; MalformedError before that where a file has changed
+  void read_together(const std::function<void()>& reading) const;
   /// Lets the system read the tensor ahead; returns at once.
   void will_need(const TensorInfo& tensor) const noexcept;
   /// @throws UnsupportedError naming file and tensor, unless it is stored as F64, F32, F16 or BF16

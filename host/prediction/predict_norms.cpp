@@ -58,7 +58,7 @@ PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite>
   std::atomic<std::uint64_t> bytes = 0;
   std::atomic<double> seconds_read = 0, seconds_predict = 0;
   Stopwatch pass;
-  run_parallel(result.sites.size(), threads, [&](std::size_t i) {
+  const auto predict_one = [&](std::size_t i) {
     SitePrediction& prediction = result.sites[i];
     const NormSite& site = prediction.site;
     Stopwatch watch;
@@ -71,7 +71,8 @@ PredictedNorms predict_norms(const Checkpoint& checkpoint, std::vector<NormSite>
     seconds_predict += watch.lap();
     if (request.classify) prediction.evidence = classify_norm(checkpoint, site, norm);
     bytes += norm.bytes;
-  });
+  };
+  checkpoint.read_together([&] { run_parallel(result.sites.size(), threads, predict_one); });
   const double shared = seconds_read + seconds_predict,
                wall = std::min(pass.seconds(), shared);  // classify_norm() is in neither
   result.bytes_read = bytes;

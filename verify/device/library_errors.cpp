@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "host/base/error.h"
 #include "kernels/cuda/cuda_error.h"
@@ -30,7 +31,17 @@ namespace {
     throw ResourceError(
         fmt::format("not enough memory{}; give fewer tokens, or one norm with --site NAME", bytes));
   }
+  // libtorch's own generator of random numbers takes its first number there, though we seed ours.
+  if (says("/dev/urandom"))
+    throw ResourceError(
+        fmt::format("{}: it is missing, or too many files are open (raise `ulimit -n`)", what));
   throw std::runtime_error(what);
+}
+
+/// oneDNN makes its machine code when it is first needed, and says no more than this where the
+/// memory for it is lacking.
+bool lacks_memory_for_code(std::string_view what) {
+  return what == "could not create a primitive" || what == "could not execute a primitive";
 }
 
 /// A device's failures by what the user can do about them.
@@ -66,6 +77,10 @@ int translate_library_errors(const std::function<int()>& body) {
     rethrow(error);
   } catch (const kernels::CudaError& error) {
     rethrow(error);
+  } catch (const std::exception& error) {
+    if (!lacks_memory_for_code(error.what())) throw;
+    throw ResourceError(fmt::format(
+        "not enough memory: oneDNN {}; free some of it, or give fewer tokens", error.what()));
   }
 }
 

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "host/base/error.h"
@@ -47,8 +48,10 @@ bool parent_is_gone() {
 }
 
 int report(ExitCode code, std::string_view message) {
-  if (write(kReport, message.data(), message.size()) < 0)
-    write_message(fmt::format("deadray: {}", message));
+  ssize_t count;
+  do count = write(kReport, message.data(), message.size());
+  while (count < 0 && errno == EINTR);
+  if (count < 0) write_message_of({"deadray: ", message});
   return static_cast<int>(code);
 }
 
@@ -71,8 +74,8 @@ ChildResult run_child(std::vector<std::string> arguments) {
   close(ends[1]);
   ChildResult result;
   result.message = listen(ends[0], child);
-  close(ends[0]);
   const int status = wait_for_end(child);
+  close(ends[0]);  // not before: a child that still writes there would be killed
   result.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return result;
 }
@@ -86,6 +89,8 @@ int report_to_parent(const std::function<int()>& body) {
     return report(error.code(), error.what());
   } catch (const std::bad_alloc&) {
     return report(ExitCode::resources, "not enough memory");
+  } catch (const std::system_error& error) {
+    return report(ExitCode::resources, error.what());
   } catch (const std::exception& error) {
     return report(ExitCode::internal, fmt::format("internal error: {}", error.what()));
   }

@@ -62,6 +62,7 @@ IntegerMatrix read_npy(const std::filesystem::path& path) {
                      found < bytes ? "truncated" : "trailing bytes", kSaveAgain));
   matrix.values = wide ? read_values<std::int64_t>(file, header, count)
                        : read_values<std::int32_t>(file, header, count);
+  file.require_same_content();
   return matrix;
 }
 

@@ -119,7 +119,7 @@ TEST(CheckpointTest, ReportsAFileTruncatedAfterItWasOpened) {
   fs::resize_file(file, 1000);
   const std::string message =
       message_of(ExitCode::malformed, [&] { checkpoint.read_fp64(checkpoint.at("t")); });
-  EXPECT_TRUE(contains(message, "ends at byte 1000"));
+  EXPECT_TRUE(contains(message, " to 1000 bytes since it was opened"));
   EXPECT_TRUE(contains(message, "tensor 't'"));
 }
 

@@ -1,7 +1,9 @@
 #include "verify/device/library_errors.h"
 
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <stdexcept>
 #include <string>
 
 #include "host/base/error.h"
@@ -36,6 +38,29 @@ TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
       EXPECT_NE(what.find(advice), std::string::npos) << what;
     }
   }
+}
+
+TEST(LibraryErrorsTest, WhatOneDnnCannotMakeWantsMemory) {
+  const auto code_of = [](const char* what) {
+    try {
+      return translate_library_errors([&]() -> int { throw std::runtime_error(what); });
+    } catch (const Error& error) {
+      return static_cast<int>(error.code());
+    } catch (const std::exception&) {
+      return -1;  // passed on
+    }
+  };
+  EXPECT_EQ(code_of("could not create a primitive"), static_cast<int>(ExitCode::resources));
+  EXPECT_EQ(code_of("could not execute a primitive"), static_cast<int>(ExitCode::resources));
+  EXPECT_EQ(code_of("could not create a primitive descriptor for a matmul primitive"), -1);
+}
+
+TEST(LibraryErrorsTest, NoRandomNumbersFromTheSystemIsNoDefect) {
+  EXPECT_THROW(
+      translate_library_errors([]() -> int { TORCH_CHECK(false, "Unable to open /dev/urandom"); }),
+      ResourceError);
+  EXPECT_THROW(translate_library_errors([]() -> int { TORCH_CHECK(false, "wrong shape"); }),
+               std::runtime_error);
 }
 
 TEST(LibraryErrorsTest, PassesOnWhatIsDone) {
