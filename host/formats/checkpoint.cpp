@@ -76,7 +76,7 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
   // Shards that one thread should have at least: reading a header takes as long as starting one.
   constexpr std::size_t kLeastShards = 4;
   std::vector<FileIdentity> before;
-  for (const std::filesystem::path& path : paths) before.push_back(identify(path));
+  for (const std::filesystem::path& file : paths) before.push_back(identify(file));
   std::vector<std::optional<Opened>> opened(paths.size());
   run_parallel(paths.size(), threads_for(paths.size(), kLeastShards), [&](std::size_t i) {
     InputFile input(paths[i]);
