@@ -127,12 +127,10 @@ void InputFile::require_unchanged() const {
   require_same_path();
 }
 
-void InputFile::require_older_than(std::chrono::system_clock::time_point moment) const {
-  using std::chrono::nanoseconds;
-  const auto since_epoch = std::chrono::duration_cast<nanoseconds>(moment.time_since_epoch());
-  if (opened_.touched <= since_epoch.count()) return;
+void InputFile::require_identity(const FileIdentity& earlier) const {
+  if (is_same_content(earlier, opened_)) return;
   throw MalformedError(fmt::format(
-      "{}: was written or put there while its checkpoint was being opened: run again on "
+      "{}: was replaced or rewritten while its checkpoint was being opened: run again on "
       "files that stay as they are",
       path_.string()));
 }
@@ -169,6 +167,12 @@ void InputFile::require_same_path() const {
 void InputFile::will_need(std::uint64_t offset, std::uint64_t count) const noexcept {
   ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(count),
                   POSIX_FADV_WILLNEED);
+}
+
+FileIdentity identify(const std::filesystem::path& path) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) throw_open_error(path, errno);
+  return identity_in(status);
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t most) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -40,8 +39,9 @@ class InputFile {
   void require_same_content() const;
   /// Takes three times as long. @throws MalformedError too where its path names another file
   void require_unchanged() const;
-  /// @throws MalformedError where the file, or its name, came to be after this moment
-  void require_older_than(std::chrono::system_clock::time_point moment) const;
+  /// @param earlier  what identify() said of the path before it was opened
+  /// @throws MalformedError where another file, or another content, was opened
+  void require_identity(const FileIdentity& earlier) const;
   /// Lets the system read these bytes ahead, into its own cache. A hint that cannot fail.
   void will_need(std::uint64_t offset, std::uint64_t count) const noexcept;
 
@@ -52,6 +52,9 @@ class InputFile {
   int descriptor_ = -1;
   FileIdentity opened_{};
 };
+
+/// What a path names now. @throws as opening it does
+FileIdentity identify(const std::filesystem::path& path);
 
 /// The whole file. @throws MalformedError beyond `most` bytes, and as InputFile does
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t most = 100'000'000);

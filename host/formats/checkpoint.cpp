@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <optional>
@@ -68,7 +67,6 @@ struct Checkpoint::State {
   std::atomic<int> read_together = 0;  // calls of it that run
 
   void add_files(const std::vector<std::filesystem::path>& paths, const CheckpointOptions& options);
-  void require_one_version(std::chrono::system_clock::time_point begin) const;
 
   std::string where(const TensorInfo& tensor) const {
     return fmt::format("{}: tensor {}", files.at(tensor.file).string(), in_quotes(tensor.name));
@@ -88,11 +86,12 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
   };
   // Shards that one thread should have at least: reading a header takes as long as starting one.
   constexpr std::size_t kLeastShards = 4;
+  std::vector<FileIdentity> before;
+  for (const std::filesystem::path& file : paths) before.push_back(identify(file));
   std::vector<std::optional<Opened>> opened(paths.size());
   run_parallel(paths.size(), threads_for(paths.size(), kLeastShards), [&](std::size_t i) {
     InputFile input(paths[i]);
     ContainerHeader header = read_header(input, options, i);
-    input.require_same_content();
     opened[i] = Opened{std::move(input), std::move(header)};
   });
   std::size_t count = 0;
@@ -108,20 +107,14 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
     std::move(header.notes.begin(), header.notes.end(), std::back_inserter(notes));
     std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(tensors));
   }
-}
-
-/// Shards that are replaced one after another while they are opened would be a mixture. One shard
-/// is one version, whatever becomes of its name.
-void Checkpoint::State::require_one_version(std::chrono::system_clock::time_point begin) const {
-  if (inputs.size() == 1) return;
-  for (const InputFile& input : inputs) {
-    input.require_older_than(begin);
-    input.require_unchanged();
+  // Shards that are replaced one after another while they are opened would be a mixture.
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i].require_identity(before[i]);
+    inputs[i].require_unchanged();
   }
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& model, const CheckpointOptions& options) {
-  const auto begin = std::chrono::system_clock::now();
   auto state = std::make_unique<State>();
   state->path = model;
   WeightFiles weights = find_weights(model, options.strict);
@@ -140,7 +133,6 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
     index_file.require_unchanged();
     state->tensors = choose_copies(index, std::move(state->tensors), state->notes);
   }
-  state->require_one_version(begin);
   if (state->format == ContainerFormat::gguf)
     require_all_parts(state->files.front(), state->metadata, state->files.size(),
                       state->tensors.size());

@@ -4,11 +4,11 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>

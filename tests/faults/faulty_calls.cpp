@@ -7,18 +7,22 @@
 // Calls of the loader, calls before main() or after it, and those on standard error never fail.
 #include "tests/faults/fault_report.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
+
+// The names are the C library's.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming,performance-no-int-to-ptr)
 
 // glibc's own, which call nothing of this library.
 extern "C" {
@@ -290,3 +294,5 @@ void* mmap64(void* address, std::size_t size, int protection, int flags, int fil
 }
 
 }  // extern "C"
+
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming,performance-no-int-to-ptr)

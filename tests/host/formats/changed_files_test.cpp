@@ -127,15 +127,15 @@ TEST_F(ChangedFilesTest, NamesTheChangeRatherThanWhatItLedTo) {
   EXPECT_TRUE(contains(message, "two.safetensors: was replaced"));
 }
 
-TEST_F(ChangedFilesTest, RefusesAShardThatCameWhileTheOthersWereOpened) {
-  const auto begin = std::chrono::system_clock::now();
-  const InputFile before(folder_ / "one.safetensors");
-  before.require_older_than(begin);
+TEST_F(ChangedFilesTest, RefusesAShardThatWasReplacedBeforeItsTurnToBeOpened) {
+  const FileIdentity one = identify(folder_ / "one.safetensors"),
+                     two = identify(folder_ / "two.safetensors");
+  EXPECT_NO_THROW(InputFile(folder_ / "one.safetensors").require_identity(one));
   replace("two.safetensors", one_tensor("b", 3.0f));
-  const InputFile after(folder_ / "two.safetensors");
+  const InputFile opened(folder_ / "two.safetensors");
   EXPECT_TRUE(
-      contains(message_of(ExitCode::malformed, [&] { after.require_older_than(begin); }),
-               "two.safetensors: was written or put there while its checkpoint was being opened"));
+      contains(message_of(ExitCode::malformed, [&] { opened.require_identity(two); }),
+               "two.safetensors: was replaced or rewritten while its checkpoint was being opened"));
 }
 
 }  // namespace
