@@ -46,6 +46,12 @@ Calibration slice(const Calibration& whole, const Architecture& architecture, st
   part.attended = of_rows(whole.attended);
   part.position_ids = of_rows(whole.position_ids);
   part.rows_before = whole.rows_before + (first > 0 ? whole.rows(first) : 0);
+  // A rank without a row would not take part in the sums.
+  if (part.rows() == 0 && whole.rows() > 0)
+    throw UsageError(fmt::format(
+        "{} ranks: no token of the sequences of rank {} counts, all are masked or skipped; start "
+        "fewer ranks",
+        parts, index));
   if (whole.pictures.empty()) return part;
   part.pictures = pictures_of(whole, *architecture.vision, first, count);
   if (part.pictures.empty())

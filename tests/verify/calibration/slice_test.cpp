@@ -63,6 +63,14 @@ TEST(SliceTest, PicturesGoWithTheSequenceThatHoldsTheirPlaces) {
                      "hold no picture"));
 }
 
+TEST(SliceTest, RefusesAPartWithoutARowThatCounts) {
+  Calibration whole = padded_tokens();
+  whole.attended[kSequences - 1].fill_(false);
+  EXPECT_GT(slice(whole, {}, 2, 3).rows(), 0);
+  EXPECT_TRUE(test::contains(test::message_of(ExitCode::usage, [&] { slice(whole, {}, 6, 7); }),
+                             "no token"));
+}
+
 TEST(SliceTest, RefusesMorePartsThanSequences) {
   EXPECT_TRUE(
       test::contains(test::message_of(ExitCode::usage, [] { slice(padded_tokens(), {}, 0, 8); }),
