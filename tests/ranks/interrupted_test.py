@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from job import DEADRAY, MODELS, Job, environment
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+SAMPLE_NAMES = ("microformer-mgm", "all-minilm-l6-v2", "smollm2-135m")
 KILLS = 4
 LARGE = False
 VARYING = ("seconds", "environment", "started", "peak_memory_bytes")
@@ -103,7 +104,9 @@ class InterruptedTest(unittest.TestCase):
     def roster(self) -> Path:
         models = [MODELS / name for name in ("gpt2-tied", "bert-pooler", "llama-mha")]
         if LARGE:
-            models += [model for model in sorted(SAMPLES.iterdir()) if model.is_dir()]
+            models += [
+                SAMPLES / name for name in ("microformer-mgm", "all-minilm-l6-v2", "smollm2-135m")
+            ]
         file = self.folder / "roster.json"
         rows = [
             {
