@@ -171,4 +171,15 @@ void check_writable(const fs::path& file) {
         fmt::format("{}: cannot be written: {}", file.string(), advice(errno, file)));
 }
 
+void require_own_file(const fs::path& output) {
+  std::error_code ignored;
+  const fs::file_status status = fs::symlink_status(output, ignored);
+  if (!fs::exists(status) || fs::is_regular_file(status)) return;
+  const bool is_link = fs::is_symlink(status);
+  throw UsageError(fmt::format(
+      "{}: is {}, expected a file of the folder itself or none: remove it, or give another folder",
+      output.string(),
+      is_link ? "a link to " + fs::read_symlink(output, ignored).string() : "no regular file"));
+}
+
 }  // namespace deadray

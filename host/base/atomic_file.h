@@ -47,4 +47,9 @@ void write_file_atomically(const std::filesystem::path& file, std::string_view c
 /// @throws ResourceError when the folder is missing, or takes no new file, or `file` is a folder
 void check_writable(const std::filesystem::path& file);
 
+/// For an output that a folder names and no user: no link, pipe or device that lies there already
+/// is written to.
+/// @throws UsageError naming what it is
+void require_own_file(const std::filesystem::path& output);
+
 }  // namespace deadray

@@ -111,17 +111,6 @@ void refuse_to_replace(std::span<const fs::path> outputs, const Inputs& inputs) 
   }
 }
 
-void require_own_file(const fs::path& output) {
-  std::error_code ignored;
-  const fs::file_status status = fs::symlink_status(output, ignored);
-  if (!fs::exists(status) || fs::is_regular_file(status)) return;
-  const bool is_link = fs::is_symlink(status);
-  throw UsageError(fmt::format(
-      "{}: is {}, expected a file of the folder itself or none: remove it, or give another folder",
-      output.string(),
-      is_link ? "a link to " + fs::read_symlink(output, ignored).string() : "no regular file"));
-}
-
 void check_output(const fs::path& output, const Inputs& inputs) {
   if (output.empty()) return;
   refuse_to_replace(output, inputs);

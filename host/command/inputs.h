@@ -20,11 +20,6 @@ void refuse_to_replace(const std::filesystem::path& output, const Inputs& inputs
 /// The same for many outputs: each model's folder is listed once.
 void refuse_to_replace(std::span<const std::filesystem::path> outputs, const Inputs& inputs);
 
-/// For an output that a folder names and no user: no link, pipe or device that lies there already
-/// is written to.
-/// @throws UsageError naming what it is
-void require_own_file(const std::filesystem::path& output);
-
 /// All that can be known of an output before the work; an empty path is none.
 /// @throws as refuse_to_replace() and check_writable() do
 void check_output(const std::filesystem::path& output, const Inputs& inputs);

@@ -55,13 +55,13 @@ int exit_code(const FisherMeasurement& measurement) {
 
 int run_fisher(const FisherCommandOptions& options) {
   ask_for_large_pages();  // tangents are made and dropped by the gigabyte
+  Communicator& ranks = ranks_of_job(options.threads);
   const Inputs inputs{{options.model}, {options.calibration.tokens}};
   const JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);
   catch_stop_signals();
-  Communicator& ranks = ranks_of_job(options.threads);
   const bool quiet = options.output.quiet || ranks.rank() > 0;
-  const std::unique_ptr<Backend> device = backend_of_device(device_of_rank(options.device, ranks));
+  const std::unique_ptr<Backend> device = backend_of_device(options.device, ranks);
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto model = prepare_model(

@@ -34,9 +34,4 @@ Communicator& ranks_of_job(int threads) {
   return ranks;
 }
 
-std::string device_of_rank(const std::string& device, const Communicator& ranks) {
-  return device == "cuda" && ranks.size() > 1 ? fmt::format("cuda:{}", ranks.rank_on_host())
-                                              : device;
-}
-
 }  // namespace deadray

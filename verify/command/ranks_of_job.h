@@ -9,7 +9,4 @@ namespace deadray {
 /// and a stop waits until the ranks agree on it (throw_if_any_stopped()).
 Communicator& ranks_of_job(int threads);
 
-/// `--device` of this rank: "cuda" is the device of its number among the host's ranks.
-std::string device_of_rank(const std::string& device, const Communicator& ranks);
-
 }  // namespace deadray

@@ -102,8 +102,8 @@ int verify_model(const VerifyOptions& options, Backend& backend, Communicator& r
   measurement_options.residual = options.residual;
   measurement_options.dump = options.dump;
   measurement_options.dump_logits = options.dump_logits;
-  measurement_options.checkpoint = options.saved;
-  measurement_options.checkpoint_seconds = 60 * options.minutes;
+  measurement_options.saved_run = options.saved;
+  measurement_options.save_every_seconds = 60 * options.minutes;
   Plan plan = plan_measurement(*model, calibration, measurement_options);
   if (options.dry_run) {
     const std::int64_t available = available_memory(backend);
@@ -149,6 +149,17 @@ void refuse_of_ranks(const VerifyOptions& options, const Communicator& ranks) {
                                    name, ranks.size()));
 }
 
+void refuse_folder_of_model(const VerifyOptions& options) {
+  std::error_code ignored;
+  const std::filesystem::path folder = std::filesystem::is_directory(options.model, ignored)
+                                           ? options.model
+                                           : options.model.parent_path();
+  if (!options.saved.empty() && std::filesystem::equivalent(options.saved, folder, ignored))
+    throw UsageError(fmt::format(
+        "--checkpoint {}: is the model's own folder: give another, for the states of the run",
+        options.saved.string()));
+}
+
 int run_verify(const VerifyOptions& options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
@@ -159,7 +170,8 @@ int run_verify(const VerifyOptions& options) {
   const Inputs inputs{{options.model}, {options.activations, options.calibration.tokens}};
   JsonOutput json(options.output.json, inputs);
   check_output(options.dump, inputs);
-  const std::unique_ptr<Backend> device = backend_of_device(device_of_rank(options.device, ranks));
+  refuse_folder_of_model(options);
+  const std::unique_ptr<Backend> device = backend_of_device(options.device, ranks);
   Backend& backend = device ? *device : cpu_backend();
   if (options.threads > 0) at::set_num_threads(options.threads);
   try {

@@ -36,9 +36,14 @@ class CpuChannel final : public Channel {
 
   RowMoments finish() override {
     RowMoments result{count_};
-    if (moments_) result.mean = moments_->mean(), result.covariance = moments_->take_covariance();
-    if (directions_)
-      result.variance = directions_->variance(), result.projected = directions_->mean();
+    if (moments_) {
+      result.mean = moments_->mean();
+      result.covariance = moments_->take_covariance();
+    }
+    if (directions_) {
+      result.variance = directions_->variance();
+      result.projected = directions_->mean();
+    }
     return result;
   }
 

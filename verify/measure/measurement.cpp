@@ -45,8 +45,8 @@ class Measuring final : public Observer {
     for (const NormSite& site : model.sites)
       if (site.is_final) final_site_ = site.name;
     if (options.residual) residual_.emplace(model.weights->backend(), *options.probe.ranks);
-    if (!options.checkpoint.empty())
-      saved_.emplace(options.checkpoint, run_identity(model, calibration, options),
+    if (!options.saved_run.empty())
+      saved_.emplace(options.saved_run, run_identity(model, calibration, options),
                      *options.probe.ranks);
     if (!options.dump.empty())
       dump_.emplace(options.dump, model.architecture, calibration, scalar_type(options.probe.dtype),
@@ -99,7 +99,12 @@ class Measuring final : public Observer {
     dump_->final_norm(output);
   }
 
-  void finished(const std::string& name) override { probes_.finish(name); }
+  void finished(const std::string& name) override {
+    // The other ranks would wait for this one's part of the norm.
+    if (options_.probe.ranks->size() > 1 && chosen_.contains(name) && !probes_.has(name))
+      throw InternalError(fmt::format("norm '{}': no tile of it on one of several ranks", name));
+    probes_.finish(name);
+  }
 
   void logits(const at::Tensor& tile) override { dump_->logits(tile); }
   void progress(std::int64_t done, std::int64_t total) override {
@@ -139,7 +144,7 @@ class Measuring final : public Observer {
  private:
   void save_if_due(std::int64_t node, const at::Tensor& x) {
     Communicator& ranks = *options_.probe.ranks;
-    const bool due = since_saved_.seconds() >= options_.checkpoint_seconds || stop_asked_for();
+    const bool due = since_saved_.seconds() >= options_.save_every_seconds || stop_asked_for();
     if (ranks.largest(due ? 1 : 0) == 0) return;
     saved_->save(
         {node, x, probes_.save(), residual_ ? std::optional(residual_->state()) : std::nullopt});
@@ -228,9 +233,9 @@ Measurement measure(const Model& model, const Calibration& calibration,
     measurement = measuring.take_partial(stopped);
   }
   std::vector<std::string> notes = executor.notes();
-  if (measurement.stopped && !options.checkpoint.empty())
+  if (measurement.stopped && !options.saved_run.empty())
     notes.push_back(fmt::format("the run is saved in {}: the same command goes on from there",
-                                options.checkpoint.string()));
+                                options.saved_run.string()));
   if (!options.probe.side_by_side && model.weights->backend().runs_side_by_side())
     notes.push_back("memory is short: norms were measured one after the other");
   for (const std::string& note : notes_of_ranks(*options.probe.ranks, notes))

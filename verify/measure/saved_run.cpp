@@ -8,9 +8,10 @@
 #include <charconv>
 #include <system_error>
 
+#include "host/base/atomic_file.h"
 #include "host/base/error.h"
+#include "host/base/json_text.h"
 #include "host/formats/checkpoint.h"
-#include "host/formats/folder/own_files.h"
 #include "host/formats/safetensors_writer.h"
 #include "kernels/arithmetic/fnv1a.h"
 #include "verify/base/dtypes.h"
@@ -67,25 +68,57 @@ ResidualStream::State residual_of(const nlohmann::json& json, const at::Tensor& 
   return state;
 }
 
-at::Tensor read_tensor(const Checkpoint& file, const char* name, const std::string& expected) {
-  const TensorInfo& info = file.at(name);
-  const at::Tensor values = at::empty(info.shape, scalar_type(info.dtype));
-  file.read(info, values.data_ptr());
-  if (std::to_string(checksum(values)) != expected)
-    throw MalformedError(fmt::format(
-        "{}: {}: the checksum differs from the one that was saved with it: the file is damaged; "
-        "remove it to go on from an earlier state, or from the beginning",
-        file.path().string(), name));
-  return values;
+/// A file that save() has written, checked.
+class StateFile {
+ public:
+  /// @throws MalformedError for one that save() has not written so
+  explicit StateFile(const std::filesystem::path& path) : file_(Checkpoint::open(path)) {
+    if (entry("schema") != kSchema)
+      fail(fmt::format("schema {} but expected {}", entry("schema"), kSchema));
+    if (entry("sum") != sum_of(file_.metadata()))
+      fail("its metadata do not have the checksum that was saved with them: it is damaged");
+  }
+
+  const std::string& entry(const char* key) const {
+    const auto found = file_.metadata().find(key);
+    if (found == file_.metadata().end()) fail(fmt::format("no '{}' in its metadata", key));
+    return found->second;
+  }
+  bool has(const char* name) const { return file_.find(name) != nullptr; }
+  at::Tensor tensor(const char* name) const {
+    const TensorInfo& info = file_.at(name);
+    const at::Tensor values = at::empty(info.shape, scalar_type(info.dtype));
+    file_.read(info, values.data_ptr());
+    if (std::to_string(checksum(values)) != entry(name))
+      fail(fmt::format("{} does not have the checksum that was saved with it: the file is damaged",
+                       name));
+    return values;
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view problem) const {
+    throw MalformedError(
+        fmt::format("{}: {}; remove it to go on from an earlier state, or from the beginning",
+                    file_.path().string(), problem));
+  }
+  Checkpoint file_;
+};
+
+/// The first key whose values differ, with those that are short, for people.
+std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
+  for (const auto& [key, value] : now.items()) {
+    const nlohmann::json was = saved.value(key, nlohmann::json());
+    if (was == value) continue;
+    return value.is_structured()
+               ? key + " differ"
+               : fmt::format("{} was {}, is {}", key, show_json(was), show_json(value));
+  }
+  return "it has other keys";
 }
 
-/// The path of the first key whose values differ, for people.
-std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
-  for (const auto& [key, value] : now.items())
-    if (!saved.contains(key) || saved.at(key) != value)
-      return fmt::format("{} is {}, now {}", key, saved.value(key, nlohmann::json()).dump(),
-                         value.dump());
-  return "other keys";
+/// The bytes of a name need not be text.
+std::string text_of(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string beginning_of_name(const Communicator& ranks) {
@@ -123,7 +156,9 @@ void remove_states(const std::filesystem::path& folder, const Communicator& rank
 }  // namespace
 
 SavedRun::SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communicator& ranks)
-    : folder_(std::move(folder)), inputs_(std::move(inputs)), ranks_(ranks) {
+    : folder_(std::move(folder)),
+      inputs_(nlohmann::json::parse(text_of(inputs))),  // as a state gives them back
+      ranks_(ranks) {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error)
@@ -132,7 +167,8 @@ SavedRun::SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communic
   check_writable(file_of(folder_, ranks_, 0));
 }
 
-std::optional<RunState> SavedRun::load() {
+/// The last block whose state every rank has.
+std::optional<std::int64_t> SavedRun::last_common_node() {
   std::vector<std::int64_t> common = saved_nodes(folder_, ranks_);
   for (const std::string& bytes : ranks_.gather(nlohmann::json(common).dump())) {
     const auto others = nlohmann::json::parse(bytes).get<std::vector<std::int64_t>>();
@@ -140,42 +176,24 @@ std::optional<RunState> SavedRun::load() {
       return !std::binary_search(others.begin(), others.end(), node);
     });
   }
-  if (common.empty()) return std::nullopt;
+  return common.empty() ? std::nullopt : std::optional(common.back());
+}
 
-  refuse_link_outside(file_of(folder_, ranks_, common.back()), folder_);
-  const Checkpoint saved = Checkpoint::open(file_of(folder_, ranks_, common.back()));
-  const auto& metadata = saved.metadata();
-  const auto entry = [&](const char* key) -> const std::string& {
-    const auto found = metadata.find(key);
-    if (found == metadata.end())
-      throw MalformedError(
-          fmt::format("{}: no '{}' in its metadata: not the state of a run; remove "
-                      "it, or give another --checkpoint",
-                      saved.path().string(), key));
-    return found->second;
-  };
-  if (entry("schema") != kSchema)
-    throw MalformedError(
-        fmt::format("{}: schema {} but expected {}; remove it, or give another "
-                    "--checkpoint",
-                    saved.path().string(), entry("schema"), kSchema));
-  if (const auto of = nlohmann::json::parse(entry("inputs")); of != inputs_)
+std::optional<RunState> SavedRun::load() {
+  const std::optional<std::int64_t> node = last_common_node();
+  if (!node) return std::nullopt;
+  require_own_file(file_of(folder_, ranks_, *node));
+  const StateFile saved(file_of(folder_, ranks_, *node));
+  if (const auto of = nlohmann::json::parse(saved.entry("inputs"), nullptr, false); of != inputs_)
     throw UsageError(fmt::format(
         "--checkpoint {}: holds the state of another run: {}; give another folder, or remove it",
         folder_.string(), difference(of, inputs_)));
-  if (entry("sum") != sum_of(metadata))
-    throw MalformedError(fmt::format(
-        "{}: its metadata do not have the checksum that was saved with them: the file is damaged; "
-        "remove it to go on from an earlier state, or from the beginning",
-        saved.path().string()));
   RunState state;
-  state.node = common.back();
-  state.stream = read_tensor(saved, kStream, entry("stream"));
-  state.measured = nlohmann::json::from_cbor(bytes_of(entry("measured")));
-  const auto residual = nlohmann::json::from_cbor(bytes_of(entry("residual")));
-  const at::Tensor row_space = saved.find(kRowSpace) != nullptr
-                                   ? read_tensor(saved, kRowSpace, entry("row_space"))
-                                   : at::Tensor();
+  state.node = *node;
+  state.stream = saved.tensor(kStream);
+  state.measured = nlohmann::json::from_cbor(bytes_of(saved.entry("measured")));
+  const auto residual = nlohmann::json::from_cbor(bytes_of(saved.entry("residual")));
+  const at::Tensor row_space = saved.has(kRowSpace) ? saved.tensor(kRowSpace) : at::Tensor();
   if (!residual.is_null()) state.residual = residual_of(residual, row_space);
   return state;
 }
@@ -187,7 +205,7 @@ void SavedRun::save(const RunState& state) {
     tensors.emplace_back(kRowSpace, state.residual->row_space.cpu().contiguous());
   std::map<std::string, std::string> metadata{
       {"schema", std::string(kSchema)},
-      {"inputs", inputs_.dump()},
+      {"inputs", text_of(inputs_)},
       {"measured", hex(nlohmann::json::to_cbor(state.measured))},
       {"residual", hex(nlohmann::json::to_cbor(state.residual ? residual_json(*state.residual)
                                                               : nlohmann::json()))}};
@@ -196,20 +214,20 @@ void SavedRun::save(const RunState& state) {
     declared.push_back({name, dtype_of(values.scalar_type()), values.sizes().vec()});
     metadata[name] = std::to_string(checksum(values));
   }
-  refuse_link_outside(file_of(folder_, ranks_, state.node), folder_);
+  require_own_file(file_of(folder_, ranks_, state.node));
   metadata["sum"] = sum_of(metadata);
   SafetensorsWriter writer(file_of(folder_, ranks_, state.node), declared, metadata);
   for (const auto& [name, values] : tensors)
     writer.append({static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()});
   writer.finish();
-  ranks_.gather({});  // all have this one: the one before is no longer needed
+  ranks_.meet();  // all have this one: the one before is no longer needed
   remove_states(folder_, ranks_, state.node);
 }
 
 void remove_saved_run(const std::filesystem::path& folder, Communicator& ranks) {
-  ranks.gather({});  // rank 0 has written the result
+  ranks.meet();  // rank 0 has written the result
   remove_states(folder, ranks, -1);
-  ranks.gather({});
+  ranks.meet();
   std::error_code not_empty;
   if (ranks.rank() == 0) std::filesystem::remove(folder, not_empty);
 }

@@ -22,7 +22,7 @@ struct RunState {
 };
 
 /// The folder of one run: two files at most for each rank, the last state and the one before, until
-/// all ranks have the last. A file appears whole or not at all, and its checksum is read back.
+/// all ranks have the last. A file appears whole or not at all, and has checksums.
 class SavedRun {
  public:
   /// @param inputs  all that decides what the run finds; a state of other inputs is refused
@@ -38,6 +38,8 @@ class SavedRun {
   void save(const RunState& state);
 
  private:
+  std::optional<std::int64_t> last_common_node();
+
   std::filesystem::path folder_;
   nlohmann::json inputs_;
   Communicator& ranks_;

@@ -52,6 +52,8 @@ const kernels::CudaOperations& operations_of_device(int index) {
   return operations;
 }
 
+int visible_devices() { return count_devices(load_operations()); }
+
 std::string cuda_version_text(int number) {
   return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
 }

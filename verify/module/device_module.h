@@ -18,6 +18,9 @@ std::optional<int> cuda_index(std::string_view device);
 /// start
 const kernels::CudaOperations& operations_of_device(int index);
 
+/// How many devices this process sees. @throws ResourceError as operations_of_device() does
+int visible_devices();
+
 /// "13.0" of 13000, CUDA's own way to write a version as a number.
 std::string cuda_version_text(int number);
 

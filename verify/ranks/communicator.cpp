@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -67,10 +68,11 @@ std::vector<double> mean_over_ranks(Communicator& ranks, std::vector<double> mea
 std::vector<std::string> notes_of_ranks(Communicator& ranks,
                                         const std::vector<std::string>& notes) {
   if (ranks.size() == 1) return notes;
-  const std::vector<std::string> of_each = ranks.gather(nlohmann::json(notes).dump());
+  const std::vector<std::uint8_t> mine = nlohmann::json::to_cbor(notes);  // any bytes
+  const std::vector<std::string> of_each = ranks.gather({mine.begin(), mine.end()});
   std::vector<std::string> all;
   for (std::size_t rank = 0; rank < of_each.size(); ++rank)
-    for (const auto& note : nlohmann::json::parse(of_each[rank])) {
+    for (const auto& note : nlohmann::json::from_cbor(of_each[rank])) {
       const auto text = note.get<std::string>();
       if (std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
     }

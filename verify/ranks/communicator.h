@@ -31,6 +31,8 @@ class Communicator {
   void all_sum(std::span<double> values);
   /// The largest of all ranks' values.
   double largest(double value);
+  /// Returns when all ranks have come.
+  void meet() { gather({}); }
 
   /// The end of a run that every rank has reached; nothing may be called after it.
   virtual void finish() = 0;

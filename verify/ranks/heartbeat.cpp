@@ -59,7 +59,7 @@ void Heartbeat::run() {
     const bool any = exchange();
     const Clock::time_point now = Clock::now();
     // A whole job may be suspended and go on: then it is this thread that was away.
-    const bool was_away = now - last > silence_ / 2;
+    const bool was_away = 2 * (now - last) > silence_;
     last = now;
     if (any || was_away) heard = now;
     if (now - heard > silence_) return lost_(before_);

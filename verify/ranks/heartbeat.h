@@ -18,7 +18,7 @@ class Heartbeat {
   /// @param calls   is held during every call of MPI
   /// @param silence after which the rank before is taken for dead
   /// @param lost    is called then, from the thread, once
-  Heartbeat(MPI_Comm ring, std::mutex& calls, std::chrono::seconds silence,
+  Heartbeat(MPI_Comm ring, std::timed_mutex& calls, std::chrono::seconds silence,
             std::function<void(int rank)> lost);
   ~Heartbeat();
   Heartbeat(const Heartbeat&) = delete;
@@ -29,7 +29,7 @@ class Heartbeat {
   bool exchange();
 
   MPI_Comm ring_;
-  std::mutex& calls_;
+  std::timed_mutex& calls_;
   std::chrono::seconds silence_;
   std::function<void(int)> lost_;
   int next_ = 0, before_ = 0;

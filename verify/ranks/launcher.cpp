@@ -145,7 +145,8 @@ int run_with_ranks(const std::function<int()>& body) {
     has_ended = true;
     return code;
   } catch (...) {
-    // Where all fail alike, rank 0 says so and ends the others before they repeat it.
+    // Where all fail alike, rank 0 says so and ends the others before they repeat it. What another
+    // rank alone finds comes so much later.
     constexpr auto kPause = std::chrono::seconds(2);
     if (connected != nullptr && connected->rank() > 0) std::this_thread::sleep_for(kPause);
     throw;

@@ -78,7 +78,11 @@ class MpiRanks final : public Communicator {
   }
 
   std::vector<std::string> gather(const std::string& bytes) override {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // of all ranks: MPI counts in ints
     const auto count = static_cast<std::size_t>(size_);
+    if (bytes.size() > kMost / count)
+      throw ResourceError(
+          fmt::format("{} bytes are too many to gather from {} ranks", bytes.size(), size_));
     std::vector<int> lengths(count), places(count);
     const int mine = static_cast<int>(bytes.size());
     await("lengths", [&](MPI_Request& request) {
@@ -106,6 +110,8 @@ class MpiRanks final : public Communicator {
   }
 
   [[noreturn]] void abort(int exit_code) override {
+    // The other thread may be stuck in a call: then this one must not wait for it.
+    const std::unique_lock lock(calls_, std::chrono::seconds(1));
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);
   }
@@ -124,7 +130,17 @@ class MpiRanks final : public Communicator {
   void await(const char* what, Begin begin) {
     wait_for(what, std::chrono::microseconds(200),
              [&](MPI_Request& request) { return MPI_Ibarrier(work_, &request); });
-    wait_for(what, std::chrono::microseconds(0), begin);
+    try {
+      wait_for(what, std::chrono::microseconds(0), begin);
+    } catch (const ResourceError& error) {
+      // What is under way may still write into buffers that an exception would free.
+      end_with(error.what());
+    }
+  }
+
+  [[noreturn]] void end_with(std::string_view why) {
+    watch_.report(fmt::format("deadray: rank {} of {}: {}", rank_, size_, why).c_str());
+    abort(kLost);
   }
 
   /// @param pause  between two questions, once the first milliseconds are over
@@ -178,7 +194,7 @@ class MpiRanks final : public Communicator {
   }
 
   RankWatch watch_;
-  std::mutex calls_;  // one thread at a time calls MPI
+  std::timed_mutex calls_;  // one thread at a time calls MPI
   int rank_ = 0, size_ = 1, rank_on_host_ = 0, ranks_on_host_ = 0;
   MPI_Comm work_ = MPI_COMM_NULL, ring_ = MPI_COMM_NULL;
   std::vector<std::string> hosts_;

@@ -147,13 +147,13 @@ Json shard_json(const SuiteOptions& options, const Roster& roster) {
   return shard;
 }
 
-Json parse_left(const fs::path& file) {
+Json parse_left(std::string_view text) {
   bool too_deep = false;
   const auto notice_depth = [&](int depth, Json::parse_event_t, Json&) {
     too_deep = too_deep || depth > kMaxDepth;
     return !too_deep;
   };
-  Json left = Json::parse(read_text_file(file), notice_depth, /*allow_exceptions=*/false);
+  Json left = Json::parse(text, notice_depth, /*allow_exceptions=*/false);
   return too_deep ? Json(Json::value_t::discarded) : left;
 }
 
@@ -161,7 +161,7 @@ RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSour
   const fs::path file = record_file(options, row);
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return {};
-  Json record = parse_left(file);
+  Json record = parse_left(read_text_file(file));
   if (record.is_discarded()) return {{}, "no JSON, or nested too deep: damaged"};
   std::string flaw;
   try {

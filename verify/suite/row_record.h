@@ -34,10 +34,10 @@ nlohmann::ordered_json shard_json(const SuiteOptions& options, const Roster& ros
 /// The first key under which two sets of inputs differ, whatever their order; empty: none.
 std::string difference(const nlohmann::json& was, const nlohmann::json& is);
 
-/// A file of JSON that a suite has left. It may be anybody's: what is nested deeper than any record
-/// is not kept, since copying and destroying it would take as many stack frames.
-/// @return discarded where it is damaged or so deep   @throws Error as read_text_file() does
-nlohmann::ordered_json parse_left(const std::filesystem::path& file);
+/// The text of a file that a suite has left. It may be anybody's: what is nested deeper than any
+/// record is not kept, since copying and destroying it would take as many stack frames.
+/// @return discarded where it is damaged or so deep
+nlohmann::ordered_json parse_left(std::string_view text);
 
 /// The record that a run has left of a row.
 struct RowRecord {

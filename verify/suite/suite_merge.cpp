@@ -34,7 +34,7 @@ struct Part {
 }
 
 Part read_part(const fs::path& folder, const fs::path& file) {
-  const Json report = parse_left(file);
+  const Json report = parse_left(read_text_file(file));
   try {
     const Json& shard = report.at("shard");
     Part part{folder,
@@ -112,7 +112,7 @@ std::optional<Found> read_reported(const Part& part, const Row& row, const Json&
                                    Outcome::State state) try {
   const fs::path file = part.folder / (row.name() + ".json");
   std::string text = read_text_file(file);
-  Outcome outcome = outcome_with(state, parse_left(file));
+  Outcome outcome = outcome_with(state, parse_left(text));
   if (row_summary(row, outcome) != summary) return {};
   return Found{std::move(outcome), file, std::move(text)};
 } catch (const Error&) {
