@@ -55,10 +55,24 @@ class SameNumbersTest(unittest.TestCase):
                         self.assertAlmostEqual(
                             got[reading]["eigenvalues"][key], value, delta=EIGENVALUES * size
                         )
-                self.assertEqual(got["schur"]["null"], want["schur"]["null"])
+                self.compare_schur(got["schur"], want["schur"])
         if one["residual"]:
-            for got, want in zip(many["residual"]["ratio"], one["residual"]["ratio"], strict=True):
-                self.assertAlmostEqual(got or 0, want or 0, delta=2e-4 * abs(want or 1))
+            self.compare_residual(many["residual"], one["residual"])
+
+    def compare_schur(self, got: dict, want: dict) -> None:
+        self.assertEqual(got["null"], want["null"])
+        for key in ("input", "output"):
+            self.assertEqual(got[key] is None, want[key] is None, key)
+            if want[key] is not None:  # a share, of the conditioning of a covariance
+                self.assertAlmostEqual(got[key], want[key], delta=1e-7)
+
+    def compare_residual(self, got: dict, want: dict) -> None:
+        for key in ("excluded", "reference", "rank", "preserved"):
+            self.assertEqual(got[key], want[key], key)
+        for one, other in zip(got["ratio"], want["ratio"], strict=True):
+            self.assertEqual(one is None, other is None)
+            if other is not None:  # Lanczos finds each of the two to 1e-4
+                self.assertAlmostEqual(one, other, delta=2e-4 * other)
 
     def test_of_verify(self):
         wide = tokens(640, 16)
@@ -107,12 +121,29 @@ class SameNumbersTest(unittest.TestCase):
 
     def compare_consumers(self, got: dict, want: dict) -> None:
         self.assertEqual(got["verdict"], want["verdict"])
-        size = (want["random"] or {}).get("max") or 1.0
+        if not want["random"]:
+            return
+        size = want["random"]["max"]
         for key in ("median", "min", "max"):
-            if want["random"]:
-                self.assertAlmostEqual(got["random"][key], want["random"][key], delta=FISHER * size)
+            self.assertAlmostEqual(got["random"][key], want["random"][key], delta=FISHER * size)
         if want["dead"] is not None:  # rounding alone: of the size of what is measured beside it
             self.assertAlmostEqual(got["dead"], want["dead"], delta=FISHER * size)
+        self.compare_sums(got, want)
+
+    def compare_sums(self, got: dict, want: dict) -> None:
+        """K-FAC's factors, its kernel's residual, the movement: each a ratio of sums over rows."""
+        for key in ("kfac", "kfac_random", "kernel_residual", "invariance", "invariance_random"):
+            for one, other in zip(numbers(got.get(key)), numbers(want.get(key)), strict=True):
+                self.assertAlmostEqual(one, other, delta=FISHER * max(abs(other), 1e-3), msg=key)
+
+
+def numbers(value: object) -> list[float]:
+    """All numbers of a part of a record, in order."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for each in value for number in numbers(each)]
+    return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
 
 
 def write_padded(file: Path, sequences: int, length: int) -> None:
@@ -215,10 +246,21 @@ class EndTest(JobTest):
             self.assertEqual(code, 2, errors)
             self.assertIn(more[0], own_lines(errors)[0])
 
+    def test_of_a_stop_signal_to_one_rank(self):
+        job = self.long_job(3)
+        self.wait_for_ranks(job)
+        time.sleep(1.5)
+        self.assertTrue(job.signal_rank(1, signal.SIGTERM))
+        code, errors = self.expect_clean(job)
+        self.assertEqual(code, 143, errors)
+        record = json.loads((self.folder / "record.json").read_text())
+        self.assertFalse(record["complete"])
+        self.assertIn("stopped by signal 15", "\n".join(record["notes"]))
+
 
 class CheckpointTest(JobTest):
     def test_of_ranks_that_are_killed_and_go_on(self):
-        arguments = verify("gpt2-tied", *tokens(40_000, 16), "--residual", "--quiet")
+        arguments = verify("gpt2-tied", *tokens(40_000, 16), "--residual")
         want = record_of(arguments, 2)
         saving = [*arguments, "--checkpoint", str(self.folder / "run"), "--every", "0"]
         moments = random.Random(9)
@@ -228,6 +270,7 @@ class CheckpointTest(JobTest):
             time.sleep(moments.uniform(0.5, 2))
             job.signal_rank(moments.randrange(2), signal.SIGKILL)
             job.end()
+        self.assertEqual(len(list((self.folder / "run").glob("rank-?-of-2.*"))) // 2, 1)
         got = record_of(saving, 2)
         for record in (got, want):
             del record["seconds"], record["environment"]

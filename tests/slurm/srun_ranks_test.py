@@ -62,8 +62,16 @@ class SrunRanksTest(unittest.TestCase):
         self.assertEqual(ended.returncode, 2, ended.stderr)
         self.assertIn("--mpi=pmix", ended.stderr)
 
+    def wait_for_states(self, job: str) -> None:
+        """Until all ranks have saved a block, so that the signal meets them at work."""
+        deadline = time.monotonic() + 60
+        while len(list(self.folder.glob("run/rank-*"))) < 3:
+            self.assertLess(time.monotonic(), deadline, f"job {job} saves nothing")
+            time.sleep(0.05)
+
     def test_sigterm_saves_the_run_and_the_same_command_goes_on(self):
         saving = ["--random-tokens", "400000", "--checkpoint", str(self.folder / "run")]
+        saving += ["--every", "0"]
         saving += ["--json", str(self.record)]
         script = self.folder / "job"
         command = " ".join([*SRUN, DEADRAY, *MODEL, *OPTIONS, *saving])
@@ -72,7 +80,7 @@ class SrunRanksTest(unittest.TestCase):
         job = re.search(r"\d+", submitted.stdout)[0]
         while "R" not in self.slurm.run("squeue", "-h", "-o", "%t", "-j", job).stdout:
             time.sleep(0.1)
-        time.sleep(2)
+        self.wait_for_states(job)
         self.slurm.run("scancel", "--signal=TERM", job)
         self.slurm.wait_for(job, 30)
         log = (self.folder / "log").read_text()

@@ -107,7 +107,8 @@ class StateFile {
 /// The first key whose values differ, with those that are short, for people.
 std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
   for (const auto& [key, value] : now.items()) {
-    const nlohmann::json was = saved.value(key, nlohmann::json());
+    const nlohmann::json was =
+        saved.is_object() ? saved.value(key, nlohmann::json()) : nlohmann::json();
     if (was == value) continue;
     return value.is_structured()
                ? key + " differ"

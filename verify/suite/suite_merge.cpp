@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <regex>
 #include <system_error>
 #include <utility>
 
@@ -56,9 +57,9 @@ Part read_part(const fs::path& folder, const fs::path& file) {
 }
 
 /// "1-of-4.json"
-bool is_report_name(std::string_view name) {
-  return name.ends_with(".json") &&
-         name.find_first_not_of("0123456789-of.json") == std::string_view::npos;
+bool is_report_name(const std::string& name) {
+  static const std::regex report("[0-9]+-of-[0-9]+\\.json");
+  return std::regex_match(name, report);
 }
 
 std::vector<Part> read_parts(const std::vector<fs::path>& folders) {
