@@ -48,8 +48,8 @@ def predict(model: Model, gpus: int, node: Node) -> dict[str, float]:
     link = 2 * model.parameters / node.link_bytes
     mine = model.norms / gpus
     covariance = MATRICES * 2 * tokens / gpus * d**2 * model.norms
-    # A full decomposition takes 9 d^3 flops: to tridiagonal form, its vectors, and back. A certificate
-    # takes a Cholesky factor, d^3 / 3, and as much three times more in solves.
+    # A full decomposition takes 9 d^3 flops: to tridiagonal form, its vectors, and back. A
+    # certificate takes a Cholesky factor, d^3 / 3, and three times as much in solves.
     seconds = {
         "weights": max(host_reads, link),
         "forward": 2 * model.active * tokens / gpus / node.bf16_flops,
