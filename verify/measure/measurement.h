@@ -12,6 +12,7 @@
 #include "host/base/error.h"
 #include "host/base/stop_signals.h"
 #include "verify/calibration/calibration.h"
+#include "verify/measure/measurement_options.h"
 #include "verify/measure/model.h"
 #include "verify/measure/probe.h"
 #include "verify/spectrum/residual_stream.h"
@@ -22,20 +23,6 @@ namespace deadray {
 /// what the others leave of the total.
 struct Seconds {
   double predict = 0, load = 0, forward = 0, moments = 0, spectrum = 0, total = 0;
-};
-
-struct MeasurementOptions {
-  ProbeOptions probe;
-  std::string site = "final";
-  bool residual = false;       ///< also the singular values of the residual stream
-  std::filesystem::path dump;  ///< empty: none
-  bool dump_logits = false;
-  /// Empty: none. Else the run is saved there at the end of a block, after so many seconds since
-  /// the last time and when a stop signal comes, and goes on from what is there. The signal has to
-  /// wait for that: defer_stops().
-  std::filesystem::path saved_run;
-  double save_every_seconds = 600;
-  std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< per block; may be empty
 };
 
 struct Measurement {

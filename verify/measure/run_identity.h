@@ -6,7 +6,8 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "verify/calibration/calibration.h"
-#include "verify/measure/measurement.h"
+#include "verify/measure/measurement_options.h"
+#include "verify/measure/model.h"
 
 namespace deadray {
 

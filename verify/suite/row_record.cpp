@@ -162,7 +162,7 @@ RowRecord read_record(const SuiteOptions& options, const Row& row, const RowSour
   std::error_code ignored;
   if (!fs::exists(file, ignored)) return {};
   Json record = parse_left(read_text_file(file));
-  if (record.is_discarded()) return {{}, "no JSON, or nested too deep: damaged"};
+  if (record.is_discarded()) return {{}, "not JSON, or nested too deep: damaged"};
   std::string flaw;
   try {
     flaw = flaw_in(record, options, row, source);

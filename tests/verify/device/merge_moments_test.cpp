@@ -19,10 +19,14 @@ at::Tensor rows_with_means() {
          at::linspace(-50, 90, kHidden, fp64());
 }
 
-at::Tensor unit_rows() {
-  at::manual_seed(12);
-  const at::Tensor rows = at::randn({3, kHidden}, fp64());
-  return rows / rows.norm(2, {1}, /*keepdim=*/true);
+/// Made once: ranks are threads here, and the generator is shared.
+const at::Tensor& unit_rows() {
+  static const at::Tensor unit = [] {
+    at::manual_seed(12);
+    const at::Tensor rows = at::randn({3, kHidden}, fp64());
+    return rows / rows.norm(2, {1}, /*keepdim=*/true);
+  }();
+  return unit;
 }
 
 RowMoments moments_of(const at::Tensor& rows, bool covariance = true) {
