@@ -13,7 +13,7 @@ constexpr auto kBeat = std::chrono::milliseconds(250);
 
 }  // namespace
 
-Heartbeat::Heartbeat(MPI_Comm ring, std::mutex& calls, std::chrono::seconds silence,
+Heartbeat::Heartbeat(MPI_Comm ring, std::timed_mutex& calls, std::chrono::seconds silence,
                      std::function<void(int)> lost)
     : ring_(ring), calls_(calls), silence_(silence), lost_(std::move(lost)) {
   int rank = 0, size = 1;
