@@ -10,7 +10,6 @@
 
 #include "host/base/atomic_file.h"
 #include "host/base/error.h"
-#include "host/base/json_text.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/safetensors_writer.h"
 #include "kernels/arithmetic/fnv1a.h"
@@ -104,6 +103,11 @@ class StateFile {
   Checkpoint file_;
 };
 
+/// The bytes of a name need not be text.
+std::string text_of(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 /// The first key whose values differ, with those that are short, for people.
 std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
   for (const auto& [key, value] : now.items()) {
@@ -112,14 +116,9 @@ std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
     if (was == value) continue;
     return value.is_structured()
                ? key + " differ"
-               : fmt::format("{} was {}, is {}", key, show_json(was), show_json(value));
+               : fmt::format("{} was {}, is {}", key, text_of(was), text_of(value));
   }
   return "it has other keys";
-}
-
-/// The bytes of a name need not be text.
-std::string text_of(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string beginning_of_name(const Communicator& ranks) {

@@ -78,7 +78,7 @@ TEST_F(SavedRunTest, AStateOfOtherInputsIsRefusedByName) {
   const std::string message = message_of(ExitCode::usage, [&] {
     open({{"--seed", 2}, {"model", "m"}}).load();
   });
-  EXPECT_TRUE(contains(message, "--seed is 1, now 2"));
+  EXPECT_TRUE(contains(message, "--seed was 1, is 2"));
 }
 
 TEST_F(SavedRunTest, EveryDamageIsNoticed) {
