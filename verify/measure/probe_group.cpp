@@ -73,10 +73,13 @@ void ProbeGroup::finish(const std::string& site) {
   }
   const std::size_t place = results_.sites.size();
   results_.sites.push_back(done.result());
-  if (owner_ != ranks.rank()) return;
-  const auto d = static_cast<double>(done.hidden_size());
-  waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
-  waiting_.push_back({place, std::move(done)});
+  if (owner_ == ranks.rank()) {
+    const auto d = static_cast<double>(done.hidden_size());
+    waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
+    waiting_.push_back({place, std::move(done)});
+  }
+  // Ranks decompose at the same time, when each has as many norms: else one would wait for another.
+  if (owner_ + 1 < ranks.size()) return;
   if (!runs_side_by_side(options_, *backend_) || std::ssize(waiting_) >= enough_norms() ||
       waiting_bytes_ > kMostWaiting)
     take_waiting();
