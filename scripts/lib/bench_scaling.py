@@ -159,11 +159,13 @@ def scaling_line(runs: list[dict]) -> str:
 
 
 def read_runs(file: Path) -> list[dict]:
+    if not file.is_file():
+        raise ToolError(USAGE, f"{file}: no such file: give one that --json has written")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if record["schema"] == SCHEMA and record["runs"]:
+        if record["schema"] == SCHEMA and laws(record["runs"]) and scaling_line(record["runs"]):
             return record["runs"]
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, KeyError, StopIteration, TypeError, ValueError):
         pass
     raise ToolError(MALFORMED, f"{file}: no record {SCHEMA}: give one that --json has written")
 
@@ -177,9 +179,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--from", type=Path, metavar="FILE", dest="earlier")
-    parser.add_argument("--deadray", type=Path, default=ROOT / "build/release/bin/deadray")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="earlier", help="measure nothing, read FILE"
+    )
+    parser.add_argument(
+        "--deadray",
+        type=Path,
+        default=ROOT / "build/release/bin/deadray",
+        help="the program to measure (that of the build folder)",
+    )
     options = parser.parse_args()
     if options.earlier:
         runs = read_runs(options.earlier)

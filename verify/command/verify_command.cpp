@@ -80,8 +80,13 @@ void finish(RecordHeader header, const Measurement& measurement, const Backend& 
 /// On standard error alone: the record is to be that of a run without a break.
 void say_where_it_began(const VerifyOptions& options, const Measurement& measurement,
                         std::int64_t n_blocks) {
-  if (measurement.went_on_from && !options.output.quiet)
-    write_message(fmt::format("went on from block {} of {}, as saved in {}",
+  if (options.output.quiet) return;
+  if (measurement.began_anew)
+    write_message(
+        fmt::format("note: {}: not every rank had a state of one block: the run began anew",
+                    options.saved.string()));
+  if (measurement.went_on_from)
+    write_message(fmt::format("note: went on from block {} of {}, as saved in {}",
                               *measurement.went_on_from, n_blocks, options.saved.string()));
 }
 
@@ -241,7 +246,9 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
   auto* saved = command.add_option(
       "--checkpoint", options.saved,
       "Save the run in this folder as it goes; the same command goes on from there");
-  saved->excludes(dump);
+  saved->excludes(dump)->check([](const std::string& folder) {
+    return folder.empty() ? "expected a folder" : "";  // such as of a variable that is not set
+  });
   auto* every = command
                     .add_option("--every", options.minutes,
                                 "Minutes after which --checkpoint saves, at the end of a block")

@@ -70,6 +70,7 @@ class Measuring final : public Observer {
     return {state->node, state->stream.to(model_.weights->backend().device())};
   }
   std::optional<std::int64_t> restored_node() const { return restored_node_; }
+  bool began_anew() const { return saved_ && saved_->lacks_parts(); }
 
   void residual(std::int64_t node, const at::Tensor& x) override {
     if (node == restored_node_) return;  // it was counted before it was saved
@@ -241,6 +242,7 @@ Measurement measure(const Model& model, const Calibration& calibration,
   for (const std::string& note : notes_of_ranks(*options.probe.ranks, notes))
     measurement.notes.push_back(note);
   measurement.went_on_from = measuring.restored_node();
+  measurement.began_anew = measuring.began_anew();
   Seconds& seconds = measurement.seconds;
   seconds.load += executor.load_seconds();
   seconds.total = watch.seconds();

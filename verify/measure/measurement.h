@@ -30,6 +30,7 @@ struct Measurement {
   /// `residual` nothing.
   std::optional<Stopped> stopped;
   std::optional<std::int64_t> went_on_from;  ///< the block that a saved run had reached
+  bool began_anew = false;                   ///< a saved run lacked the part of some rank
 };
 
 /// refuted when any site is, else undetermined when any is, else done.

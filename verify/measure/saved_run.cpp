@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <regex>
 #include <system_error>
 
 #include "host/base/atomic_file.h"
@@ -71,11 +72,11 @@ ResidualStream::State residual_of(const nlohmann::json& json, const at::Tensor& 
 class StateFile {
  public:
   /// @throws MalformedError for one that save() has not written so
-  explicit StateFile(const std::filesystem::path& path) : file_(Checkpoint::open(path)) {
+  explicit StateFile(const std::filesystem::path& path) : file_(open(path)) {
     if (entry("schema") != kSchema)
       fail(fmt::format("schema {} but expected {}", entry("schema"), kSchema));
     if (entry("sum") != sum_of(file_.metadata()))
-      fail("its metadata do not have the checksum that was saved with them: it is damaged");
+      fail("its metadata do not have the checksum that was saved with them");
   }
 
   const std::string& entry(const char* key) const {
@@ -89,17 +90,24 @@ class StateFile {
     const at::Tensor values = at::empty(info.shape, scalar_type(info.dtype));
     file_.read(info, values.data_ptr());
     if (std::to_string(checksum(values)) != entry(name))
-      fail(fmt::format("{} does not have the checksum that was saved with it: the file is damaged",
-                       name));
+      fail(fmt::format("{} does not have the checksum that was saved with it", name));
     return values;
   }
 
  private:
-  [[noreturn]] void fail(std::string_view problem) const {
-    throw MalformedError(
-        fmt::format("{}: {}; remove it to go on from an earlier state, or from the beginning",
-                    file_.path().string(), problem));
+  /// Whoever reads weights would advise to fetch them again.
+  static Checkpoint open(const std::filesystem::path& path) {
+    try {
+      return Checkpoint::open(path);
+    } catch (const MalformedError&) {
+      refuse(path, "is no whole safetensors file");
+    }
   }
+  [[noreturn]] static void refuse(const std::filesystem::path& path, std::string_view problem) {
+    throw MalformedError(fmt::format("{}: {}: the state of a run, damaged; remove it to begin anew",
+                                     path.string(), problem));
+  }
+  [[noreturn]] void fail(std::string_view problem) const { refuse(file_.path(), problem); }
   Checkpoint file_;
 };
 
@@ -110,7 +118,10 @@ std::string text_of(const nlohmann::json& json) {
 
 /// The first key whose values differ, with those that are short, for people.
 std::string difference(const nlohmann::json& saved, const nlohmann::json& now) {
-  for (const auto& [key, value] : now.items()) {
+  std::vector<std::string> keys{"model"};  // first: with it much else differs
+  for (const auto& [key, value] : now.items()) keys.push_back(key);
+  for (const std::string& key : keys) {
+    const nlohmann::json value = now.value(key, nlohmann::json());
     const nlohmann::json was =
         saved.is_object() ? saved.value(key, nlohmann::json()) : nlohmann::json();
     if (was == value) continue;
@@ -167,6 +178,21 @@ SavedRun::SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communic
   check_writable(file_of(folder_, ranks_, 0));
 }
 
+/// States of another number of ranks hold other parts of the tokens.
+void SavedRun::refuse_other_ranks() const {
+  static const std::regex state("rank-[0-9]+-of-([0-9]+)\\.block-[0-9]+\\.safetensors");
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    std::smatch match;
+    const std::string name = entry.path().filename();
+    if (std::regex_match(name, match, state) && match[1] != std::to_string(ranks_.size()))
+      throw UsageError(fmt::format(
+          "--checkpoint {}: holds the state of a run of {} ranks, and {} started: start as many "
+          "again, give another folder, or remove it",
+          folder_.string(), match[1].str(),
+          ranks_.size() == 1 ? "one is" : fmt::format("{} are", ranks_.size())));
+  }
+}
+
 /// The last block whose state every rank has.
 std::optional<std::int64_t> SavedRun::last_common_node() {
   std::vector<std::int64_t> common = saved_nodes(folder_, ranks_);
@@ -176,10 +202,13 @@ std::optional<std::int64_t> SavedRun::last_common_node() {
       return !std::binary_search(others.begin(), others.end(), node);
     });
   }
+  const bool has_any = !saved_nodes(folder_, ranks_).empty();
+  lacks_parts_ = ranks_.largest(common.empty() && has_any ? 1 : 0) > 0;
   return common.empty() ? std::nullopt : std::optional(common.back());
 }
 
 std::optional<RunState> SavedRun::load() {
+  refuse_other_ranks();
   const std::optional<std::int64_t> node = last_common_node();
   if (!node) return std::nullopt;
   require_own_file(file_of(folder_, ranks_, *node));

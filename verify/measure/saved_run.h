@@ -31,18 +31,23 @@ class SavedRun {
   SavedRun(std::filesystem::path folder, nlohmann::json inputs, Communicator& ranks);
 
   /// The last state that every rank has saved; empty where there is none. Collective.
-  /// @throws UsageError for a state of other inputs, with the first that differs; MalformedError
-  ///     for a damaged file
+  /// @throws UsageError for a state of other inputs, with the first that differs, or of another
+  ///     number of ranks; MalformedError for a damaged file
   std::optional<RunState> load();
   /// Collective. @throws ResourceError where the disk is full
   void save(const RunState& state);
 
+  /// After load(): whether there are states, but not of one block on every rank.
+  bool lacks_parts() const noexcept { return lacks_parts_; }
+
  private:
+  void refuse_other_ranks() const;
   std::optional<std::int64_t> last_common_node();
 
   std::filesystem::path folder_;
   nlohmann::json inputs_;
   Communicator& ranks_;
+  bool lacks_parts_ = false;
 };
 
 /// After the result of all ranks is safe: the states of this run go, and the folder where nothing

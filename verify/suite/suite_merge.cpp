@@ -149,7 +149,7 @@ Found found_in(const Part& part, const Row& row) try {
     return again("ended before it");
   if (!at->contains("record")) return without_record(part, *at, *state);
   std::optional<Found> found = read_reported(part, row, *at, *state);
-  return found ? *std::move(found) : again("reports a record that is not there any more");
+  return found ? *std::move(found) : again("reports a record that is gone, or damaged");
 } catch (const Json::exception&) {
   refuse_damaged(part.file);
 }

@@ -107,6 +107,27 @@ TEST_F(SavedRunTest, RanksGoOnFromTheLastBlockThatAllHaveSaved) {
   test::ThreadRanks::run(2, [&](Communicator& ranks) {
     EXPECT_EQ(SavedRun(folder(), kInputs, ranks).load()->node, 2);
   });
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { open().load(); }), "of 2 ranks"));
+}
+
+TEST_F(SavedRunTest, WhereARanksPartIsMissingItSaysSo) {
+  test::ThreadRanks::run(
+      2, [&](Communicator& ranks) { SavedRun(folder(), kInputs, ranks).save(state_at(2)); });
+  std::filesystem::remove(folder() / "rank-1-of-2.block-2.safetensors");
+  test::ThreadRanks::run(2, [&](Communicator& ranks) {
+    SavedRun run(folder(), kInputs, ranks);
+    EXPECT_FALSE(run.load().has_value());
+    EXPECT_TRUE(run.lacks_parts());
+  });
+}
+
+TEST_F(SavedRunTest, NothingIsReadOrWrittenThroughALink) {
+  open().save(state_at(1));
+  std::filesystem::rename(file(1), folder() / "elsewhere");
+  std::filesystem::create_symlink(folder() / "elsewhere", file(1));
+  EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { open().load(); }), "a link to"));
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::usage, [&] { open().save(state_at(1)); }), "a link to"));
 }
 
 TEST_F(SavedRunTest, IsGoneAfterTheEnd) {
