@@ -142,13 +142,13 @@ TEST_F(SuiteShardTest, MergeNamesWhatIsMissing) {
   merge(0, {"out"});
   for (const std::string& other : {std::string(), record.substr(0, 1000), std::string("{}")}) {
     write_text(folder_ / "out/llama-mha.random.json", other);
-    expect_missing("reports a record that is not there any more");
+    expect_missing("reports a record that is gone, or damaged");
   }
   edit("out/llama-mha.random.json", [&](Json& json) {
     json = Json::parse(record);
     json["suite"]["seconds"] = 1e9;  // of another run than the one reported
   });
-  expect_missing("reports a record that is not there any more");
+  expect_missing("reports a record that is gone, or damaged");
   for (const char* state : {"stopped", "not run"}) {
     edit("out/shards/1-of-2.json", [&](Json& json) { json["rows"][0]["state"] = state; });
     expect_missing("ended before it");
