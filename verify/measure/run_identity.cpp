@@ -10,6 +10,7 @@
 
 #include "host/base/version.h"
 #include "kernels/arithmetic/fnv1a.h"
+#include "verify/base/dtypes.h"
 #include "verify/base/machine.h"
 
 namespace deadray {
