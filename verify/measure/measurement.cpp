@@ -17,8 +17,8 @@
 #include "verify/forward/executor.h"
 #include "verify/measure/dump.h"
 #include "verify/measure/probe_group.h"
-#include "verify/measure/run_identity.h"
-#include "verify/measure/saved_run.h"
+#include "verify/measure/saved/run_identity.h"
+#include "verify/measure/saved/saved_run.h"
 
 namespace deadray {
 

@@ -1,4 +1,4 @@
-#include "verify/measure/saved_run.h"
+#include "verify/measure/saved/saved_run.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

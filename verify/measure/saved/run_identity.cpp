@@ -1,4 +1,4 @@
-#include "verify/measure/run_identity.h"
+#include "verify/measure/saved/run_identity.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>

@@ -1,25 +1,15 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "verify/measure/saved/run_state.h"
 #include "verify/ranks/communicator.h"
-#include "verify/spectrum/residual_stream.h"
 
 // What a long run has reached, kept in a folder so that a later one goes on from there.
 namespace deadray {
-
-/// The end of a block: nothing is under way but the stream.
-struct RunState {
-  std::int64_t node = 0;      ///< the stream enters block `node`
-  at::Tensor stream{};        ///< [N, d], of this rank's tokens
-  nlohmann::json measured{};  ///< what the norms so far have given
-  std::optional<ResidualStream::State> residual{};
-};
 
 /// The folder of one run: two files at most for each rank, the last state and the one before, until
 /// all ranks have the last. A file appears whole or not at all, and has checksums.
