@@ -189,7 +189,7 @@ std::string record_text(const nlohmann::ordered_json& record) {
 }
 
 std::string show_json(const nlohmann::json& value) {
-  const std::string text =
+  std::string text =
       on_one_line(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60);
   if (value.is_string()) return text + " (a string)";
   if (value.is_number_integer()) return text + " (an integer)";

@@ -22,12 +22,15 @@ namespace {
 
 constexpr int kClosedPipe = 128 + SIGPIPE;
 
-std::string process_name = "deadray";
+std::string& process_name() {
+  static std::string name = "deadray";
+  return name;
+}
 
 // What follows does without memory where it has run out.
 
 int fail(ExitCode code, std::string_view message) noexcept {
-  write_message_of({process_name, ": ", message});
+  write_message_of({process_name(), ": ", message});
   return static_cast<int>(code);
 }
 
@@ -40,13 +43,13 @@ int fail_for_memory() noexcept {
 /// Of what the system did not do for the C++ library: a thread, a path.
 int fail_for_system(std::string_view what) noexcept {
   write_message_of(
-      {process_name, ": ", what, ": the system refused it; try again with less load on it"});
+      {process_name(), ": ", what, ": the system refused it; try again with less load on it"});
   return static_cast<int>(ExitCode::resources);
 }
 
 /// Of what only a defect can throw.
 int fail_internally(std::string_view what) noexcept {
-  write_message_of({process_name, ": internal error: ", what.substr(0, what.find('\n')),
+  write_message_of({process_name(), ": internal error: ", what.substr(0, what.find('\n')),
                     "; this is a defect of deadray ", version(), ", please report it"});
   return static_cast<int>(ExitCode::internal);
 }
@@ -94,7 +97,7 @@ void end_of_library() noexcept {
 
 }  // namespace
 
-void name_process(std::string name) { process_name = std::move(name); }
+void name_process(std::string name) { process_name() = std::move(name); }
 
 int run_program(const std::function<int()>& body) {
   std::set_new_handler(note_lack_of_memory);

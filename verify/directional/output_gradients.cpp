@@ -107,7 +107,7 @@ class ReversePass {
              [&](const at::Tensor& x, std::int64_t first) {
                const at::Tensor h = stage.to_head(stage.final_norm(x, call), call);
                return log_likelihood(counted_rows(counted_of(first, x.size(0)), h), decoder,
-                                     calibration_.rows_before + calibration_.rows(first));
+                                     first_label(h.size(1), first));
              });
     for (auto node = std::next(streams.rbegin()); node != streams.rend(); ++node) {
       throw_if_stopped();
@@ -126,6 +126,13 @@ class ReversePass {
  private:
   at::Tensor shaped(const at::Tensor& stream) const {
     return stream.view({calibration_.sequences(), calibration_.length(), -1});
+  }
+
+  /// The number of a tile's first row among those of all ranks.
+  /// @param rows_of_sequence  1 where a head reads a whole sequence, such as a picture
+  std::int64_t first_label(std::int64_t rows_of_sequence, std::int64_t first) const {
+    if (rows_of_sequence == 1) return calibration_.rows_before / calibration_.length() + first;
+    return calibration_.rows_before + calibration_.rows(first);
   }
 
   at::Tensor counted_of(std::int64_t first, std::int64_t count) const {

@@ -6,21 +6,10 @@
 #include <utility>
 
 namespace deadray {
-namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr auto kBeat = std::chrono::milliseconds(250);
-
-}  // namespace
-
-Heartbeat::Heartbeat(MPI_Comm ring, std::timed_mutex& calls, std::chrono::seconds silence,
-                     std::function<void(int)> lost)
-    : ring_(ring), calls_(calls), silence_(silence), lost_(std::move(lost)) {
-  int rank = 0, size = 1;
-  MPI_Comm_rank(ring_, &rank);
-  MPI_Comm_size(ring_, &size);
-  next_ = (rank + 1) % size;
-  before_ = (rank + size - 1) % size;
+Heartbeat::Heartbeat(std::function<bool()> exchange, std::chrono::seconds silence,
+                     std::function<void()> lost)
+    : exchange_(std::move(exchange)), silence_(silence), lost_(std::move(lost)) {
   // Signals are for the program's own threads.
   sigset_t all, before;
   sigfillset(&all);
@@ -34,35 +23,19 @@ Heartbeat::~Heartbeat() {
   thread_.join();
 }
 
-/// Sends one beat, and takes those that have come.
-/// @return whether any had
-bool Heartbeat::exchange() {
-  static char beat = 0;  // outlives the sends
-  const std::lock_guard lock(calls_);
-  MPI_Request request = MPI_REQUEST_NULL;
-  MPI_Isend(&beat, 1, MPI_CHAR, next_, 0, ring_, &request);
-  MPI_Request_free(&request);
-  bool any = false;
-  for (int here = 1; here != 0;) {
-    MPI_Iprobe(before_, 0, ring_, &here, MPI_STATUS_IGNORE);
-    char received = 0;
-    if (here != 0) MPI_Recv(&received, 1, MPI_CHAR, before_, 0, ring_, MPI_STATUS_IGNORE);
-    any = any || here != 0;
-  }
-  return any;
-}
-
 void Heartbeat::run() {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kBeat = std::chrono::milliseconds(250);
   Clock::time_point heard = Clock::now(), last = heard;
   while (!ends_) {
     std::this_thread::sleep_for(kBeat);
-    const bool any = exchange();
+    const bool any = exchange_();
     const Clock::time_point now = Clock::now();
     // A whole job may be suspended and go on: then it is this thread that was away.
     const bool was_away = 2 * (now - last) > silence_;
     last = now;
     if (any || was_away) heard = now;
-    if (now - heard > silence_) return lost_(before_);
+    if (now - heard > silence_) return lost_();
   }
 }
 

@@ -103,7 +103,7 @@ Communicator* connect(const Launch& launch) {
   watch.silence_seconds = seconds_of("DEADRAY_RANK_TIMEOUT", watch.silence_seconds);
   watch.wait_seconds = seconds_of("DEADRAY_RANK_WAIT", watch.wait_seconds);
   watch.report = [](const char* line) { write_message(line); };
-  Communicator* ranks = load_module(launch)(kRanksInterface, watch);
+  Communicator* ranks = load_module(launch)(DEADRAY_RANKS_INTERFACE, watch);
   if (ranks == nullptr)
     throw ResourceError(module_path().string() +
                         ": not the module that this program was built with; build both anew");

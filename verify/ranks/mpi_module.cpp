@@ -49,8 +49,8 @@ class MpiRanks final : public Communicator {
     MPI_Comm_set_errhandler(work_, MPI_ERRORS_RETURN);
     find_hosts();
     if (size_ > 1)
-      heart_.emplace(ring_, calls_, std::chrono::seconds(watch.silence_seconds),
-                     [this](int rank) { lose(rank); });
+      heart_.emplace([this] { return exchange_beats(); },
+                     std::chrono::seconds(watch.silence_seconds), [this] { lose(before()); });
   }
 
   int rank() const override { return rank_; }
@@ -184,6 +184,27 @@ class MpiRanks final : public Communicator {
     }
   }
 
+  // Each rank watches the one before it.
+  int next() const { return (rank_ + 1) % size_; }
+  int before() const { return (rank_ + size_ - 1) % size_; }
+
+  /// Sends one beat, and takes those that have come.
+  bool exchange_beats() {
+    static const char beat = 0;  // outlives the sends
+    const std::lock_guard lock(calls_);
+    MPI_Request request = MPI_REQUEST_NULL;
+    MPI_Isend(&beat, 1, MPI_CHAR, next(), 0, ring_, &request);
+    MPI_Request_free(&request);
+    bool any = false;
+    for (int here = 1; here != 0;) {
+      MPI_Iprobe(before(), 0, ring_, &here, MPI_STATUS_IGNORE);
+      char received = 0;
+      if (here != 0) MPI_Recv(&received, 1, MPI_CHAR, before(), 0, ring_, MPI_STATUS_IGNORE);
+      any = any || here != 0;
+    }
+    return any;
+  }
+
   void lose(int rank) {
     watch_.report(
         fmt::format("deadray: rank {} of {} on {} gave no sign of life for {} s: it is stopped, or "
@@ -206,7 +227,7 @@ class MpiRanks final : public Communicator {
 
 extern "C" __attribute__((visibility("default"))) deadray::Communicator* deadray_mpi_ranks(
     const char* interface, const deadray::RankWatch& watch) {
-  if (std::strcmp(interface, deadray::kRanksInterface) != 0) return nullptr;
+  if (std::strcmp(interface, DEADRAY_RANKS_INTERFACE) != 0) return nullptr;
   static auto* ranks = new deadray::MpiRanks(watch);  // MPI is not taken down by destructors
   return ranks;
 }

@@ -13,11 +13,9 @@ struct RankWatch {
 
 /// The module's one symbol: connects the ranks, once in a process; null for a caller of another
 /// build. What it returns lives as long as the process.
-/// @param interface  kRanksInterface of the caller
+/// @param interface  DEADRAY_RANKS_INTERFACE of the caller: a hash of the headers that both share
 /// @throws ResourceError where MPI does not start
 using MpiEntry = Communicator*(const char* interface, const RankWatch& watch);
 constexpr const char* kMpiEntry = "deadray_mpi_ranks";
-/// Of the headers that program and module share.
-constexpr const char* kRanksInterface = DEADRAY_RANKS_INTERFACE;
 
 }  // namespace deadray

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <thread>
+
 #include <csignal>
 
 #include "host/base/output.h"
@@ -31,13 +36,21 @@ Outcome outcome_of(const ChildResult& child) {
       child.message.empty() ? fmt::format("ended with exit code {}", child.code) : child.message);
 }
 
+/// A scheduler signals both of us, and the child may end before our own signal is here.
+std::optional<int> stop_behind(const ChildResult& child) {
+  const bool was_stopped = child.code == 128 + SIGTERM || child.code == 128 + SIGINT;
+  for (int tries = 50; was_stopped && !stop_asked_for() && tries > 0; --tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return stop_asked_for();
+}
+
 /// Measures the row in a process of its own.
 Outcome measure_in_child(const SuiteOptions& options, const Row& row, const RowSource& source) {
   std::vector<std::string> arguments = row_arguments(options, row);
   arguments.push_back(kRowFlag);
   if (options.output.quiet) arguments.push_back("--quiet");
   const ChildResult child = run_child(std::move(arguments));
-  if (const auto signal = stop_asked_for())
+  if (const auto signal = stop_behind(child))
     return {Outcome::State::stopped, static_cast<ExitCode>(128 + *signal), {}, {}};
   const bool measured =
       child.code == 0 || (child.message.empty() && (child.code == 1 || child.code == 8));
