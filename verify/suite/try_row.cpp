@@ -7,8 +7,6 @@
 #include <optional>
 #include <thread>
 
-#include <csignal>
-
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "verify/suite/row_record.h"
