@@ -1,6 +1,7 @@
 #include "verify/measure/saved/saved_run.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -38,7 +39,7 @@ class SavedRunTest : public ::testing::Test {
  protected:
   std::filesystem::path folder() const { return folder_.path() / "run"; }
   std::filesystem::path file(std::int64_t node) const {
-    return folder() / ("rank-0-of-1.block-" + std::to_string(node) + ".safetensors");
+    return folder() / fmt::format("rank-0-of-1.block-{}.safetensors", node);
   }
   SavedRun open(const nlohmann::json& inputs = kInputs) const {
     return {folder(), inputs, one_process()};
@@ -75,9 +76,8 @@ TEST_F(SavedRunTest, TheLastStateReplacesTheOneBefore) {
 
 TEST_F(SavedRunTest, AStateOfOtherInputsIsRefusedByName) {
   open().save(state_at(1));
-  const std::string message = message_of(ExitCode::usage, [&] {
-    open({{"--seed", 2}, {"model", "m"}}).load();
-  });
+  const std::string message =
+      message_of(ExitCode::usage, [&] { open({{"--seed", 2}, {"model", "m"}}).load(); });
   EXPECT_TRUE(contains(message, "--seed was 1, is 2"));
 }
 
