@@ -1,4 +1,4 @@
-#include "verify/measure/comparison.h"
+#include "verify/probe/comparison.h"
 
 #include <fmt/format.h>
 

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "verify/measure/probe.h"
+#include "verify/probe/probe.h"
 
 // What was measured of a norm, on its way between processes: in CBOR, which keeps every bit of a
 // number and those that are none. A record for people is another thing (verify/record).

@@ -4,12 +4,13 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "verify/forward/observer.h"
-#include "verify/measure/probe.h"
+#include "verify/base/norm_tile.h"
+#include "verify/probe/probe.h"
 
 namespace deadray {
 
@@ -23,7 +24,8 @@ class ProbeGroup {
 
   bool has(const std::string& site) const { return probes_.contains(site); }
   /// Makes the probe of a site that has none.
-  void begin(const NormSite& site, NormParameters norm);
+  /// @param dtype  of its activations, where that is not ProbeOptions::dtype
+  void begin(const NormSite& site, NormParameters norm, std::optional<DType> dtype = {});
   /// SiteProbe::reserve() of each. A norm that is shown the very tensor of the one before it shares
   /// the moments of the input.
   void reserve(std::span<const NormTile> tiles);

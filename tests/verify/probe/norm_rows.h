@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/verify/spectrum/spectra.h"
-#include "verify/measure/comparison.h"
-#include "verify/measure/verdict.h"
 #include "verify/numerics/moments.h"
+#include "verify/probe/comparison.h"
+#include "verify/probe/verdict.h"
 
 /// Rows of a norm's output, and what measuring them gives, for the tests of readings and verdicts.
 namespace deadray::testing {

@@ -1,4 +1,4 @@
-#include "verify/measure/verdict.h"
+#include "verify/probe/verdict.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "verify/measure/probe.h"
+#include "verify/probe/probe.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,7 @@
 #include "verify/base/thresholds.h"
 #include "verify/device/channel.h"
 #include "verify/device/merge_moments.h"
-#include "verify/measure/inherited.h"
+#include "verify/probe/inherited.h"
 #include "verify/spectrum/schur.h"
 
 namespace deadray {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "host/architecture/norm_site.h"
-#include "verify/measure/comparison.h"
+#include "verify/probe/comparison.h"
 
 namespace deadray {
 

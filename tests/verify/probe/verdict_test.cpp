@@ -1,10 +1,10 @@
-#include "verify/measure/verdict.h"
+#include "verify/probe/verdict.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "tests/verify/measure/norm_rows.h"
+#include "tests/verify/probe/norm_rows.h"
 
 namespace deadray {
 namespace {

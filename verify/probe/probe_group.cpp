@@ -1,4 +1,4 @@
-#include "verify/measure/probe_group.h"
+#include "verify/probe/probe_group.h"
 
 #include <ATen/Parallel.h>
 
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "host/base/stopwatch.h"
-#include "verify/measure/measured_json.h"
+#include "verify/probe/measured_json.h"
 
 namespace deadray {
 namespace {
@@ -34,9 +34,11 @@ double cube(const SiteProbe& probe) {
 
 }  // namespace
 
-void ProbeGroup::begin(const NormSite& site, NormParameters norm) {
+void ProbeGroup::begin(const NormSite& site, NormParameters norm, std::optional<DType> dtype) {
+  ProbeOptions options = options_;
+  options.dtype = dtype.value_or(options_.dtype);
   const auto& [place, made] =
-      probes_.try_emplace(site.name, site, std::move(norm), options_, *backend_);
+      probes_.try_emplace(site.name, site, std::move(norm), options, *backend_);
   if (made) results_.predict_seconds += place->second.predict_seconds();
 }
 

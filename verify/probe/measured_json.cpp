@@ -1,4 +1,4 @@
-#include "verify/measure/measured_json.h"
+#include "verify/probe/measured_json.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-#include "verify/measure/input_moments.h"
+#include "verify/probe/input_moments.h"
 
 #include <ATen/ATen.h>
 

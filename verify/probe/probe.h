@@ -13,9 +13,9 @@
 #include "verify/base/side_by_side.h"
 #include "verify/device/backend.h"
 #include "verify/device/channel.h"
-#include "verify/measure/comparison.h"
-#include "verify/measure/input_moments.h"
-#include "verify/measure/verdict.h"
+#include "verify/probe/comparison.h"
+#include "verify/probe/input_moments.h"
+#include "verify/probe/verdict.h"
 #include "verify/ranks/communicator.h"
 
 namespace deadray {

@@ -1,9 +1,9 @@
-#include "verify/measure/probe_group.h"
+#include "verify/probe/probe_group.h"
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
-#include "tests/verify/measure/norm_rows.h"
+#include "tests/verify/probe/norm_rows.h"
 
 namespace deadray {
 namespace {

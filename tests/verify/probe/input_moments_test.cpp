@@ -1,8 +1,8 @@
-#include "verify/measure/input_moments.h"
+#include "verify/probe/input_moments.h"
 
 #include <gtest/gtest.h>
 
-#include "tests/verify/measure/norm_rows.h"
+#include "tests/verify/probe/norm_rows.h"
 
 namespace deadray {
 namespace {

@@ -1,11 +1,11 @@
-#include "verify/measure/inherited.h"
+#include "verify/probe/inherited.h"
 
 #include <ATen/ATen.h>
 
 #include "verify/base/tensors.h"
 #include "verify/base/thresholds.h"
-#include "verify/measure/comparison.h"
 #include "verify/numerics/eigh.h"
+#include "verify/probe/comparison.h"
 #include "verify/spectrum/graded.h"
 
 namespace deadray {

@@ -1,9 +1,9 @@
-#include "verify/measure/probe.h"
+#include "verify/probe/probe.h"
 
 #include <gtest/gtest.h>
 
 #include "host/base/error.h"
-#include "tests/verify/measure/norm_rows.h"
+#include "tests/verify/probe/norm_rows.h"
 
 namespace deadray {
 namespace {

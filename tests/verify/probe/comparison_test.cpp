@@ -1,11 +1,11 @@
-#include "verify/measure/comparison.h"
+#include "verify/probe/comparison.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "host/base/statistics.h"
-#include "tests/verify/measure/norm_rows.h"
+#include "tests/verify/probe/norm_rows.h"
 
 namespace deadray {
 namespace {
