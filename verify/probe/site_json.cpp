@@ -79,6 +79,7 @@ Json site_json(const SiteResult& result) {
           {"norm", to_string(result.site.kind)},
           {"final", result.site.is_final},
           {"hidden_size", result.site.hidden_size},
+          {"rows", result.decisive().tokens},
           {"predicted", to_json(result.predicted)},
           {"inherited", result.inherited},
           {"gamma", gamma_json(result.site, result.predicted)},
