@@ -1,0 +1,1 @@
+"""What needs torch: live modules, their norms and what is measured of them."""
