@@ -17,6 +17,7 @@
 #include "host/command/program_folder.h"
 #include "host/prediction/compare_models.h"
 #include "host/prediction/model_prediction.h"
+#include "host/prediction/prediction_json.h"
 
 namespace deadray {
 namespace {

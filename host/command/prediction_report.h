@@ -1,24 +1,12 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "host/prediction/model_prediction.h"
 
 namespace deadray {
 
-/// The record "deadray/predict/1".
-nlohmann::ordered_json to_json(const Prediction& prediction);
-/// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records
-/// of every kind hold it.
-nlohmann::ordered_json to_json(const DeadSubspace& subspace);
-/// {"source", "suggests"} and, where the consumers were asked, {"rho", "null"}.
-nlohmann::ordered_json to_json(const NormEvidence& evidence);
-/// {"repository", "commit"} of a snapshot in the hub's cache; null else.
-nlohmann::ordered_json to_json(const std::optional<HubSnapshot>& hub);
-/// {"min", "max", "offset"}: the range of |gamma|, and what was added to the stored tensor.
-nlohmann::ordered_json gamma_json(const NormSite& site, const DeadSubspace& subspace);
 /// The table and the summary for people.
 std::string to_text(const Prediction& prediction, bool coloured);
 /// Writes a safetensors file with v*, an FP64 unit vector [hidden_size], for each LayerNorm that

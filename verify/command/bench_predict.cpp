@@ -12,6 +12,7 @@
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
 #include "host/command/table.h"
+#include "verify/device/environment_json.h"
 #include "verify/record/record.h"
 #include "verify/timing/predictor_timing.h"
 

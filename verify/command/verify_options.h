@@ -9,8 +9,8 @@
 #include "host/command/common_options.h"
 #include "host/prediction/predictor.h"
 #include "verify/calibration/default_calibration.h"
-#include "verify/measure/comparison.h"
 #include "verify/measure/model.h"
+#include "verify/probe/comparison.h"
 
 namespace deadray {
 

@@ -4,7 +4,7 @@
 
 #include "host/base/error.h"
 #include "verify/fisher/fisher_result.h"
-#include "verify/measure/verdict.h"
+#include "verify/probe/verdict.h"
 
 // What the figures of a consumer say of its claim.
 namespace deadray {

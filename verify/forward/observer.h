@@ -7,14 +7,9 @@
 #include <string>
 
 #include "verify/base/forward_mode.h"
+#include "verify/base/norm_tile.h"
 
 namespace deadray {
-
-/// One tile of a norm: input and output [n, d] in the model's dtype.
-struct NormTile {
-  std::string site;
-  at::Tensor input, output;
-};
 
 /// What watches a forward pass. Every call comes from the thread that called Executor::run. Of
 /// sequences of text, norms() and head_input() show the rows that count (Calibration::counted());

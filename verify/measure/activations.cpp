@@ -17,8 +17,8 @@
 #include "host/formats/safetensors.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/memory.h"
-#include "verify/measure/probe_group.h"
 #include "verify/numerics/norm_rows.h"
+#include "verify/probe/probe_group.h"
 
 namespace deadray {
 

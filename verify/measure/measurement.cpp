@@ -16,9 +16,9 @@
 #include "verify/calibration/counted_rows.h"
 #include "verify/forward/executor.h"
 #include "verify/measure/dump.h"
-#include "verify/measure/probe_group.h"
 #include "verify/measure/saved/run_identity.h"
 #include "verify/measure/saved/saved_run.h"
+#include "verify/probe/probe_group.h"
 
 namespace deadray {
 

@@ -10,7 +10,7 @@
 #include "verify/calibration/calibration.h"
 #include "verify/measure/measurement_options.h"
 #include "verify/measure/model.h"
-#include "verify/measure/probe.h"
+#include "verify/probe/probe.h"
 #include "verify/spectrum/residual_stream.h"
 
 namespace deadray {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "verify/measure/probe.h"
+#include "verify/probe/probe.h"
 
 namespace deadray {
 

@@ -12,8 +12,8 @@
 #include "verify/device/memory.h"
 #include "verify/forward/block_loader.h"
 #include "verify/forward/executor.h"
-#include "verify/measure/probe_group.h"
 #include "verify/plan/gemm_rate.h"
+#include "verify/probe/probe_group.h"
 
 namespace deadray {
 

@@ -9,6 +9,7 @@
 #include "host/command/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
+#include "verify/device/environment_json.h"
 #include "verify/fisher/fisher_verdict.h"
 
 namespace deadray {

@@ -4,6 +4,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/architecture/select_sites.h"
+#include "verify/device/environment_json.h"
 #include "verify/plan/plan_advice.h"
 #include "verify/record/record.h"
 

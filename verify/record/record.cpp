@@ -1,111 +1,22 @@
 #include "verify/record/record.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/headeronly/version.h>
 
-#include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "host/base/version.h"
-#include "host/command/prediction_report.h"
+#include "host/base/json/json_numbers.h"
+#include "host/prediction/prediction_json.h"
 #include "verify/base/dtypes.h"
-#include "verify/base/machine.h"
+#include "verify/device/environment_json.h"
+#include "verify/probe/site_json.h"
 
 namespace deadray {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// JSON has no NaN and no infinity: null then.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
-Json numbers(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (const double value : values) list.push_back(number(value));
-  return list;
-}
-
-/// Four significant digits: what a picture needs, in a third of the text. A value whose four digits
-/// are no double, beyond the largest one, stays as it is.
-double rounded(double value) {
-  const std::string digits = fmt::format("{:.3e}", value);
-  // std::stod would throw for subnormal numbers.
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
-}
-Json rounded(const std::vector<double>& values) {
-  Json list = Json::array();
-  for (const double value : values) list.push_back(number(rounded(value)));
-  return list;
-}
-
-Json spectrum_json(const SiteResult& result) {
-  const auto of = [](const std::optional<Reading>& reading) {
-    return reading && !reading->spectrum.empty() ? rounded(reading->spectrum) : Json();
-  };
-  const Json exact = of(result.exact), deployed = of(result.deployed);
-  if (exact.is_null() && deployed.is_null()) return nullptr;
-  return {{"index", spectrum_indices(result.site.hidden_size)},
-          {"exact", exact},
-          {"deployed", deployed}};
-}
-
-Json scaled_json(const std::optional<ScaledReading>& scaled) {
-  if (!scaled) return nullptr;
-  return {{"principal_cosines", numbers(scaled->principal_cosines)},
-          {"dimension", scaled->dimension},
-          {"next", number(scaled->next)},
-          {"floor", number(scaled->floor)},
-          {"gap", number(scaled->gap)}};
-}
-
-Json reading_json(const std::optional<Reading>& reading) {
-  if (!reading) return nullptr;
-  const Eigenvalues& lambda = reading->eigenvalues;
-  return {{"abs_cos", number(reading->abs_cos)},
-          {"principal_cosines", numbers(reading->principal_cosines)},
-          {"dimension", reading->dimension},
-          {"lambda_v", number(reading->lambda_v)},
-          {"eigenvalues",
-           {{"first", number(lambda.first)},
-            {"second", number(lambda.second)},
-            {"next", number(lambda.next)},
-            {"mean", number(lambda.mean)},
-            {"last", number(lambda.last)}}},
-          {"residual", number(reading->residual)},
-          {"chance_p", number(reading->chance_p)},
-          {"floor", number(reading->floor)},
-          {"gap", number(reading->gap)},
-          {"depth", number(reading->lambda_v / lambda.mean)},
-          {"below", reading->below},
-          {"random_variance", number(reading->random_variance)},
-          {"driver", reading->driver},
-          {"scaled", scaled_json(reading->scaled)}};
-}
-
-Json site_json(const SiteResult& result) {
-  return {{"name", result.site.name},
-          {"norm", to_string(result.site.kind)},
-          {"final", result.site.is_final},
-          {"hidden_size", result.site.hidden_size},
-          {"predicted", to_json(result.predicted)},
-          {"inherited", result.inherited},
-          {"gamma", gamma_json(result.site, result.predicted)},
-          {"exact", reading_json(result.exact)},
-          {"deployed", reading_json(result.deployed)},
-          {"spectrum", spectrum_json(result)},
-          {"schur",
-           {{"input", number(result.schur_input)},
-            {"output", number(result.schur_output)},
-            {"null", number(result.schur_null)}}},
-          {"verdict", to_string(result.judgement.verdict)},
-          {"reason", result.judgement.reason}};
-}
 
 Json residual_json(const std::optional<ResidualSpectrum>& residual) {
   if (!residual) return nullptr;
@@ -167,19 +78,6 @@ std::string left_out_text(const RecordHeader& header) {
   if (header.masked > 0) parts.push_back(fmt::format("{} masked", header.masked));
   if (header.skipped > 0) parts.push_back(fmt::format("{} skipped", header.skipped));
   return fmt::format("{}", fmt::join(parts, ", "));
-}
-
-nlohmann::ordered_json environment_json(const Backend& backend,
-                                        const std::vector<std::string>& hosts) {
-  const auto cuda = backend.cuda_version();
-  return {{"version", version()},
-          {"commit", build_commit()},
-          {"device", backend.description()},
-          {"threads", at::get_num_threads()},
-          {"ranks", std::max<std::size_t>(hosts.size(), 1)},
-          {"hosts", hosts.empty() ? Json(nullptr) : Json(hosts)},
-          {"libtorch", TORCH_VERSION},
-          {"cuda", cuda ? Json(*cuda) : Json(nullptr)}};
 }
 
 nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view schema) {

@@ -55,9 +55,4 @@ nlohmann::ordered_json record_json(const RecordHeader& header, std::string_view 
 nlohmann::ordered_json verify_record(const RecordHeader& header, const Measurement& measurement,
                                      const Backend& backend = cpu_backend());
 
-/// What can change the last digits of a figure: version, device, threads, libtorch, CUDA.
-/// @param hosts  of each rank; empty: one process
-nlohmann::ordered_json environment_json(const Backend& backend = cpu_backend(),
-                                        const std::vector<std::string>& hosts = {});
-
 }  // namespace deadray

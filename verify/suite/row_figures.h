@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "verify/measure/verdict.h"
+#include "verify/probe/verdict.h"
 
 // What the record of one row says in short.
 namespace deadray {

@@ -14,11 +14,11 @@
 #include "verify/calibration/default_calibration.h"
 #include "verify/device/memory.h"
 #include "verify/forward/executor.h"
-#include "verify/measure/comparison.h"
 #include "verify/numerics/moments.h"
 #include "verify/numerics/norm_rows.h"
 #include "verify/plan/plan_advice.h"
 #include "verify/plan/planned_measurement.h"
+#include "verify/probe/comparison.h"
 
 namespace deadray {
 namespace {

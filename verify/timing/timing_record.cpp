@@ -12,6 +12,7 @@
 #include "host/command/table.h"
 #include "verify/base/machine.h"
 #include "verify/base/tensors.h"
+#include "verify/device/environment_json.h"
 #include "verify/record/record.h"
 #include "verify/timing/power_law.h"
 

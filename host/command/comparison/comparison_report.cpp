@@ -9,7 +9,7 @@
 
 #include "host/base/in_quotes.h"
 #include "host/base/version.h"
-#include "host/command/prediction_report.h"
+#include "host/prediction/prediction_json.h"
 
 namespace deadray {
 namespace {

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+
+#include "host/prediction/model_prediction.h"
+
+namespace deadray {
+
+/// The record "deadray/predict/1".
+nlohmann::ordered_json to_json(const Prediction& prediction);
+/// {"dimension", "coordinates", "constant", "tau", "variance_bound", "deployed_floor"}, as records
+/// of every kind hold it.
+nlohmann::ordered_json to_json(const DeadSubspace& subspace);
+/// {"source", "suggests"} and, where the consumers were asked, {"rho", "null"}.
+nlohmann::ordered_json to_json(const NormEvidence& evidence);
+/// {"repository", "commit"} of a snapshot in the hub's cache; null else.
+nlohmann::ordered_json to_json(const std::optional<HubSnapshot>& hub);
+/// {"min", "max", "offset"}: the range of |gamma|, and what was added to the stored tensor.
+nlohmann::ordered_json gamma_json(const NormSite& site, const DeadSubspace& subspace);
+
+}  // namespace deadray

@@ -1,0 +1,66 @@
+"""The processes of a torch.distributed group that measure the same norms on their own data."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from ..errors import ResourceError
+
+
+def ranks_of(group: dist.ProcessGroup | None) -> Ranks | None:
+    """The ranks of `group`, or of all processes; None where there is one."""
+    if not dist.is_available() or not dist.is_initialized():
+        return None
+    return Ranks(group) if dist.get_world_size(group) > 1 else None
+
+
+class Ranks:
+    """What deadray's measurement asks of a group: sums, broadcasts, bytes of every rank.
+
+    `rank`: this process's number in the group. `hosts`: the host of each.
+    Every method is collective, and raises ResourceError where a rank cannot be reached.
+    """
+
+    def __init__(self, group: dist.ProcessGroup | None):
+        self._group = group
+        self.rank = dist.get_rank(group)
+        on_cpu = dist.get_backend(group) != "nccl"
+        self._device = torch.device("cpu" if on_cpu else f"cuda:{torch.cuda.current_device()}")
+        self.hosts = [name.decode() for name in self.gather(socket.gethostname().encode())]
+
+    def sum_to(self, root: int, values: np.ndarray) -> None:
+        """On `root`, `values` [n] FP64 become the sum over all ranks, in place."""
+        sums = torch.from_numpy(values).to(self._device)
+        self._call(dist.reduce, sums, self._member(root))
+        values[:] = sums.cpu().numpy()
+
+    def broadcast(self, root: int, values: np.ndarray) -> None:
+        """`values` [n] FP64 become those of `root`, in place."""
+        sent = torch.from_numpy(values).to(self._device)
+        self._call(dist.broadcast, sent, self._member(root))
+        values[:] = sent.cpu().numpy()
+
+    def gather(self, data: bytes) -> list[bytes]:
+        """The bytes of every rank, in order of rank."""
+        parts: list[bytes] = [b""] * dist.get_world_size(self._group)
+        self._call(dist.all_gather_object, parts, data)
+        return parts
+
+    def _member(self, rank: int) -> int:
+        """torch.distributed names a root by its number among all processes."""
+        return rank if self._group is None else dist.get_global_rank(self._group, rank)
+
+    def _call(self, function, *arguments) -> None:
+        try:
+            function(*arguments, group=self._group)
+        except (RuntimeError, dist.DistBackendError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ResourceError(
+                f"rank {dist.get_rank()} of {dist.get_world_size()} (process {os.getpid()}) lost "
+                f"another rank: {reason}; see what that one printed"
+            ) from error

@@ -1,0 +1,225 @@
+"""Measures the norms of a PyTorch model while its user runs it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import _measure
+from ..errors import UnsupportedError, UsageError
+from ..report import Report
+from .described import described
+from .masks import Given, Mask
+from .norms import NormOf, find_norms
+from .ranks import ranks_of
+from .rows import rows_of
+from .unwrap import unwrapped
+from .watched import Watched
+
+Chosen = str | Iterable[str] | Callable[[str, nn.Module], bool]
+
+
+def watch(
+    model: nn.Module,
+    norms: Chosen = "all",
+    method: str = "eigh",
+    mask: Given = None,
+    group: Any = None,
+    *,
+    tau: float | None = None,
+    seed: int = 0,
+) -> Probe:
+    """Measures norms of `model` during whatever forward passes run inside the `with` block.
+
+    norms: "all"; a name or names, as deadray.predict(model) has them; or a function of name and
+        module.
+    method: "eigh", "certificate" or "directional", as in `deadray verify --method`.
+    mask: which rows count. None: those that the `attention_mask` [batch, length] of a call names.
+        False: all. A tensor [batch, length]; or a function of the call's arguments and keywords
+        that gives one, or None.
+    group: a torch.distributed group whose ranks see data of their own; None: all ranks. Of ranks
+        that see the same rows (tensor parallel ones) give a group of one each.
+    tau: |gamma| below tau times its largest counts as zero; None: sqrt(2^-53).
+    seed: of the random directions of "directional".
+
+    Kept are FP64 moments alone, on the device where the norm runs: at most three matrices [d, d] a
+    norm, none with "directional".
+
+    Raises UsageError for a name that no norm has; UnsupportedError, by name, for what hides its
+    modules' calls (scripted modules, nn.DataParallel), and during a pass for rows that cannot be
+    seen (inside torch.func, meta or split tensors) and for a norm that is trained meanwhile.
+    """
+    return Probe(model, norms, method, mask, group, tau=tau, seed=seed)
+
+
+class Probe:
+    """The context manager of `watch`: run the model inside it, then call `report`."""
+
+    def __init__(self, model, norms, method, mask, group, *, tau, seed):
+        self._began = time.perf_counter()
+        self._model = unwrapped(model)
+        self._watched = [Watched(norm) for norm in _chosen(find_norms(self._model), norms)]
+        self._mask = Mask(mask)
+        self._ranks = ranks_of(group)
+        self._settings = {"method": method, "seed": seed, "relative_tau": tau}
+        _measure.Probes(device="cpu", **self._settings)  # tells wrong words before any pass
+        self._probes: dict[str, _measure.Probes] = {}
+        self._in_order: list[Watched] = []  # of their first calls
+        self._open = ExitStack()
+        self._report: Report | None = None
+
+    def __enter__(self) -> Probe:
+        if self._report is not None:
+            raise UsageError("this probe has reported: make another with deadray.watch")
+        # A compiled graph calls no hooks: it runs as it was written while we watch.
+        self._open.enter_context(torch.compiler.set_stance("force_eager"))
+        self._open.enter_context(self._mask.of_calls(self._model))
+        for watched in self._watched:
+            hook = self._hook(watched)
+            handle = watched.norm.module.register_forward_hook(hook, with_kwargs=True)
+            self._open.callback(handle.remove)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def report(self) -> Report:
+        """Decomposes and judges. Of several ranks each gives the report of all: collective."""
+        if self._report is None:
+            self._open.close()
+            self._report = self._measured()
+        return self._report
+
+    def _hook(self, watched: Watched):
+        def see(_module, arguments, keywords, output):
+            given = arguments[0] if arguments else next(iter(keywords.values()), None)
+            if _in_backward() or not isinstance(given, torch.Tensor):
+                return  # a checkpointed block that runs again
+            self._add(watched, given.detach(), output.detach())
+
+        return see
+
+    def _add(self, watched: Watched, given: torch.Tensor, output: torch.Tensor) -> None:
+        x, leading = rows_of(given, watched.norm.axis)
+        y, _ = rows_of(output, watched.norm.axis)
+        if not watched.begun:
+            self._begin(watched, str(x.device), y.dtype, y.shape[1])
+        watched.seen += x.shape[0]
+        kept = self._mask.rows(leading, x.device, watched.norm.name)
+        watched.add(*((x, y) if kept is None else (x[kept], y[kept])))
+
+    def _begin(self, watched: Watched, device: str, dtype: torch.dtype, width: int) -> None:
+        if device not in self._probes:
+            if self._ranks and self._probes:
+                raise UnsupportedError(
+                    f"the model runs on {', '.join(self._probes)} and {device} in one of several "
+                    "ranks: with ranks a model has one device"
+                )
+            self._probes[device] = _measure.Probes(
+                device=device, ranks=self._ranks, **self._settings
+            )
+        watched.begin(self._probes[device], device, dtype, width)
+        self._in_order.append(watched)
+
+    def _measured(self) -> Report:
+        if self._ranks:
+            self._begin_what_others_ran()
+        if not self._in_order:
+            raise UsageError("no norm has run: run the model inside `with deadray.watch(…)`")
+        for watched in self._in_order:
+            watched.finish()
+        parts = [json.loads(probes.take()) for probes in self._probes.values()]
+        sites = {site["name"]: site for part in parts for site in part["sites"]}
+        seconds = {key: sum(part["seconds"][key] for part in parts) for key in parts[0]["seconds"]}
+        environment = json.loads(next(iter(self._probes.values())).environment())
+        return Report(
+            {
+                "schema": "deadray/verify/1",
+                "model": described(self._model, self._in_order[0].dtype),
+                "calibration": self._calibration(),
+                "sites": [sites[watched.norm.name] for watched in self._in_order],
+                "residual": None,
+                "notes": self._notes(),
+                "seconds": seconds | {"total": time.perf_counter() - self._began},
+                "forward": None,
+                "complete": True,
+                "environment": environment,
+            }
+        )
+
+    def _begin_what_others_ran(self) -> None:
+        """Every rank has every norm, in one order: without rows where it saw none."""
+        mine = [
+            (w.norm.name, _name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
+            for w in self._in_order
+        ]
+        ran: dict[str, list] = {}
+        for part in self._ranks.gather(json.dumps(mine).encode()):
+            for name, dtype, width, seen, counted in json.loads(part):
+                known = ran.setdefault(name, [dtype, width, 0, 0])
+                known[2] += seen
+                known[3] += counted
+        by_name = {watched.norm.name: watched for watched in self._watched}
+        unknown = [name for name in ran if name not in by_name]
+        # All ranks look alike or all stop here: else some would wait for a norm for ever.
+        if any(json.loads(part) for part in self._ranks.gather(json.dumps(unknown).encode())):
+            raise UsageError("the ranks watch different norms: give each the same `norms`")
+        device = next(iter(self._probes), "cpu")
+        for name, (dtype, width, *_) in ran.items():
+            if not by_name[name].begun:
+                self._begin(by_name[name], device, getattr(torch, dtype), width)
+                by_name[name].add_nothing()
+        self._in_order = [by_name[name] for name in ran]
+        for name, (*_, seen, counted) in ran.items():
+            by_name[name].seen, by_name[name].counted = seen, counted
+
+    def _calibration(self) -> dict[str, Any]:
+        """Of the norm that saw the most rows: others may see fewer, or several a token."""
+        most = max(self._in_order, key=lambda watched: watched.seen)
+        return {
+            "kind": "forward passes",
+            "tokens": most.seen,
+            "sequence_length": None,
+            "seed": None,
+            "pixels": None,
+            "rows": most.counted,
+            "masked": most.seen - most.counted,
+            "skipped": 0,
+        }
+
+    def _notes(self) -> list[str]:
+        idle = [watched.norm.name for watched in self._watched if not watched.begun]
+        notes = [f"never ran: {', '.join(idle)}"] if idle else []
+        if self._mask.unfit:
+            notes.append(f"all rows counted, no mask fits: {', '.join(self._mask.unfit)}")
+        return notes + [f"{w.norm.name}: {w.norm.note}" for w in self._in_order if w.norm.note]
+
+
+def _chosen(found: list[NormOf], norms: Chosen) -> list[NormOf]:
+    if callable(norms):
+        return [norm for norm in found if norms(norm.name, norm.module)]
+    if norms == "all":
+        return found
+    by_name = {norm.name: norm for norm in found}
+    names = [norms] if isinstance(norms, str) else list(norms)
+    for name in names:
+        if name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(by_name)}"
+            raise UsageError(f"norm '{name}': the model has none of that name; {hint}")
+    return [by_name[name] for name in names]
+
+
+def _in_backward() -> bool:
+    return torch._C._current_graph_task_id() != -1
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
