@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+import deadray
 from deadray.errors import UnsupportedError, UsageError
 from deadray.modules.consumers import find_readers
 from deadray.modules.dead_parameters import dead_parameters
@@ -304,5 +305,11 @@ def test_weights_that_are_elsewhere_are_an_error():
 
 def test_wrappers_keep_their_parameters_names():
     model = Small(lambda m, h: m.a(h), a=nn.Linear(4, 3))
-    (dead,) = dead_parameters(nn.DataParallel(model), X)
-    assert (dead.consumer, dead.parameters) == ("a", ("module.a.weight", "module.a.bias"))
+    (dead,) = dead_parameters(torch.compile(model), X)
+    names = ("_orig_mod.a.weight", "_orig_mod.a.bias")
+    assert (dead.consumer, dead.parameters) == ("a", names)
+
+
+def test_the_package_offers_it():
+    model = Small(lambda m, h: m.a(h), a=nn.Linear(4, 3))
+    assert [dead.count for dead in deadray.dead_parameters(model, X)] == [3]

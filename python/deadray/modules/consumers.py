@@ -16,6 +16,7 @@ from deadray.modules.isolation import isolated
 from deadray.modules.norms import NormOf, find_norms
 from deadray.modules.parameters import modules_of
 from deadray.modules.tracing import Trace
+from deadray.modules.unwrap import unwrapped
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def find_readers(model: nn.Module, example=None) -> list[Readers]:
 
 
 def _run(model: nn.Module, example, trace: Trace) -> None:
-    inner = _unwrapped(model)
+    inner = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     arguments, keywords = _arguments(inner, example, device)
     with isolated(device):
@@ -123,16 +124,6 @@ def _arguments(model: nn.Module, example, device: torch.device) -> tuple[tuple, 
         return (), {key: moved(value) for key, value in example.items()}
     values = example if isinstance(example, (tuple, list)) else (example,)
     return tuple(map(moved, values)), {}
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        elif "_orig_mod" in model._modules:
-            model = model._modules["_orig_mod"]
-        else:
-            return model
 
 
 @contextlib.contextmanager
