@@ -1,0 +1,1 @@
+"""What deadray does with a torch.nn.Module that is in memory; everything here imports torch."""
