@@ -12,6 +12,7 @@ from typing import Any
 _EVERY = 3.0  # seconds between signs of life
 _ARRIVAL = timedelta(minutes=10)
 _SLOWEST = timedelta(hours=12)  # ranks wait for each other at the end of all their passes
+_OVER = "deadray/over"  # set once a rank has failed
 _store: Any = None  # of torch.distributed, once the ranks have found each other
 
 
@@ -22,6 +23,11 @@ def launched() -> bool:
 
 def launched_rank() -> int:
     return int(os.environ["RANK"]) if launched() else 0
+
+
+def joined() -> bool:
+    """Whether the ranks have found each other."""
+    return _store is not None
 
 
 def speaks_for_all(usage: bool = False) -> bool:
@@ -38,6 +44,18 @@ def speaks_for_all(usage: bool = False) -> bool:
         return _store.add("deadray/said", 1) == 1
     except RuntimeError:  # rank 0 keeps the store where the launcher does not, and is gone
         return launched_rank() == 1
+
+
+def end_others() -> None:
+    """Makes the other ranks end at their next sign of life."""
+    if not joined():
+        return
+    try:
+        _store.set(_OVER, "1")
+    except RuntimeError:
+        return
+    if launched_rank() == 0 and "TORCHELASTIC_USE_AGENT_STORE" not in os.environ:
+        time.sleep(2 * _EVERY)  # the store, which they ask, ends with this process
 
 
 class Group:
@@ -91,10 +109,10 @@ class Group:
                     seen, since = found, time.monotonic()
                 silent = seen and time.monotonic() - since > self._silence
                 if silent:
-                    store.set("deadray/lost", "1")
-                over = store.check(["deadray/lost"])
+                    store.set(_OVER, "1")
+                over = store.check([_OVER])
             except RuntimeError:
                 silent, over = False, not self._done.is_set()
             if over:
-                who = f"rank {(rank + 1) % size}" if silent else "another rank"
-                self._lost(f"rank {rank} of {size} lost {who}; see what that one printed")
+                found = f"rank {(rank + 1) % size} showed no sign of life for {self._silence:g} s"
+                self._lost(f"rank {rank} of {size}: {found if silent else 'another rank is lost'}")

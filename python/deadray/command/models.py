@@ -53,7 +53,7 @@ def load_model(
         raise ResourceError(f"{folder}: transformers lacks a package: {one_line(error)}") from error
     except Exception as error:  # a dozen kinds, of transformers, tokenizers and safetensors
         raise _cannot_load(transformers, folder, error) from error
-    for part in {config, config.get_text_config()}:
+    for part in (config, config.get_text_config()):
         part.use_cache = False
     return model.eval().to(device), _notes(model, info)
 

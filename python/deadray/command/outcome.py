@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import Error, ResourceError, UsageError
-from .launched import launched, speaks_for_all
+from .launched import end_others, joined, launched, speaks_for_all
 
 _BROKEN_PIPE = 141
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -30,7 +30,7 @@ def stop_at_once() -> None:
 
 def _end_on_signal() -> None:
     number = signal.sigwait(_STOPPING)
-    if launched():
+    if joined():
         say(
             f"stopped by {signal.Signals(number).name}; a launcher sends it where another rank is "
             "lost"
@@ -63,7 +63,9 @@ def ending(command: Callable[[], int]) -> NoReturn:
 
 
 def end_now(code: int) -> NoReturn:
+    """Ends this rank, whatever its threads wait for, and the others."""
     with _saying:
+        end_others()
         os._exit(code)
 
 
