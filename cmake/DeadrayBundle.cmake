@@ -1,8 +1,21 @@
 # deadray_find(NAME): a library that deadray is built on. It comes from the system, or else from the
-# sources that scripts/bundle put into .bundle. Its targets are the library's own:
+# sources that scripts/bundle put into .bundle. A Python wheel is built with the headers that
+# pyproject.toml requires from PyPI. Its targets are the library's own:
 # nlohmann_json::nlohmann_json, CLI11::CLI11, GTest::gtest, GTest::gtest_main, benchmark::benchmark.
 option(DEADRAY_BUNDLE_ONLY "Take libraries from .bundle even where the system has them" OFF)
 set(_bundle ${PROJECT_SOURCE_DIR}/.bundle)
+
+# deadray_pypi_folder(PATH result): that folder among the packages that pip builds with; "" where
+# none has it.
+function(deadray_pypi_folder path result)
+  set(${result} "" PARENT_SCOPE)
+  foreach(site IN LISTS CMAKE_PREFIX_PATH)  # from scikit-build-core
+    if(EXISTS ${site}/${path})
+      set(${result} ${site}/${path} PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+endfunction()
 
 # Compiles the sources as static libraries, only where a target links them: without their tests,
 # their installation and our warnings.
@@ -42,15 +55,26 @@ function(_deadray_use_bundled name)
   endif()
   message(STATUS "${name}: the sources in .bundle/${folder}")
   if(headers)
-    add_library(${target} INTERFACE IMPORTED GLOBAL)
-    target_include_directories(${target} SYSTEM INTERFACE ${_bundle}/${folder}/include)
+    _deadray_add_headers(${target} ${_bundle}/${folder}/include)
   else()
     _deadray_add_bundled(${folder} "${targets}")
   endif()
 endfunction()
 
+function(_deadray_add_headers target folder)
+  add_library(${target} INTERFACE IMPORTED GLOBAL)
+  target_include_directories(${target} SYSTEM INTERFACE ${folder})
+endfunction()
+
 function(deadray_find name)
   if(NOT DEADRAY_BUNDLE_ONLY)
+    if(SKBUILD AND name STREQUAL "nlohmann_json")
+      deadray_pypi_folder(nlohmann_json/include headers)
+      if(headers)
+        _deadray_add_headers(nlohmann_json::nlohmann_json ${headers})
+        return()
+      endif()
+    endif()
     find_package(${name} QUIET GLOBAL)
     if(${name}_FOUND)
       return()

@@ -1,15 +1,21 @@
 # Finds the libtorch of a Python wheel (torch 2.11.0 is the pinned release). torch's own TorchConfig
 # is not used: it insists on a CUDA toolkit and links all of libtorch.
 # Looks in DEADRAY_TORCH_DIR (a folder `torch` with include/ and lib/), then in .venv, then asks the
-# python3 at hand.
+# python3 at hand. pip asks for the environment that it installs into, no other: the interpreter is
+# that one's, and -I shows what pip hides from a build.
 # Targets: deadray::torch_cpu. Variables: DeadrayTorch_INCLUDE_DIR, DeadrayTorch_VERSION.
 set(DEADRAY_TORCH_DIR "" CACHE PATH "Folder `torch` of a PyTorch wheel")
 if(DEADRAY_TORCH_DIR)
   set(_torch_dir ${DEADRAY_TORCH_DIR})
 else()
-  file(GLOB _torch_dir ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
+  if(SKBUILD)
+    set(_asked ${Python_EXECUTABLE} -I)
+  else()
+    file(GLOB _torch_dir ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
+    set(_asked python3)
+  endif()
   if(NOT _torch_dir)
-    execute_process(COMMAND python3 -c
+    execute_process(COMMAND ${_asked} -c
       "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
       OUTPUT_VARIABLE _torch_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()

@@ -1,0 +1,72 @@
+"""Directions of a transformer's activations and parameters that are dead, predicted and measured.
+
+    import deadray
+    deadray.predict("path/to/model").norms[-1].direction
+
+What needs torch is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from deadray._build import VERSION as __version__
+from deadray.errors import (
+    Error,
+    InternalError,
+    MalformedError,
+    NetworkError,
+    ResourceError,
+    UnsupportedError,
+    UsageError,
+)
+from deadray.prediction import Norm, Prediction, predict
+
+if TYPE_CHECKING:
+    from deadray.dead_parameters import dead_parameters
+    from deadray.modules.norms import find_norms
+    from deadray.modules.watch import watch
+
+__all__ = [
+    "Error",
+    "InternalError",
+    "MalformedError",
+    "NetworkError",
+    "Norm",
+    "Prediction",
+    "ResourceError",
+    "UnsupportedError",
+    "UsageError",
+    "__version__",
+    "dead_parameters",
+    "find_norms",
+    "predict",
+    "watch",
+]
+
+_NEEDS_TORCH = {
+    "dead_parameters": "deadray.dead_parameters",
+    "find_norms": "deadray.modules.norms",
+    "watch": "deadray.modules.watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module 'deadray' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(_NEEDS_TORCH[name]), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise ResourceError(
+            f"deadray.{name}: torch is not installed: install it, then deadray again, whose "
+            "measuring part is compiled for the torch that it finds"
+        ) from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
