@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,7 @@ def inputs_from_text(file: Path, folder: Path, model: nn.Module, length: int | N
     """
     length = _sequence_length(folder, model, length)
     text = _text_of(file)
-    try:
-        tokenizer = quiet_transformers().AutoTokenizer.from_pretrained(folder)
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    except Exception as error:  # of transformers, tokenizers, sentencepiece
-        raise UnsupportedError(
-            f"{folder}: no tokenizer that transformers can use ({one_line(error, 100)}): give "
-            "token ids by --data"
-        ) from error
+    ids = _tokenizer(folder)(text, add_special_tokens=False, verbose=False)["input_ids"]
     if not ids:
         raise MalformedError(f"{file}: no tokens, expected text")
     n = max(1, len(ids) // length)
@@ -43,6 +37,21 @@ def inputs_from_text(file: Path, folder: Path, model: nn.Module, length: int | N
     if left := len(ids) - used.numel():
         inputs.notes.append(f"the last {left} tokens of {file.name} make no whole sequence")
     return inputs
+
+
+def _tokenizer(folder: Path) -> Callable[..., Mapping[str, list[int]]]:
+    try:
+        tokenizer = quiet_transformers().AutoTokenizer.from_pretrained(folder)
+        # Without any file of words some classes make a tokenizer that knows none.
+        files = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+        reason = "" if any((folder / name).exists() for name in files) else "no file of words"
+    except Exception as error:  # of transformers, tokenizers, sentencepiece
+        reason = one_line(error, 100)
+    if reason:
+        raise UnsupportedError(
+            f"{folder}: no tokenizer that transformers can use ({reason}): give token ids by --data"
+        )
+    return tokenizer
 
 
 def random_inputs(

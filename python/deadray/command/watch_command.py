@@ -46,6 +46,8 @@ def _measured(options: argparse.Namespace, device: torch.device) -> Report:
     torch.manual_seed(options.seed)  # of models that draw masks and noise
     model, notes = load_model(options.model, dtype, device, options.head)
     probe = watch(model, _norms(options.norms), options.method, seed=options.seed)
+    if not probe.norms:
+        raise UsageError(f"--norms {options.norms}: {options.model} has no such norm")
     inputs = _inputs(options, model, probe)
     inputs.complete(model, dtype, device)
     loaded = time.perf_counter()
