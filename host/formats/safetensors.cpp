@@ -15,8 +15,6 @@
 namespace deadray {
 namespace {
 
-constexpr std::uint64_t kLengthBytes = 8;
-
 /// The length that the file's first bytes announce, checked against limit and file.
 std::uint64_t header_length(const InputFile& file, const CheckpointOptions& options) {
   const std::string name = file.path().string();

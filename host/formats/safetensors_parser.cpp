@@ -15,7 +15,6 @@ namespace deadray {
 namespace {
 
 constexpr int kMaxDepth = 16;
-constexpr std::size_t kLengthBytes = 8;
 
 enum class Field { other, dtype, shape, data_offsets };
 

@@ -9,6 +9,9 @@
 
 namespace deadray {
 
+/// A file begins with the length of its header, in so many bytes.
+constexpr std::size_t kLengthBytes = 8;
+
 /// Turns the header's JSON into tensors and metadata as it is read, without a document in between.
 /// Tensors come in the order of the text. Checked is all that one tensor's entry alone can have
 /// wrong; what concerns several of them is left to read_safetensors_header().

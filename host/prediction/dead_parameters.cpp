@@ -5,7 +5,7 @@
 namespace deadray {
 namespace {
 
-using Family = DeadParameters::Family;
+using ParameterFamily = DeadParameters::Family;
 
 /// Vectors v for which <v, h> is constant for every input, exactly: v* of a LayerNorm, or e_i for
 /// each gamma_i = 0.
@@ -33,15 +33,15 @@ const char* beta_obstacle(const NormSite& site) {
 
 }  // namespace
 
-std::string_view to_string(Family family) noexcept {
+std::string_view to_string(ParameterFamily family) noexcept {
   switch (family) {
-    case Family::weight_and_bias:
+    case ParameterFamily::weight_and_bias:
       return "weight_and_bias";
-    case Family::weight:
+    case ParameterFamily::weight:
       return "weight";
-    case Family::weight_and_beta:
+    case ParameterFamily::weight_and_beta:
       return "weight_and_beta";
-    case Family::none:
+    case ParameterFamily::none:
       break;
   }
   return "none";
@@ -53,25 +53,25 @@ std::vector<DeadParameters> dead_parameters(const NormSite& site, const DeadSubs
   bool beta_counted = false;
   std::vector<DeadParameters> all;
   for (const Consumer& consumer : site.consumers) {
-    DeadParameters dead{consumer.name, consumer.width, Family::none, 0, {}};
+    DeadParameters dead{consumer.name, consumer.width, ParameterFamily::none, 0, {}};
     if (constant.count == 0) {
       dead.why = site.kind == NormKind::rmsnorm ? "an RMSNorm fixes no direction of its output"
                                                 : "no direction of the output is fixed exactly";
     } else if (consumer.tied) {
       dead.why = "its weight is tied: a change moves the other use too";
     } else if (consumer.has_bias) {
-      dead = {consumer.name, consumer.width, Family::weight_and_bias,
+      dead = {consumer.name, consumer.width, ParameterFamily::weight_and_bias,
               constant.count * consumer.width, "the bias takes up the constant"};
     } else if (constant.all_zero) {
-      dead = {consumer.name, consumer.width, Family::weight, constant.count * consumer.width,
-              "the constant is 0"};
+      dead = {consumer.name, consumer.width, ParameterFamily::weight,
+              constant.count * consumer.width, "the constant is 0"};
     } else {
       // Of k functionals, k - 1 combinations have the constant 0 and need no compensation.
       dead.count = (constant.count - 1) * consumer.width;
-      dead.family = dead.count > 0 ? Family::weight : Family::none;
+      dead.family = dead.count > 0 ? ParameterFamily::weight : ParameterFamily::none;
       dead.why = obstacle != nullptr ? obstacle : "";
       if (obstacle == nullptr) {
-        dead.family = Family::weight_and_beta;
+        dead.family = ParameterFamily::weight_and_beta;
         dead.count += beta_counted ? 0 : site.hidden_size;
         dead.why = beta_counted ? "shares the shift of beta counted before"
                                 : "a shift of beta takes up the constant";

@@ -80,7 +80,7 @@ void add_sites(const Checkpoint& checkpoint, const Epsilons& epsilons, const Ten
 }
 
 /// The norm that the head or the user reads, last.
-void mark_final(std::vector<NormSite>& sites) {
+void mark_last(std::vector<NormSite>& sites) {
   for (const std::string_view name : {"output_norm", "dec.output_norm", "enc.output_norm"})
     for (auto site = sites.begin(); site != sites.end(); ++site)
       if (site->name == name) {
@@ -120,7 +120,7 @@ DiscoveredNorms gguf_norms(const Checkpoint& checkpoint) {
                     keys.file().string(), checkpoint.tensors().size()));
   std::sort(found.sites.begin(), found.sites.end(),
             [](const NormSite& a, const NormSite& b) { return comes_before(a.name, b.name); });
-  mark_final(found.sites);
+  mark_last(found.sites);
   found.notes.push_back(fmt::format(
       "general.architecture {}: norms found by their names, gamma as stored; consumers unknown",
       in_quotes(keys.architecture())));

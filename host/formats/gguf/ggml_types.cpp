@@ -25,7 +25,7 @@ constexpr GgmlType not_decoded(std::uint32_t number, std::string_view name, std:
   return {number, {name, elements, bytes, nullptr}, DType::unknown};
 }
 
-constexpr std::array kTypes{
+constexpr std::array kGgmlTypes{
     plain(0, "F32", 4, DType::f32),
     plain(1, "F16", 2, DType::f16),
     coded(2, "Q4_0", 32, 18, decode_q4_0),
@@ -65,9 +65,9 @@ constexpr std::array kTypes{
 }  // namespace
 
 const GgmlType* find_ggml_type(std::uint32_t number) noexcept {
-  const auto found = std::find_if(kTypes.begin(), kTypes.end(),
+  const auto found = std::find_if(kGgmlTypes.begin(), kGgmlTypes.end(),
                                   [&](const GgmlType& type) { return type.number == number; });
-  return found == kTypes.end() ? nullptr : &*found;
+  return found == kGgmlTypes.end() ? nullptr : &*found;
 }
 
 }  // namespace deadray

@@ -21,7 +21,7 @@ namespace deadray {
 namespace {
 
 constexpr std::size_t kMagicBytes = 4;
-constexpr std::uint32_t kMostDimensions = 4;
+constexpr std::uint32_t kGgmlDimensions = 4;
 /// Length of the name, one character, number of dimensions, type, offset.
 constexpr std::uint64_t kLeastTensorBytes = 8 + 1 + 4 + 4 + 8;
 
@@ -81,8 +81,8 @@ void check_version(const InputFile& file, std::uint32_t version) {
 /// The file's dimensions, the fastest one first, as a row-major shape.
 std::vector<std::int64_t> read_shape(GgufHeadReader& head) {
   const auto rank = head.number<std::uint32_t>();
-  if (rank > kMostDimensions)
-    head.fail(fmt::format("{} dimensions, expected at most {}", rank, kMostDimensions));
+  if (rank > kGgmlDimensions)
+    head.fail(fmt::format("{} dimensions, expected at most {}", rank, kGgmlDimensions));
   std::vector<std::int64_t> shape(rank);
   for (auto extent = shape.rbegin(); extent != shape.rend(); ++extent) {
     *extent = head.number<std::int64_t>();

@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kExtension = ".npy";
 
 /// NumPy's codes, without the mark of their byte order.
-constexpr std::pair<std::string_view, DType> kTypes[] = {
+constexpr std::pair<std::string_view, DType> kNumpyTypes[] = {
     {"f8", DType::f64}, {"f4", DType::f32}, {"f2", DType::f16}, {"i8", DType::i64},
     {"i4", DType::i32}, {"i2", DType::i16}, {"i1", DType::i8},  {"u8", DType::u64},
     {"u4", DType::u32}, {"u2", DType::u16}, {"u1", DType::u8},  {"b1", DType::boolean},
@@ -33,7 +33,7 @@ DType dtype_of(const std::string& descr, const std::string& where) {
   const std::string_view code = std::string_view(descr).substr(descr.empty() ? 0 : 1);
   if (code == "O" || descr == "O")
     throw UnsupportedError(fmt::format("{}: an array of Python objects; save numbers only", where));
-  for (const auto& [name, type] : kTypes) {
+  for (const auto& [name, type] : kNumpyTypes) {
     if (code != name) continue;
     if (descr[0] == '<' || descr[0] == '|') return type;
     if (descr[0] == '>')

@@ -1,1 +1,1 @@
-"""What needs torch: live modules, their norms and what is measured of them."""
+"""What deadray does with a torch.nn.Module that is in memory; everything here imports torch."""

@@ -115,12 +115,12 @@ class Probe:
         x, leading = rows_of(given, watched.norm.axis)
         y, _ = rows_of(output, watched.norm.axis)
         if not watched.begun:
-            self._begin(watched, str(x.device), y.dtype)
+            self._begin(watched, str(x.device), y.dtype, y.shape[1])
         watched.seen += x.shape[0]
         kept = self._mask.rows(leading, x.device, watched.norm.name)
         watched.add(*((x, y) if kept is None else (x[kept], y[kept])))
 
-    def _begin(self, watched: Watched, device: str, dtype: torch.dtype) -> None:
+    def _begin(self, watched: Watched, device: str, dtype: torch.dtype, width: int) -> None:
         if device not in self._probes:
             if self._ranks and self._probes:
                 raise UnsupportedError(
@@ -130,7 +130,7 @@ class Probe:
             self._probes[device] = _measure.Probes(
                 device=device, ranks=self._ranks, **self._settings
             )
-        watched.begin(self._probes[device], device, dtype)
+        watched.begin(self._probes[device], device, dtype, width)
         self._in_order.append(watched)
 
     def _measured(self) -> Report:
@@ -161,25 +161,29 @@ class Probe:
 
     def _begin_what_others_ran(self) -> None:
         """Every rank has every norm, in one order: without rows where it saw none."""
-        mine = [(w.norm.name, _name(w.dtype), w.seen, w.counted, w.calls) for w in self._in_order]
+        mine = [
+            (w.norm.name, _name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
+            for w in self._in_order
+        ]
         ran: dict[str, list] = {}
         for part in self._ranks.gather(json.dumps(mine).encode()):
-            for name, dtype, *counts in json.loads(part):
-                known = ran.setdefault(name, [dtype, 0, 0, 0])
-                known[1:] = [a + b for a, b in zip(known[1:], counts, strict=True)]
+            for name, dtype, width, seen, counted in json.loads(part):
+                known = ran.setdefault(name, [dtype, width, 0, 0])
+                known[2] += seen
+                known[3] += counted
         by_name = {watched.norm.name: watched for watched in self._watched}
         unknown = [name for name in ran if name not in by_name]
         # All ranks look alike or all stop here: else some would wait for a norm for ever.
         if any(json.loads(part) for part in self._ranks.gather(json.dumps(unknown).encode())):
             raise UsageError("the ranks watch different norms: give each the same `norms`")
         device = next(iter(self._probes), "cpu")
-        for name, (dtype, *_) in ran.items():
+        for name, (dtype, width, *_) in ran.items():
             if not by_name[name].begun:
-                self._begin(by_name[name], device, getattr(torch, dtype))
+                self._begin(by_name[name], device, getattr(torch, dtype), width)
                 by_name[name].add_nothing()
         self._in_order = [by_name[name] for name in ran]
-        for name, (_, *counts) in ran.items():
-            by_name[name].seen, by_name[name].counted, by_name[name].calls = counts
+        for name, (*_, seen, counted) in ran.items():
+            by_name[name].seen, by_name[name].counted = seen, counted
 
     def _calibration(self) -> dict[str, Any]:
         """Of the norm that saw the most rows: others may see fewer, or several a token."""

@@ -14,12 +14,12 @@ capsule = torch.utils.dlpack.to_dlpack
 class Watched:
     """A norm, the rows that have passed it, and the probes that measure it.
 
-    `seen`: rows that came; `counted`: those that the mask let through; `calls`.
+    `seen`: rows that came; `counted`: those that the mask let through.
     """
 
     def __init__(self, norm: NormOf):
         self.norm = norm
-        self.seen = self.counted = self.calls = 0
+        self.seen = self.counted = 0
         self.device: str | None = None
         self.dtype: torch.dtype | None = None
         self._probes: _measure.Probes | None = None
@@ -30,17 +30,22 @@ class Watched:
     def begun(self) -> bool:
         return self._probes is not None
 
-    def begin(self, probes: _measure.Probes, device: str, dtype: torch.dtype) -> None:
-        """dtype: of its output."""
-        self._probes, self.device, self.dtype = probes, device, dtype
-        norm = self.norm
+    def begin(
+        self, probes: _measure.Probes, device: str, dtype: torch.dtype, width: int
+    ) -> None:
+        """dtype, width: of its output, which a norm that stores nothing takes its own from."""
+        norm = self.norm.of_width(width)
+        if norm is None:
+            raise UnsupportedError(
+                f"norm '{self.norm.name}': it ran on rows of width {width} and is no norm of those"
+            )
+        self.norm, self._probes, self.device, self.dtype = norm, probes, device, dtype
         beta = [] if norm.beta is None else norm.beta.tolist()
         probes.begin(norm.name, norm.kind, norm.gamma.tolist(), beta, norm.eps, _name(dtype))
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Rows [n, d] before and after the norm, on its device; n may be 0."""
         self._require_unchanged()
-        self.calls += 1
         self.counted += x.shape[0]
         self._probes.add(self.norm.name, capsule(x), capsule(y))
 
