@@ -24,7 +24,7 @@ from deadray.errors import (
 from deadray.prediction import Norm, Prediction, predict
 
 if TYPE_CHECKING:
-    from deadray.dead_parameters import dead_parameters
+    from deadray.modules.dead_parameters import dead_parameters
     from deadray.modules.norms import find_norms
     from deadray.modules.watch import watch
 
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "dead_parameters": "deadray.dead_parameters",
+    "dead_parameters": "deadray.modules.dead_parameters",
     "find_norms": "deadray.modules.norms",
     "watch": "deadray.modules.watch",
 }

@@ -140,6 +140,7 @@ TYPES: dict[str, tuple[dict, Callable[[torch.Generator], Inputs]]] = {
         },
         pixels,
     ),
+    "mbart": (BART, two_sided),
     "modernbert": (BERT | {"global_attn_every_n_layers": 2}, tokens),
     "moonshine": (
         {
@@ -188,17 +189,6 @@ TYPES: dict[str, tuple[dict, Callable[[torch.Generator], Inputs]]] = {
     "whisper": (
         BART | {"num_mel_bins": 8, "max_source_positions": 20, "max_target_positions": 40},
         spectrogram,
-    ),
-    "xglm": (
-        {
-            "vocab_size": VOCABULARY,
-            "d_model": 16,
-            "num_layers": 2,
-            "attention_heads": 2,
-            "ffn_dim": 24,
-            "max_position_embeddings": 40,
-        },
-        tokens,
     ),
     "xlm-roberta": (BERT, tokens),
 }

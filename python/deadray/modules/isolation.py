@@ -32,6 +32,7 @@ def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 def isolated(device: torch.device) -> Iterator[None]:
     """No gradient, no autocast, no compilation, no warnings, and the random state kept."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         devices = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices))

@@ -83,3 +83,10 @@ def children_of(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]
             yield name, child
         else:
             yield f"{name}.{child_name}" if name else child_name, child
+
+
+def modules_of(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """As named_modules(), each at every place that it has, by names that know no wrappers."""
+    yield name, module
+    for child_name, child in children_of(module, name):
+        yield from modules_of(child, child_name)

@@ -1,0 +1,93 @@
+"""deadray.predict() of models in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import deadray
+from tiny_models import NAMES, tiny_model
+
+KEYS = "schema model sites totals notes bytes_read seconds environment".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_norm_is_predicted_from_its_own_values(name):
+    model = tiny_model(name).model
+    prediction = deadray.predict(model)
+    found = deadray.find_norms(model)
+    assert [norm.name for norm in prediction.norms] == [norm.name for norm in found]
+    for norm, its in zip(found, prediction.norms, strict=True):
+        np.testing.assert_array_equal(its.gamma, norm.gamma)
+        assert its.dimension == (norm.kind == "layernorm")
+        if norm.kind == "rmsnorm":
+            assert its.direction is None and its.constant is None
+            continue
+        np.testing.assert_allclose(its.direction @ (1 / norm.gamma), np.linalg.norm(1 / norm.gamma))
+        beta = np.zeros(1) if norm.beta is None else norm.beta
+        assert its.constant == pytest.approx(float((beta / norm.gamma).sum()), abs=1e-12)
+
+
+def test_the_directions_are_constant_in_the_model():
+    tiny = tiny_model("roberta")
+    by_name = {norm.name: norm for norm in deadray.predict(tiny.model).norms}
+    outputs = {}
+    for norm in deadray.find_norms(tiny.model):
+        norm.module.register_forward_hook(lambda _m, _i, y, n=norm.name: outputs.update({n: y}))
+    with torch.no_grad():
+        tiny.model(**tiny.inputs)
+    assert outputs.keys() == by_name.keys()
+    for name, y in outputs.items():
+        along = y.double().numpy() @ by_name[name].direction
+        assert along.std() < 1e-6 * np.abs(y.numpy()).max()
+
+
+def test_the_record_has_the_keys_of_a_checkpoints():
+    model = tiny_model("nemotron").model.bfloat16()
+    record = deadray.predict(model, tau=1e-3).to_dict()
+    assert list(record) == KEYS
+    assert record["model"]["family"] == "nemotron"
+    assert record["model"]["parameters"] == sum(p.numel() for p in model.parameters())
+    site = record["sites"][0]
+    assert list(site) == ["name", "norm", "hidden_size", "predicted", "gamma", "consumers"]
+    assert (site["gamma"]["offset"], site["gamma"]["stored"]) == (1, "BF16")
+    assert site["predicted"]["tau"] == pytest.approx(1e-3 * site["gamma"]["max"])
+    assert record["totals"]["dead_directions"] == len(record["sites"])
+
+
+def test_sites_are_chosen_as_of_a_checkpoint():
+    model = tiny_model("gptj").model
+    for site, names in {
+        "final": ["ln_f"],
+        "ln_f": ["ln_f"],
+        "1.ln_1": ["h.1.ln_1"],
+        "all": ["h.0.ln_1", "h.1.ln_1", "ln_f"],
+    }.items():
+        assert [norm.name for norm in deadray.predict(model, site).norms] == names
+    for site, problem in {"ln_1": "2 norms end so", "ln_2": "no such norm"}.items():
+        with pytest.raises(deadray.UsageError, match=problem):
+            deadray.predict(model, site)
+    with pytest.raises(deadray.UsageError, match="do not tell"):
+        deadray.predict(tiny_model("roberta").model, "final")
+
+
+def test_of_dead_coordinates_and_damaged_values():
+    model = nn.Sequential(nn.LayerNorm(4))
+    nn.init.zeros_(model[0].weight[1:2].detach())
+    (norm,) = deadray.predict(model).norms
+    assert (norm.dimension, norm.coordinates, norm.direction) == (1, [1], None)
+    model[0].weight.data[2] = float("nan")
+    with pytest.raises(deadray.MalformedError, match="0"):
+        deadray.predict(model)
+
+
+def test_what_stores_nothing_is_noted():
+    class OfAnyWidth(nn.Module):
+        def forward(self, x):
+            return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+    record = deadray.predict(nn.Sequential(OfAnyWidth(), nn.LayerNorm(4))).to_dict()
+    assert [site["name"] for site in record["sites"]] == ["1"]
+    assert record["notes"] == ["0: left out: it stores nothing, and its width is that of its input"]
