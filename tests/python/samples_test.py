@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from transformers import AutoModel
 
 import deadray
-from safetensors.numpy import load_file
 
 SOURCE = Path(os.environ["DEADRAY_SOURCE"])
 SAMPLES = SOURCE / "samples"
