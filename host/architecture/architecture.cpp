@@ -107,10 +107,16 @@ Architecture described(const Family& family, const Config& config) {
   return architecture;
 }
 
+/// What errors say of a model whose forward pass deadray does not have.
+constexpr std::string_view kMeasureOtherModels =
+    "`python -m deadray watch MODEL` measures what transformers runs";
+
 }  // namespace
 
 void require_runnable(const Architecture& architecture) {
-  if (!architecture.not_run.empty()) throw UnsupportedError(architecture.not_run.front());
+  if (!architecture.not_run.empty())
+    throw UnsupportedError(
+        fmt::format("{}; {}", architecture.not_run.front(), kMeasureOtherModels));
 }
 
 Architecture describe_architecture(const Config& config) {
@@ -126,10 +132,10 @@ Architecture describe_architecture(const Config& config) {
   const auto near = near_names(type, known, 1);
   throw UnsupportedError(fmt::format(
       "{}: model_type \"{}\" has no family of its own{}; known: {}. `predict` knows more types "
-      "(`deadray models --all`) and takes --norm layernorm|rmsnorm|layernorm1p, `verify` takes "
-      "--activations FILE (see scripts/capture)",
+      "(`deadray models --all`) and takes --norm layernorm|rmsnorm|layernorm1p; {}",
       config.path().string(), type,
-      near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", ")));
+      near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near[0]), fmt::join(known, ", "),
+      kMeasureOtherModels));
 }
 
 std::vector<std::string> site_names(const NormSpec& norm, const std::string& stem) {

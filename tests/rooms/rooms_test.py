@@ -109,7 +109,7 @@ class TableTest(unittest.TestCase):
     def test_contributing_says_what_cmake_says(self):
         text = (SOURCE / "CONTRIBUTING.md").read_text(encoding="utf-8")
         rows = re.findall(r"^\| `([a-z_/]+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE)
-        lines = re.findall(r"^\| `(?:kernels|host|verify)/", text, re.MULTILINE)
+        lines = re.findall(r"^\| `(?:kernels|host|verify|python)/", text, re.MULTILINE)
         self.assertEqual(len(rows), len(lines), "a row of the table cannot be read")
         table = {room: set(re.findall(r"`([a-z_/]+)`", uses)) for room, uses in rows}
         self.assertEqual(len(rows), len(table), "a room stands twice in the table")
@@ -117,7 +117,7 @@ class TableTest(unittest.TestCase):
             with self.subTest(room=room):
                 self.assertEqual(table.get(room), set(ROOMS[room]["uses"]))
         if "verify/command" in ROOMS:  # a build without the heavy side knows fewer rooms
-            self.assertEqual(set(table), set(ROOMS))
+            self.assertLessEqual(set(table) - set(ROOMS), {"python/bindings"})  # may be left out
 
     def test_every_room_has_a_short_readme(self):
         for room in ROOMS:
@@ -126,7 +126,7 @@ class TableTest(unittest.TestCase):
                 self.assertLessEqual(len(lines), MOST_LINES)
 
     def test_no_folder_is_too_full(self):
-        for top in ("kernels", "host", "verify", "tests", "scripts"):
+        for top in ("kernels", "host", "verify", "python", "tests", "scripts"):
             folders = {
                 file.parent
                 for file in (SOURCE / top).rglob("*")

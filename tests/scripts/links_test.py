@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("docs", "host", "kernels", "results", "scripts", "tests", "verify")
+FOLDERS = ("docs", "host", "kernels", "python", "results", "scripts", "tests", "verify")
 WIDTH = 100
 FENCE = re.compile(r"^\s*```")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

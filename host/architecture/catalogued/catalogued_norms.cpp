@@ -232,8 +232,8 @@ class Collector {
 };
 
 constexpr std::string_view kWayOut =
-    "`predict` takes --norm layernorm|rmsnorm|layernorm1p, `verify` takes --activations FILE (see "
-    "scripts/capture)";
+    "`predict` takes --norm layernorm|rmsnorm|layernorm1p, and Python's deadray.watch measures any "
+    "PyTorch model";
 
 CataloguedType type_of(const TypeCatalogue& catalogue, const Config& config) {
   const std::string name = config.text("model_type");

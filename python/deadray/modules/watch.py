@@ -90,6 +90,11 @@ class Probe:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
+    @property
+    def norms(self) -> list[NormOf]:
+        """The norms under watch."""
+        return [watched.norm for watched in self._watched]
+
     def report(self) -> Report:
         """Decomposes and judges. Of several ranks each gives the report of all: collective."""
         if self._report is None:

@@ -30,9 +30,7 @@ class Watched:
     def begun(self) -> bool:
         return self._probes is not None
 
-    def begin(
-        self, probes: _measure.Probes, device: str, dtype: torch.dtype, width: int
-    ) -> None:
+    def begin(self, probes: _measure.Probes, device: str, dtype: torch.dtype, width: int) -> None:
         """dtype, width: of its output, which a norm that stores nothing takes its own from."""
         norm = self.norm.of_width(width)
         if norm is None:

@@ -11,9 +11,18 @@ from tool import RESOURCES, ToolError
 
 WIDTH = 100
 CXX = ("*.cpp", "*.h", "*.cu", "*.cuh")
+PYTHON = ("*.py", "*.pyi")
 # What the width is checked of. The formatter leaves long literals and comments in C++ as they are;
 # ruff checks Python itself.
-NARROW = ("CMakeLists.txt", "*.cmake", "CMakePresets.json", "*.sh", "scripts/*", *CXX)
+NARROW = (
+    "CMakeLists.txt",
+    "*.cmake",
+    "CMakePresets.json",
+    "pyproject.toml",
+    "*.sh",
+    "scripts/*",
+    *CXX,
+)
 LOCATED = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+):(\d+:)? (?P<what>.*)")
 
 
@@ -41,7 +50,7 @@ class Tools:
 def fix(tools: Tools) -> None:
     if sources := tracked(*CXX):
         tools.run("clang-format", "-i", *sources)
-    if scripts := tracked("*.py"):
+    if scripts := tracked(*PYTHON):
         tools.run("ruff", "check", "--quiet", "--fix", *scripts)
         tools.run("ruff", "format", "--quiet", *scripts)
 
@@ -61,7 +70,7 @@ def cxx_format(tools: Tools) -> list[Finding]:
 
 
 def python_format(tools: Tools) -> list[Finding]:
-    scripts = tracked("*.py")
+    scripts = tracked(*PYTHON)
     if not scripts:
         return []
     output = tools.run("ruff", "format", "--check", *scripts)

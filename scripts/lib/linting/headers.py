@@ -21,6 +21,7 @@ from pathlib import Path
 from linting import build
 from linting.tree import JOBS, ROOT, Finding, from_root, tracked
 
+TOPS = ("host", "verify", "kernels", "python")
 MEMORY = build.KEPT / "headers.json"
 ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):\d+: (fatal )?error: (?P<what>.*)$", re.M)
 
@@ -107,7 +108,7 @@ class Headers:
     def check(self, changed: set[str] | None) -> list[Finding]:
         """`changed` are the files that changed since the base; None asks for every header."""
         work: list[tuple[str, list[str]]] = []
-        for header in tracked("host/*.h", "verify/*.h", "kernels/*.h", "kernels/*.cuh"):
+        for header in tracked(*(f"{top}/*.h" for top in TOPS), "kernels/*.cuh"):
             room = room_of(header)
             if room is None:
                 self.note(f"{header}: not compiled: this build has no room that holds it")

@@ -13,7 +13,7 @@ from linting import build
 from linting.tree import JOBS, ROOT, Finding, from_root, git, tracked
 
 MOST = 20  # files, unless all are asked for: with libtorch's headers one takes 10 to 30 s
-ROOMS = ("host/", "verify/", "kernels/")
+ROOMS = ("host/", "verify/", "kernels/", "python/")
 MEMORY = build.KEPT / "tidy.json"
 FOUND = re.compile(r"^(?P<file>/[^:\n]+):(?P<line>\d+):\d+: (warning|error): (?P<what>.*)$", re.M)
 

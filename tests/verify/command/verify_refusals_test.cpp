@@ -178,6 +178,19 @@ TEST_F(VerifyRefusalsTest, NamesWhatIsWrongWithAFolder) {
     test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()}, {"base model"});
 }
 
+TEST_F(VerifyRefusalsTest, NamesTheCommandForModelsThatItDoesNotRun) {
+  std::string config = kSmallConfig;
+  config.insert(1, "\"add_cross_attention\": true, ");
+  write_small_gpt2(folder_.path(), small_gpt2(), config);
+  for (const char* command : {"verify", "fisher"})
+    test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()},
+                         {"add_cross_attention is true", "`python -m deadray watch MODEL`"});
+  write_text(folder_ / "config.json", "{\"model_type\": \"roberta\"}");
+  for (const char* command : {"verify", "fisher"})
+    test::expect_failure(ExitCode::unsupported, {command, folder_.path().string()},
+                         {"roberta", "`python -m deadray watch MODEL`"});
+}
+
 TEST_F(VerifyRefusalsTest, ReplacesNothingThatItReads) {
   const std::string model = kModels + "gpt2-tied",
                     activations = write_activations("input", 200, true);

@@ -1,0 +1,130 @@
+"""deadray.watch side by side with what one would write by hand, in one run on one machine.
+
+    scripts/bench_watch                     8 LayerNorms of width 2048, 4096 rows; minutes
+    scripts/bench_watch --rows 16384 --turns 3 --json FILE
+
+By hand (scripts/lib/watch_by_hand.py): forward hooks keep every norm's output, then torch.cov in
+FP64 and torch.linalg.eigh. deadray.watch: its three methods. Bare: the forward passes alone. Each
+is a process of its own, and they take turns, so that a busy machine slows all.
+
+Seconds are medians, from the first pass to the last figure; imports and the making of the model are
+left out. Peak memory is the kernel's own count (VmHWM), the largest of a side's turns, and less
+that of the bare passes. `watch` measures more than the script by hand does: the exact reading
+beside the deployed one, null directions of the input, the Schur ratio.
+
+The two answers are compared where both have them, in the deployed reading: |cos|, and the least,
+second and last eigenvalue over the largest. Wanted, of method eigh: three times as fast, at most
+half the memory beyond the bare passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from pathlib import Path
+
+from bench_baseline import ROOT, Run, run
+from bench_watch_side import SIDES
+from tool import RESOURCES, ToolError, run_tool, write_whole
+
+FASTER, LEANER = 3.0, 0.5
+
+
+def turns(arguments: argparse.Namespace) -> dict[str, list[dict]]:
+    command = [sys.executable, str(ROOT / "scripts/lib/bench_watch_side.py")]
+    sizes = ("width", "norms", "rows", "batch", "threads")
+    sizes = [word for name in sizes for word in (f"--{name}", str(getattr(arguments, name)))]
+    environment = os.environ | {"PYTHONPATH": str(arguments.package)}
+    done: dict[str, list[dict]] = {side: [] for side in SIDES}
+    for turn in range(arguments.turns):
+        for side in SIDES:
+            print(f"turn {turn + 1} of {arguments.turns}: {side}", file=sys.stderr, flush=True)
+            result: Run = run([*command, side, *sizes], environment)
+            done[side].append(json.loads(result.output))
+    return done
+
+
+def disagreement(by_hand: dict[str, dict], watched: dict[str, dict]) -> tuple[float, float]:
+    """The largest difference of |cos|, and of eigenvalues over the largest."""
+    if by_hand.keys() != watched.keys():
+        raise ToolError(RESOURCES, f"the sides found different norms: {list(watched)}")
+    cosines, eigenvalues = [0.0], [0.0]
+    for name, one in by_hand.items():
+        other, values = watched[name], one["eigenvalues"]
+        cosines.append(abs(one["abs_cos"] - other["abs_cos"]))
+        for key, value in (("first", values[0]), ("second", values[1]), ("last", values[-1])):
+            if other[key] is not None:
+                eigenvalues.append(abs(other[key] - value) / values[-1])
+    return max(cosines), max(eigenvalues)
+
+
+def summary(done: dict[str, list[dict]]) -> dict[str, dict]:
+    bare_seconds = statistics.median(r["seconds"] for r in done["bare"])
+    bare_mb = max(r["peak_mb"] for r in done["bare"])
+    rows = {}
+    for side, results in done.items():
+        seconds = statistics.median(r["seconds"] for r in results)
+        peak = max(r["peak_mb"] for r in results)
+        rows[side] = {
+            "seconds": seconds,
+            "over_bare": seconds - bare_seconds,
+            "peak_mb": peak,
+            "peak_over_bare_mb": peak - bare_mb,
+            "parts": results[-1]["parts"],
+        }
+    return rows
+
+
+def show(rows: dict[str, dict], done: dict[str, list[dict]]) -> None:
+    print(f"{'':<12} {'s':>8} {'over bare':>9} {'MB':>7} {'over bare':>9}  of that")
+    for side, row in rows.items():
+        parts = {k: v for k, v in row["parts"].items() if k in ("moments", "spectrum")}
+        print(
+            f"{side:<12} {row['seconds']:>8.2f} {row['over_bare']:>9.2f} {row['peak_mb']:>7.0f} "
+            f"{row['peak_over_bare_mb']:>9.0f}  "
+            + ", ".join(f"{name} {value:.2f} s" for name, value in parts.items())
+        )
+    hand, ours = rows["by hand"], rows["eigh"]
+    for what, key in (("all", "seconds"), ("over bare", "over_bare")):
+        ratio = hand[key] / ours[key]
+        print(f"seconds, {what}: {ratio:.2f} x faster (wanted {FASTER:g})")
+    for what, key in (("all", "peak_mb"), ("over bare", "peak_over_bare_mb")):
+        share = ours[key] / hand[key]
+        print(f"peak memory, {what}: {share:.2f} of it (wanted {LEANER:g})")
+    for side in ("eigh", "certificate"):
+        cosine, eigenvalue = disagreement(
+            done["by hand"][-1]["norms"], done[side][-1]["norms"]
+        )
+        print(f"{side}: |cos| within {cosine:.1e}, eigenvalues within {eigenvalue:.1e} of the last")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--norms", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--batch", type=int, default=1024, help="rows a pass (1024)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--package", type=Path, default=ROOT / "build/release/python", help="where deadray is"
+    )
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if not list(arguments.package.glob("deadray/_measure*.so")):
+        raise ToolError(RESOURCES, f"{arguments.package}: no deadray with a measuring part there")
+    done = turns(arguments)
+    rows = summary(done)
+    show(rows, done)
+    if arguments.json:
+        text = json.dumps({"sides": rows, "norms": {s: r[-1]["norms"] for s, r in done.items()}})
+        write_whole(arguments.json, lambda stream: stream.write(text.encode()))
+
+
+if __name__ == "__main__":
+    run_tool(main)
