@@ -99,6 +99,29 @@ def test_rows_are_followed_through_what_moves_them(what):
     assert families(model) == {name: ("weight_and_bias", 3)}
 
 
+def bias_for_one(m, h):
+    product = h @ m.a.weight.T
+    return product + m.a.bias, product * 2
+
+
+PRODUCTS = {
+    "a product": (lambda m, h: h @ m.a.weight.T, "weight_and_beta", 4),
+    "and a bias": (lambda m, h: h @ m.a.weight.t() + m.a.bias, "weight_and_bias", 3),
+    "of a stored transpose": (lambda m, h: m.t.bias + h @ m.t.weight, "weight_and_bias", 4),
+    # The bias moves one of two uses: it is not the map's.
+    "and a bias for one": (bias_for_one, "weight_and_beta", 4),
+    "and a bias for the other": (lambda m, h: bias_for_one(m, h)[::-1], "weight_and_beta", 4),
+}
+
+
+@pytest.mark.parametrize("what", PRODUCTS)
+def test_products_are_maps(what):
+    read, family, count = PRODUCTS[what]
+    model = Small(read, a=nn.Linear(4, 3), t=nn.Linear(4, 4))
+    name = "t" if "stored" in what else "a"
+    assert families(model) == {name: (family, count)}
+
+
 def test_a_map_that_reads_more_than_the_norm_is_not_claimed():
     model = Small(lambda m, h: m.a(h) + m.a(h.cos()), a=nn.Linear(4, 3))
     assert families(model) == {"a": ("none", 0)}

@@ -62,17 +62,17 @@ class DeadParameters:
     def project(self, tensors: Mapping[str, torch.Tensor], in_place: bool = False) -> Tangent:
         """The same tensors without their dead part: gradients, updates, LoRA's products B A.
 
-        tensors: by parameter name, of the parameters' shapes; others in it are left alone, and one
-            without any of `parameters` stays as it is. The projection is orthogonal in the space of
-            all `parameters` together.
+        tensors: by parameter name, of the parameters' shapes. Others in it are left alone; without
+            any of `parameters`, or with None for all, nothing changes. The projection is orthogonal
+            in the space of all `parameters` together.
         in_place: the tensors given are changed, too.
 
         Raises UsageError where some of `parameters` are there and others are not.
         """
         result = dict(tensors)
-        if not self._spaces or not any(name in result for name in self.parameters):
+        missing = [name for name in self.parameters if result.get(name) is None]
+        if len(missing) == len(self.parameters):
             return result
-        missing = [name for name in self.parameters if name not in result]
         if missing:
             raise UsageError(
                 f"{self.consumer}: its dead directions move {', '.join(self.parameters)} together: "
@@ -223,5 +223,5 @@ def _sum(tangents: list[Tangent]) -> Tangent:
     total: Tangent = {}
     for tangent in tangents:
         for name, value in tangent.items():
-            total[name] = total[name] + value if name in total else value
+            total[name] = total[name].to(value) + value if name in total else value
     return total

@@ -74,7 +74,7 @@ class RowSpace:
         return self.moved.names
 
     def basis(self, parameters: Mapping[str, torch.Tensor]) -> Iterator[Tangent]:
-        for n in self.null:
+        for n in self._null_beside(parameters):
             for output in range(self.moved.consumer.width):
                 u = n.new_zeros(self.moved.consumer.width, 1)
                 u[output] = 1.0
@@ -82,8 +82,9 @@ class RowSpace:
 
     def random(self, parameters: Mapping[str, torch.Tensor], generator) -> Tangent:
         shape = (self.moved.consumer.width, len(self.null))
-        u = torch.randn(shape, generator=generator, dtype=torch.float64)
-        return self.moved.parted(u @ self.null)
+        null = self._null_beside(parameters)
+        u = torch.randn(shape, generator=generator, dtype=torch.float64).to(null)
+        return self.moved.parted(u @ null)
 
     def dead_part(
         self, tangent: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]
@@ -91,6 +92,9 @@ class RowSpace:
         matrix = self.moved.joint(tangent, working(tangent[self.names[0]]))
         null = self.null.to(matrix)
         return self.moved.parted((matrix @ null.T) @ null)
+
+    def _null_beside(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.null.to(parameters[self.names[0]].device)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,8 @@ class ShiftSpace:
     def random(self, parameters: Mapping[str, torch.Tensor], generator) -> Tangent:
         """One along which the whole straight line is dead: what the norm fixes is not shifted."""
         a = torch.randn(self.count, generator=generator, dtype=torch.float64)
-        return self._tangent(a - self.fixed.T @ (self.fixed @ a), parameters)
+        kept = a - self.fixed.T @ (self.fixed @ a)
+        return self._tangent(kept.to(parameters[self.beta].device), parameters)
 
     def dead_part(
         self, tangent: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor]

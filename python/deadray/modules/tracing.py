@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -17,6 +17,7 @@ MOVES_ROWS = frozenset(
     "float gather half index_select masked_select pad permute repeat repeat_interleave reshape "
     "roll split squeeze stack to transpose type type_as unflatten unsqueeze view view_as".split()
 )
+SUMS = (torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__)
 PRODUCTS = (torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
 
 
@@ -50,7 +51,9 @@ class Trace(TorchFunctionMode):
         self._parameters = {id(p) for p in parameters}
         self._rows_follow = rows_follow
         self._origins: dict[int, str] = {}
-        self._kept: list[torch.Tensor] = []  # so that no storage is used again
+        self._kept: list[torch.Tensor] = []  # so that no storage, and no id, is used again
+        self._transposes: dict[int, int] = {}  # of parameters, by the ids of both
+        self._products: dict[int, tuple[int, int]] = {}  # without bias yet: where their Read is
         self.reads: dict[int, list[Read]] = defaultdict(list)
         self.used_otherwise: set[int] = set()
         self.others: set[str] = set()
@@ -63,7 +66,9 @@ class Trace(TorchFunctionMode):
 
     def leaves(self, outputs: object) -> None:
         """What the model returns is read by its user."""
-        self.others.update(self._origins_of(tree_leaves(outputs)))
+        returned = tree_leaves(outputs)
+        self._read_bare(returned)
+        self.others.update(self._origins_of(returned))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -71,35 +76,83 @@ class Trace(TorchFunctionMode):
         followed = [(t, t._version) for t in tensors if self._origin(t) is not None]
         result = func(*args, **kwargs)
         product = self._product(func, args, kwargs)
-        if product is not None:
-            self._note_product(*product)
-            return result
         made = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
-        if made:
-            self.used_otherwise.update(id(t) for t in tensors if id(t) in self._parameters)
+        if product is not None:
+            self._read_bare(tensors)
+            self._note_product(*product, result)
+        elif made and not (
+            self._is_transpose(tensors, made) or self._adds_bias(func, args, kwargs)
+        ):
+            self._read_bare(tensors)
+            weights = (self._transposes.get(id(t), id(t)) for t in tensors)
+            self.used_otherwise.update(weight for weight in weights if weight in self._parameters)
             self._note_readers(func, tensors, followed, made)
         return result
 
     def _product(self, func, args, kwargs):
-        """Rows, weight, bias, and whether the weight is [inputs, outputs]; None: no product."""
-        found = None
+        """Rows, the weight's id, bias, whether that is [inputs, outputs]; None: no product."""
+        x = weight = bias = None
+        transposed = True
         if func is functional.linear:
             given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-            found = given["input"], given["weight"], given.get("bias"), False
+            x, weight, bias, transposed = given["input"], given["weight"], given.get("bias"), False
         elif func in (torch.addmm, torch.Tensor.addmm) and len(args) == 3 and not kwargs:
-            found = args[1], args[2], args[0], True
+            bias, x, weight = args
         elif func in PRODUCTS and len(args) == 2 and not kwargs:
-            found = args[0], args[1], None, True
-        known = found is not None and id(found[1]) in self._parameters and found[1].dim() == 2
-        return found if known else None
+            x, weight = args
+        if id(weight) in self._transposes:
+            return x, self._transposes[id(weight)], bias, not transposed
+        if id(weight) in self._parameters and weight.dim() == 2:
+            return x, id(weight), bias, transposed
+        return None
 
-    def _note_product(self, x, weight, bias, transposed: bool) -> None:
+    def _is_transpose(self, tensors, made) -> bool:
+        """Whether all that was made is a weight's transpose."""
+        if len(tensors) != 1 or len(made) != 1 or id(tensors[0]) not in self._parameters:
+            return False
+        weight, other = tensors[0], made[0]
+        same = weight.dim() == 2 and other.shape == weight.T.shape
+        if not same or other.data_ptr() != weight.data_ptr() or other.stride() != weight.T.stride():
+            return False
+        self._transposes[id(other)] = id(weight)
+        self._kept.append(other)
+        return True
+
+    def _adds_bias(self, func, args, kwargs) -> bool:
+        """Whether a product gets its bias here."""
+        if func not in SUMS or len(args) != 2 or kwargs:
+            return False
+        result, bias = args if id(args[0]) in self._products else reversed(args)
+        if id(result) not in self._products or id(bias) not in self._parameters:
+            return False
+        weight, place = self._products[id(result)]
+        read = self.reads[weight][place]
+        if read.bias is not None or bias.shape != result.shape[-1:]:
+            return False
+        self.reads[weight][place] = replace(read, bias=id(bias))
+        return True
+
+    def _read_bare(self, tensors: Iterable[object]) -> None:
+        """A product that something reads without its bias has none to itself."""
+        for tensor in tensors:
+            place = self._products.pop(id(tensor), None)
+            if place is None:
+                continue
+            read = self.reads[place[0]][place[1]]
+            if read.bias is not None:
+                self.used_otherwise.add(read.bias)
+                self.reads[place[0]][place[1]] = replace(read, bias=None)
+
+    def _note_product(self, x, weight: int, bias, transposed: bool, result) -> None:
         origin = self._origin(x)
         if origin is not None and not self._rows_follow(origin, x):
             self.others.add(origin)
             origin = None
+        if bias is None:
+            self._products[id(result)] = weight, len(self.reads[weight])
+            self._kept.append(result)
         bias = id(bias) if id(bias) in self._parameters else None
-        self.reads[id(weight)].append(Read(id(weight), bias, transposed, origin))
+        self.reads[weight].append(Read(weight, bias, transposed, origin))
         if id(x) in self._parameters:
             self.used_otherwise.add(id(x))
 
