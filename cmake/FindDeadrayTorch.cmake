@@ -36,7 +36,7 @@ string(CONCAT _advice "run scripts/setup, or point -DDEADRAY_TORCH_DIR at the fo
   "wheel, or build the predictor alone with -DDEADRAY_VERIFY=OFF")
 find_package_handle_standard_args(DeadrayTorch
   REQUIRED_VARS DeadrayTorch_CPU DeadrayTorch_C10 DeadrayTorch_INCLUDE_DIR
-  VERSION_VAR DeadrayTorch_VERSION
+  VERSION_VAR DeadrayTorch_VERSION HANDLE_VERSION_RANGE
   REASON_FAILURE_MESSAGE "${_advice}")
 if(DeadrayTorch_FOUND AND NOT TARGET deadray::torch_cpu)
   add_library(deadray::torch_cpu INTERFACE IMPORTED)

@@ -1,2 +1,3 @@
 VERSION: str
+FITS_TORCH: str
 TORCH: str | None

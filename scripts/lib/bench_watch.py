@@ -95,9 +95,7 @@ def show(rows: dict[str, dict], done: dict[str, list[dict]]) -> None:
         share = ours[key] / hand[key]
         print(f"peak memory, {what}: {share:.2f} of it (wanted {LEANER:g})")
     for side in ("eigh", "certificate"):
-        cosine, eigenvalue = disagreement(
-            done["by hand"][-1]["norms"], done[side][-1]["norms"]
-        )
+        cosine, eigenvalue = disagreement(done["by hand"][-1]["norms"], done[side][-1]["norms"])
         print(f"{side}: |cos| within {cosine:.1e}, eigenvalues within {eigenvalue:.1e} of the last")
 
 

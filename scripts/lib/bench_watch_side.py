@@ -83,9 +83,7 @@ def main() -> None:
     else:
         found, parts = watched(model, arguments)
     seconds = time.perf_counter() - began
-    print(
-        json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "norms": found, "parts": parts})
-    )
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "norms": found, "parts": parts}))
 
 
 if __name__ == "__main__":

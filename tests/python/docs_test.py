@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from notebook import run_cells
-from tiny_models import VOCABULARY, tiny_model
 from torch import nn
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import CallbackHandler
 
 import deadray
+from notebook import run_cells
+from tiny_models import VOCABULARY, tiny_model
 
 DOCS = Path(os.environ.get("DEADRAY_SOURCE", Path(__file__).resolve().parents[2])) / "docs"
 
@@ -25,7 +25,9 @@ def blocks(heading: str) -> list[str]:
     """The code of a section."""
     page = (DOCS / "python.md").read_text("utf-8")
     section = re.split(r"^#+ ", page.split(f"# {heading}\n")[1], maxsplit=1, flags=re.M)[0]
-    return [textwrap.dedent(code) for code in re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.M)]
+    return [
+        textwrap.dedent(code) for code in re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.M)
+    ]
 
 
 def run(code: str, **names) -> dict:
@@ -137,7 +139,9 @@ def leaves_dead_directions_out(model: nn.Module, name: str) -> None:
     same, wide = lora[name]
     assert same is b and wide.shape == (4, layer.in_features + 1)
     outputs = read[0] @ (b @ a).T
-    assert torch.allclose(x @ (b @ wide).T, outputs, atol=1e-12 * outputs.abs().max().item(), rtol=0)
+    assert torch.allclose(
+        x @ (b @ wide).T, outputs, atol=1e-12 * outputs.abs().max().item(), rtol=0
+    )
     assert (wide.square().sum(1) < a.square().sum(1)).all()
     # The factor had that direction as its null space already, up to rounding: now exactly.
     assert torch.allclose(factors[name], factor, atol=1e-12, rtol=0)
@@ -164,4 +168,3 @@ def test_the_notebook_runs_and_shows_what_it_has_stored():
 def _shown(output: dict) -> object:
     """Text to the letter; of tables and pictures that they are there: digits of rounding differ."""
     return output["text"] if output["output_type"] == "stream" else sorted(output["data"])
-

@@ -30,6 +30,6 @@ class Count:
 
 if __name__ == "__main__":
     count = Count()
-    code = pytest.main(["-q", "-rs", "-p", "no:cacheprovider", *sys.argv[1:]], [count])
+    code = pytest.main(["-q", "-rs", "-s", "-p", "no:cacheprovider", *sys.argv[1:]], [count])
     nothing_ran = code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and not count.ran
     sys.exit(SKIPPED if nothing_ran else int(code))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from tiny_models import VOCABULARY, tiny_model
 
 RANKS = 4

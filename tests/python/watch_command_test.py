@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import NAMES, VOCABULARY, tiny_model
 from transformers import AutoModelForMaskedLM
 
 from deadray.__main__ import parse
 from deadray.command.watch_command import watch_command
 from deadray.errors import Error
+from tiny_models import NAMES, VOCABULARY, tiny_model
 
 # Rows of the tiny mobilevit hardly differ: their covariance is null in more directions.
 VARIED = [name for name in NAMES if name != "mobilevit"]
@@ -115,9 +115,7 @@ def test_random_tokens_fill_whole_sequences(roberta, capsys):
     assert record["calibration"]["kind"] == "random"
     other = record_of(capsys, roberta, "--random-tokens", 100, "--sequence-length", 30)
     assert record["sites"] == other["sites"]
-    other = record_of(
-        capsys, roberta, "--random-tokens", 100, "--sequence-length", 30, "--seed", 1
-    )
+    other = record_of(capsys, roberta, "--random-tokens", 100, "--sequence-length", 30, "--seed", 1)
     assert record["sites"] != other["sites"]
 
 
@@ -167,7 +165,9 @@ def test_norms_are_chosen_by_name_and_pattern(roberta, capsys):
 
 def test_the_head_that_config_json_names_has_norms_too(tmp_path, capsys):
     tiny_model("roberta", AutoModelForMaskedLM).model.save_pretrained(tmp_path)
-    names = [[s["name"] for s in record_of(capsys, tmp_path, *w)["sites"]] for w in ([], ["--head"])]
+    names = [
+        [s["name"] for s in record_of(capsys, tmp_path, *w)["sites"]] for w in ([], ["--head"])
+    ]
     assert names[1] == [*(f"roberta.{name}" for name in names[0]), "lm_head.layer_norm"]
 
 
@@ -194,7 +194,10 @@ def test_what_does_not_fit_the_model_is_named(roberta, tmp_path):
     cases = [
         ({"input_ids": TOKENS * 99}, ["token", "expected 0 to 98"]),
         ({"ids": TOKENS}, ["tensor 'ids'", "input_ids"]),
-        ({"input_ids": TOKENS, "attention_mask": TOKENS + 0}, ["attention_mask", "expected 0 or 1"]),
+        (
+            {"input_ids": TOKENS, "attention_mask": TOKENS + 0},
+            ["attention_mask", "expected 0 or 1"],
+        ),
         ({"input_ids": TOKENS, "attention_mask": TOKENS * 0}, ["hides every token"]),
         ({"input_ids": TOKENS[:0]}, ["n > 0"]),
         ({"attention_mask": TOKENS * 0 + 1}, ["does not run on attention_mask"]),

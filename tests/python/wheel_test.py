@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -67,6 +68,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert python_files == {
         file.relative_to(package).as_posix() for file in (package / "deadray").rglob("*.py")
     }
+
+
+def test_the_extras_ask_for_the_torch_that_is_compiled_for(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+    (fits,) = re.findall(r'^FITS_TORCH = "(.+)"', archive.read("deadray/_build.py").decode(), re.M)
+    major, minor = fits.split(".")
+    asked = re.findall(r"^Requires-Dist: torch(\S+);", archive.read(metadata).decode(), re.M)
+    assert set(asked) == {f"<{major}.{int(minor) + 1},>={fits}"}
 
 
 def test_an_environment_without_torch_predicts(environment: Environment, wheel: Path) -> None:

@@ -1,5 +1,6 @@
 #include "verify/module/device_module.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -11,9 +12,20 @@
 namespace deadray {
 namespace {
 
+/// The folder of the program, or of the Python module that this code is part of.
+std::filesystem::path own_folder() {
+  Dl_info here{};
+  static const char inside = 0;
+  if (dladdr(&inside, &here) != 0 && here.dli_fname) {
+    const std::filesystem::path file = here.dli_fname;
+    if (file.extension() == ".so") return file.parent_path();
+  }
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
+
 std::string module_path() {
   if (const char* given = std::getenv("DEADRAY_KERNELS")) return given;
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libdeadray_cuda.so";
+  return own_folder() / "libdeadray_cuda.so";
 }
 
 const kernels::CudaOperations& load_operations() {

@@ -12,8 +12,8 @@ namespace deadray {
 /// The number of a CUDA device: "cuda" is 0, "cuda:3" is 3; empty for any other word.
 std::optional<int> cuda_index(std::string_view device);
 
-/// The operations that serve device `index`, from libdeadray_cuda.so beside the program, or from
-/// the module that the environment variable DEADRAY_KERNELS names.
+/// The operations that serve device `index`, from libdeadray_cuda.so beside the program or the
+/// Python module, or from the file that the environment variable DEADRAY_KERNELS names.
 /// @throws ResourceError in one line where the module or the device is missing, or CUDA does not
 /// start
 const kernels::CudaOperations& operations_of_device(int index);

@@ -19,8 +19,9 @@ KINDS = ("layernorm", "rmsnorm")
 TOLERANCE = (
     1e-4  # relative: many modules compute in float32; what is no norm differs by 0.1 or more
 )
-# Of rows: no epsilon matters there, float16 reaches there, and no row can stand for another.
-SIZES = (1e2, 1e4)
+# Of rows. No epsilon matters of the first, float16 reaches them, and no row can stand for another.
+LARGE = (1e2, 1e4)
+USUAL = (0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Layout:
         """[n_rows, width]"""
         return x.movedim(self.axis, -1).flatten(0, -2)
 
-    def draw(self, seed: int) -> torch.Tensor:
+    def draw(self, seed: int, sizes: tuple[float, float] = LARGE) -> torch.Tensor:
         """Rows whose sizes and means differ by orders of magnitude, in this shape."""
         generator = torch.Generator().manual_seed(seed)
         last = torch.empty(self.shape).movedim(self.axis, -1).shape
-        low, high = (torch.tensor(size, dtype=torch.float64).log() for size in SIZES)
+        low, high = (torch.tensor(size, dtype=torch.float64).log() for size in sizes)
         row = (*last[:-1], 1)
         sizes = (low + (high - low) * torch.rand(row, generator=generator).double()).exp()
         values = torch.randn(last, generator=generator).double()
@@ -65,13 +66,13 @@ class Fit:
     beta: torch.Tensor
 
 
-def normalised(kind: str, rows: torch.Tensor) -> torch.Tensor:
+def normalised(kind: str, rows: torch.Tensor, eps: float = 0.0) -> torch.Tensor:
     rows = rows - rows.mean(-1, keepdim=True) if kind == "layernorm" else rows
-    return rows / rows.square().mean(-1, keepdim=True).sqrt()
+    return rows / (rows.square().mean(-1, keepdim=True) + eps).sqrt()
 
 
-def near(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+def near(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> bool:
+    return bool((a - b).abs().max() <= tolerance * b.abs().max())
 
 
 def fit(run: Isolated, layout: Layout) -> Fit | None:
@@ -122,3 +123,14 @@ def measure_eps(run: Isolated, found: Fit) -> float:
             return eps
         square = eps if eps > square else max(eps, 1e-4 * square)
     return 0.0
+
+
+def also_of_usual_rows(run: Isolated, found: Fit, eps: float) -> bool:
+    """Whether small rows are normalised too: a module that cuts off long ones is no norm.
+
+    Within 2 %, for epsilons that are added elsewhere than under the root.
+    """
+    x = found.layout.draw(seed=3, sizes=USUAL)
+    y = run(x)
+    expected = found.gamma * normalised(found.kind, found.layout.rows(x), eps) + found.beta
+    return y is not None and near(found.layout.rows(y), expected, tolerance=0.02)

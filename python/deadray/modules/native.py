@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from deadray._build import TORCH
+from deadray._build import FITS_TORCH, TORCH
 from deadray.errors import ResourceError
 
-_AGAIN = "pip install --force-reinstall --no-deps with deadray's sources builds it for this torch"
+_AGAIN = "install deadray's sources again with pip install --force-reinstall --no-deps"
 
 if TORCH is None:
     raise ResourceError(
-        f"deadray._measure: left out, for no torch was found when deadray was installed; {_AGAIN}"
+        f"deadray._measure: left out, for no torch {FITS_TORCH} was there when deadray was "
+        f"installed; found torch {torch.__version__}; {_AGAIN}"
     )
 if torch.__version__.split(".")[:2] != TORCH.split("."):
     raise ResourceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 from torch import nn
 
 from deadray.modules.isolation import is_vector, stored_tensors
-from deadray.modules.parameters import children_of, whole_parameters
+from deadray.modules.parameters import children_of, shape_of, whole_parameters
 from deadray.modules.recognition import Recognised, Role, recognise
 
 MOST_TENSORS = 8  # of a candidate; a norm has one or two
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,8 @@ def find_norms(model: nn.Module) -> list[NormOf]:
 
     Raises UnsupportedError, naming the norm, where its values are not in memory.
     """
-    return list({id(norm.module): norm for norm in _norms_in("", model, {})}.values())
+    found = _Search().norms_in("", model)
+    return list({id(norm.module): norm for norm in found}.values())
 
 
 def probe_norm(
@@ -80,19 +84,46 @@ def probe_norm(
     return None if found is None else _norm_of(name, module, found)
 
 
-def _norms_in(name: str, module: nn.Module, seen: dict[int, list[NormOf]]) -> list[NormOf]:
-    """Of a module that has several places those at the first one, each time."""
-    if id(module) in seen:
-        return seen[id(module)]
-    with whole_parameters(module):
-        inner = [
-            norm
-            for child_name, child in children_of(module, name)
-            for norm in _norms_in(child_name, child, seen)
-        ]
-        asked = _is_candidate(module) and (not inner or _stores(module))
-        outer = probe_norm(module, name=name) if asked else None
-    return seen.setdefault(id(module), inner if outer is None else [outer])
+class _Search:
+    """Of one model. A module is asked once, and so is what no norm came of."""
+
+    def __init__(self):
+        self._found: dict[int, list[NormOf]] = {}
+        self._rejected: set[Hashable] = set()
+
+    def norms_in(self, name: str, module: nn.Module) -> list[NormOf]:
+        """Of a module that has several places those at the first one, each time."""
+        if id(module) in self._found:
+            return self._found[id(module)]
+        with whole_parameters(module):
+            inner = [
+                norm
+                for child_name, child in children_of(module, name)
+                for norm in self.norms_in(child_name, child)
+            ]
+            asked = _is_candidate(module) and (not inner or _stores(module))
+            outer = self._ask(name, module) if asked else None
+        return self._found.setdefault(id(module), inner if outer is None else [outer])
+
+    def _ask(self, name: str, module: nn.Module) -> NormOf | None:
+        alike = _alike(module)
+        if alike in self._rejected:
+            return None
+        norm = probe_norm(module, name=name)
+        if norm is None:
+            self._rejected.add(alike)
+        return norm
+
+
+def _alike(module: nn.Module) -> Hashable:
+    """Equal for modules that compute the same of what they store."""
+    parts = []
+    for part in module.modules():
+        own = ((k, v) for k, v in vars(part).items() if k not in OF_EVERY_MODULE)
+        settings = ((k, v if isinstance(v, PLAIN) else id(v)) for k, v in own)
+        parts.append((type(part), tuple(settings)))
+    tensors = stored_tensors(module).items()
+    return tuple(parts), tuple((k, shape_of(t), t.dtype, t.device) for k, t in tensors)
 
 
 def _stores(module: nn.Module) -> bool:

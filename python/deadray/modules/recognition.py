@@ -13,6 +13,7 @@ from deadray.errors import UnsupportedError
 from deadray.modules.behaviour import (
     TOLERANCE,
     Fit,
+    also_of_usual_rows,
     find_fit,
     fit,
     layouts,
@@ -81,8 +82,11 @@ def recognise(
     for run in _runs(module):
         found = _fit_of(run, module, width, axis)
         if found is not None:
+            eps = _eps(module, run, found)
+            if not also_of_usual_rows(run, found, eps):
+                return None
             any_width = width is None and not _widths(module) and _also_wider(run, found)
-            return _describe(module, name, run, found, any_width)
+            return _describe(module, name, run, found, eps, any_width)
         if run.answered:
             return None
     return None
@@ -139,12 +143,11 @@ def _named_widths(module: nn.Module) -> list[int]:
 
 
 def _describe(
-    module: nn.Module, name: str, run: Isolated, found: Fit, any_width: bool
+    module: nn.Module, name: str, run: Isolated, found: Fit, eps: float, any_width: bool
 ) -> Recognised:
     width = found.gamma.numel()
     scale = _role(found.gamma, run.vectors, SCALES)
     shift = Role(None) if _is_zero(found) else _role(found.beta, run.vectors, SHIFTS)
-    eps = _eps(module, run, found)
     if any_width:
         return Recognised(found, None, None, None, eps, scale, shift, "")
     stored = _values(module, name)

@@ -1,0 +1,284 @@
+"""What `watch` measures of live models."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import deadray
+from deadray.modules.norms import find_norms
+from tiny_models import NAMES, tiny_model
+
+torch.set_num_threads(1)
+
+
+def watched(model: nn.Module, *calls: dict, **options) -> deadray.Report:
+    with deadray.watch(model, **options) as probe, torch.no_grad():
+        for call in calls:
+            model(**call)
+    return probe.report()
+
+
+class Block(nn.Module):
+    """A stream of width 16 with two norms, and how it is run."""
+
+    def __init__(self, width: int = 16):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.table = nn.Embedding(50, width)
+        self.first = nn.LayerNorm(width)
+        self.map = nn.Linear(width, width)
+        self.last = nn.RMSNorm(width, eps=1e-6)
+        for parameter in self.parameters():
+            with torch.no_grad():
+                parameter.copy_(1 + 0.3 * torch.randn(parameter.shape, generator=generator))
+                if parameter is self.table.weight:
+                    parameter.normal_(generator=generator)
+
+    def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor | None = None):
+        x = self.table(ids)
+        return self.last(x + torch.tanh(self.map(self.first(x))))
+
+
+@pytest.fixture
+def ids() -> torch.Tensor:
+    return torch.randint(0, 50, (8, 40), generator=torch.Generator().manual_seed(1))
+
+
+# What is judged.
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_norms_of_models_that_the_executor_does_not_know(name):
+    tiny = tiny_model(name)
+    report = watched(tiny.model, tiny.inputs)
+    assert len(report.sites) == len(find_norms(tiny.model))
+    for site in report.sites:
+        assert site.rows > site.hidden_size, site.name
+        wanted = "confirmed" if site.norm == "layernorm" else "absent"
+        assert site.verdict == wanted, f"{site.name}: {site.reason}"
+    assert report.exit_code == 0
+
+
+def test_the_direction_is_that_of_the_prediction(ids):
+    block = Block()
+    (norm,) = deadray.predict(block, "first").norms
+    site = next(site for site in watched(block, {"ids": ids}).sites if site.name == "first")
+    assert site.predicted["constant"] == norm.constant
+    assert site.abs_cos > 1 - 1e-12
+
+
+def test_passes_add_up(ids):
+    whole = watched(Block().double(), {"ids": ids})
+    parts = watched(Block().double(), *({"ids": part} for part in ids.split(3)))
+    for a, b in zip(whole.sites, parts.sites, strict=True):
+        assert a.rows == b.rows == ids.numel()
+        last = a.exact["eigenvalues"]["last"]
+        for which in a.exact["eigenvalues"]:
+            difference = abs(a.exact["eigenvalues"][which] - b.exact["eigenvalues"][which])
+            # Sums of the same products in another order, each within N u of the largest.
+            assert difference < 1e-13 * last
+
+
+@pytest.mark.parametrize("method", ["eigh", "certificate", "directional"])
+def test_methods(ids, method):
+    report = watched(Block(), {"ids": ids}, norms=["first"], method=method)
+    assert [site.verdict for site in report.sites] == ["confirmed"]
+
+
+def test_a_norm_whose_output_is_altered_is_not_confirmed(ids):
+    """The deployed reading is of what the model made: noise on it shows."""
+    block = Block()
+    block.first.register_forward_hook(lambda *see: see[2] + 0.1 * torch.randn_like(see[2]))
+    torch.manual_seed(0)
+    site = watched(block, {"ids": ids}, norms="first").sites[0]
+    assert site.deployed["lambda_v"] > 1e-3 > 1e-20 > site.exact["lambda_v"]
+
+
+# Which rows count.
+
+
+def padded(ids: torch.Tensor) -> torch.Tensor:
+    mask = torch.ones_like(ids)
+    mask[2, 30:] = 0
+    mask[5, :7] = 0
+    return mask
+
+
+def test_hidden_rows_do_not_count(ids):
+    mask = padded(ids)
+    for options in ({}, {"mask": mask}, {"mask": lambda _, keywords: keywords["attention_mask"]}):
+        report = watched(Block(), {"ids": ids, "attention_mask": mask}, **options)
+        calibration = report.to_dict()["calibration"]
+        assert (calibration["rows"], calibration["masked"]) == (ids.numel() - 17, 17)
+    report = watched(Block(), {"ids": ids, "attention_mask": mask}, mask=False)
+    assert report.to_dict()["calibration"]["masked"] == 0
+
+
+def test_hidden_rows_of_heads(ids):
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(8)
+
+        def forward(self, x, attention_mask):
+            return self.norm(x)
+
+    x = torch.randn(8, 4, 40, 8, generator=torch.Generator().manual_seed(2))
+    for given in (x, x.transpose(1, 2)):
+        report = watched(Heads(), {"x": given, "attention_mask": padded(ids)})
+        assert report.sites[0].rows == 4 * (ids.numel() - 17)
+    report = watched(Heads(), {"x": x[:, :, :9], "attention_mask": padded(ids)})
+    assert report.sites[0].rows == x[:, :, :9].numel() // 8
+    assert "no mask fits: norm" in report.to_dict()["notes"][0]
+
+
+# What PyTorch puts around a model.
+
+
+def test_compiled_models_run_as_they_were_written(ids):
+    block = Block()
+    compiled = torch.compile(block, backend="eager")
+    with torch.no_grad():
+        compiled(ids)
+    assert len(watched(compiled, {"ids": ids}).sites) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(ids, dtype):
+    with torch.autocast("cpu", dtype=dtype):
+        report = watched(Block(), {"ids": ids})
+    assert [site.verdict for site in report.sites] == ["confirmed", "absent"]
+
+
+def test_a_recomputed_block_counts_once(ids):
+    class Checkpointed(Block):
+        def forward(self, ids):
+            run = super().forward
+            return torch.utils.checkpoint.checkpoint(run, ids, use_reentrant=False)
+
+    block = Checkpointed()
+    with deadray.watch(block) as probe:
+        block(ids).sum().backward()
+    assert [site.rows for site in probe.report().sites] == [ids.numel()] * 2
+
+
+def test_gradients_are_those_of_an_unwatched_pass(ids):
+    free, seen = Block(), Block()
+    free(ids).square().sum().backward()
+    with deadray.watch(seen):
+        seen(ids).square().sum().backward()
+    for a, b in zip(free.parameters(), seen.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
+def test_nothing_stays_on_the_model(ids):
+    block = Block()
+    before = copy.deepcopy(block.state_dict())
+    watched(block, {"ids": ids})
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in block.modules())
+    assert all(torch.equal(before[key], value) for key, value in block.state_dict().items())
+    assert block.training
+
+
+def refused(call, error: type, *words: str) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_what_hides_its_modules_is_refused(ids):
+    traced = torch.jit.trace(Block(), ids)
+    refused(lambda: deadray.watch(traced), deadray.UnsupportedError, "traced")
+    parallel = nn.DataParallel(Block())
+    refused(lambda: deadray.watch(parallel), deadray.UnsupportedError, "model.module")
+
+
+def test_a_training_step_inside_is_refused(ids):
+    block = Block()
+    with deadray.watch(block), torch.no_grad():
+        block(ids)
+        block.first.weight.add_(0.1)
+        refused(lambda: block(ids), deadray.UnsupportedError, "'first'", "changed")
+
+
+def test_transformed_passes_are_refused(ids):
+    block = Block()
+    with deadray.watch(block):
+        refused(lambda: torch.func.vmap(block)(ids), deadray.UnsupportedError, "torch.func")
+
+
+def test_wrong_arguments(ids):
+    block = Block()
+    for options, words in (
+        ({"norms": "frist"}, ["'frist'", "did you mean first?"]),
+        ({"norms": ["q"]}, ["'q'", "first, last"]),
+        ({"method": "qr"}, ["'qr'", "eigh, certificate or directional"]),
+        ({"mask": "attention_mask"}, ["mask"]),
+    ):
+        refused(lambda o=options: deadray.watch(block, **o), deadray.UsageError, *words)
+    refused(lambda: deadray.watch(block).report(), deadray.UsageError, "no norm has run")
+
+
+def test_norms_are_chosen(ids):
+    block = Block()
+    for norms in ("first", ["first"], lambda name, module: isinstance(module, nn.LayerNorm)):
+        report = watched(block, {"ids": ids}, norms=norms)
+        assert [site.name for site in report.sites] == ["first"]
+
+
+# What is shown.
+
+
+def test_records_and_tables(ids):
+    report = watched(Block(), {"ids": ids})
+    record = json.loads(report.to_json())
+    assert record == report.to_dict()
+    assert record["schema"] == "deadray/verify/1"
+    assert record["model"]["parameters"] == sum(p.numel() for p in Block().parameters())
+    assert "confirmed" in str(report) and "first" in str(report)
+    assert "<table>" in report._repr_html_() and "<svg" in report._repr_html_()
+    pandas = pytest.importorskip("pandas")
+    frame = report.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["verdict"]) == ["confirmed", "absent"]
+
+
+def test_markup_in_names_is_shown_as_text(ids):
+    model = nn.ModuleDict({"<b>": Block()})
+    model.forward = lambda ids: model["<b>"](ids)
+    assert "<b>" not in watched(model, {"ids": ids})._repr_html_()
+
+
+def test_rows_are_not_kept(ids):
+    """What a probe keeps does not grow with the rows."""
+    block = Block()
+    seen: list = []
+    block.first.register_forward_hook(
+        lambda *see: seen.append(see[2].untyped_storage()._weak_ref())
+    )
+    with deadray.watch(block), torch.no_grad():
+        block(ids)
+        assert all(torch.UntypedStorage._expired(ref) for ref in seen)
+
+
+def test_no_rows_at_all():
+    with deadray.watch(Block()) as probe, torch.no_grad():
+        pass
+    refused(probe.report, deadray.UsageError, "no norm has run")
+
+
+def test_numpy_of_a_prediction_is_the_watched_gamma():
+    block = Block()
+    norms = {norm.name: norm for norm in deadray.predict(block).norms}
+    np.testing.assert_array_equal(
+        norms["first"].gamma, block.first.weight.detach().double().numpy()
+    )
