@@ -53,6 +53,12 @@ endfunction()
 function(deadray_name_precompiled_headers target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
+  # A header that was precompiled with -fPIC serves nothing that is compiled with -fPIE.
+  get_target_property(type ${target} TYPE)
+  if(CMAKE_POSITION_INDEPENDENT_CODE AND type STREQUAL EXECUTABLE)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
+  endif()
 endfunction()
 
 # The first heavy target compiles the headers, the others reuse them.
