@@ -54,8 +54,9 @@ DType dtype_named(const std::string& name) {
       fmt::format("activations of {}: expected float64, float32, float16 or bfloat16", name));
 }
 
-/// The tensor [n, d] of a capsule, which is then used up.
+/// The tensor [n, d] of a capsule, which is then used up; of None undefined.
 at::Tensor tensor_of(nb::handle capsule) {
+  if (capsule.is_none()) return {};
   auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
   if (managed == nullptr) throw nb::python_error();
   at::Tensor tensor = at::fromDLPack(managed);
@@ -91,11 +92,14 @@ class Probes {
   }
 
   /// All rows of one call of a norm. No rows at all are a call too: the norm's moments then exist.
+  /// An undefined tensor leaves its reading out.
   void add(const std::string& name, const at::Tensor& input, const at::Tensor& output) {
-    const std::int64_t n = input.size(0);
+    const std::int64_t n = (input.defined() ? input : output).size(0);
     for (std::int64_t first = 0; first == 0 || first < n; first += kTileRows) {
-      const std::int64_t count = std::min(kTileRows, n - first);
-      const NormTile tile{name, input.narrow(0, first, count), output.narrow(0, first, count)};
+      const auto part = [&](const at::Tensor& rows) {
+        return rows.defined() ? rows.narrow(0, first, std::min(kTileRows, n - first)) : rows;
+      };
+      const NormTile tile{name, part(input), part(output)};
       group_->reserve({&tile, 1});
       group_->add({&tile, 1});
     }
@@ -165,7 +169,7 @@ NB_MODULE(_measure, m) {
             const NoGil others_run;
             probes.add(name, x, y);
           },
-          nb::arg("name"), nb::arg("input"), nb::arg("output"))
+          nb::arg("name"), nb::arg("input").none(), nb::arg("output").none())
       .def(
           "finish",
           [](Probes& probes, const std::string& name) {

@@ -13,7 +13,15 @@ from torch import nn
 
 from watch_by_hand import layernorms_by_hand
 
-SIDES = ("bare", "by hand", "eigh", "certificate", "directional")
+# Method and readings of each side that deadray takes.
+WATCHED = {
+    "eigh": ("eigh", "both"),
+    "certificate": ("certificate", "both"),
+    "directional": ("directional", "both"),
+    "eigh, deployed": ("eigh", "deployed"),
+    "certificate, deployed": ("certificate", "deployed"),
+}
+SIDES = ("bare", "by hand", *WATCHED)
 
 
 class Block(nn.Module):
@@ -41,7 +49,8 @@ def batches(arguments: argparse.Namespace) -> Iterator[torch.Tensor]:
 def watched(model: nn.Module, arguments: argparse.Namespace) -> tuple[dict, dict]:
     import deadray
 
-    with torch.no_grad(), deadray.watch(model, method=arguments.side) as probe:
+    method, readings = WATCHED[arguments.side]
+    with torch.no_grad(), deadray.watch(model, method=method, readings=readings) as probe:
         for batch in batches(arguments):
             model(batch)
     report = probe.report()

@@ -93,6 +93,18 @@ def test_methods(ids, method):
     assert [site.verdict for site in report.sites] == ["confirmed"]
 
 
+@pytest.mark.parametrize("method", ["eigh", "certificate", "directional"])
+def test_one_reading_is_that_of_both(ids, method):
+    both = watched(Block(), {"ids": ids}, method=method, norms="first").sites[0]
+    for reading, other in (("exact", "deployed"), ("deployed", "exact")):
+        (site,) = watched(
+            Block(), {"ids": ids}, method=method, norms="first", readings=reading
+        ).sites
+        assert site.record[reading] == both.record[reading]
+        assert site.record[other] is None
+        assert (site.verdict, site.rows) == ("confirmed", ids.numel())
+
+
 def test_a_norm_whose_output_is_altered_is_not_confirmed(ids):
     """The deployed reading is of what the model made: noise on it shows."""
     block = Block()
@@ -225,6 +237,7 @@ def test_wrong_arguments(ids):
         ({"norms": ["q"]}, ["'q'", "first, last"]),
         ({"method": "qr"}, ["'qr'", "eigh, certificate or directional"]),
         ({"mask": "attention_mask"}, ["mask"]),
+        ({"readings": "all"}, ["'all'", "both, exact, deployed"]),
     ):
         refused(lambda o=options: deadray.watch(block, **o), deadray.UsageError, *words)
     refused(lambda: deadray.watch(block).report(), deadray.UsageError, "no norm has run")

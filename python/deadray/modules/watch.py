@@ -24,6 +24,7 @@ from .rows import rows_of
 from .unwrap import unwrapped
 from .watched import Watched
 
+READINGS = ("both", "exact", "deployed")
 Chosen = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
@@ -34,6 +35,7 @@ def watch(
     mask: Given = None,
     group: Any = None,
     *,
+    readings: str = "both",
     tau: float | None = None,
     seed: int = 0,
 ) -> Probe:
@@ -47,6 +49,9 @@ def watch(
         that gives one, or None.
     group: a torch.distributed group whose ranks see data of their own; None: all ranks. Of ranks
         that see the same rows (tensor parallel ones) give a group of one each.
+    readings: "both"; "exact", of the norm recomputed in FP64 from its input; or "deployed", of its
+        output as the model made it. "deployed" alone keeps one matrix a norm, and takes a third of
+        the products; it has no Schur ratio, and knows of no directions that the input brings along.
     tau: |gamma| below tau times its largest counts as zero; None: sqrt(2^-53).
     seed: of the random directions of "directional".
 
@@ -57,16 +62,19 @@ def watch(
     modules' calls (scripted modules, nn.DataParallel), and during a pass for rows that cannot be
     seen (inside torch.func, meta or split tensors) and for a norm that is trained meanwhile.
     """
-    return Probe(model, norms, method, mask, group, tau=tau, seed=seed)
+    return Probe(model, norms, method, mask, group, readings=readings, tau=tau, seed=seed)
 
 
 class Probe:
     """The context manager of `watch`: run the model inside it, then call `report`."""
 
-    def __init__(self, model, norms, method, mask, group, *, tau, seed):
+    def __init__(self, model, norms, method, mask, group, *, readings, tau, seed):
         self._began = time.perf_counter()
         self._model = unwrapped(model)
-        self._watched = [Watched(norm) for norm in _chosen(find_norms(self._model), norms)]
+        if readings not in READINGS:
+            raise UsageError(f"readings '{readings}': expected {', '.join(READINGS)}")
+        chosen = _chosen(find_norms(self._model), norms)
+        self._watched = [Watched(norm, readings) for norm in chosen]
         self._mask = Mask(mask)
         self._ranks = ranks_of(group)
         self._settings = {"method": method, "seed": seed, "relative_tau": tau}

@@ -17,13 +17,16 @@ class Watched:
     `seen`: rows that came; `counted`: those that the mask let through.
     """
 
-    def __init__(self, norm: NormOf):
+    def __init__(self, norm: NormOf, readings: str):
         self.norm = norm
+        self._readings = readings
         self.seen = self.counted = 0
         self.device: str | None = None
         self.dtype: torch.dtype | None = None
         self._probes: _measure.Probes | None = None
-        self._parameters = list(norm.module.parameters(recurse=False))
+        # Tensors of inference mode have no version; nothing trains them.
+        own = norm.module.parameters(recurse=False)
+        self._parameters = [p for p in own if not p.is_inference()]
         self._versions = [p._version for p in self._parameters]
 
     @property
@@ -45,15 +48,22 @@ class Watched:
         """Rows [n, d] before and after the norm, on its device; n may be 0."""
         self._require_unchanged()
         self.counted += x.shape[0]
-        self._probes.add(self.norm.name, capsule(x), capsule(y))
+        self._add(x, y)
 
     def add_nothing(self) -> None:
         """Of a norm that ran on other ranks alone."""
         none = torch.empty((0, self.norm.hidden_size), dtype=self.dtype, device=self.device)
-        self._probes.add(self.norm.name, capsule(none), capsule(none))
+        self._add(none, none)
 
     def finish(self) -> None:
         self._probes.finish(self.norm.name)
+
+    def _add(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self._probes.add(
+            self.norm.name,
+            None if self._readings == "deployed" else capsule(x),
+            None if self._readings == "exact" else capsule(y),
+        )
 
     def _require_unchanged(self) -> None:
         """A prediction from one gamma says nothing of rows that another made."""
