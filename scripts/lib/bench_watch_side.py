@@ -72,7 +72,7 @@ def main() -> None:
         import deadray
 
         deadray.watch  # noqa: B018  loads what it needs, as `import torch` did
-    began, parts = time.perf_counter(), {}
+    began, processor, parts = time.perf_counter(), time.process_time(), {}
     if arguments.side == "bare":
         found = {}
         with torch.no_grad():
@@ -82,10 +82,14 @@ def main() -> None:
         found = layernorms_by_hand(model, batches(arguments))
     else:
         found, parts = watched(model, arguments)
-    seconds = time.perf_counter() - began
-    print(
-        json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "norms": found, "parts": parts})
-    )
+    result = {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - processor,
+        "peak_mb": peak_mb(),
+        "norms": found,
+        "parts": parts,
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What deadray.watch replaces, as one would write it: hooks that keep, torch.cov, torch.linalg.eigh.
+"""What deadray.watch replaces, as one would write it: hooks, torch.cov, torch.linalg.eigh.
 
 The baseline of scripts/bench_watch.
 """

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
-from notebook import run_cells
-from tiny_models import VOCABULARY, tiny_model
 from torch import nn
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import CallbackHandler
 
 import deadray
+from notebook import run_cells
+from tiny_models import VOCABULARY, tiny_model
 
 DOCS = Path(os.environ.get("DEADRAY_SOURCE", Path(__file__).resolve().parents[2])) / "docs"
 
@@ -55,7 +54,8 @@ def test_five_lines_print_a_table(model_folder, capsys):
     run(code)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
-    assert lines[0].split() == table.splitlines()[0].split()
+    shown = table.splitlines()[0].split()
+    assert [*lines[0].split()[: len(shown) - 1], "…"] == shown
     assert all(line.endswith("confirmed") for line in lines[1:])
 
 
@@ -88,20 +88,20 @@ def test_recipe_one_checks_a_model(capsys):
     assert capsys.readouterr().err.startswith("norm: ")
 
 
-def test_recipe_two_logs_the_drift_of_a_training(tmp_path):
+def test_recipe_two_logs_the_drift_of_a_training():
     model = tiny_model("roberta").model.train()
     callback = run(blocks("Drift during training")[0], batches=[ids(8, 30)])["callback"]
     callback.every = 2
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     handler = CallbackHandler([callback], model, None, optimiser, None)
-    arguments, state = TrainingArguments(str(tmp_path)), TrainerState()
-    handler.on_train_begin(arguments, state, TrainerControl())
+    state = TrainerState()
+    handler.on_train_begin(None, state, TrainerControl())
     for _ in range(5):
         model(**ids(4, 30)).last_hidden_state.square().mean().backward()
         optimiser.step()
         optimiser.zero_grad()
         state.global_step += 1
-        handler.on_step_end(arguments, state, TrainerControl())
+        handler.on_step_end(None, state, TrainerControl())
     assert model.training
     assert [log["step"] for log in state.log_history] == [2, 4]
     for log in state.log_history:

@@ -37,7 +37,9 @@ class Inputs:
                 self.tensors["decoder_input_ids"] = self.tensors["input_ids"]
         for name, tensor in self.tensors.items():
             kind = dtype if tensor.is_floating_point() else torch.int64
-            self.tensors[name] = tensor.to(device, torch.bool if tensor.dtype == torch.bool else kind)
+            self.tensors[name] = tensor.to(
+                device, torch.bool if tensor.dtype == torch.bool else kind
+            )
 
     def batches(self, size: int, rank: int, ranks: int) -> Iterator[dict[str, torch.Tensor]]:
         """Every `ranks`-th sequence from `rank` on, `size` in a batch."""

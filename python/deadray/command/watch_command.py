@@ -8,7 +8,6 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 
 import torch
 from torch import nn

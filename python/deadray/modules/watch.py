@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -78,8 +79,10 @@ class Probe:
     def __enter__(self) -> Probe:
         if self._report is not None:
             raise UsageError("this probe has reported: make another with deadray.watch")
-        # A compiled graph calls no hooks: it runs as it was written while we watch.
-        self._open.enter_context(torch.compiler.set_stance("force_eager"))
+        # A compiled graph calls no hooks: it runs as it was written while we watch. Where nothing
+        # was compiled, the compiler would take a second and 100 MB to load.
+        if "torch._dynamo" in sys.modules:
+            self._open.enter_context(torch.compiler.set_stance("force_eager"))
         self._open.enter_context(self._mask.of_calls(self._model))
         for watched in self._watched:
             hook = self._hook(watched)
