@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,6 +102,26 @@ def test_heads_are_claimed_unless_tied(name, auto_class):
     else:
         assert (head.family, head.count) == ("weight_and_bias", model.config.vocab_size)
         assert movement(model, inputs, next(head.directions(seed=1))) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["gpt2-untied", "falcon-one-norm", "opt-pre", "bloom-three-heads"])
+def test_claims_are_those_of_the_predictor(name):
+    """Which knows the readers from the family, of a checkpoint."""
+    folder = Path(__file__).parents[1] / "fixtures" / "models" / name
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+    prefix = f"{model.base_model_prefix}."
+    seen = {
+        dead.consumer.removeprefix(prefix): (dead.family, dead.count, dead.width)
+        for dead in deadray.dead_parameters(model)
+    }
+    predicted = {
+        consumer["name"].removeprefix(prefix): tuple(
+            consumer[k] for k in ("family", "count", "width")
+        )
+        for site in deadray.predict(folder).to_dict()["sites"]
+        for consumer in site["consumers"]
+    }
+    assert seen == predicted and seen
 
 
 def test_nothing_of_the_model_changes():
