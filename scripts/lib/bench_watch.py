@@ -3,7 +3,7 @@
     scripts/bench_watch                     8 LayerNorms of width 2048, 4096 rows; minutes
     scripts/bench_watch --rows 16384 --turns 3 --json FILE
 
-By hand (scripts/lib/watch_by_hand.py): forward hooks keep every norm's output, then torch.cov in
+By hand (scripts/lib/watch_bench/by_hand.py): forward hooks keep every norm's output, then torch.cov in
 FP64 and torch.linalg.eigh. deadray.watch: its three methods, with both readings; and two of them
 with the deployed one alone, which is what the script by hand takes. Bare: the forward passes alone.
 Each is a process of its own, and they take turns, so that a busy machine slows all.
@@ -29,18 +29,19 @@ import sys
 from pathlib import Path
 
 from bench_baseline import ROOT, Run, run
-from bench_watch_side import SIDES, WATCHED
 from tool import RESOURCES, ToolError, run_tool, write_whole
+from watch_bench.side import SIDES, WATCHED
 
 FASTER, LEANER = 3.0, 0.5
 KEYS = {"seconds": "wall s", "cpu_seconds": "cpu s", "peak_mb": "peak MB"}
 
 
 def turns(arguments: argparse.Namespace) -> dict[str, list[dict]]:
-    command = [sys.executable, str(ROOT / "scripts/lib/bench_watch_side.py")]
+    command = [sys.executable, "-m", "watch_bench.side"]
     sizes = ("width", "norms", "rows", "batch", "threads")
     sizes = [word for name in sizes for word in (f"--{name}", str(getattr(arguments, name)))]
-    environment = os.environ | {"PYTHONPATH": str(arguments.package)}
+    path = f"{arguments.package}{os.pathsep}{ROOT / 'scripts/lib'}"
+    environment = os.environ | {"PYTHONPATH": path}
     done: dict[str, list[dict]] = {side: [] for side in SIDES}
     for turn in range(arguments.turns):
         for side in SIDES:

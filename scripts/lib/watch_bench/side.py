@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from watch_by_hand import layernorms_by_hand
+from watch_bench.by_hand import layernorms_by_hand
 
 # Method and readings of each side that deadray takes.
 WATCHED = {
