@@ -3,8 +3,8 @@
     scripts/bench_watch                     8 LayerNorms of width 2048, 4096 rows; minutes
     scripts/bench_watch --rows 16384 --turns 3 --json FILE
 
-By hand (scripts/lib/watch_bench/by_hand.py): forward hooks keep every norm's output, then torch.cov in
-FP64 and torch.linalg.eigh. deadray.watch: its three methods, with both readings; and two of them
+By hand (scripts/lib/watch_bench/by_hand.py): forward hooks keep every norm's output, then torch.cov
+in FP64 and torch.linalg.eigh. deadray.watch: its three methods, with both readings; and two of them
 with the deployed one alone, which is what the script by hand takes. Bare: the forward passes alone.
 Each is a process of its own, and they take turns, so that a busy machine slows all.
 
