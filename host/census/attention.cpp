@@ -66,13 +66,15 @@ Findings values(const Graph& graph) {
 }
 
 Findings value_bias(const Graph& graph) {
-  return over_blocks(graph, "value_bias", [](const BlockUse& block) -> Outcome {
+  const BlockSet with_constants = attention_beside_constants(graph);
+  return over_blocks(graph, "value_bias", [&](const BlockUse& block) -> Outcome {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     if (a.values_are_keys) return {0, kKeysAreValues};
     if (a.value_norm) return {0, "a norm is on the values"};
     if (!block.qkv().writes_constant()) return {0, "the values have no bias"};
-    if (a.out.biases.empty()) return {0, "the output map has no bias"};
+    if (!with_constants.contains({block.stack, block.index}))
+      return {0, "the output map has no bias"};
     return {a.n_kv_heads * a.head_dim, {}};
   });
 }

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "host/census/graph.h"
@@ -51,6 +53,12 @@ Findings maps_in_a_row(const Graph& graph);
 /// A part of norm_shift: where a norm's output is the stream, the dimension of the shifts that the
 /// next writer's bias takes back.
 std::unordered_map<const NormUse*, std::int64_t> shifts_along_streams(const Graph& graph);
+
+/// Blocks, by stack and index.
+using BlockSet = std::set<std::pair<std::string_view, std::int64_t>>;
+/// Where a constant that attention writes can be taken back: by the output map's bias, or by
+/// another writer's that no reader parts from it, as the MLP's in a parallel block.
+BlockSet attention_beside_constants(const Graph& graph);
 
 /// Parameters that no input reaches.
 struct Unreached {

@@ -1,5 +1,7 @@
 #include "host/census/census.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -35,6 +37,24 @@ Architecture as_stored(Architecture architecture, const Checkpoint& checkpoint,
   return architecture;
 }
 
+/// What a stream can begin with: fewer dimensions than it has, where tables and inputs are few.
+void note_narrow_streams(const Graph& graph, std::vector<std::string>& notes) {
+  for (const Segment& segment : graph.segments) {
+    if (segment.sums.empty()) continue;
+    std::int64_t rank = 0;
+    for (const Event& event : segment.events)
+      if (event.block < 0 && event.kind == Event::Kind::table)
+        rank += event.rows;
+      else if (event.block < 0 && event.kind == Event::Kind::map)
+        rank += event.map.map->inputs + (event.map.has_bias() ? 1 : 0);
+    if (rank < segment.width)
+      notes.push_back(fmt::format(
+          "{}: what the stream begins with spans {} of its {} dimensions: the first maps that read "
+          "it have further flat directions, which are not counted",
+          segment.stack, rank, segment.width));
+  }
+}
+
 CensusEntry entry_of(Finding&& found) {
   return {std::string(found.cause), std::string(found.stack), found.block, found.dimension,
           std::move(found.why)};
@@ -48,6 +68,7 @@ Census census_of(const Architecture& architecture, const std::optional<Checkpoin
       checkpoint ? as_stored(architecture, *checkpoint, result.notes) : architecture;
   const Graph graph = graph_of(model, checkpoint ? &*checkpoint : nullptr);
   result.parameters = count_parameters(model);
+  note_narrow_streams(graph, result.notes);
   for (const auto cause : kCauses)
     for (Finding& found : cause(graph)) {
       result.flat += found.dimension;

@@ -198,7 +198,10 @@ class Builder {
   /// The map writes to the stream, or to a norm that does: a segment of its own then.
   void write_sublayer(const LinearSpec& out, std::int64_t copies,
                       const std::optional<NormSpec>& output_norm, std::int64_t block) {
-    const Event writes{.kind = Kind::map, .block = block, .map = {&out, copies}};
+    const Event writes{.kind = Kind::map,
+                       .block = block,
+                       .map = {&out, copies},
+                       .is_attention = &out == &block_.spec->attention.out};
     if (!output_norm) return write(writes);
     NormUse& after = norm(*output_norm, block);
     after.feeds_stream = true;

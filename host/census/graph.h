@@ -59,6 +59,7 @@ struct Event {
   const NormUse* norm = nullptr;  ///< of norm, read_norm
   std::int64_t rows = 0;          ///< of a table: those that inputs reach
   bool tied = false;              ///< a table that the head reads too, or the head itself
+  bool is_attention = false;      ///< of map: attention's output
 
   bool is_write() const { return kind <= Kind::norm; }
   bool is_layernorm_read() const { return kind == Kind::read_norm && norm->is_layernorm(); }

@@ -34,22 +34,35 @@ struct Pair {
   std::int64_t dimension = 0;     ///< less what along_one counts
 };
 
+/// Whether a reader sees a constant that was written, and has no bias to take it back.
+bool sees_constant(const Event& event) {
+  if (event.kind == Kind::read_map) return event.tied || !event.map.writes_constant();
+  return !event.is_write();
+}
+
+/// Whether it can write any vector for every token.
+bool writes_constant(const Event& event) {
+  if (event.kind == Kind::norm) return event.norm->spec->has_bias;
+  return event.kind == Kind::map && event.map.has_bias() && event.map.copies == 1;
+}
+
+bool begins_with_constant(const Segment& segment) {
+  return segment.sums.size() == 1 && segment.sums.front().sources > 0;
+}
+
+bool is_of_entry(const Segment& segment, const Event& event) {
+  return event.block < 0 && !segment.sums.empty();
+}
+
 std::vector<Pair> pairs_of(const Segment& segment) {
   std::vector<Pair> pairs;
   std::optional<Pair> open;
   std::size_t first = 0;
-  if (segment.sums.size() == 1 && segment.sums.front().sources > 0)
-    open = Pair{Pair::First::tables, nullptr, -1, segment.width};
+  if (begins_with_constant(segment)) open = Pair{Pair::First::tables, nullptr, -1, segment.width};
   for (std::size_t i = 0; i < segment.events.size(); ++i) {
     const Event& event = segment.events[i];
-    const bool is_entry = event.block < 0 && !segment.sums.empty();
-    if (event.kind == Kind::read_norm || event.kind == Kind::read_output ||
-        (event.kind == Kind::read_map && (event.tied || !event.map.writes_constant())))
-      open.reset();
-    if (!event.is_write() || is_entry) continue;
-    const bool constant = event.kind == Kind::norm ? event.norm->spec->has_bias
-                                                   : event.map.has_bias() && event.map.copies == 1;
-    if (!constant) continue;
+    if (sees_constant(event)) open.reset();
+    if (is_of_entry(segment, event) || !writes_constant(event)) continue;
     if (open) {
       open->dimension -= segment.ignores_one_after(first) ? 1 : 0;
       pairs.push_back(*open);
@@ -114,6 +127,21 @@ std::unordered_map<const NormUse*, std::int64_t> shifts_along_streams(const Grap
     for (const Pair& pair : pairs_of(segment))
       if (pair.first == Pair::First::norm) shifts.emplace(pair.norm, pair.dimension);
   return shifts;
+}
+
+BlockSet attention_beside_constants(const Graph& graph) {
+  BlockSet found;
+  for (const Segment& segment : graph.segments) {
+    bool constant = begins_with_constant(segment);
+    BlockSet waiting;  // in the run of writes whose constants nobody sees
+    for (const Event& event : segment.events) {
+      if (sees_constant(event)) constant = false, waiting.clear();
+      constant = constant || writes_constant(event);
+      if (event.is_attention) waiting.insert({segment.stack, event.block});
+      if (constant) found.merge(waiting), waiting.clear();
+    }
+  }
+  return found;
 }
 
 }  // namespace deadray::census
