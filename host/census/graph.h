@@ -44,6 +44,9 @@ struct NormUse {
   std::vector<MapUse> readers;
   bool feeds_stream = false;  ///< its output is the stream, or is added to it
   bool is_output = false;     ///< its output is what the model answers
+  /// It stands behind one free table alone, and nobody reads along 1 what it limits: the table's
+  /// rows, which eps lets reach an open set, make up for any of its scales and shifts.
+  bool is_absorbed = false;
   /// i with gamma_i = 0 exactly, as the checkpoint stores it; without one there are none.
   std::vector<std::int64_t> zeros;
   Constants constants;

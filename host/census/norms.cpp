@@ -57,6 +57,7 @@ Findings norm_shift(const Graph& graph) {
   const auto along_stream = shifts_along_streams(graph);
   return over_norms(graph, "norm_shift", [&](const NormUse& norm) {
     if (!norm.spec->has_bias) return none("the norm has no shift");
+    if (norm.is_absorbed) return some(norm.spec->width - (norm.is_layernorm() ? 1 : 0));
     if (norm.feeds_stream) {
       const auto shift = along_stream.find(&norm);
       return shift != along_stream.end()
@@ -75,6 +76,7 @@ Findings norm_shift(const Graph& graph) {
 Findings norm_scale(const Graph& graph) {
   return over_norms(graph, "norm_scale", [](const NormUse& norm) {
     if (!norm.spec->has_scale) return none("the norm stores no scale");
+    if (norm.is_absorbed) return some(norm.spec->width);
     if (const auto why = other_reader(norm); !why.empty()) return none(why);
     if (any_tied(norm)) return none("its reader is tied to the token table");
     return some(norm.spec->width - static_cast<std::int64_t>(norm.zeros.size()));

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "host/census/causes.h"
 #include "host/census/factors.h"
+#include "host/census/tally.h"
 
 namespace deadray::census {
 namespace {
@@ -72,14 +74,14 @@ std::int64_t rotations_of(const Segment& segment) {
 }  // namespace
 
 Findings rotation(const Graph& graph) {
-  Findings all;
+  Tally tally("rotation");
   for (const Segment& segment : graph.segments) {
-    if (segment.sums.empty()) continue;
+    const Event& first = segment.events.front();
+    if (segment.sums.empty() && !(first.kind == Kind::norm && first.norm->is_absorbed)) continue;
     const std::string_view why = obstacle(graph, segment);
-    all.push_back(
-        {"rotation", segment.stack, -1, why.empty() ? rotations_of(segment) : 0, std::string(why)});
+    tally.add(segment.stack, -1, why.empty() ? rotations_of(segment) : 0, why);
   }
-  return all;
+  return std::move(tally).take();
 }
 
 }  // namespace deadray::census

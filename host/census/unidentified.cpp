@@ -1,8 +1,9 @@
 // What is counted apart: parameters that no input reaches, and directions that eps alone keeps
 // alive.
-#include <algorithm>
+#include <utility>
 
 #include "host/census/causes.h"
+#include "host/census/tally.h"
 
 namespace deadray::census {
 namespace {
@@ -44,23 +45,24 @@ std::vector<Unreached> unreached(const Architecture& a) {
 }
 
 Findings flat_up_to_eps(const Graph& graph) {
-  Findings all;
+  Tally streams("stream_scale"), queries_keys("qk_scale"), values("value_scale"),
+      head("head_scale");
   for (const Segment& segment : graph.segments)
-    if (is_scalable(graph, segment)) {
-      const std::int64_t block = segment.sums.empty() ? segment.events.front().block : -1;
-      all.push_back({"stream_scale", segment.stack, block, 1});
-    }
+    if (is_scalable(graph, segment))
+      streams.add(segment.stack, segment.sums.empty() ? segment.events.front().block : -1, 1);
   for (const BlockUse& block : graph.blocks) {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) continue;
     const std::int64_t heads = (a.query_norm ? a.n_heads : 0) + (a.key_norm ? a.n_kv_heads : 0);
-    if (heads > 0) all.push_back({"qk_scale", block.stack, block.index, heads});
-    if (a.value_norm && !a.values_are_keys)
-      all.push_back({"value_scale", block.stack, block.index, a.n_kv_heads});
+    if (heads > 0) queries_keys.add(block.stack, block.index, heads);
+    if (a.value_norm && !a.values_are_keys) values.add(block.stack, block.index, a.n_kv_heads);
   }
-  const auto& head = graph.architecture->head;
-  if (head && head->transform && head->transform->activation == Activation::relu)
-    all.push_back({"head_scale", "model", -1, 1});
+  const auto& described = graph.architecture->head;
+  if (described && described->transform && described->transform->activation == Activation::relu)
+    head.add("model", -1, 1);
+  Findings all;
+  for (Tally* tally : {&streams, &queries_keys, &values, &head})
+    for (Finding& found : std::move(*tally).take()) all.push_back(std::move(found));
   return all;
 }
 

@@ -67,8 +67,7 @@ struct Counted {
 };
 Counted count_of(const RosterModel& model) {
   if (find_family(model.family) == nullptr) return {};
-  const Architecture architecture =
-      describe_architecture(Config::parse(model.config, model.name));
+  const Architecture architecture = describe_architecture(Config::parse(model.config, model.name));
   const Census census = census_of(architecture, std::nullopt);
   return {count_dead_directions(architecture), census.flat, census.llc_bound()};
 }

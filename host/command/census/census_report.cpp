@@ -70,9 +70,10 @@ std::string apart(const Census& census) {
   for (const CensusEntry& tensor : census.unreached_tensors)
     text += fmt::format("unreached: {} parameters of {}\n", tensor.dimension, tensor.cause);
   for (const Row& row : rows_of(census.up_to_eps))
-    text += fmt::format("flat but for eps: {} {}, blocks {}\n",
-                        static_cast<std::int64_t>(row.blocks.size()) * row.first->dimension,
-                        row.first->cause, blocks_cell(row));
+    text +=
+        fmt::format("flat but for eps: {} {}{}\n",
+                    static_cast<std::int64_t>(row.blocks.size()) * row.first->dimension,
+                    row.first->cause, row.first->block < 0 ? "" : " in blocks " + blocks_cell(row));
   return text;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tests/support/describe.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -132,6 +133,19 @@ INSTANTIATE_TEST_SUITE_P(
         Known{"olmo, tied",
               one_key_head("olmo", {{"vocab_size", 40}, {"tie_word_embeddings", true}}), 752,
               145}));
+
+// D minus that rank for models over the options of the families, as scripts/census_rank measured
+// it.
+TEST(MeasuredCensusTest, CountsWhatTheRankOfTheFisherLeaves) {
+  const auto models = json::parse(read_text(fs::path(DEADRAY_FIXTURES) / "census.json"));
+  ASSERT_GT(models.size(), 70U);
+  for (const json& model : models) {
+    const Census result = census(model["config"]);
+    EXPECT_EQ(result.parameters, model["parameters"]) << model["name"];
+    EXPECT_EQ(result.unreached, model["unreached"]) << model["name"];
+    EXPECT_EQ(result.flat + result.unreached, model["null"]) << model["name"];
+  }
+}
 
 // 2 blocks of 170, 24 of the final norm and the head, 24 of the tables, 21 rotations.
 TEST(CensusTest, SaysWhichCauseGivesHowMuch) {
