@@ -71,6 +71,20 @@ std::int64_t rotations_of(const Segment& segment) {
   return sum;
 }
 
+/// What LayerNorms do not see but maps that read the stream directly do: x + 1 <w, x>. Each writer
+/// adds it, each of these maps takes it back.
+std::int64_t mixtures_along_one(const Segment& segment) {
+  bool is_read = false;
+  for (const Event& event : segment.events) {
+    const bool is_free = event.kind == Kind::map || event.is_layernorm_read() ||
+                         (event.kind == Kind::table && !event.tied) ||
+                         (event.kind == Kind::read_map && !event.tied);
+    if (!is_free) return 0;
+    is_read = is_read || event.kind == Kind::read_map;
+  }
+  return is_read ? segment.width : 0;
+}
+
 }  // namespace
 
 Findings rotation(const Graph& graph) {
@@ -79,7 +93,8 @@ Findings rotation(const Graph& graph) {
     const Event& first = segment.events.front();
     if (segment.sums.empty() && !(first.kind == Kind::norm && first.norm->is_absorbed)) continue;
     const std::string_view why = obstacle(graph, segment);
-    tally.add(segment.stack, -1, why.empty() ? rotations_of(segment) : 0, why);
+    tally.add(segment.stack, -1,
+              (why.empty() ? rotations_of(segment) : 0) + mixtures_along_one(segment), why);
   }
   return std::move(tally).take();
 }

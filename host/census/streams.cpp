@@ -25,8 +25,11 @@ bool reads_rms(const Segment& segment) {
   });
 }
 
-/// A writer of constants, and the next one, with nothing between them but maps that can take a
-/// constant back: what the first adds the second subtracts.
+/// Which vectors two writers can hand to each other unseen: what is between them are maps that take
+/// a constant back (all vectors), LayerNorms too (those along 1), or others (none).
+enum class Between { all, along_one, none };
+
+/// A writer of constants, and the next one: what the first adds the second subtracts.
 struct Pair {
   enum class First { tables, norm, map } first;
   const NormUse* norm = nullptr;  ///< the first, where it is one
@@ -57,19 +60,25 @@ bool is_of_entry(const Segment& segment, const Event& event) {
 std::vector<Pair> pairs_of(const Segment& segment) {
   std::vector<Pair> pairs;
   std::optional<Pair> open;
+  Between between = Between::all;
   std::size_t first = 0;
-  if (begins_with_constant(segment)) open = Pair{Pair::First::tables, nullptr, -1, segment.width};
+  if (begins_with_constant(segment)) open = Pair{Pair::First::tables};
   for (std::size_t i = 0; i < segment.events.size(); ++i) {
     const Event& event = segment.events[i];
-    if (sees_constant(event)) open.reset();
+    if (event.is_layernorm_read())
+      between = std::max(between, Between::along_one);
+    else if (sees_constant(event))
+      between = Between::none;
     if (is_of_entry(segment, event) || !writes_constant(event)) continue;
-    if (open) {
-      open->dimension -= segment.ignores_one_after(first) ? 1 : 0;
-      pairs.push_back(*open);
+    if (open && between != Between::none) {
+      open->dimension = (between == Between::all ? segment.width : 1) -
+                        (segment.ignores_one_after(first) ? 1 : 0);
+      if (open->dimension > 0) pairs.push_back(*open);
     }
+    between = Between::all;
     first = i;
     open = Pair{event.kind == Kind::norm ? Pair::First::norm : Pair::First::map, event.norm,
-                event.block, segment.width};
+                event.block};
   }
   return pairs;
 }

@@ -185,12 +185,12 @@ TEST(CensusTest, NamesWhatBreaksACause) {
             "queries, keys and values are clipped");
 }
 
-TEST(CensusTest, AnUntiedPostNormModelTurnsNowhere) {
+TEST(CensusTest, APostNormModelMixesOnlyWhatItsNormsIgnore) {
   const Census opt = census(small("opt", {{"ffn_dim", 10},
                                           {"do_layer_norm_before", false},
                                           {"word_embed_proj_dim", 8},
                                           {"max_position_embeddings", 6}}));
-  EXPECT_EQ(directions(opt, "rotation"), 0);
+  EXPECT_EQ(directions(opt, "rotation"), 8) << "x + 1 <w, x> before the first norm";
   EXPECT_EQ(opt.unreached, 2 * 8) << "the positions' first two rows";
   // Words and positions shift against each other, and both against the first output's bias.
   EXPECT_EQ(directions(opt, "tables"), 8 + 8);
