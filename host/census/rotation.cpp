@@ -25,7 +25,8 @@ bool head_turns_with_table(const Graph& graph, const Segment& segment) {
 /// What keeps the stream from being turned; empty: nothing.
 std::string_view obstacle(const Graph& graph, const Segment& segment) {
   for (const Event& event : segment.events) {
-    if (event.kind == Kind::norm) return "a norm writes to the stream, through its scale";
+    if (event.kind == Kind::norm && !event.norm->is_absorbed)
+      return "a norm writes to the stream, through its scale";
     if (event.kind == Kind::read_output) return "what the stream holds is the model's answer";
     if (event.kind == Kind::table && event.tied && !head_turns_with_table(graph, segment))
       return "the token table is tied to the head, with a scale between";

@@ -196,6 +196,14 @@ TEST(CensusTest, APostNormModelMixesOnlyWhatItsNormsIgnore) {
   EXPECT_EQ(directions(opt, "tables"), 8 + 8);
 }
 
+TEST(CensusTest, ANormBehindOneFreeTableIsAbsorbed) {
+  const json bloom = small("bloom", {{"n_layer", 1}, {"n_head", 2}, {"vocab_size", 40}});
+  const Census untied = census(bloom);
+  EXPECT_EQ(untied.flat, 311) << "D minus the rank of its Fisher";
+  EXPECT_EQ(directions(untied, "rotation"), 21);
+  EXPECT_EQ(directions(census(bloom, kTied), "rotation"), 0);
+}
+
 TEST(CensusTest, MapsInARowMixAsOftenAsTheyAreFree) {
   const json narrow = small("opt", {{"ffn_dim", 10}, {"word_embed_proj_dim", 4}});
   EXPECT_EQ(directions(census(narrow), "maps_in_a_row"), 2 * 16);
