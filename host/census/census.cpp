@@ -7,6 +7,7 @@
 
 #include "host/architecture/catalogue.h"
 #include "host/census/causes.h"
+#include "host/census/norm_states.h"
 
 namespace deadray {
 namespace {
@@ -66,7 +67,8 @@ Census census_of(const Architecture& architecture, const std::optional<Checkpoin
   Census result;
   const Architecture model =
       checkpoint ? as_stored(architecture, *checkpoint, result.notes) : architecture;
-  const Graph graph = graph_of(model, checkpoint ? &*checkpoint : nullptr);
+  Graph graph = graph_of(model);
+  set_states(graph, checkpoint ? &*checkpoint : nullptr);
   result.parameters = count_parameters(model);
   note_narrow_streams(graph, result.notes);
   for (const auto cause : kCauses)

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "host/census/norm_states.h"
-
 namespace deadray::census {
 
 std::int64_t MapUse::free_constants() const {
@@ -249,31 +247,8 @@ class Builder {
   MapUse vision_projection_, predictor_embedding_;
 };
 
-/// NormUse::is_absorbed of the norms behind tables. Each follows its table's segment.
-void find_absorbed(Graph& graph) {
-  for (std::size_t i = 0; i + 1 < graph.segments.size(); ++i) {
-    const Segment& table = graph.segments[i];
-    const Segment& stream = graph.segments[i + 1];
-    if (table.events.size() != 2 || table.events[0].kind != Kind::table || table.events[0].tied ||
-        stream.events.empty() || stream.events[0].kind != Kind::norm)
-      continue;
-    const NormUse* norm = stream.events[0].norm;
-    if (norm != table.events[1].norm || !norm->spec->has_scale || norm->spec->eps == 0.0 ||
-        !norm->zeros.empty() || (norm->is_layernorm() && !stream.ignores_one_after(0)))
-      continue;
-    std::find_if(graph.norms.begin(), graph.norms.end(), [&](const NormUse& use) {
-      return &use == norm;
-    })->is_absorbed = true;
-  }
-}
-
 }  // namespace
 
-Graph graph_of(const Architecture& architecture, const Checkpoint* checkpoint) {
-  Graph graph = Builder(architecture).build();
-  set_states(graph, checkpoint);
-  find_absorbed(graph);
-  return graph;
-}
+Graph graph_of(const Architecture& architecture) { return Builder(architecture).build(); }
 
 }  // namespace deadray::census

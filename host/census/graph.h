@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "host/architecture/architecture.h"
-#include "host/formats/checkpoint.h"
 
 // A model as the census sees it: norms with the maps that read them, and streams as runs of writes
 // and reads. docs/census.md says why that is enough.
@@ -106,10 +105,8 @@ struct Graph {
   MapUse decoder{};  ///< of the head; its map is null where there is none
 };
 
+/// The norms' states are still to be set: set_states().
 /// @param architecture  as the checkpoint has it; must outlive the graph
-/// @param checkpoint    decides which scales are exactly zero, and whether shifts are; may be null:
-/// then all are generic
-/// @throws as norm_sites() and load_norm() do
-Graph graph_of(const Architecture& architecture, const Checkpoint* checkpoint);
+Graph graph_of(const Architecture& architecture);
 
 }  // namespace deadray::census

@@ -32,9 +32,7 @@ void set_stored(NormUse& norm, const NormParameters& stored) {
     norm.constants = {1, all_zero(stored.beta)};
 }
 
-}  // namespace
-
-void set_states(Graph& graph, const Checkpoint* checkpoint) {
+void read_states(Graph& graph, const Checkpoint* checkpoint) {
   if (checkpoint == nullptr) {
     for (NormUse& norm : graph.norms) set_generic(norm);
     return;
@@ -53,6 +51,31 @@ void set_states(Graph& graph, const Checkpoint* checkpoint) {
     else
       set_stored(norm, load_norm(*checkpoint, site->second));
   }
+}
+
+/// NormUse::is_absorbed of the norms behind tables. Each follows its table's segment.
+void find_absorbed(Graph& graph) {
+  for (std::size_t i = 0; i + 1 < graph.segments.size(); ++i) {
+    const Segment& table = graph.segments[i];
+    const Segment& stream = graph.segments[i + 1];
+    if (table.events.size() != 2 || table.events[0].kind != Event::Kind::table ||
+        table.events[0].tied || stream.events.empty() || stream.events[0].kind != Event::Kind::norm)
+      continue;
+    const NormUse* norm = stream.events[0].norm;
+    if (norm != table.events[1].norm || !norm->spec->has_scale || norm->spec->eps == 0.0 ||
+        !norm->zeros.empty() || (norm->is_layernorm() && !stream.ignores_one_after(0)))
+      continue;
+    std::find_if(graph.norms.begin(), graph.norms.end(), [&](const NormUse& use) {
+      return &use == norm;
+    })->is_absorbed = true;
+  }
+}
+
+}  // namespace
+
+void set_states(Graph& graph, const Checkpoint* checkpoint) {
+  read_states(graph, checkpoint);
+  find_absorbed(graph);
 }
 
 }  // namespace deadray::census
