@@ -33,6 +33,7 @@ inline constexpr HeavyCommand kReportCommand{
 [[noreturn]] void become_report(int argc, char** argv);
 
 void add_predict_command(CLI::App& app, Command& chosen);
+void add_census_command(CLI::App& app, Command& chosen);
 void add_convert_command(CLI::App& app, Command& chosen);
 void add_models_command(CLI::App& app, Command& chosen);
 

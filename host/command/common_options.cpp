@@ -59,6 +59,10 @@ void add_model_options(CLI::App& command, double& relative_tau, CheckpointOption
                   "Scales up to this share of max|gamma| count as dead (default 2^-26.5)")
       ->check(number_below(1))
       ->type_name("X");
+  add_checkpoint_options(command, checkpoint);
+}
+
+void add_checkpoint_options(CLI::App& command, CheckpointOptions& checkpoint) {
   command
       .add_option("--max-header", checkpoint.max_header_bytes,
                   "Longest header of a file to accept, in bytes")

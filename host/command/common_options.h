@@ -17,7 +17,9 @@ struct OutputOptions {
 };
 void add_output_options(CLI::App& command, OutputOptions& options);
 
-/// What every subcommand that opens a model takes: --tau, --max-header, --strict.
+/// How a checkpoint is read: --max-header, --strict.
+void add_checkpoint_options(CLI::App& command, CheckpointOptions& checkpoint);
+/// What every subcommand that predicts from a model takes: these, and --tau.
 void add_model_options(CLI::App& command, double& relative_tau, CheckpointOptions& checkpoint);
 
 /// A number x with 0 <= x < limit; NaN is none. For CLI::Option::check().

@@ -50,6 +50,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Command chosen;
   add_predict_command(app, chosen);
+  add_census_command(app, chosen);
   for (const HeavyCommand& command : kHeavyCommands)
     app.add_subcommand(command.name, command.description);
   app.add_subcommand(kReportCommand.name, kReportCommand.description);

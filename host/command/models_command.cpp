@@ -18,6 +18,7 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/output.h"
+#include "host/census/census.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
@@ -60,10 +61,15 @@ Json verdict_of(const KnownModels& known, std::string_view model, std::string_vi
   return nullptr;
 }
 
-/// Of parameters, from the configuration alone.
-Json dead_directions_of(const RosterModel& model) {
-  if (find_family(model.family) == nullptr) return nullptr;
-  return count_dead_directions(describe_architecture(Config::parse(model.config, model.name)));
+/// What follows of a model's parameters from its configuration alone; null without a family.
+struct Counted {
+  Json dead_directions, flat, llc_bound;
+};
+Counted count_of(const RosterModel& model) {
+  if (find_family(model.family) == nullptr) return {};
+  const Architecture architecture = describe_architecture(Config::parse(model.config, model.name));
+  const Census census = census_of(architecture, std::nullopt);
+  return {count_dead_directions(architecture), census.flat, census.llc_bound()};
 }
 
 /// @param known  null: not known of any family
@@ -88,7 +94,7 @@ Json families_json(const KnownModels* known) {
 Json roster_json(const KnownModels& known) {
   Json models = Json::array();
   for (const RosterModel& model : known.roster) {
-    const Json dead = dead_directions_of(model);
+    const auto [dead, flat, llc_bound] = count_of(model);
     models.push_back({{"name", model.name},
                       {"family", model.family},
                       {"known", find_family(model.family) != nullptr},
@@ -97,6 +103,8 @@ Json roster_json(const KnownModels& known) {
                       {"parameters", model.parameters},
                       {"dead_directions", dead},
                       {"llc_lowering", dead.is_null() ? Json() : Json(dead.get<double>() / 2)},
+                      {"flat", flat},
+                      {"llc_bound", llc_bound},
                       {"random", verdict_of(known, model.name, "random")},
                       {"checkpoint", verdict_of(known, model.name, "checkpoint")}});
   }
@@ -182,6 +190,7 @@ std::string roster_table(const Json& roster, bool coloured) {
                {"parameters", Align::right},
                {"norm"},
                {"dead parameter directions", Align::right},
+               {"flat", Align::right},
                {"random"},
                {"trained weights"}});
   for (const Json& model : roster.at("models"))
@@ -189,7 +198,7 @@ std::string roster_table(const Json& roster, bool coloured) {
         {model.at("name"),
          model.at("family").get<std::string>() + (model.at("known") ? "" : " (not supported yet)"),
          fmt::format("{:.2f} B", model.at("parameters").get<double>() / 1e9), model.at("norm"),
-         count(model.at("dead_directions")), verdict(model.at("random")),
+         count(model.at("dead_directions")), count(model.at("flat")), verdict(model.at("random")),
          verdict(model.at("checkpoint"))});
   return table.render(coloured);
 }
@@ -206,7 +215,8 @@ std::string models_text(const Json& record, bool coloured) {
          roster_table(roster, coloured) +
          "\ndead parameter directions: of all consumers of all norms, from the configuration "
          "alone; "
-         "they lower the local learning coefficient by half their number.\n" +
+         "they lower the local learning coefficient by half their number. flat: directions of all "
+         "causes (deadray census).\n" +
          roster.at("note").get<std::string>() + "\n";
 }
 

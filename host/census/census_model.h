@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "host/census/census.h"
+#include "host/formats/hub_cache.h"
+
+namespace deadray {
+
+/// The census of a model on disk.
+struct ModelCensus {
+  std::string name, family;
+  std::optional<HubSnapshot> hub;  ///< where the model is a snapshot of the hub's cache
+  bool has_weights = false;        ///< whether scales were read
+  Census census;
+};
+
+/// @param model  folder with config.json, with weights or without; a config.json; a file of weights
+/// @throws Error of every kind that Checkpoint, Config and describe_architecture() throw
+ModelCensus census_of_model(const std::filesystem::path& model, const CheckpointOptions& options);
+
+}  // namespace deadray
