@@ -1,0 +1,1 @@
+"""How scripts/census_rank finds the rank of the exact Fisher of tiny models."""
