@@ -25,8 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-import calibration_pixels as pixels
-import calibration_sources as sources
+from calibrating import pixels, sources
 from safetensors_writer import Entry, write_safetensors
 from tool import MALFORMED, USAGE, ToolError, run_tool
 

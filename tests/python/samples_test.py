@@ -22,9 +22,9 @@ NAMES = ("microformer-mgm", "all-minilm-l6-v2", "smollm2-135m")
 # Of the largest eigenvalue, in float64: two programs sum the same products in their own orders.
 RELATIVE = 1e-9
 
-# transformers computes RMSNorm in float32 whatever the dtype; the fixtures' mode keeps float64.
-sys.path.append(str(SOURCE / "tests/fixtures"))
-from widening import Widening  # noqa: E402
+# transformers computes RMSNorm in float32 whatever the dtype; this mode keeps float64.
+sys.path.append(str(SOURCE / "scripts/lib"))
+from census_ranking.widening import Widening  # noqa: E402
 
 
 def run(*arguments: str | Path) -> None:

@@ -30,7 +30,7 @@ except ImportError as error:
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 import calibration  # noqa: E402
-import calibration_pixels  # noqa: E402
+from calibrating import pixels  # noqa: E402
 from tool import run_tool  # noqa: E402
 
 WORDS = ["[UNK]", "<s>", "the", "dead", "direction", "of", "a", "norm"]
@@ -210,8 +210,8 @@ class PixelsTest(CalibrationCase):
         for channel, (colour, mean, std) in enumerate(
             zip(
                 (1, 0, 0),
-                calibration_pixels.IMAGENET_MEAN,
-                calibration_pixels.IMAGENET_STD,
+                pixels.IMAGENET_MEAN,
+                pixels.IMAGENET_STD,
                 strict=True,
             )
         ):

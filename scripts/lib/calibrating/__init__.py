@@ -1,0 +1,1 @@
+"""What scripts/calibration makes its files from."""
