@@ -24,6 +24,7 @@
 #include "verify/base/dtypes.h"
 #include "verify/device/device_option.h"
 #include "verify/device/environment_json.h"
+#include "verify/device/library_errors.h"
 #include "verify/probe/probe_group.h"
 #include "verify/probe/site_json.h"
 
@@ -131,6 +132,15 @@ class Probes {
   std::unique_ptr<ProbeGroup> group_;
 };
 
+/// Runs `body`; libtorch's errors become deadray's, want of memory above all.
+template <class Body>
+void translated(const Body& body) {
+  translate_library_errors([&] {
+    body();
+    return 0;
+  });
+}
+
 /// Autocast would choose the number types of our products, autograd would record them.
 class OursAlone {
   c10::InferenceMode no_derivatives_;
@@ -157,7 +167,8 @@ NB_MODULE(_measure, m) {
              std::vector<double> gamma, std::vector<double> beta, double eps,
              const std::string& dtype) {
             const deadray::OursAlone ours;
-            probes.begin(name, kind, std::move(gamma), std::move(beta), eps, dtype);
+            deadray::translated(
+                [&] { probes.begin(name, kind, std::move(gamma), std::move(beta), eps, dtype); });
           },
           nb::arg("name"), nb::arg("kind"), nb::arg("gamma"), nb::arg("beta"), nb::arg("eps"),
           nb::arg("dtype"))
@@ -167,7 +178,7 @@ NB_MODULE(_measure, m) {
             const deadray::OursAlone ours;
             const at::Tensor x = deadray::tensor_of(input), y = deadray::tensor_of(output);
             const NoGil others_run;
-            probes.add(name, x, y);
+            deadray::translated([&] { probes.add(name, x, y); });
           },
           nb::arg("name"), nb::arg("input").none(), nb::arg("output").none())
       .def(
@@ -175,14 +186,16 @@ NB_MODULE(_measure, m) {
           [](Probes& probes, const std::string& name) {
             const deadray::OursAlone ours;
             const NoGil others_run;
-            probes.finish(name);
+            deadray::translated([&] { probes.finish(name); });
           },
           nb::arg("name"))
       .def("take",
            [](Probes& probes) {
              const deadray::OursAlone ours;
              const NoGil others_run;
-             return probes.take();
+             std::string record;
+             deadray::translated([&] { record = probes.take(); });
+             return record;
            })
       .def("environment", &Probes::environment);
 }

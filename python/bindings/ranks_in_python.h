@@ -22,19 +22,26 @@ class RanksInPython final : public Communicator {
   explicit RanksInPython(nanobind::object ranks)
       : ranks_(std::move(ranks)),
         rank_(nanobind::cast<int>(ranks_.attr("rank"))),
-        hosts_(nanobind::cast<std::vector<std::string>>(ranks_.attr("hosts"))) {}
+        size_(nanobind::cast<int>(ranks_.attr("size"))) {}
 
   int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(hosts_.size()); }
+  int size() const override { return size_; }
   int rank_on_host() const override {
-    const auto mine = hosts_.begin() + rank_;
-    return static_cast<int>(std::count(hosts_.begin(), mine, *mine));
+    const auto mine = hosts().begin() + rank_;
+    return static_cast<int>(std::count(hosts().begin(), mine, *mine));
   }
   int ranks_on_host() const override {
     return static_cast<int>(
-        std::count(hosts_.begin(), hosts_.end(), hosts_[static_cast<std::size_t>(rank_)]));
+        std::count(hosts().begin(), hosts().end(), hosts()[static_cast<std::size_t>(rank_)]));
   }
-  const std::vector<std::string>& hosts() const override { return hosts_; }
+  /// The first call is collective.
+  const std::vector<std::string>& hosts() const override {
+    if (hosts_.empty()) {
+      const nanobind::gil_scoped_acquire lock;
+      hosts_ = nanobind::cast<std::vector<std::string>>(ranks_.attr("hosts"));
+    }
+    return hosts_;
+  }
 
   void sum_to(int root, std::span<double> values) override { call("sum_to", root, values); }
   void broadcast(int root, std::span<double> values) override { call("broadcast", root, values); }
@@ -66,8 +73,8 @@ class RanksInPython final : public Communicator {
   }
 
   nanobind::object ranks_;
-  int rank_;
-  std::vector<std::string> hosts_;
+  int rank_, size_;
+  mutable std::vector<std::string> hosts_;
 };
 
 }  // namespace deadray

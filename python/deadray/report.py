@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UsageError
-from .pictures import spectrum_svg
+from deadray.errors import UsageError
+from deadray.pictures import spectrum_svg
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Site:
     record: dict[str, Any]
 
     def __getattr__(self, key: str) -> Any:
+        if key == "record" or key.startswith("__"):  # asked for before there is a record, by copies
+            raise AttributeError(key)
         try:
             return self.record[key]
         except KeyError:

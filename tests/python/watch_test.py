@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
+import threading
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -152,7 +153,70 @@ def test_hidden_rows_of_heads(ids):
     assert "no mask fits: norm" in report.to_dict()["notes"][0]
 
 
+def test_a_mask_given_by_place_counts(ids):
+    report = report_of_call(Block(), ids, padded(ids))
+    assert report.to_dict()["calibration"]["masked"] == 17
+
+
+def report_of_call(model: nn.Module, *arguments) -> deadray.Report:
+    with deadray.watch(model) as probe, torch.no_grad():
+        model(*arguments)
+    return probe.report()
+
+
+def test_masks_that_are_added_to_scores_are_refused(ids):
+    mask = (1.0 - padded(ids)) * -1e9
+    block = Block()
+    with deadray.watch(block):
+        refused(lambda: block(ids, mask), deadray.UsageError, "0 and 1")
+
+
+def test_the_encoders_mask_is_not_the_decoders():
+    tiny = tiny_model("t5")
+    mask = torch.ones_like(tiny.inputs["input_ids"])
+    mask[:, 10:] = 0
+    report = watched(tiny.model, tiny.inputs | {"attention_mask": mask})
+    rows = {site.name.split(".")[0]: site.rows for site in report.sites}
+    assert rows == {"encoder": int(mask.sum()), "decoder": mask.numel()}
+
+
+def test_a_norm_called_with_a_gate_is_left_out(ids):
+    class Gated(nn.LayerNorm):
+        def forward(self, x, gate=None):
+            y = super().forward(x)
+            return y if gate is None else y * gate
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.plain, self.gated = nn.LayerNorm(16), Gated(16)
+
+        def forward(self, x):
+            return self.gated(self.plain(x), x)
+
+    report = watched(Model(), {"x": torch.randn(64, 16)})
+    assert [site.name for site in report.sites] == ["plain"]
+    assert "more than the norm's input are not measured: gated" in str(report)
+
+
 # What PyTorch puts around a model.
+
+
+def test_threads_take_turns(ids):
+    alone, shared = Block(), Block()
+    parts = ids.repeat(4, 1).split(4)
+    serial = watched(alone, *({"ids": part} for part in parts))
+    with deadray.watch(shared) as probe:
+        threads = [threading.Thread(target=shared, args=(part,)) for part in parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for a, b in zip(serial.sites, probe.report().sites, strict=True):
+        last = a.exact["eigenvalues"]["last"]
+        assert (
+            abs(a.exact["eigenvalues"]["second"] - b.exact["eigenvalues"]["second"]) < 1e-13 * last
+        )
 
 
 def test_compiled_models_run_as_they_were_written(ids):
@@ -224,6 +288,15 @@ def test_a_training_step_inside_is_refused(ids):
         refused(lambda: block(ids), deadray.UnsupportedError, "'first'", "changed")
 
 
+def test_values_written_unseen_are_refused(ids):
+    block = Block()
+    with deadray.watch(block) as probe, torch.no_grad():
+        block(ids)
+        block.first.weight.data.mul_(2)
+    for _ in range(2):  # the first error stays
+        refused(probe.report, deadray.UnsupportedError, "'first'", "changed")
+
+
 def test_transformed_passes_are_refused(ids):
     block = Block()
     with deadray.watch(block):
@@ -237,6 +310,8 @@ def test_wrong_arguments(ids):
         ({"norms": ["q"]}, ["'q'", "first, last"]),
         ({"method": "qr"}, ["'qr'", "eigh, certificate or directional"]),
         ({"mask": "attention_mask"}, ["mask"]),
+        ({"tau": 2.0}, ["tau 2.0"]),
+        ({"seed": -1}, ["seed -1"]),
         ({"readings": "all"}, ["'all'", "both, exact, deployed"]),
     ):
         refused(lambda o=options: deadray.watch(block, **o), deadray.UsageError, *words)
@@ -245,7 +320,12 @@ def test_wrong_arguments(ids):
 
 def test_norms_are_chosen(ids):
     block = Block()
-    for norms in ("first", ["first"], lambda name, module: isinstance(module, nn.LayerNorm)):
+    for norms in (
+        "first",
+        ["first"],
+        ["first", "first"],
+        lambda name, module: isinstance(module, nn.LayerNorm),
+    ):
         report = watched(block, {"ids": ids}, norms=norms)
         assert [site.name for site in report.sites] == ["first"]
 
@@ -267,6 +347,12 @@ def test_records_and_tables(ids):
     assert list(frame["verdict"]) == ["confirmed", "absent"]
 
 
+def test_reports_travel(ids):
+    report = watched(Block(), {"ids": ids})
+    assert pickle.loads(pickle.dumps(report)).to_dict() == report.to_dict()
+    assert copy.copy(report.sites[0]).verdict == "confirmed"
+
+
 def test_markup_in_names_is_shown_as_text(ids):
     model = nn.ModuleDict({"<b>": Block()})
     model.forward = lambda ids: model["<b>"](ids)
@@ -283,17 +369,3 @@ def test_rows_are_not_kept(ids):
     with deadray.watch(block), torch.no_grad():
         block(ids)
         assert all(torch.UntypedStorage._expired(ref) for ref in seen)
-
-
-def test_no_rows_at_all():
-    with deadray.watch(Block()) as probe, torch.no_grad():
-        pass
-    refused(probe.report, deadray.UsageError, "no norm has run")
-
-
-def test_numpy_of_a_prediction_is_the_watched_gamma():
-    block = Block()
-    norms = {norm.name: norm for norm in deadray.predict(block).norms}
-    np.testing.assert_array_equal(
-        norms["first"].gamma, block.first.weight.detach().double().numpy()
-    )

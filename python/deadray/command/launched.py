@@ -1,4 +1,4 @@
-"""The processes that a launcher (torchrun, srun) started for one command."""
+"""The processes that a launcher started for one command: torchrun, or what sets RANK."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+
+from deadray.errors import UsageError
 
 _EVERY = 3.0  # seconds between signs of life
 _ARRIVAL = timedelta(minutes=10)
@@ -58,6 +60,17 @@ def end_others() -> None:
         time.sleep(2 * _EVERY)  # the store, which they ask, ends with this process
 
 
+def _silence() -> float:
+    text = os.environ.get("DEADRAY_RANK_TIMEOUT", "45")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 2 * _EVERY:
+        raise UsageError(f"DEADRAY_RANK_TIMEOUT={text}: expected seconds above {2 * _EVERY:g}")
+    return seconds
+
+
 class Group:
     """The default group of torch.distributed, ended as a whole when one rank is lost.
 
@@ -68,7 +81,7 @@ class Group:
 
     def __init__(self, backend: str, lost: Callable[[str], None]):
         self._backend, self._lost = backend, lost
-        self._silence = float(os.environ.get("DEADRAY_RANK_TIMEOUT", "45"))
+        self._silence = _silence() if launched() else 0.0
         self._done = threading.Event()
 
     def __enter__(self) -> Group:

@@ -8,6 +8,11 @@ import torch
 from torch import nn
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """As records say it: float32, bfloat16."""
+    return str(dtype).removeprefix("torch.")
+
+
 def described(model: nn.Module, dtype: torch.dtype) -> dict[str, Any]:
     """The record's `model`. dtype: of its activations."""
     config = getattr(model, "config", None)
@@ -18,5 +23,5 @@ def described(model: nn.Module, dtype: torch.dtype) -> dict[str, Any]:
         "family": getattr(config, "model_type", None),
         "parameters": sum(p.numel() for p in model.parameters()),
         "init": "module",
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype_name(dtype),
     }

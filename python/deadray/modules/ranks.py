@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cached_property
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from ..errors import ResourceError
+from deadray.errors import ResourceError
 
 
 def ranks_of(group: dist.ProcessGroup | None) -> Ranks | None:
@@ -22,16 +23,20 @@ def ranks_of(group: dist.ProcessGroup | None) -> Ranks | None:
 class Ranks:
     """What deadray's measurement asks of a group: sums, broadcasts, bytes of every rank.
 
-    `rank`: this process's number in the group. `hosts`: the host of each.
-    Every method is collective, and raises ResourceError where a rank cannot be reached.
+    `rank`: this process's number in the group, of `size`. `hosts`: the host of each.
+    Every method is collective, and so is the first look at `hosts`. They raise ResourceError where
+    a rank cannot be reached.
     """
 
     def __init__(self, group: dist.ProcessGroup | None):
         self._group = group
-        self.rank = dist.get_rank(group)
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
         on_cpu = dist.get_backend(group) != "nccl"
         self._device = torch.device("cpu" if on_cpu else f"cuda:{torch.cuda.current_device()}")
-        self.hosts = [name.decode() for name in self.gather(socket.gethostname().encode())]
+
+    @cached_property
+    def hosts(self) -> list[str]:
+        return [name.decode() for name in self.gather(socket.gethostname().encode())]
 
     def sum_to(self, root: int, values: np.ndarray) -> None:
         """On `root`, `values` [n] FP64 become the sum over all ranks, in place."""
@@ -47,7 +52,7 @@ class Ranks:
 
     def gather(self, data: bytes) -> list[bytes]:
         """The bytes of every rank, in order of rank."""
-        parts: list[bytes] = [b""] * dist.get_world_size(self._group)
+        parts: list[bytes] = [b""] * self.size
         self._call(dist.all_gather_object, parts, data)
         return parts
 
@@ -58,9 +63,9 @@ class Ranks:
     def _call(self, function, *arguments) -> None:
         try:
             function(*arguments, group=self._group)
-        except (RuntimeError, dist.DistBackendError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except RuntimeError as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ResourceError(
-                f"rank {dist.get_rank()} of {dist.get_world_size()} (process {os.getpid()}) lost "
-                f"another rank: {reason}; see what that one printed"
+                f"rank {dist.get_rank()} of {dist.get_world_size()} (process {os.getpid()}) failed "
+                f"to reach the others: {reason}; see what they printed"
             ) from error

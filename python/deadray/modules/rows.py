@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import UnsupportedError
+from deadray.errors import UnsupportedError
 
 
 def rows_of(tensor: torch.Tensor, axis: int) -> tuple[torch.Tensor, tuple[int, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..errors import UnsupportedError
+from deadray.errors import UnsupportedError
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

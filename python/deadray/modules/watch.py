@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -13,16 +15,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import _measure
-from ..errors import UnsupportedError, UsageError
-from ..report import Report
-from .described import described
-from .masks import Given, Mask
-from .norms import NormOf, find_norms
-from .ranks import ranks_of
-from .rows import rows_of
-from .unwrap import unwrapped
-from .watched import Watched
+from deadray.errors import UnsupportedError, UsageError
+from deadray.modules.described import described, dtype_name
+from deadray.modules.masks import Given, Mask
+from deadray.modules.native import _measure
+from deadray.modules.norms import NormOf, find_norms
+from deadray.modules.ranks import ranks_of
+from deadray.modules.rows import rows_of
+from deadray.modules.unwrap import unwrapped
+from deadray.modules.watched import Watched
+from deadray.report import Report
 
 READINGS = ("both", "exact", "deployed")
 Chosen = str | Iterable[str] | Callable[[str, nn.Module], bool]
@@ -47,8 +49,8 @@ def watch(
     mask: which rows count. None: those that the `attention_mask` [batch, length] of a call names.
         False: all. A tensor [batch, length]; or a function of the call's arguments and keywords
         that gives one, or None.
-    group: a torch.distributed group whose ranks see data of their own; None: all ranks. Of ranks
-        that see the same rows (tensor parallel ones) give a group of one each.
+    group: a torch.distributed group whose ranks see data of their own; None: all ranks. Tensor
+        parallel ranks see the same rows: give each a group of its own.
     readings: "both"; "exact", of the norm recomputed in FP64 from its input; or "deployed", of its
         output as the model made it. "deployed" alone keeps one matrix a norm, and takes a third of
         the products; it has no Schur ratio, and knows of no directions that the input brings along.
@@ -73,33 +75,48 @@ class Probe:
         self._model = unwrapped(model)
         if readings not in READINGS:
             raise UsageError(f"readings '{readings}': expected {', '.join(READINGS)}")
+        if not (tau is None or 0 <= tau < 1):
+            raise UsageError(f"tau {tau}: expected a number with 0 <= tau < 1")
+        if not 0 <= seed < 2**64:
+            raise UsageError(f"seed {seed}: expected an integer from 0 to 2^64 - 1")
         chosen = _chosen(find_norms(self._model), norms)
         self._watched = [Watched(norm, readings) for norm in chosen]
         self._mask = Mask(mask)
         self._ranks = ranks_of(group)
         self._settings = {"method": method, "seed": seed, "relative_tau": tau}
+        self._readings = readings
         _measure.Probes(device="cpu", **self._settings)  # tells wrong words before any pass
         self._probes: dict[str, _measure.Probes] = {}
         self._in_order: list[Watched] = []  # of their first calls
-        self._open = ExitStack()
-        self._report: Report | None = None
+        self._open: ExitStack | None = None
+        self._outcome: Report | Exception | None = None
+        self._one_at_a_time = threading.Lock()  # models may run in several threads
 
     def __enter__(self) -> Probe:
-        if self._report is not None:
+        if self._outcome is not None:
             raise UsageError("this probe has reported: make another with deadray.watch")
+        if self._open is not None:
+            raise UsageError("this probe is open already")
+        with ExitStack() as opened:
+            self._hook_into(opened)
+            self._open = opened.pop_all()
+        return self
+
+    def _hook_into(self, opened: ExitStack) -> None:
         # A compiled graph calls no hooks: it runs as it was written while we watch. Where nothing
         # was compiled, the compiler would take a second and 100 MB to load.
         if "torch._dynamo" in sys.modules:
-            self._open.enter_context(torch.compiler.set_stance("force_eager"))
-        self._open.enter_context(self._mask.of_calls(self._model))
+            opened.enter_context(torch.compiler.set_stance("force_eager"))
+        opened.enter_context(self._mask.of_calls(self._model))
         for watched in self._watched:
             hook = self._hook(watched)
             handle = watched.norm.module.register_forward_hook(hook, with_kwargs=True)
-            self._open.callback(handle.remove)
-        return self
+            opened.callback(handle.remove)
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     @property
     def norms(self) -> list[NormOf]:
@@ -108,17 +125,29 @@ class Probe:
 
     def report(self) -> Report:
         """Decomposes and judges. Of several ranks each gives the report of all: collective."""
-        if self._report is None:
-            self._open.close()
-            self._report = self._measured()
-        return self._report
+        if self._outcome is None:
+            self.__exit__()
+            try:
+                self._outcome = self._measured()
+            except Exception as error:
+                self._outcome = error
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
     def _hook(self, watched: Watched):
         def see(_module, arguments, keywords, output):
             given = arguments[0] if arguments else next(iter(keywords.values()), None)
-            if _in_backward() or not isinstance(given, torch.Tensor):
+            if _in_backward():
                 return  # a checkpointed block that runs again
-            self._add(watched, given.detach(), output.detach())
+            more = [t for t in (*arguments[1:], *keywords.values()) if isinstance(t, torch.Tensor)]
+            more = [tensor for tensor in more if tensor is not given]
+            alike = getattr(output, "shape", None) == getattr(given, "shape", ())
+            if more or not alike:
+                watched.odd = True  # a gate, a residual: what it then makes is no norm of its input
+                return
+            with self._one_at_a_time:
+                self._add(watched, given.detach(), output.detach())
 
         return see
 
@@ -128,7 +157,8 @@ class Probe:
         if not watched.begun:
             self._begin(watched, str(x.device), y.dtype, y.shape[1])
         watched.seen += x.shape[0]
-        kept = self._mask.rows(leading, x.device, watched.norm.name)
+        norm = watched.norm
+        kept = self._mask.rows(leading, x.device, norm.name, norm.module)
         watched.add(*((x, y) if kept is None else (x[kept], y[kept])))
 
     def _begin(self, watched: Watched, device: str, dtype: torch.dtype, width: int) -> None:
@@ -149,6 +179,8 @@ class Probe:
             self._begin_what_others_ran()
         if not self._in_order:
             raise UsageError("no norm has run: run the model inside `with deadray.watch(…)`")
+        for watched in self._in_order:
+            watched.require_same_values()
         for watched in self._in_order:
             watched.finish()
         parts = [json.loads(probes.take()) for probes in self._probes.values()]
@@ -172,21 +204,31 @@ class Probe:
 
     def _begin_what_others_ran(self) -> None:
         """Every rank has every norm, in one order: without rows where it saw none."""
+        settings = [self._settings, self._readings, sorted(w.norm.name for w in self._watched)]
         mine = [
-            (w.norm.name, _name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
+            (w.norm.name, dtype_name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
             for w in self._in_order
         ]
+        sent = json.dumps([settings, mine, list(self._mask.unfit)]).encode()
+        parts = [json.loads(part) for part in self._ranks.gather(sent)]
+        # All ranks stop here, or none: else some would wait for others for ever.
+        if any(part[0] != parts[0][0] for part in parts):
+            raise UsageError(
+                "the ranks watch different norms, or otherwise: call watch alike on all"
+            )
         ran: dict[str, list] = {}
-        for part in self._ranks.gather(json.dumps(mine).encode()):
-            for name, dtype, width, seen, counted in json.loads(part):
+        for _, norms, unfit in parts:
+            self._mask.unfit |= dict.fromkeys(unfit)
+            for name, dtype, width, seen, counted in norms:
                 known = ran.setdefault(name, [dtype, width, 0, 0])
+                if known[:2] != [dtype, width]:
+                    raise UnsupportedError(
+                        f"norm '{name}': {known[0]} of width {known[1]} on one rank, {dtype} of "
+                        f"width {width} on another"
+                    )
                 known[2] += seen
                 known[3] += counted
         by_name = {watched.norm.name: watched for watched in self._watched}
-        unknown = [name for name in ran if name not in by_name]
-        # All ranks look alike or all stop here: else some would wait for a norm for ever.
-        if any(json.loads(part) for part in self._ranks.gather(json.dumps(unknown).encode())):
-            raise UsageError("the ranks watch different norms: give each the same `norms`")
         device = next(iter(self._probes), "cpu")
         for name, (dtype, width, *_) in ran.items():
             if not by_name[name].begun:
@@ -197,22 +239,28 @@ class Probe:
             by_name[name].seen, by_name[name].counted = seen, counted
 
     def _calibration(self) -> dict[str, Any]:
-        """Of the norm that saw the most rows: others may see fewer, or several a token."""
-        most = max(self._in_order, key=lambda watched: watched.seen)
+        """As most norms saw it: one over heads sees several rows a token, a pooled one fewer."""
+        counts = Counter((watched.seen, watched.counted) for watched in self._in_order)
+        seen, counted = max(counts, key=lambda pair: (counts[pair], -pair[0]))
         return {
             "kind": "forward passes",
-            "tokens": most.seen,
+            "tokens": seen,
             "sequence_length": None,
             "seed": None,
             "pixels": None,
-            "rows": most.counted,
-            "masked": most.seen - most.counted,
+            "rows": counted,
+            "masked": seen - counted,
             "skipped": 0,
         }
 
     def _notes(self) -> list[str]:
         idle = [watched.norm.name for watched in self._watched if not watched.begun]
         notes = [f"never ran: {', '.join(idle)}"] if idle else []
+        odd = [watched.norm.name for watched in self._watched if watched.odd]
+        if odd:
+            notes.append(
+                f"calls with more than the norm's input are not measured: {', '.join(odd)}"
+            )
         if self._mask.unfit:
             notes.append(f"all rows counted, no mask fits: {', '.join(self._mask.unfit)}")
         return notes + [f"{w.norm.name}: {w.norm.note}" for w in self._in_order if w.norm.note]
@@ -224,7 +272,7 @@ def _chosen(found: list[NormOf], norms: Chosen) -> list[NormOf]:
     if norms == "all":
         return found
     by_name = {norm.name: norm for norm in found}
-    names = [norms] if isinstance(norms, str) else list(norms)
+    names = [norms] if isinstance(norms, str) else list(dict.fromkeys(norms))
     for name in names:
         if name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
@@ -235,7 +283,3 @@ def _chosen(found: list[NormOf], norms: Chosen) -> list[NormOf]:
 
 def _in_backward() -> bool:
     return torch._C._current_graph_task_id() != -1
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
