@@ -147,7 +147,7 @@ class ProgramTest(unittest.TestCase):
         [row] = record["models"]
         self.assertEqual((row["null"], row["excess"], row["draws"]), (223, 1, 2))
         self.assertIn("+1 flat", output)
-        self.assertIn("transformer.wpe.weight", output)
+        self.assertIn("wpe.weight", output)
 
     @unittest.skipUnless(os.environ.get("DEADRAY"), "$DEADRAY does not name the program")
     def test_agrees_with_the_census_of_small_models(self):
