@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <random>
@@ -68,6 +70,17 @@ int create(const fs::path& file, int flags) {
   return descriptor;
 }
 
+/// Working files of this process, as paths that live as long as their AtomicFile. More than these
+/// are never written at once; one that finds no place is only not removed by a sudden end.
+std::array<std::atomic<const char*>, 16> unfinished{};
+
+void remember(const char* path) noexcept {
+  for (std::atomic<const char*>& place : unfinished) {
+    const char* nothing = nullptr;
+    if (place.compare_exchange_strong(nothing, path)) return;
+  }
+}
+
 /// Some file systems let a signal interrupt it.
 int flush(int descriptor) {
   int result;
@@ -92,11 +105,13 @@ AtomicFile::AtomicFile(const fs::path& target, std::uint64_t expected_bytes)
   working_ = in_place_ ? final_ : working_name(final_);
   descriptor_ = create(working_, in_place_ ? 0 : O_CREAT | O_EXCL);
   if (descriptor_ < 0) fail("creating it", errno);
+  if (!in_place_) remember(working_.c_str());
   try {
     reserve();
   } catch (...) {  // the destructor of a half-made object does not run
     ::close(descriptor_);
     if (!in_place_) ::unlink(working_.c_str());
+    forget();
     throw;
   }
 }
@@ -114,6 +129,19 @@ AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
   if (!in_place_) ::unlink(working_.c_str());
+  forget();
+}
+
+void AtomicFile::forget() {
+  for (std::atomic<const char*>& place : unfinished) {
+    const char* mine = working_.c_str();
+    if (place.compare_exchange_strong(mine, nullptr)) return;
+  }
+}
+
+void remove_unfinished_files() noexcept {
+  for (const std::atomic<const char*>& place : unfinished)
+    if (const char* path = place.load()) ::unlink(path);
 }
 
 void AtomicFile::fail(std::string_view doing, int error) const {
@@ -141,6 +169,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::commit() {
   if (!in_place_ && flush(descriptor_) != 0) fail("flushing it", errno);
   if (!in_place_ && ::rename(working_.c_str(), final_.c_str()) != 0) fail("renaming it", errno);
+  forget();
   const int closed = ::close(std::exchange(descriptor_, -1));
   // Otherwise fsync has said it already. After EINTR the descriptor is closed all the same.
   if (closed != 0 && errno != EINTR && in_place_) fail("closing it", errno);

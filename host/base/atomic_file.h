@@ -30,6 +30,7 @@ class AtomicFile {
 
  private:
   [[noreturn]] void fail(std::string_view doing, int error) const;
+  void forget();
   void reserve();
 
   std::filesystem::path target_;   // as given, for messages
@@ -42,6 +43,10 @@ class AtomicFile {
 
 /// @throws ResourceError, and then the file is as it was before
 void write_file_atomically(const std::filesystem::path& file, std::string_view content);
+
+/// Removes the working file of every AtomicFile that is not committed, for the end of a program
+/// whose destructors will not run. Allocates nothing and waits for no thread.
+void remove_unfinished_files() noexcept;
 
 /// To be called before long work whose result goes there.
 /// @throws ResourceError when the folder is missing, or takes no new file, or `file` is a folder

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
@@ -85,6 +86,7 @@ std::atomic<bool> running = false, memory_ran_out = false;
 /// An exception where none may pass, as in the destructors and threads of libraries. That of
 /// lacking memory is not always there to be asked.
 [[noreturn]] void end_of_uncaught() noexcept {
+  remove_unfinished_files();
   if (std::current_exception()) _exit(end_of_caught());
   _exit(memory_ran_out ? fail_for_memory() : fail_internally("terminated"));
 }
@@ -92,7 +94,9 @@ std::atomic<bool> running = false, memory_ran_out = false;
 /// A library that ends the program itself has said why. libgomp does so when it lacks memory; its
 /// code is 1, which would say "refuted".
 void end_of_library() noexcept {
-  if (running) _exit(static_cast<int>(ExitCode::resources));
+  if (!running) return;
+  remove_unfinished_files();
+  _exit(static_cast<int>(ExitCode::resources));
 }
 
 }  // namespace

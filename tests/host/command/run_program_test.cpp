@@ -10,9 +10,11 @@
 #include <system_error>
 #include <thread>
 
+#include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
+#include "tests/support/temporary_folder.h"
 
 namespace deadray::test {
 namespace {
@@ -67,6 +69,23 @@ TEST(RunProgramDeathTest, EndsForMemoryWhateverTerminates) {
                 std::terminate();
               }),
               testing::ExitedWithCode(6), "^deadray: not enough memory[^\n]*\n$");
+}
+
+TEST(RunProgramDeathTest, AnEndWithoutDestructorsLeavesNoHalfFile) {
+  const TemporaryFolder folder;
+  const auto end_while_writing = [&](auto end) {
+    return run_program([&]() -> int {
+      AtomicFile done(folder / "done"), half(folder / "half");
+      done.commit();
+      end();
+      return 0;
+    });
+  };
+  EXPECT_EXIT(end_while_writing([] { std::exit(1); }), testing::ExitedWithCode(6), "^$");
+  EXPECT_EXIT(end_while_writing([] { std::terminate(); }), testing::ExitedWithCode(7),
+              "terminated");
+  EXPECT_TRUE(fs::exists(folder / "done"));
+  EXPECT_EQ(folder.n_entries(), 1u);
 }
 
 /// libgomp does so where it lacks memory, with 1.
