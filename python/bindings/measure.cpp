@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "host/base/error.h"
+#include "python/bindings/arguments.h"
 #include "python/bindings/errors.h"
 #include "python/bindings/ranks_in_python.h"
 #include "verify/base/dtypes.h"
@@ -42,12 +43,6 @@ Method method_of(const std::string& name) {
   throw UsageError(fmt::format("method '{}': expected eigh, certificate or directional", name));
 }
 
-NormKind kind_of(const std::string& name) {
-  for (const NormKind kind : {NormKind::layernorm, NormKind::rmsnorm})
-    if (name == to_string(kind)) return kind;
-  throw UsageError(fmt::format("kind '{}': expected layernorm or rmsnorm", name));
-}
-
 DType dtype_named(const std::string& name) {
   for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16})
     if (name == long_name(dtype)) return dtype;
@@ -69,11 +64,11 @@ at::Tensor tensor_of(nb::handle capsule) {
 class Probes {
  public:
   Probes(const std::string& method, const std::string& device, std::uint64_t seed,
-         std::optional<double> relative_tau, nb::object ranks) {
+         std::optional<double> tau, nb::object ranks) {
     if (!ranks.is_none()) ranks_ = std::make_unique<RanksInPython>(std::move(ranks));
     options_.method = method_of(method);
     options_.seed = seed;
-    if (relative_tau) options_.predict.relative_tau = *relative_tau;
+    options_.predict = options_of(tau);
     if (ranks_) options_.ranks = ranks_.get();
     device_ = backend_of_device(device);
     group_ = std::make_unique<ProbeGroup>(options_, backend());
@@ -83,7 +78,7 @@ class Probes {
              std::vector<double> beta, double eps, const std::string& dtype) {
     NormSite site;
     site.name = name;
-    site.kind = kind_of(kind);
+    site.kind = kind_named(kind);
     site.hidden_size = std::ssize(gamma);
     site.eps = eps;
     NormParameters norm;
@@ -159,8 +154,8 @@ NB_MODULE(_measure, m) {
   nb::class_<Probes>(m, "Probes")
       .def(nb::init<const std::string&, const std::string&, std::uint64_t, std::optional<double>,
                     nb::object>(),
-           nb::arg("method"), nb::arg("device"), nb::arg("seed") = 0,
-           nb::arg("relative_tau") = nb::none(), nb::arg("ranks") = nb::none())
+           nb::arg("method"), nb::arg("device"), nb::arg("seed") = 0, nb::arg("tau") = nb::none(),
+           nb::arg("ranks") = nb::none())
       .def(
           "begin",
           [](Probes& probes, const std::string& name, const std::string& kind,

@@ -25,6 +25,7 @@
 #include "host/formats/hub_cache.h"
 #include "host/prediction/model_prediction.h"
 #include "host/prediction/prediction_json.h"
+#include "python/bindings/arguments.h"
 #include "python/bindings/errors.h"
 
 namespace nb = nanobind;
@@ -78,15 +79,6 @@ Matrix basis_of(const Norm& norm) {
   return Matrix(data, {d, columns}, owner);
 }
 
-PredictOptions options_of(std::optional<double> tau) {
-  PredictOptions options;
-  if (!tau) return options;
-  if (!(*tau >= 0.0 && *tau < 1.0))
-    throw UsageError(fmt::format("tau: {} is not a number with 0 <= x < 1", *tau));
-  options.relative_tau = *tau;
-  return options;
-}
-
 /// What is given if something is there; else what the hub's cache holds of that name, which is
 /// "org/name" or "org/name@revision". Of a name that the cache lacks the reader says what it says
 /// of a path.
@@ -126,12 +118,6 @@ std::pair<std::string, std::vector<Norm>> predict_on_disk(const std::string& mod
                        std::move(stored.beta), std::move(predicted.subspace));
   }
   return {std::move(record), std::move(norms)};
-}
-
-NormKind kind_named(const std::string& name) {
-  for (const NormKind kind : {NormKind::layernorm, NormKind::rmsnorm})
-    if (to_string(kind) == name) return kind;
-  throw UsageError(fmt::format("kind: {} is neither 'layernorm' nor 'rmsnorm'", in_quotes(name)));
 }
 
 Norm predict_one(std::string name, const std::string& kind, const GivenVector& gamma,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from deadray.errors import UnsupportedError
+from deadray.errors import UnsupportedError, UsageError
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module that the user wrote: without torch.compile, DistributedDataParallel.
 
-    Raises UnsupportedError for what runs copies of its modules, or no modules at all.
+    Raises UnsupportedError for what runs copies of its modules, or no modules at all; UsageError
+    for what is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model: a torch.nn.Module was expected, not {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
         raise UnsupportedError(
             "a scripted or traced module calls none of its modules: give the module it was made of"

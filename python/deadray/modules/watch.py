@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from torch import nn
 
 from deadray.errors import UnsupportedError, UsageError
+from deadray.modules.choice import Chosen, choose
 from deadray.modules.described import described, dtype_name
 from deadray.modules.masks import Given, Mask
 from deadray.modules.native import _measure
@@ -27,7 +26,6 @@ from deadray.modules.watched import Watched
 from deadray.report import Report
 
 READINGS = ("both", "exact", "deployed")
-Chosen = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
 def watch(
@@ -75,15 +73,13 @@ class Probe:
         self._model = unwrapped(model)
         if readings not in READINGS:
             raise UsageError(f"readings '{readings}': expected {', '.join(READINGS)}")
-        if not (tau is None or 0 <= tau < 1):
-            raise UsageError(f"tau {tau}: expected a number with 0 <= tau < 1")
         if not 0 <= seed < 2**64:
             raise UsageError(f"seed {seed}: expected an integer from 0 to 2^64 - 1")
-        chosen = _chosen(find_norms(self._model), norms)
+        chosen = choose(find_norms(self._model), norms)
         self._watched = [Watched(norm, readings) for norm in chosen]
         self._mask = Mask(mask)
         self._ranks = ranks_of(group)
-        self._settings = {"method": method, "seed": seed, "relative_tau": tau}
+        self._settings = {"method": method, "seed": seed, "tau": tau}
         self._readings = readings
         _measure.Probes(device="cpu", **self._settings)  # tells wrong words before any pass
         self._probes: dict[str, _measure.Probes] = {}
@@ -264,21 +260,6 @@ class Probe:
         if self._mask.unfit:
             notes.append(f"all rows counted, no mask fits: {', '.join(self._mask.unfit)}")
         return notes + [f"{w.norm.name}: {w.norm.note}" for w in self._in_order if w.norm.note]
-
-
-def _chosen(found: list[NormOf], norms: Chosen) -> list[NormOf]:
-    if callable(norms):
-        return [norm for norm in found if norms(norm.name, norm.module)]
-    if norms == "all":
-        return found
-    by_name = {norm.name: norm for norm in found}
-    names = [norms] if isinstance(norms, str) else list(dict.fromkeys(norms))
-    for name in names:
-        if name not in by_name:
-            near = difflib.get_close_matches(name, by_name, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(by_name)}"
-            raise UsageError(f"norm '{name}': the model has none of that name; {hint}")
-    return [by_name[name] for name in names]
 
 
 def _in_backward() -> bool:
