@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadray._build import VERSION as __version__
 from deadray.errors import (
+    NO_TORCH,
     Error,
     InternalError,
     MalformedError,
@@ -60,10 +61,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as missing:
         if missing.name != "torch":
             raise
-        raise ResourceError(
-            f"deadray.{name}: torch is not installed: install it, then deadray again, whose "
-            "measuring part is compiled for the torch that it finds"
-        ) from None
+        raise ResourceError(f"deadray.{name}: {NO_TORCH}") from None
     globals()[name] = value
     return value
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from deadray.command.outcome import ending, stop_at_once
 from deadray.command.watch_options import add_watch_command
-from deadray.errors import ResourceError, UsageError
+from deadray.errors import NO_TORCH, ResourceError, UsageError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,7 +31,8 @@ def main() -> int:
         # torch takes a second to import: not before the words are known to be right.
         from deadray.command.watch_command import watch_command
     except ModuleNotFoundError as error:
-        raise ResourceError(f"watch needs {error.name}: pip install {error.name}") from error
+        missing = f"watch needs {error.name}: pip install {error.name}"
+        raise ResourceError(NO_TORCH if error.name == "torch" else missing) from error
     return watch_command(options)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+NO_TORCH = (
+    "torch is not installed: install it, then deadray again, whose measuring part is compiled for "
+    "the torch that it finds"
+)
+
 
 class Error(Exception):
     """Anything that deadray refuses or cannot do."""
