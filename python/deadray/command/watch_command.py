@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import Error, MalformedError, ResourceError, UnsupportedError, UsageError
-from ..modules.watch import Chosen, Probe, watch
+from ..modules.watch import Probe, watch
 from ..report import Report
 from .data_file import inputs_from_data
 from .inputs import Inputs, arguments_of
@@ -44,9 +43,8 @@ def _measured(options: argparse.Namespace, device: torch.device) -> Report:
     dtype = getattr(torch, options.dtype)
     torch.manual_seed(options.seed)  # of models that draw masks and noise
     model, notes = load_model(options.model, dtype, device, options.head)
-    probe = watch(model, _norms(options.norms), options.method, seed=options.seed)
-    if not probe.norms:
-        raise UsageError(f"--norms {options.norms}: {options.model} has no such norm")
+    names = options.norms if options.norms == "all" else options.norms.split(",")
+    probe = watch(model, names, options.method, seed=options.seed)
     inputs = _inputs(options, model, probe)
     inputs.complete(model, dtype, device)
     loaded = time.perf_counter()
@@ -112,13 +110,6 @@ def _pass(options: argparse.Namespace, model: nn.Module, batch: dict[str, torch.
         raise UnsupportedError(
             f"{options.model}: {what} tokens alone: {one_line(error)}; give its inputs by --data"
         ) from error
-
-
-def _norms(names: str) -> Chosen:
-    parts = names.split(",")
-    if names == "all" or not any("*" in part for part in parts):
-        return names if names == "all" else parts
-    return lambda name, _module: any(fnmatch.fnmatchcase(name, part) for part in parts)
 
 
 def _device(name: str) -> torch.device:

@@ -41,8 +41,8 @@ def watch(
 ) -> Probe:
     """Measures norms of `model` during whatever forward passes run inside the `with` block.
 
-    norms: "all"; a name or names, as deadray.predict(model) has them; or a function of name and
-        module.
+    norms: "all"; a name or names, as deadray.predict(model) has them, or patterns with * in them;
+        or a function of name and module.
     method: "eigh", "certificate" or "directional", as in `deadray verify --method`.
     mask: which rows count. None: those that the `attention_mask` [batch, length] of a call names.
         False: all. A tensor [batch, length]; or a function of the call's arguments and keywords

@@ -11,17 +11,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from watch_bench.by_hand import layernorms_by_hand
+from watch_bench.by_hand import everything_by_hand, outputs_by_hand
 
-# Method and readings of each side that deadray takes.
+BY_HAND = {"by hand": everything_by_hand, "by hand, deployed": outputs_by_hand}
+# Of each side that deadray takes: method, readings, and what it is measured against.
 WATCHED = {
-    "eigh": ("eigh", "both"),
-    "certificate": ("certificate", "both"),
-    "directional": ("directional", "both"),
-    "eigh, deployed": ("eigh", "deployed"),
-    "certificate, deployed": ("certificate", "deployed"),
+    "eigh": ("eigh", "both", "by hand"),
+    "certificate": ("certificate", "both", "by hand"),
+    "directional": ("directional", "both", "by hand"),
+    "eigh, deployed": ("eigh", "deployed", "by hand, deployed"),
+    "certificate, deployed": ("certificate", "deployed", "by hand, deployed"),
 }
-SIDES = ("bare", "by hand", *WATCHED)
+SIDES = ("bare", *BY_HAND, *WATCHED)
 
 
 class Block(nn.Module):
@@ -49,15 +50,18 @@ def batches(arguments: argparse.Namespace) -> Iterator[torch.Tensor]:
 def watched(model: nn.Module, arguments: argparse.Namespace) -> tuple[dict, dict]:
     import deadray
 
-    method, readings = WATCHED[arguments.side]
+    method, readings, _ = WATCHED[arguments.side]
     with torch.no_grad(), deadray.watch(model, method=method, readings=readings) as probe:
         for batch in batches(arguments):
             model(batch)
     report = probe.report()
     found = {}
     for site in report.sites:
-        reading = site.deployed
-        found[site.name] = {"abs_cos": reading["abs_cos"], **reading["eigenvalues"]}
+        readings = {"deployed": site.deployed} | ({"exact": site.exact} if site.exact else {})
+        found[site.name] = {"schur": site.schur} | {
+            name: {"abs_cos": reading["abs_cos"], **reading["eigenvalues"]}
+            for name, reading in readings.items()
+        }
     return found, report.to_dict()["seconds"]
 
 
@@ -77,7 +81,7 @@ def main() -> None:
     model = nn.Sequential(*(Block(arguments.width) for _ in range(arguments.norms)))
     with torch.no_grad():
         model(next(batches(arguments)))  # what a first product sets up is no side's
-    if arguments.side not in ("bare", "by hand"):
+    if arguments.side in WATCHED:
         import deadray
 
         deadray.watch  # noqa: B018  loads what it needs, as `import torch` did
@@ -87,8 +91,8 @@ def main() -> None:
         with torch.no_grad():
             for batch in batches(arguments):
                 model(batch)
-    elif arguments.side == "by hand":
-        found = layernorms_by_hand(model, batches(arguments))
+    elif arguments.side in BY_HAND:
+        found = BY_HAND[arguments.side](model, batches(arguments))
     else:
         found, parts = watched(model, arguments)
     result = {
