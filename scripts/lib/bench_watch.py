@@ -93,8 +93,8 @@ def show(rows: dict[str, dict], done: dict[str, list[dict]]) -> None:
         ]
         print(f"{side:<22}" + "".join(f"{cell:>10.4g}" for cell in cells) + "  " + ", ".join(parts))
     print(
-        f"\nover bare, beside the same by hand (wanted: {FASTER:g} times as fast, {LEANER:g} of the "
-        "memory)"
+        f"\nover bare, beside the same by hand "
+        f"(wanted: {FASTER:g} times as fast, {LEANER:g} of the memory)"
     )
     for side, (*_, baseline) in WATCHED.items():
         hand = rows[baseline]
