@@ -50,6 +50,9 @@ Findings rotation(const Graph& graph);
 Findings head_softmax(const Graph& graph);
 Findings maps_in_a_row(const Graph& graph);
 
+/// Of all causes, in the order of docs/census.md.
+Findings findings(const Graph& graph);
+
 /// A part of norm_shift: where a norm's output is the stream, the dimension of the shifts that the
 /// next writer's bias takes back.
 std::unordered_map<const NormUse*, std::int64_t> shifts_along_streams(const Graph& graph);

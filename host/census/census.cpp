@@ -19,25 +19,6 @@ constexpr std::array kCauses{norm_kernel,   norm_shift,   norm_scale,   values, 
                              rotation,      head_softmax, router,       parallel,  layer_scale,
                              maps_in_a_row, qk_layernorm, relative_bias};
 
-/// As the checkpoint has it: without a head or a pooler that it does not hold.
-Architecture as_stored(Architecture architecture, const Checkpoint& checkpoint,
-                       std::vector<std::string>& notes) {
-  if (architecture.head && !has_head(architecture, &checkpoint)) {
-    architecture.head.reset();
-    notes.emplace_back("the checkpoint holds no head: the census is that of the model without one");
-  }
-  if (!architecture.pooler) return architecture;
-  const std::string prefix = checkpoint_prefix(architecture, checkpoint);
-  const std::string name = full_name(architecture.pooler->weights[0].name, prefix);
-  if (checkpoint.find(stored_name(architecture, checkpoint, name)) == nullptr) {
-    architecture.pooler.reset();
-    notes.emplace_back(
-        "the checkpoint holds no pooler: the census is that of the model without "
-        "one");
-  }
-  return architecture;
-}
-
 /// What a stream can begin with: fewer dimensions than it has, where tables and inputs are few.
 void note_narrow_streams(const Graph& graph, std::vector<std::string>& notes) {
   for (const Segment& segment : graph.segments) {
@@ -63,6 +44,31 @@ CensusEntry entry_of(Finding&& found) {
 
 }  // namespace
 
+Architecture as_stored(Architecture architecture, const Checkpoint& checkpoint,
+                       std::vector<std::string>& notes) {
+  if (architecture.head && !has_head(architecture, &checkpoint)) {
+    architecture.head.reset();
+    notes.emplace_back("the checkpoint holds no head: the census is that of the model without one");
+  }
+  if (!architecture.pooler) return architecture;
+  const std::string prefix = checkpoint_prefix(architecture, checkpoint);
+  const std::string name = full_name(architecture.pooler->weights[0].name, prefix);
+  if (checkpoint.find(stored_name(architecture, checkpoint, name)) == nullptr) {
+    architecture.pooler.reset();
+    notes.emplace_back(
+        "the checkpoint holds no pooler: the census is that of the model without "
+        "one");
+  }
+  return architecture;
+}
+
+Findings census::findings(const Graph& graph) {
+  Findings all;
+  for (const auto cause : kCauses)
+    for (Finding& found : cause(graph)) all.push_back(std::move(found));
+  return all;
+}
+
 Census census_of(const Architecture& architecture, const std::optional<Checkpoint>& checkpoint) {
   Census result;
   const Architecture model =
@@ -71,11 +77,10 @@ Census census_of(const Architecture& architecture, const std::optional<Checkpoin
   set_states(graph, checkpoint ? &*checkpoint : nullptr);
   result.parameters = count_parameters(model);
   note_narrow_streams(graph, result.notes);
-  for (const auto cause : kCauses)
-    for (Finding& found : cause(graph)) {
-      result.flat += found.dimension;
-      result.causes.push_back(entry_of(std::move(found)));
-    }
+  for (Finding& found : findings(graph)) {
+    result.flat += found.dimension;
+    result.causes.push_back(entry_of(std::move(found)));
+  }
   for (Finding& found : flat_up_to_eps(graph)) {
     result.flat_up_to_eps += found.dimension;
     result.up_to_eps.push_back(entry_of(std::move(found)));

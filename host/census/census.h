@@ -36,6 +36,11 @@ struct Census {
   double llc_bound() const { return static_cast<double>(parameters - flat - unreached) / 2; }
 };
 
+/// The architecture as a checkpoint has it: without a head or a pooler that it does not hold, which
+/// a note tells.
+Architecture as_stored(Architecture architecture, const Checkpoint& checkpoint,
+                       std::vector<std::string>& notes);
+
 /// @param architecture  after fit_to_checkpoint() where there is a checkpoint
 /// @param checkpoint    decides which of its scales are exactly zero, whether its shifts are, and
 /// whether head and pooler are there; without one all parameters are generic

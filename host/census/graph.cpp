@@ -15,6 +15,16 @@ bool MapUse::writes_constant() const {
   return has_bias() || (before != nullptr && !tied && !before->constants.all_zero);
 }
 
+bool Event::sees_constant() const {
+  if (kind == Kind::read_map) return tied || !map.writes_constant();
+  return !is_write();
+}
+
+bool Event::writes_constant() const {
+  if (kind == Kind::norm) return norm->spec->has_bias;
+  return kind == Kind::map && map.has_bias() && map.copies == 1;
+}
+
 bool Segment::ignores_one_after(std::size_t i) const {
   return std::all_of(events.begin() + static_cast<std::ptrdiff_t>(i), events.end(),
                      [](const Event& e) { return e.is_write() || e.is_layernorm_read(); });
@@ -50,8 +60,9 @@ class Builder {
     graph_.segments.push_back({.stack = stack, .width = width, .sums = {}, .events = {}});
   }
   void write(Event event) { segment().events.push_back(std::move(event)); }
-  void write_table(std::int64_t rows, bool tied = false) {
-    write({.kind = Kind::table, .rows = rows, .tied = tied});
+  void write_table(const TensorSpec& table, std::int64_t rows, std::int64_t first = 0,
+                   bool tied = false) {
+    write({.kind = Kind::table, .rows = rows, .table = &table, .first_row = first, .tied = tied});
   }
   NormUse& norm(const NormSpec& spec, std::int64_t block) {
     graph_.norms.push_back({.spec = &spec,
@@ -95,12 +106,13 @@ class Builder {
       write({.kind = Kind::map, .map = {&*tokens.projection}});
     } else {
       sum.sources = tied ? 0 : 1;
-      write_table(tokens.table.shape[0], tied);
+      write_table(tokens.table, tokens.table.shape[0], 0, tied);
     }
     for (const auto* table : {&tokens.positions, &tokens.types}) {
       if (!*table) continue;
       ++sum.sources;
-      write_table((*table)->shape[0] - (table == &tokens.positions ? tokens.position_offset : 0));
+      const std::int64_t first = table == &tokens.positions ? tokens.position_offset : 0;
+      write_table(**table, (*table)->shape[0] - first, first);
     }
     segment().sums.push_back(sum);
   }
@@ -111,17 +123,19 @@ class Builder {
     write({.kind = Kind::map, .map = {&patches.projection}});
     segment().sums.push_back({.sources = positions + (patches.projection.biases.empty() ? 0 : 1)});
     if (patches.class_token) {
-      write_table(1);
+      write_table(*patches.class_token, 1);
       segment().sums.push_back({.sources = positions + 1});
     }
-    if (patches.register_tokens) write_table(rows(*patches.register_tokens));
-    if (patches.positions) write_table(rows(*patches.positions));
+    if (patches.register_tokens)
+      write_table(*patches.register_tokens, rows(*patches.register_tokens));
+    if (patches.positions) write_table(*patches.positions, rows(*patches.positions));
   }
 
   void add_vision(const VisionTower& tower) {
     begin(kVision, tower.blocks.hidden_size);
     write({.kind = Kind::map, .map = {&tower.patches}});
-    for (int axis = 0; axis < 2; ++axis) write_table(tower.positions.shape[1]);
+    for (int axis = 0; axis < 2; ++axis)
+      write_table(tower.positions, tower.positions.shape[1], axis * tower.positions.shape[1]);
     segment().sums.push_back({.sources = 2});
     add_stack(tower.blocks);
     // What is subtracted and multiplied here is fixed: no change of basis passes.
@@ -132,7 +146,7 @@ class Builder {
   void add_predictor(const Predictor& predictor) {
     begin(kPredictor, predictor.stack.hidden_size);
     write({.kind = Kind::map, .map = predictor_embedding_});
-    write_table(1);
+    write_table(predictor.mask_tokens, 1);
     segment().sums.push_back({});
     reader(add_stack(predictor.stack), predictor.projection);
   }

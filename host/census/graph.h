@@ -60,11 +60,17 @@ struct Event {
   MapUse map{};                   ///< of map, read_map
   const NormUse* norm = nullptr;  ///< of norm, read_norm
   std::int64_t rows = 0;          ///< of a table: those that inputs reach
-  bool tied = false;              ///< a table that the head reads too, or the head itself
-  bool is_attention = false;      ///< of map: attention's output
+  const TensorSpec* table = nullptr;
+  std::int64_t first_row = 0;  ///< of those
+  bool tied = false;           ///< a table that the head reads too, or the head itself
+  bool is_attention = false;   ///< of map: attention's output
 
   bool is_write() const { return kind <= Kind::norm; }
   bool is_layernorm_read() const { return kind == Kind::read_norm && norm->is_layernorm(); }
+  /// Whether a reader sees a constant that was written, and has no bias to take it back.
+  bool sees_constant() const;
+  /// Whether a writer can write any vector for every token.
+  bool writes_constant() const;
 };
 
 /// Tables that are summed to a token: a constant may go from one to another.

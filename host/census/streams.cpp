@@ -37,18 +37,6 @@ struct Pair {
   std::int64_t dimension = 0;     ///< less what along_one counts
 };
 
-/// Whether a reader sees a constant that was written, and has no bias to take it back.
-bool sees_constant(const Event& event) {
-  if (event.kind == Kind::read_map) return event.tied || !event.map.writes_constant();
-  return !event.is_write();
-}
-
-/// Whether it can write any vector for every token.
-bool writes_constant(const Event& event) {
-  if (event.kind == Kind::norm) return event.norm->spec->has_bias;
-  return event.kind == Kind::map && event.map.has_bias() && event.map.copies == 1;
-}
-
 bool begins_with_constant(const Segment& segment) {
   return segment.sums.size() == 1 && segment.sums.front().sources > 0;
 }
@@ -67,9 +55,9 @@ std::vector<Pair> pairs_of(const Segment& segment) {
     const Event& event = segment.events[i];
     if (event.is_layernorm_read())
       between = std::max(between, Between::along_one);
-    else if (sees_constant(event))
+    else if (event.sees_constant())
       between = Between::none;
-    if (is_of_entry(segment, event) || !writes_constant(event)) continue;
+    if (is_of_entry(segment, event) || !event.writes_constant()) continue;
     if (open && between != Between::none) {
       open->dimension = (between == Between::all ? segment.width : 1) -
                         (segment.ignores_one_after(first) ? 1 : 0);
@@ -144,8 +132,8 @@ BlockSet attention_beside_constants(const Graph& graph) {
     bool constant = begins_with_constant(segment);
     BlockSet waiting;  // in the run of writes whose constants nobody sees
     for (const Event& event : segment.events) {
-      if (sees_constant(event)) constant = false, waiting.clear();
-      constant = constant || writes_constant(event);
+      if (event.sees_constant()) constant = false, waiting.clear();
+      constant = constant || event.writes_constant();
       if (event.is_attention) waiting.insert({segment.stack, event.block});
       if (constant) found.merge(waiting), waiting.clear();
     }

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,9 @@
 #include "verify/fisher/fisher_dump.h"
 #include "verify/fisher/fisher_plan.h"
 #include "verify/fisher/fisher_verdict.h"
+#include "verify/flat/cause_fisher.h"
+#include "verify/flat/moves.h"
+#include "verify/record/cause_record.h"
 #include "verify/record/fisher_record.h"
 
 namespace deadray {
@@ -44,6 +48,7 @@ struct FisherCommandOptions {
   std::filesystem::path dump;
   int threads = 0;
   bool no_kfac = false;
+  std::vector<std::string> causes;  // empty: the norms' consumers
   CheckpointOptions checkpoint;
   OutputOptions output;
 };
@@ -51,6 +56,74 @@ struct FisherCommandOptions {
 int exit_code(const FisherMeasurement& measurement) {
   if (measurement.stopped) return 128 + measurement.stopped->signal;
   return static_cast<int>(exit_code_of(measurement));
+}
+
+/// Whether a word names the cause: by its name, or by what that begins with ("norm").
+bool names(std::string_view word, std::string_view cause) {
+  return word == "all" || word == cause || cause.starts_with(std::string(word) + "_");
+}
+
+std::vector<std::string> chosen_causes(const std::vector<std::string>& words) {
+  std::vector<std::string> chosen;
+  for (const std::string_view cause : flat::kCauses)
+    if (std::any_of(words.begin(), words.end(),
+                    [&](const std::string& word) { return names(word, cause); }))
+      chosen.emplace_back(cause);
+  return chosen;
+}
+
+CLI::Validator known_causes() {
+  std::vector<std::string> words{"all"};
+  for (const std::string_view cause : flat::kCauses) {
+    words.emplace_back(cause);
+    if (const auto end = cause.find('_'); end != cause.npos)
+      words.emplace_back(cause.substr(0, end));
+  }
+  return one_of(std::move(words));
+}
+
+/// What both kinds of measurement run on.
+struct FisherRun {
+  const FisherCommandOptions& options;
+  const Model& model;
+  const Calibration& whole;
+  const Calibration& calibration;
+  std::uint64_t seed;
+  Communicator& ranks;
+  Backend& backend;
+  const JsonOutput& json;
+  bool quiet;
+
+  RecordHeader header(const std::vector<std::string>& notes) const {
+    RecordHeader header = record_header(model, whole, options.dtype, {});
+    if (ranks.size() > 1) header.hosts = ranks.hosts();
+    header.notes.insert(header.notes.end(), notes.begin(), notes.end());
+    return header;
+  }
+};
+
+int measure_and_deliver_causes(const FisherRun& run) {
+  flat::CauseOptions causes;
+  causes.causes = chosen_causes(run.options.causes);
+  causes.dtype = scalar_type(run.options.dtype);
+  causes.directions = run.options.fisher.counts.dead;
+  causes.controls = run.options.fisher.counts.controls;
+  causes.invariance = run.options.fisher.invariance;
+  causes.seed = run.seed;
+  causes.ranks = &run.ranks;
+  Progress progress(run.model.name + ": cause", run.quiet);
+  causes.progress = [&](std::int64_t done, std::int64_t total) { progress.show(done, total); };
+  const flat::CauseMeasurement measurement =
+      flat::measure_causes(run.model, run.calibration, causes);
+  progress.clear();
+  const int code = measurement.stopped ? 128 + measurement.stopped->signal
+                                       : static_cast<int>(flat::exit_code_of(measurement));
+  if (run.ranks.rank() > 0) return code;
+  const RecordHeader header = run.header(measurement.notes);
+  deliver([&] { return cause_record(header, measurement, causes, run.backend); },
+          [&](bool coloured) { return narrate(header, measurement, coloured); }, header.notes,
+          run.json, run.options.output);
+  return code;
 }
 
 int run_fisher(const FisherCommandOptions& options) {
@@ -73,6 +146,10 @@ int run_fisher(const FisherCommandOptions& options) {
     request.random_tokens = kDefaultTokens;
   const Calibration whole = make_calibration(model->architecture, model->name, request);
   const Calibration calibration = slice(whole, model->architecture, ranks.rank(), ranks.size());
+
+  if (!options.causes.empty())
+    return measure_and_deliver_causes(
+        {options, *model, whole, calibration, request.seed, ranks, backend, json, quiet});
 
   FisherOptions fisher = options.fisher;
   fisher.dtype = scalar_type(options.dtype);
@@ -129,6 +206,15 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
   command.add_option(
       "--dump", options->dump,
       "Write the directions and F of each to a safetensors file, for another program to repeat");
+  command
+      .add_option(
+          "--causes", options->causes,
+          "Flat directions of the causes that `deadray census` counts, block by block: all, "
+          "or names with commas between them, such as norm,values,rotation")
+      ->delimiter(',')
+      ->check(known_causes())
+      ->excludes("--site")
+      ->excludes("--dump");
   add_calibration_options(command, options->init, options->calibration, "512");
   add_choice_with_default(command, "--dtype", options->dtype,
                           choices_of<DType>({DType::f64, DType::f32}, long_name),

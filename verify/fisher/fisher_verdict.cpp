@@ -6,9 +6,7 @@
 
 namespace deadray {
 
-namespace {
-
-Judgement judge(const DirectionGroup& group, double limit) {
+Judgement judge_group(const DirectionGroup& group, double limit) {
   const double control = group.median_random(), ratio = group.ratio();
   if (!std::isfinite(group.worst_dead()) || !std::isfinite(control))
     return {Verdict::undetermined, "F is not finite"};
@@ -22,6 +20,8 @@ Judgement judge(const DirectionGroup& group, double limit) {
   return {Verdict::confirmed, fmt::format("F dead is {:.1e} of a random direction's", ratio)};
 }
 
+namespace {
+
 int severity(Verdict verdict) {
   return verdict == Verdict::refuted ? 2 : verdict == Verdict::undetermined ? 1 : 0;
 }
@@ -33,8 +33,8 @@ const DirectionGroup& decisive_group(const ConsumerFisher& consumer, at::ScalarT
   if (shift.empty()) return own;
   if (own.empty()) return shift;
   const double limit = dead_ratio_limit(dtype);
-  const int of_own = severity(judge(own, limit).verdict),
-            of_shift = severity(judge(shift, limit).verdict);
+  const int of_own = severity(judge_group(own, limit).verdict),
+            of_shift = severity(judge_group(shift, limit).verdict);
   if (of_own != of_shift) return of_own > of_shift ? own : shift;
   return shift.ratio() > own.ratio() ? shift : own;
 }
@@ -43,7 +43,7 @@ Judgement judge(const ConsumerFisher& consumer, at::ScalarType dtype) {
   if (!consumer.not_measured.empty()) return {Verdict::absent, consumer.not_measured};
   const DirectionGroup& group = decisive_group(consumer, dtype);
   if (!consumer.claimed() || group.empty()) return {Verdict::absent, consumer.claim.why};
-  const Judgement judgement = judge(group, dead_ratio_limit(dtype));
+  const Judgement judgement = judge_group(group, dead_ratio_limit(dtype));
   if (judgement.verdict == Verdict::confirmed && consumer.movement &&
       !(consumer.movement->dead < kStill))
     return {Verdict::refuted,

@@ -22,6 +22,9 @@ inline double dead_ratio_limit(at::ScalarType dtype) {
 /// 100 u |W| sqrt(rank), 1e-13; three orders of magnitude are left for depth.
 inline constexpr double kStill = 1e-10;
 
+/// Of F alone: dead directions beside controls of the same size.
+Judgement judge_group(const DirectionGroup& group, double limit);
+
 /// The verdict on a consumer's claim:
 ///   confirmed     every direction is dead within those limits
 ///   refuted       one is not, or finite steps moved the outputs

@@ -1,0 +1,154 @@
+#include "verify/flat/curve_weights.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "host/base/error.h"
+#include "kernels/operations/random_normal.h"
+#include "verify/base/tensors.h"
+
+namespace deadray::flat {
+namespace {
+
+ChangesByName by_name(const Weights& weights, const Move& move) {
+  ChangesByName all;
+  for (const Change& change : move.changes)
+    all[weights.name(change.place.spec.name, change.place.block)].push_back(&change);
+  return all;
+}
+
+/// Calls f(FP64 copy on the CPU) and writes the copy back.
+template <class F>
+void in_fp64(at::Tensor out, F&& f) {
+  at::Tensor wide = out.to(at::kCPU, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  f(wide);
+  out.copy_(wide);
+}
+
+/// The rows `ids` of S, whose own rows are `range` of a table.
+at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64_t range_end,
+                         std::int64_t columns) {
+  const std::int64_t first = change.place.rows.first;
+  const at::Tensor rows = at::zeros({ids.numel(), columns}, fp64());
+  for (std::int64_t i = 0; i < ids.numel(); ++i) {
+    const std::int64_t row = ids[i].item<std::int64_t>() - first;
+    if (row < 0 || row >= range_end - first) continue;
+    rows[i].copy_(change.random ? change.random.draw(row, 1, columns)[0]
+                                : change.shift[change.shift.size(0) == 1 ? 0 : row]);
+  }
+  return rows;
+}
+
+/// The change as it meets rows `ids` of its tensor alone.
+Change of_rows(const Change& change, const at::Tensor& ids, const TensorSpec& spec) {
+  if (change.left || change.place.view == Place::View::transposed)
+    throw InternalError(fmt::format("'{}' moves as a whole: its rows cannot be read alone",
+                                    change.place.spec.name));
+  const Range rows = change.place.rows;
+  const std::int64_t end = rows.count < 0 ? spec.shape[0] : rows.first + rows.count;
+  Change part = change;
+  part.place.rows = {};
+  if (change.is_group()) return part;
+  part.random = {};
+  part.shift = rows_of_shift(change, ids, end, spec.shape.back());
+  return part;
+}
+
+}  // namespace
+
+at::Tensor random_numbers(std::uint64_t seed, const std::string& name, at::IntArrayRef shape) {
+  const at::Tensor drawn = at::empty(shape, at::kFloat);
+  kernels::random_normal(seed, kernels::stream_of("flat/" + name), 0, drawn.numel(), 1.0F,
+                         drawn.data_ptr<float>());
+  return drawn.to(at::kDouble);
+}
+
+at::Tensor load_place(const Weights& weights, const Place& place) {
+  const at::Tensor stored = weights.load(place.spec, place.block, at::kDouble).cpu();
+  return place.of(stored).clone();
+}
+
+WeightsOnCurve::WeightsOnCurve(const Weights& base, const Move& move, double t)
+    : WeightsView(base), changes_(by_name(base, move)), t_(t) {}
+
+void WeightsOnCurve::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
+  base_.read(spec, block, out);
+  const auto found = changes_.find(name(spec.name, block));
+  if (found == changes_.end()) return;
+  in_fp64(out, [&](const at::Tensor& stored) {
+    for (const Change* change : found->second) apply(*change, t_, change->place.of(stored));
+  });
+}
+
+void WeightsOnCurve::read_rows(const TensorSpec& spec, const at::Tensor& ids,
+                               at::Tensor out) const {
+  base_.read_rows(spec, ids, out);
+  const auto found = changes_.find(name(spec.name));
+  if (found == changes_.end()) return;
+  in_fp64(out, [&](const at::Tensor& rows) {
+    for (const Change* change : found->second) {
+      const Change part = of_rows(*change, ids.cpu(), spec);
+      apply(part, t_, part.place.of(rows));
+    }
+  });
+}
+
+CurveVelocity::CurveVelocity(const Weights& at_t, const Move& move, double t)
+    : WeightsView(at_t), changes_(by_name(at_t, move)), t_(t) {}
+
+bool CurveVelocity::moves(const TensorSpec& spec, std::int64_t block) const {
+  return changes_.contains(name(spec.name, block));
+}
+
+void CurveVelocity::read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const {
+  const auto found = changes_.find(name(spec.name, block));
+  if (found == changes_.end()) return void(out.zero_());
+  base_.read(spec, block, out);
+  in_fp64(out, [&](const at::Tensor& stored) {
+    const at::Tensor rate = at::zeros_like(stored);
+    for (const Change* change : found->second)
+      change->place.of(rate).add_(velocity(*change, t_, change->place.of(stored)));
+    stored.copy_(rate);
+  });
+}
+
+void CurveVelocity::read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const {
+  const auto found = changes_.find(name(spec.name));
+  if (found == changes_.end()) return void(out.zero_());
+  base_.read_rows(spec, ids, out);
+  in_fp64(out, [&](const at::Tensor& rows) {
+    const at::Tensor rate = at::zeros_like(rows);
+    for (const Change* change : found->second) {
+      const Change part = of_rows(*change, ids.cpu(), spec);
+      part.place.of(rate).add_(velocity(part, t_, part.place.of(rows)));
+    }
+    rows.copy_(rate);
+  });
+}
+
+Move control_of(const Move& move, const Weights& weights, std::uint64_t seed,
+                const std::string& name) {
+  Move control;
+  const auto add = [&](const Place& place, double norm, std::int64_t numbers) {
+    Change change{place};
+    change.random = {seed,
+                     fmt::format("flat/{}/{}/{}", name, weights.name(place.spec.name, place.block),
+                                 control.changes.size()),
+                     norm / std::sqrt(static_cast<double>(numbers))};
+    control.changes.push_back(std::move(change));
+  };
+  double squares = 0;
+  for (const Change& change : move.changes) {
+    const at::Tensor m = load_place(weights, change.place);
+    const double norm = velocity(change, 0, m).norm().item<double>();
+    squares += norm * norm;
+    if (move.alive.empty()) add(change.place, norm, m.numel());
+  }
+  const double each = std::sqrt(squares / static_cast<double>(move.alive.size()));
+  for (const Place& place : move.alive) add(place, each, load_place(weights, place).numel());
+  return control;
+}
+
+}  // namespace deadray::flat
