@@ -84,9 +84,9 @@ class Builder {
     write({.kind = Kind::norm, .block = norm.block, .norm = &norm});
     return norm;
   }
-  static MapUse reader(NormUse* norm, const LinearSpec& map, std::int64_t copies = 1,
-                       bool tied = false) {
-    const MapUse use{&map, copies, tied, norm};
+  MapUse reader(NormUse* norm, const LinearSpec& map, std::int64_t copies = 1,
+                bool tied = false) const {
+    const MapUse use{&map, copies, tied, norm, in_block_};
     if (norm != nullptr) norm->readers.push_back(use);
     return use;
   }
@@ -162,12 +162,14 @@ class Builder {
     for (std::int64_t i = 0; i < stack.n_blocks; ++i) {
       const BlockSpec& spec = stack.block(i);
       block_ = {&spec, segment().stack, i};
+      in_block_ = i;
       if (spec.wiring == Wiring::post)
         add_post(spec, i, i + 1 == stack.n_blocks && !stack.final_norm);
       else
         add_pre(spec, i);
       graph_.blocks.push_back(block_);
     }
+    in_block_ = -1;
     if (stack.final_norm) return &read(norm(*stack.final_norm, -1));
     return stack.ends_in_norm() ? origin_ : nullptr;
   }
@@ -200,7 +202,7 @@ class Builder {
   static std::int64_t experts(const MlpSpec& mlp) {
     return mlp.routing ? mlp.routing->n_experts : 1;
   }
-  static std::vector<MapUse> read_by_mlp(NormUse* norm, const MlpSpec& mlp) {
+  std::vector<MapUse> read_by_mlp(NormUse* norm, const MlpSpec& mlp) const {
     std::vector<MapUse> maps;
     if (mlp.routing) maps.push_back(reader(norm, mlp.routing->router));
     maps.push_back(reader(norm, mlp.in, experts(mlp)));
@@ -258,6 +260,7 @@ class Builder {
   Graph graph_;
   NormUse* origin_ = nullptr;  ///< the norm whose output the stream is here, as it is
   BlockUse block_;
+  std::int64_t in_block_ = -1;
   MapUse vision_projection_, predictor_embedding_;
 };
 

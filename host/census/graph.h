@@ -20,6 +20,7 @@ struct MapUse {
   std::int64_t copies = 1;
   bool tied = false;
   const NormUse* before = nullptr;  ///< the norm whose output it reads; null: none
+  std::int64_t block = -1;          ///< in which it stands
 
   bool has_bias() const { return !map->biases.empty(); }
   /// Functionals of its input that are constant and cost nothing to read: each gives a flat
@@ -99,8 +100,8 @@ struct BlockUse {
   std::int64_t index = 0;
   const NormUse *attention_before = nullptr, *mlp_before = nullptr;
 
-  MapUse qkv() const { return {&spec->attention.qkv, 1, false, attention_before}; }
-  MapUse router() const { return {&spec->mlp.routing->router, 1, false, mlp_before}; }
+  MapUse qkv() const { return {&spec->attention.qkv, 1, false, attention_before, index}; }
+  MapUse router() const { return {&spec->mlp.routing->router, 1, false, mlp_before, index}; }
 };
 
 struct Graph {

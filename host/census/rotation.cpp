@@ -88,6 +88,12 @@ std::int64_t mixtures_along_one(const Segment& segment) {
 
 }  // namespace
 
+bool turns(const Graph& graph, const Segment& segment) {
+  return obstacle(graph, segment).empty() && rotations_of(segment) > 0;
+}
+
+bool mixes_along_one(const Segment& segment) { return mixtures_along_one(segment) > 0; }
+
 Findings rotation(const Graph& graph) {
   Tally tally("rotation");
   for (const Segment& segment : graph.segments) {

@@ -50,6 +50,14 @@ std::shared_ptr<const Generator> Builder::inverse(const Generator& generator) {
   return std::make_shared<Generator>(-generator.matrix());
 }
 
+bool Builder::reaches_output(const LinearSpec& map) const {
+  const Architecture& a = *graph_.architecture;
+  const bool is_behind = (a.pooler && &map == &*a.pooler) ||
+                         (a.predictor && &map == &a.predictor->embedding) ||
+                         (a.output_projection && !a.head && &map == &*a.output_projection);
+  return !is_behind;
+}
+
 bool Builder::is_end(const LinearSpec& map, std::int64_t block) const {
   const Architecture& a = *graph_.architecture;
   if (block >= 0) return false;
@@ -195,14 +203,13 @@ std::vector<LinearSpec> Builder::copies(const MapUse& map) const {
   return all;
 }
 
-bool Builder::take_back(const MapUse& map, std::int64_t block, const at::Tensor& a,
-                        const NormUse* moved) {
+bool Builder::take_back(const MapUse& map, const at::Tensor& a, const NormUse* moved) {
   double growth = 0.0;
   if (moved != nullptr && map.map->biases.empty())
     for (const Functional& one : functionals(*moved))
       if (one.constant != 0.0) growth = one.r.dot(a).item<double>();
   for (const LinearSpec& copy : copies(map))
-    if (!write_constant(map, copy, block, -image(copy, block, a), {}, growth)) return false;
+    if (!write_constant(map, copy, map.block, -image(copy, map.block, a), {}, growth)) return false;
   return true;
 }
 

@@ -43,6 +43,10 @@ class Builder {
     return stack == key_.stack && block == key_.block;
   }
 
+  /// Whether the executor's output depends on a map that reads a norm: not on a pooler, nor on what
+  /// stands behind the last norm of a model without a head.
+  bool reaches_output(const LinearSpec& map) const;
+
   // --- random members ---
   at::Tensor normals(std::string_view what, at::IntArrayRef shape) const;
   at::Tensor unit(std::string_view what, std::int64_t n) const;
@@ -86,7 +90,7 @@ class Builder {
   bool write_constant(const census::MapUse& map, const LinearSpec& spec, std::int64_t block,
                       const at::Tensor& a, Range rows = {}, double moved = 0.0);
   /// Lets a map take back that its input moves by `a`, each of its copies.
-  bool take_back(const census::MapUse& map, std::int64_t block, const at::Tensor& a,
+  bool take_back(const census::MapUse& map, const at::Tensor& a,
                  const census::NormUse* moved = nullptr);
   /// W a.
   at::Tensor image(const LinearSpec& map, std::int64_t block, const at::Tensor& a) const;

@@ -38,6 +38,12 @@ void shift_tied(Builder& builder, const HeadSpec& head, const TokenInput& tokens
     builder.shift(words, a.unsqueeze(0).expand({n, d}));
     builder.shift(Builder::table(*other),
                   (-tokens.scale * a).unsqueeze(0).expand({other->shape[0], d}));
+  } else if (softmax && other) {
+    const at::Tensor a = builder.unit("a", d);
+    const at::Tensor there = builder.image(*tokens.projection, -1, a) * tokens.scale;
+    builder.shift(words, a.unsqueeze(0).expand({n, d}));
+    builder.shift(Builder::table(*other),
+                  -there.unsqueeze(0).expand({other->shape[0], there.size(0)}));
   } else if (entry->ignores_one_after(0) && !tokens.projection && softmax) {
     builder.shift(words, at::ones({n, d}, fp64()) / std::sqrt(static_cast<double>(d)));
   }

@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "verify/flat/causes.h"
 
 namespace deadray::flat {
@@ -17,9 +19,12 @@ void for_each_norm(Builder& builder, F&& f) {
     if (builder.is_of_key(norm.stack, norm.block)) f(norm, number++);
 }
 
-/// Whether nobody reads the norm but maps that are its own.
-bool is_read_by_maps_alone(const NormUse& norm) {
-  return !norm.feeds_stream && !norm.is_output && !norm.readers.empty();
+/// Whether nobody reads the norm but maps that are its own, on the way to the output.
+bool is_read_by_maps_alone(const Builder& builder, const NormUse& norm) {
+  return !norm.feeds_stream && !norm.is_output && !norm.readers.empty() &&
+         std::all_of(norm.readers.begin(), norm.readers.end(), [&](const MapUse& map) {
+           return builder.reaches_output(*map.map);
+         });
 }
 
 void kernel_of(Builder& builder, const NormUse& norm, const MapUse& map, std::int64_t number) {
@@ -27,10 +32,10 @@ void kernel_of(Builder& builder, const NormUse& norm, const MapUse& map, std::in
   const Functional* fixed = nullptr;
   for (const Functional& one : all)
     if (!map.map->biases.empty() || one.constant == 0.0) fixed = &one;
-  if (fixed == nullptr || map.tied) return;
+  if (fixed == nullptr || map.tied || !builder.reaches_output(*map.map)) return;
   std::int64_t copy = 0;
   for (const LinearSpec& spec : builder.copies(map))
-    for (const auto& part : builder.outputs(spec, norm.block)) {
+    for (const auto& part : builder.outputs(spec, map.block)) {
       const at::Tensor u = builder.unit(
           fmt::format("{}/{}/{}/{}", number, spec.weights[0].name, copy++, part.first), part.count);
       builder.shift(part.weight, u.unsqueeze(1) * fixed->r);
@@ -51,7 +56,7 @@ void norm_shift(Builder& builder) {
   for_each_norm(builder, [&](const NormUse& norm, std::int64_t number) {
     if (!norm.spec->has_bias || norm.is_absorbed) return;
     if (norm.feeds_stream) return shift_along_stream(builder, norm);
-    if (!is_read_by_maps_alone(norm)) return;
+    if (!is_read_by_maps_alone(builder, norm)) return;
     for (const MapUse& map : norm.readers)
       if (!map.writes_constant()) return;
     at::Tensor a = builder.unit(fmt::format("{}", number), norm.spec->width);
@@ -60,13 +65,13 @@ void norm_shift(Builder& builder) {
         a = -a;  // so that no step meets a pole
     builder.shift(builder.shift_of(*norm.spec, norm.block), a.unsqueeze(1));
     for (const MapUse& map : norm.readers)
-      if (!builder.take_back(map, norm.block, a, &norm)) builder.give_up();
+      if (!builder.take_back(map, a, &norm)) builder.give_up();
   });
 }
 
 void norm_scale(Builder& builder) {
   for_each_norm(builder, [&](const NormUse& norm, std::int64_t number) {
-    if (!norm.spec->has_scale || norm.is_absorbed || !is_read_by_maps_alone(norm)) return;
+    if (!norm.spec->has_scale || norm.is_absorbed || !is_read_by_maps_alone(builder, norm)) return;
     for (const MapUse& map : norm.readers)
       if (map.tied) return;
     const auto up = builder.scales(fmt::format("{}", number), norm.spec->width);
@@ -75,7 +80,7 @@ void norm_scale(Builder& builder) {
     if (norm.spec->has_bias) builder.multiply_left(builder.shift_of(*norm.spec, norm.block), {up});
     for (const MapUse& map : norm.readers)
       for (const LinearSpec& copy : builder.copies(map))
-        builder.multiply_inputs(copy, norm.block, down);
+        builder.multiply_inputs(copy, map.block, down);
   });
 }
 

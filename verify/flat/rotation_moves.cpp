@@ -59,35 +59,69 @@ at::Tensor layer_scale(const Builder& builder, const Event& event) {
 
 }  // namespace
 
+namespace {
+
+/// A change of basis of the whole stream: x becomes exp(tB) x. Each writer by it, each reader by its
+/// inverse.
+struct Basis {
+  std::shared_ptr<const Generator> writers;  ///< B
+  std::shared_ptr<const Generator> rows;     ///< B^T, for tables, whose rows are x
+  std::shared_ptr<const Generator> readers;  ///< -B
+  bool norms_turn;                           ///< false: LayerNorms do not see it
+};
+
+bool write(Builder& builder, const Event& event, const Basis& basis) {
+  if (event.kind == Kind::table) {
+    builder.multiply_right(Builder::table(*event.table, {event.first_row, event.rows}),
+                           {basis.rows});
+    return true;
+  }
+  if (event.kind != Kind::map) return false;
+  for (const LinearSpec& map : builder.copies(event.map)) {
+    if (builder.outputs(map, event.block).size() > 1) return false;
+    builder.multiply_outputs(map, event.block, {basis.writers, layer_scale(builder, event)});
+  }
+  return true;
+}
+
+void read_norm(Builder& builder, const NormUse& norm, const Basis& basis) {
+  const at::Tensor gamma = folded_scale(builder, norm);
+  for (const auto& map : norm.readers)
+    if (!map.tied)  // else it turned with the table
+      for (const LinearSpec& copy : builder.copies(map))
+        builder.multiply_inputs(copy, map.block, {basis.readers, gamma});
+  if (norm.spec->has_bias)
+    builder.multiply_left(builder.shift_of(*norm.spec, norm.block), {basis.writers, gamma});
+}
+
+void change_basis(Builder& builder, const Segment& segment, const Basis& basis) {
+  for (const Event& event : segment.events) {
+    if (event.is_write()) {
+      if (!write(builder, event, basis)) return builder.give_up();
+    } else if (event.kind == Kind::read_norm) {
+      if (basis.norms_turn) read_norm(builder, *event.norm, basis);
+    } else if (event.kind == Kind::read_map && !event.tied) {
+      for (const LinearSpec& copy : builder.copies(event.map))
+        builder.multiply_inputs(copy, event.map.block, {basis.readers});
+    }
+  }
+}
+
+}  // namespace
+
 void rotation(Builder& builder) {
   for (const Segment& segment : builder.graph().segments) {
     if (segment.stack != builder.key().stack || segment.sums.empty()) continue;
-    const auto turn = turn_of(builder, segment), back = Builder::inverse(*turn);
-    for (const Event& event : segment.events) {
-      if (event.kind == Kind::table) {
-        builder.multiply_right(Builder::table(*event.table, {event.first_row, event.rows}), {back});
-      } else if (event.kind == Kind::map) {
-        for (const LinearSpec& map : builder.copies(event.map)) {
-          if (builder.outputs(map, event.block).size() > 1) return builder.give_up();
-          builder.multiply_outputs(map, event.block, {turn, layer_scale(builder, event)});
-        }
-      } else if (event.kind == Kind::read_norm) {
-        const NormUse& norm = *event.norm;
-        const at::Tensor gamma = folded_scale(builder, norm);
-        for (const auto& map : norm.readers) {
-          if (map.tied) continue;  // it turned with the table
-          for (const LinearSpec& copy : builder.copies(map))
-            builder.multiply_inputs(copy, norm.block, {back, gamma});
-        }
-        if (norm.spec->has_bias)
-          builder.multiply_left(builder.shift_of(*norm.spec, norm.block), {turn, gamma});
-      } else if (event.kind == Kind::read_map) {
-        if (event.tied) continue;
-        for (const LinearSpec& copy : builder.copies(event.map))
-          builder.multiply_inputs(copy, event.block, {back});
-      } else {
-        return builder.give_up();
-      }
+    if (census::turns(builder.graph(), segment)) {
+      const auto turn = turn_of(builder, segment), back = Builder::inverse(*turn);
+      change_basis(builder, segment, {turn, back, back, true});
+    } else if (census::mixes_along_one(segment)) {
+      const at::Tensor w = builder.unit("w", segment.width),
+                       b = at::ones({segment.width, 1}, fp64()) * w;
+      const auto mix = std::make_shared<Generator>(b);
+      change_basis(builder, segment,
+                   {mix, std::make_shared<Generator>(b.t().contiguous()), Builder::inverse(*mix),
+                    false});
     }
   }
 }

@@ -61,7 +61,7 @@ void hand_over(Builder& builder, const Segment& segment, std::size_t first, cons
   write_vector(builder, segment.events[first], a);
   for (std::size_t i = first + 1; i < next; ++i)
     if (const Event& event = segment.events[i]; event.kind == Kind::read_map)
-      builder.take_back(event.map, event.block, a);
+      builder.take_back(event.map, a);
   write_vector(builder, segment.events[next], -a);
 }
 
