@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
+#include <vector>
 
 #include "host/base/stop_signals.h"
 #include "verify/base/tensors.h"
@@ -20,15 +22,15 @@ constexpr std::int64_t kTileEntries = 4096;  // of the vocabulary, where nothing
 struct VocabularyTile {
   std::int64_t first;
   at::Tensor weight;  // [count, d]
-  at::Tensor bias;    // [count], or undefined
+  Parameter bias;     // [count], or undefined
 };
 
 void for_each_tile(const Architecture& architecture, const Weights& weights, at::ScalarType dtype,
                    std::int64_t entries, const std::function<void(const VocabularyTile&)>& f) {
   const LinearSpec decoder = stored_decoder(architecture);
   const TensorSpec& spec = decoder.weights[0];
-  const at::Tensor bias =
-      decoder.biases.empty() ? at::Tensor() : weights.load(decoder.biases[0], -1, dtype);
+  const Parameter bias =
+      decoder.biases.empty() ? Parameter{} : load_parameter(weights, decoder.biases[0], -1, dtype);
   const std::int64_t vocabulary = decoder.outputs,
                      step = std::min(vocabulary, std::max<std::int64_t>(16, entries));
   for (std::int64_t first = 0; first < vocabulary; first += step) {
@@ -36,9 +38,46 @@ void for_each_tile(const Architecture& architecture, const Weights& weights, at:
     const std::int64_t count = std::min(step, vocabulary - first);
     const at::Tensor rows = weights.empty({count, decoder.inputs}, dtype);
     weights.read_rows(spec, at::arange(first, first + count, at::kLong), rows);
-    f({first, rows, bias.defined() ? bias.narrow(0, first, count) : bias});
+    const auto of_tile = [&](const at::Tensor& all) {
+      return all.defined() ? all.narrow(-1, first, count) : all;
+    };
+    f({first, rows, {of_tile(bias.value), of_tile(bias.tangents)}});
   }
 }
+
+/// What the decoder itself moves along.
+class DecoderTangents {
+ public:
+  DecoderTangents(const Architecture& architecture, const Weights& weights)
+      : decoder_(stored_decoder(architecture)), weights_(weights) {}
+
+  bool any() const {
+    for (const Weights* source : weights_.tangents())
+      if (moves(*source, decoder_.weights) || moves(*source, decoder_.biases)) return true;
+    return false;
+  }
+  /// Adds h dW_k^T + db_k, of the tile's rows of the decoder.
+  /// @param j  [K, n, count]   @param h  [n, d]
+  void add(const at::Tensor& j, const at::Tensor& h, const VocabularyTile& tile) const {
+    const auto sources = weights_.tangents();
+    const at::Tensor ids = at::arange(tile.first, tile.first + j.size(2), at::kLong);
+    for (std::size_t k = 0; k < sources.size(); ++k) {
+      if (!moves(*sources[k], decoder_.weights)) continue;
+      const at::Tensor rows = at::empty_like(tile.weight);
+      sources[k]->read_rows(decoder_.weights[0], ids, rows);
+      j[static_cast<std::int64_t>(k)].addmm_(h, rows.t());
+    }
+    if (tile.bias.tangents.defined()) j.add_(tile.bias.tangents.unsqueeze(1));
+  }
+
+ private:
+  static bool moves(const Weights& source, const std::vector<TensorSpec>& of_decoder) {
+    return !of_decoder.empty() && source.moves(of_decoder[0], -1);
+  }
+
+  LinearSpec decoder_;
+  const Weights& weights_;
+};
 
 /// Logits and their slopes by W h + bias, FP64: cap(scale z), scale cap'(scale z).
 struct Logits {
@@ -46,7 +85,7 @@ struct Logits {
 };
 
 Logits logits_of(const HeadSpec& head, const at::Tensor& h, const VocabularyTile& tile) {
-  at::Tensor z = at::linear(h, tile.weight, tile.bias).to(at::kDouble);
+  at::Tensor z = at::linear(h, tile.weight, tile.bias.value).to(at::kDouble);
   if (head.scale != 1.0) z.mul_(head.scale);
   if (head.soft_cap == 0.0) return {z, {}};
   const at::Tensor x = z / head.soft_cap;
@@ -93,18 +132,24 @@ class SoftmaxVariance {
 
 at::Tensor output_fisher(const Architecture& architecture, const Weights& weights,
                          const Dual& output, std::int64_t directions, std::int64_t tile_bytes) {
-  const at::Tensor& tangents = output.tangents;
-  if (!tangents.defined())
+  const at::Tensor &h = output.value, &tangents = output.tangents;
+  std::optional<DecoderTangents> decoder;
+  if (weights.has_head()) decoder.emplace(architecture, weights);
+  if (!tangents.defined() && !(decoder && decoder->any()))
     return at::zeros({directions}, fp64());  // such as those of an expert that no token chose
-  if (!weights.has_head()) return tangents.to(at::kDouble).square().sum(-1).mean(-1).cpu();
+  if (!decoder) return tangents.to(at::kDouble).square().sum(-1).mean(-1).cpu();
   const HeadSpec& head = *architecture.head;
-  const std::int64_t n = tangents.size(1), numbers_of_entry = n * (2 * directions + 3);
-  SoftmaxVariance variance(directions, output.value);
+  const std::int64_t n = h.size(0), numbers_of_entry = n * (2 * directions + 3);
+  SoftmaxVariance variance(directions, h);
   for_each_tile(
-      architecture, weights, output.value.scalar_type(), tile_bytes / 8 / numbers_of_entry,
+      architecture, weights, h.scalar_type(), tile_bytes / 8 / numbers_of_entry,
       [&](const VocabularyTile& tile) {
-        const Logits logits = logits_of(head, output.value, tile);
-        at::Tensor j = at::matmul(tangents, tile.weight.t()).to(at::kDouble);
+        const Logits logits = logits_of(head, h, tile);
+        at::Tensor j = tangents.defined()
+                           ? at::matmul(tangents, tile.weight.t())
+                           : at::zeros({directions, n, tile.weight.size(0)}, h.options());
+        decoder->add(j, h, tile);
+        j = j.to(at::kDouble);
         j.mul_(logits.slope.defined() ? logits.slope : at::scalar_tensor(head.scale, j.options()));
         variance.add(logits.value, j);
       });
@@ -126,11 +171,11 @@ double output_movement(Communicator& ranks, const Architecture& architecture,
   for_each_tile(
       architecture, weights, h.scalar_type(), kTileEntries, [&](const VocabularyTile& tile) {
         const std::int64_t count = tile.weight.size(0);
-        VocabularyTile other{tile.first, at::empty_like(tile.weight), tile.bias};
+        VocabularyTile other{tile.first, at::empty_like(tile.weight), {}};
         moved.read_rows(decoder.weights[0], at::arange(tile.first, tile.first + count, at::kLong),
                         other.weight);
         if (tile.bias.defined())
-          other.bias =
+          other.bias.value =
               moved.load(decoder.biases[0], -1, h.scalar_type()).narrow(0, tile.first, count);
         const at::Tensor z = logits_of(*architecture.head, h, tile).value;
         moved_by +=
@@ -144,9 +189,9 @@ Decoder load_decoder(const Architecture& architecture, const Weights& weights,
                      at::ScalarType dtype) {
   const HeadSpec& head = *architecture.head;
   Linear linear = load_linear(weights, stored_decoder(architecture), -1, dtype);
-  return {linear.weight.contiguous(),
-          linear.bias.defined() ? linear.bias.to(at::kDouble) : linear.bias, head.scale,
-          head.soft_cap};
+  const at::Tensor& bias = linear.bias.value;
+  return {linear.weight.value.contiguous(), bias.defined() ? bias.to(at::kDouble) : bias,
+          head.scale, head.soft_cap};
 }
 
 }  // namespace deadray

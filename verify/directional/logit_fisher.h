@@ -14,7 +14,8 @@
 namespace deadray {
 
 /// F_k = mean over rows of Var_p(J_k), J_k = d logits / d k and p the model's own softmax; of a
-/// model without a head the Gaussian form, mean |J_k|^2.
+/// model without a head the Gaussian form, mean |J_k|^2. Where weights.tangents() move the decoder,
+/// or a table of tokens that it is tied to, J_k has that part too.
 /// @param output      what the decoder reads [n, d] with its derivatives [K, n, d]; undefined
 ///                    derivatives are 0
 /// @param directions  K

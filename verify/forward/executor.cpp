@@ -43,7 +43,7 @@ class ForwardPass {
   void run(const Start& start) {
     const TokenPlaces places = token_places(architecture_, calibration_);
     if (start.stream.defined())
-      begin(start.stream.clone().view({calibration_.sequences(), calibration_.length(), -1}));
+      begin({start.stream.clone().view({calibration_.sequences(), calibration_.length(), -1}), {}});
     else
       embed();
     observer_.residual(start.block, tiles_.rows());
@@ -55,7 +55,8 @@ class ForwardPass {
   const std::vector<std::string>& notes() const { return tiles_.notes(); }
 
  private:
-  void begin(at::Tensor stream);
+  void begin(Dual stream);
+  Dual embedded() const;
   void embed();
   void place_pictures();
   void normalise(const std::optional<NormSpec>& spec);
@@ -74,19 +75,27 @@ class ForwardPass {
   TileLoop tiles_;
 };
 
-void ForwardPass::begin(at::Tensor stream) {
+void ForwardPass::begin(Dual stream) {
   const std::int64_t tokens = tokens_of_tile(architecture_, options_) / (1 + options_.directions);
   tiles_.begin(std::move(stream), tokens / calibration_.length(),
                block_bytes(architecture_.block(0), options_.dtype), calibration_.counted());
 }
 
+/// The calibration as a stream, with its derivatives where the embedding may move.
+Dual ForwardPass::embedded() const {
+  const auto embed_all = [&] {
+    return architecture_.patches
+               ? embed_patches(weights_, *architecture_.patches, calibration_, options_.dtype)
+               : embed_tokens(weights_, architecture_, calibration_, options_.dtype);
+  };
+  if (options_.directions == 0 || weights_.tangents().empty()) return {embed_all(), {}};
+  const ForwardMode mode(options_.directions);
+  return mode.lower(embed_all());
+}
+
 void ForwardPass::embed() {
-  at::Tensor stream;
-  loader_.load([&] {
-    stream = architecture_.patches
-                 ? embed_patches(weights_, *architecture_.patches, calibration_, options_.dtype)
-                 : embed_tokens(weights_, architecture_, calibration_, options_.dtype);
-  });
+  Dual stream;
+  loader_.load([&] { stream = embedded(); });
   begin(std::move(stream));
   if (!calibration_.pictures.empty()) place_pictures();
   normalise(architecture_.input_norm);
@@ -115,7 +124,7 @@ void ForwardPass::place_pictures() {
   const at::Tensor rows =
       embed_pictures(tower, weights_, calibration_.pictures, options_.dtype, run);
   const at::Tensor places = at::nonzero(calibration_.ids.view({-1}).eq(tower.token)).squeeze(1);
-  tiles_.rows().index_copy_(0, places.to(rows.device()), rows);
+  tiles_.replace_rows(places.to(rows.device()), rows);
 }
 
 /// Replaces the stream by a norm of it, where there is one.
@@ -169,7 +178,7 @@ void ForwardPass::run_head() {
     if (logits) {
       at::Tensor z = decoder(h);
       if (head->scale != 1.0) z = z * head->scale;
-      queue_.logits(soft_cap(z, head->soft_cap).reshape({-1, decoder.weight.size(0)}));
+      queue_.logits(soft_cap(z, head->soft_cap).reshape({-1, decoder.weight.value.size(0)}));
     }
     return at::Tensor();
   });
@@ -194,7 +203,7 @@ void ForwardPass::run_predictor(const at::Tensor& coordinates) {
   weights_.backend().load([&] {
     stream = embed_for_predictor(weights_, architecture_, tiles_.stream(), options_.dtype);
   });
-  tiles_.begin(std::move(stream), tiles_.tile_sequences() / 2,  // sequences are twice as long
+  tiles_.begin({std::move(stream), {}}, tiles_.tile_sequences() / 2,  // sequences are twice as long
                block_bytes(stack.block(0), options_.dtype));
   run_blocks(stack, {at::cat({coordinates, coordinates}, 1)}, 0);
   normalise(stack.final_norm);
@@ -216,6 +225,11 @@ Executor::Executor(const Architecture& architecture, const Weights& weights,
     : architecture_(architecture), weights_(weights), options_(options) {}
 
 void Executor::run(const Calibration& calibration, Observer& observer, const Start& start) {
+  if (const auto moving = weights_.tangents().size();
+      options_.directions > 0 && moving > 0 &&
+      static_cast<std::int64_t>(moving) != options_.directions)
+    throw InternalError(fmt::format("a pass of {} directions, but its weights move along {}",
+                                    options_.directions, moving));
   const c10::InferenceMode no_derivatives(options_.directions == 0);
   const c10::NoGradGuard no_gradients;
   ForwardPass pass(architecture_, weights_, options_, calibration, observer);

@@ -18,8 +18,8 @@ struct ExecutorOptions {
   /// Tokens that pass a block at once, rounded to whole sequences, at least one.
   std::int64_t tile_tokens = 1024;
   bool logits = false;
-  /// K > 0: derivatives along K directions are carried to the output, from whatever hook calls
-  /// ForwardMode::lift(). They take K times the stream's memory.
+  /// K > 0: derivatives along K directions are carried to the output, from the weights' tangents()
+  /// and from whatever hook calls ForwardMode::lift(). They take K times the stream's memory.
   std::int64_t directions = 0;
 };
 
@@ -28,7 +28,7 @@ struct Start {
   /// n_blocks: what follows the last one.
   std::int64_t block = 0;
   /// The stream [N, d] that enters the block, as Observer::residual() saw it. Undefined: the run
-  /// begins with the calibration, at block 0.
+  /// begins with the calibration, at block 0. Where one is given, nothing before the block moves.
   at::Tensor stream{};
 };
 

@@ -10,7 +10,7 @@
 // called inside Backend::load(): weights are read on the way.
 namespace deadray {
 
-/// @return [sequences, length, d] on the weights' backend
+/// @return [sequences, length, d] on the weights' backend; under a ForwardMode with its derivatives
 at::Tensor embed_tokens(const Weights& weights, const Architecture& architecture,
                         const Calibration& calibration, at::ScalarType dtype);
 

@@ -19,13 +19,19 @@ TileLoop::TileLoop(Backend& backend, ObserverQueue& queue, BlockLoader& loader,
       directions_(directions),
       shorten_(std::move(shorten)) {}
 
-void TileLoop::begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes,
+void TileLoop::begin(Dual stream, std::int64_t tile_sequences, double block_bytes,
                      at::Tensor counted) {
-  stream_ = std::move(stream);
+  stream_ = std::move(stream.value);
   counted_ = std::move(counted);
-  tangents_.reset();
+  tangents_ = stream.tangents.defined() ? stream.tangents.contiguous() : at::Tensor();
   tile_sequences_ = std::max<std::int64_t>(1, tile_sequences);
   block_bytes_ = block_bytes;
+}
+
+void TileLoop::replace_rows(const at::Tensor& places, const at::Tensor& values) {
+  rows().index_copy_(0, places, values);
+  if (tangents_.defined())
+    tangents_.view({tangents_.size(0), -1, tangents_.size(-1)}).index_fill_(1, places, 0.0);
 }
 
 void TileLoop::for_each_tile(const Step& step) {

@@ -24,13 +24,14 @@ class TileLoop {
   TileLoop(Backend& backend, ObserverQueue& queue, BlockLoader& loader, std::int64_t directions,
            std::string shorten);
 
-  /// Puts a stream in place of the one before; its derivatives are zero.
+  /// Puts a stream in place of the one before.
   /// @param stream          [sequences, length, d]; changed in place from now on
   /// @param tile_sequences  that pass at once; taken as 1 where it is less
   /// @param block_bytes     what a block of weights takes beside the stream, for messages
   /// @param counted         its rows that count; undefined: all
-  void begin(at::Tensor stream, std::int64_t tile_sequences, double block_bytes,
-             at::Tensor counted = {});
+  void begin(Dual stream, std::int64_t tile_sequences, double block_bytes, at::Tensor counted = {});
+  /// Puts values [n, d], whose derivatives are zero, in some places of rows().
+  void replace_rows(const at::Tensor& places, const at::Tensor& values);
 
   /// From a tile [sequences, length, d] and the number of its first sequence to what replaces the
   /// tile; undefined: nothing does. A step may ask for memory, but count nothing: where memory is

@@ -6,9 +6,9 @@ namespace deadray {
 
 namespace {
 
-at::Tensor load_scale(const Weights& weights, const std::optional<TensorSpec>& spec,
-                      std::int64_t index, at::ScalarType dtype) {
-  return spec ? weights.load(*spec, index, dtype) : at::Tensor();
+Parameter load_scale(const Weights& weights, const std::optional<TensorSpec>& spec,
+                     std::int64_t index, at::ScalarType dtype) {
+  return spec ? load_parameter(weights, *spec, index, dtype) : Parameter{};
 }
 
 std::variant<DenseMlp, Mixture> load_mlp(const Weights& weights, const MlpSpec& spec,
@@ -41,14 +41,14 @@ Block::Block(const Weights& weights, const BlockSpec& spec, std::int64_t index,
 at::Tensor Block::attend(const at::Tensor& h, const Places& places, const NormCall& call) const {
   at::Tensor added = attention_(h, places, call);
   if (attention_output_norm_) added = call(*attention_output_norm_, added);
-  return attention_layer_scale_.defined() ? added * attention_layer_scale_ : added;
+  return attention_layer_scale_.defined() ? added * attention_layer_scale_() : added;
 }
 
 /// What the MLP adds to the stream.
 at::Tensor Block::feed_forward(const at::Tensor& h, const NormCall& call) const {
   at::Tensor added = std::visit([&](const auto& mlp) { return mlp(h); }, mlp_);
   if (mlp_output_norm_) added = call(*mlp_output_norm_, added);
-  return mlp_layer_scale_.defined() ? added * mlp_layer_scale_ : added;
+  return mlp_layer_scale_.defined() ? added * mlp_layer_scale_() : added;
 }
 
 at::Tensor Block::operator()(const at::Tensor& x, const Places& places,
@@ -71,7 +71,7 @@ at::Tensor Block::operator()(const at::Tensor& x, const Places& places,
       break;
     }
   }
-  return output_scale_.defined() ? next * output_scale_ : next;
+  return output_scale_.defined() ? next * output_scale_() : next;
 }
 
 }  // namespace deadray

@@ -30,7 +30,7 @@ class Block {
   Wiring wiring_;
   Norm attention_norm_;
   std::optional<Norm> mlp_norm_, attention_output_norm_, mlp_output_norm_;
-  at::Tensor attention_layer_scale_, mlp_layer_scale_, output_scale_;  // undefined: none
+  Parameter attention_layer_scale_, mlp_layer_scale_, output_scale_;  // undefined: none
   Attention attention_;
   std::variant<DenseMlp, Mixture> mlp_;
   std::vector<std::string> norms_;

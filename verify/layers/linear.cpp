@@ -36,13 +36,24 @@ at::Tensor multiply(const at::Tensor& x, const at::Tensor& weight, const at::Ten
   return at::linear(x, weight, bias);
 }
 
-/// The parts of a weight or bias, side by side along `axis`.
+/// One part into `out`. Of parts of which some move, those that stay are zero.
+void read_part(const Weights& weights, const TensorSpec& part, std::int64_t block, at::Tensor out) {
+  if (weights.moves(part, block))
+    weights.read(part, block, out);
+  else
+    out.zero_();
+}
+
+/// The parts of a weight or bias, or of what they move along, side by side along `axis`.
 at::Tensor load_parts(const Weights& weights, const std::vector<TensorSpec>& parts,
                       std::int64_t outputs, int axis, std::int64_t block, at::ScalarType dtype) {
   if (parts.size() == 1) return weights.load(parts[0], block, dtype);
   if (axis != 0) {
     std::vector<at::Tensor> loaded;
-    for (const TensorSpec& part : parts) loaded.push_back(weights.load(part, block, dtype));
+    for (const TensorSpec& part : parts) {
+      loaded.push_back(weights.empty(part.shape, dtype));
+      read_part(weights, part, block, loaded.back());
+    }
     return at::cat(loaded, axis);
   }
   auto shape = parts[0].shape;
@@ -50,7 +61,7 @@ at::Tensor load_parts(const Weights& weights, const std::vector<TensorSpec>& par
   at::Tensor all = weights.empty(shape, dtype);
   std::int64_t row = 0;
   for (const TensorSpec& part : parts) {  // straight into place: no second copy in memory
-    weights.read(part, block, all.narrow(0, row, part.shape[0]));
+    read_part(weights, part, block, all.narrow(0, row, part.shape[0]));
     row += part.shape[0];
   }
   return all;
@@ -59,9 +70,10 @@ at::Tensor load_parts(const Weights& weights, const std::vector<TensorSpec>& par
 }  // namespace
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  at::Tensor y = multiply(x, weight, bias);
+  at::Tensor y = multiply(x, weight(), bias());
   for (const auto& [first, count, hook] : watched) {
-    const at::Tensor part = (*hook)(x, y.narrow(-1, first, count), weight.narrow(0, first, count));
+    const at::Tensor part =
+        (*hook)(x, y.narrow(-1, first, count), weight.value.narrow(0, first, count));
     const std::int64_t end = first + count;
     y = count == y.size(-1)
             ? part
@@ -75,10 +87,14 @@ Linear load_linear(const Weights& weights, const LinearSpec& described, std::int
   const LinearSpec& spec = weights.as_stored(described, block);
   const int along = spec.storage == Storage::out_in ? 0 : 1;
   Linear linear;
-  linear.weight = load_parts(weights, spec.weights, spec.outputs, along, block, dtype);
-  if (spec.storage == Storage::in_out) linear.weight = linear.weight.t();
+  linear.weight = load_parameter(weights, spec.weights, block, [&](const Weights& source) {
+    const at::Tensor all = load_parts(source, spec.weights, spec.outputs, along, block, dtype);
+    return spec.storage == Storage::in_out ? all.t() : all.flatten(1);
+  });
   if (!spec.biases.empty())
-    linear.bias = load_parts(weights, spec.biases, spec.outputs, 0, block, dtype);
+    linear.bias = load_parameter(weights, spec.biases, block, [&](const Weights& source) {
+      return load_parts(source, spec.biases, spec.outputs, 0, block, dtype);
+    });
   std::int64_t first = 0;
   for (const TensorSpec& part : spec.weights) {
     const std::int64_t count = part.shape[static_cast<std::size_t>(along)];

@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "host/architecture/layer_specs.h"
+#include "verify/layers/parameter.h"
 #include "verify/weights/weights.h"
 
 namespace deadray {
 
 /// A linear map ready to apply: y = x weight^T + bias, with the spec's parts side by side.
 struct Linear {
-  /// [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs].
-  at::Tensor weight;
+  /// [outputs, inputs]; a transposed view where the checkpoint stores [inputs, outputs]. Of a
+  /// convolution too, whose other dimensions count as one.
+  Parameter weight;
   /// [outputs], or undefined.
-  at::Tensor bias;
+  Parameter bias;
 
   /// A part, outputs [first, first + count), that somebody watches.
   struct Watched {

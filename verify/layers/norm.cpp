@@ -14,13 +14,16 @@ Norm::Norm(const Weights& weights, const NormSpec& spec, std::int64_t block, at:
   if (spec.has_scale) {
     const Init initial{spec.weight_offset == 0.0 ? Init::Kind::ones : Init::Kind::zeros};
     const auto shape = spec.rows > 0 ? std::vector{spec.rows, spec.width} : std::vector{spec.width};
-    gamma_ = weights.load({spec.name + ".weight", shape, initial}, block, dtype);
-    if (wide) gamma_ = gamma_.to(at::kFloat);
-    if (spec.weight_offset != 0.0) gamma_ += spec.weight_offset;
-    if (spec.rows > 0) gamma_ = gamma_.unsqueeze(1);  // beside [sequences, rows, length, width]
+    const TensorSpec stored{spec.name + ".weight", shape, initial};
+    gamma_ = load_parameter(weights, {&stored, 1}, block, [&](const Weights& source) {
+      const at::Tensor scale = source.load(stored, block, dtype).to(wide ? at::kFloat : dtype);
+      return spec.rows > 0 ? scale.unsqueeze(1) : scale;  // beside [sequences, rows, length, width]
+    });
+    if (spec.weight_offset != 0.0) gamma_.value += spec.weight_offset;  // a constant: nothing moves
   }
   if (spec.has_bias)
-    beta_ = weights.load({spec.name + ".bias", {spec.width}, {Init::Kind::zeros}}, block, dtype);
+    beta_ = load_parameter(weights, {spec.name + ".bias", {spec.width}, {Init::Kind::zeros}}, block,
+                           dtype);
   if (sites_.size() == 1) hook_ = weights.hook(name());
 }
 
@@ -31,15 +34,15 @@ at::Tensor Norm::operator()(const at::Tensor& x) const {
 
 at::Tensor Norm::evaluate(const at::Tensor& x) const {
   if (spec_.kind == NormKind::layernorm && spec_.rows == 0)
-    return at::layer_norm(x, {spec_.width}, gamma_, beta_, spec_.eps);
-  const auto scaled = [&](const at::Tensor& h) { return gamma_.defined() ? h * gamma_ : h; };
+    return at::layer_norm(x, {spec_.width}, gamma_(), beta_(), spec_.eps);
+  const auto scaled = [&](const at::Tensor& h) { return gamma_.defined() ? h * gamma_() : h; };
   const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
   if (spec_.kind == NormKind::layernorm)
     return scaled(at::layer_norm(wide, {spec_.width}, {}, {}, spec_.eps)).to(x.scalar_type());
   const at::Tensor unit = wide * at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + spec_.eps);
   const at::Tensor h =
       spec_.scales_in_fp32 ? scaled(unit).to(x.scalar_type()) : scaled(unit.to(x.scalar_type()));
-  return beta_.defined() ? h + beta_ : h;
+  return beta_.defined() ? h + beta_() : h;
 }
 
 std::optional<Norm> load_if_any(const Weights& weights, const std::optional<NormSpec>& spec,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host/architecture/layer_specs.h"
+#include "verify/layers/parameter.h"
 #include "verify/weights/weights.h"
 
 namespace deadray {
@@ -32,7 +33,7 @@ class Norm {
 
   std::vector<std::string> sites_;
   NormSpec spec_;
-  at::Tensor gamma_, beta_;    // undefined: none
+  Parameter gamma_, beta_;     // undefined: none
   LayerHook* hook_ = nullptr;  // of a norm that is one site
 };
 

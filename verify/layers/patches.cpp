@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <optional>
-#include <utility>
+#include <vector>
 
+#include "verify/base/forward_mode.h"
 #include "verify/layers/linear.h"
+#include "verify/layers/parameter.h"
 
 namespace deadray {
 
@@ -44,32 +46,69 @@ at::Tensor positions_for(const PatchInput& input, const at::Tensor& table, std::
                   resized.permute({0, 2, 3, 1}).reshape({-1, d}).to(table.scalar_type())});
 }
 
+/// What becomes of patches, with its weights loaded.
+class PatchEmbedding {
+ public:
+  PatchEmbedding(const Weights& weights, const PatchInput& input, const at::Tensor& pixels,
+                 at::ScalarType dtype)
+      : weights_(weights),
+        dtype_(dtype),
+        projection_(load_linear(weights, input.projection, -1, dtype)),
+        class_token_(load(input.class_token)),
+        registers_(load(input.register_tokens)) {
+    if (const auto& spec = input.positions)
+      positions_ = load_parameter(weights, {&*spec, 1}, -1, [&](const Weights& source) {
+        return positions_for(input, rows_of(*spec, source), pixels.size(-2) / input.patch,
+                             pixels.size(-1) / input.patch);
+      });
+  }
+  std::int64_t width() const { return projection_.weight.value.size(0); }
+
+  /// @param patches  [patches, ...]   @return [tokens, d]: class token, registers, patches
+  at::Tensor operator()(const at::Tensor& patches) const {
+    at::Tensor x = at::cat({class_token_(), projection_(patches)});
+    if (positions_.defined()) x = added(x, positions_);
+    const std::int64_t leading = class_token_.value.size(0);
+    return at::cat(
+        {x.narrow(0, 0, leading), registers_(), x.narrow(0, leading, x.size(0) - leading)});
+  }
+
+ private:
+  at::Tensor rows_of(const TensorSpec& spec, const Weights& source) const {
+    return source.load(spec, -1, dtype_).view({-1, width()});
+  }
+  /// No rows where the model has none.
+  Parameter load(const std::optional<TensorSpec>& spec) const {
+    const ForwardMode::Pause plain;
+    if (!spec) return {weights_.empty({0, width()}, dtype_)};
+    return load_parameter(weights_, {&*spec, 1}, -1,
+                          [&](const Weights& source) { return rows_of(*spec, source); });
+  }
+
+  const Weights& weights_;
+  at::ScalarType dtype_;
+  Linear projection_;
+  Parameter class_token_, registers_, positions_;
+};
+
 }  // namespace
 
 at::Tensor embed_patches(const Weights& weights, const PatchInput& input,
                          const Calibration& calibration, at::ScalarType dtype) {
   const at::Tensor& pixels = calibration.pixels;
-  Linear projection = load_linear(weights, input.projection, -1, dtype);
-  projection.weight = projection.weight.flatten(1);
-  const std::int64_t d = projection.weight.size(0), rows = pixels.size(-2) / input.patch,
-                     columns = pixels.size(-1) / input.patch;
-  const auto tokens_of = [&](const std::optional<TensorSpec>& spec) {
-    return spec ? weights.load(*spec, -1, dtype).view({-1, d}) : weights.empty({0, d}, dtype);
+  const PatchEmbedding embedding(weights, input, pixels, dtype);
+  const auto tokens_of = [&](std::int64_t i) {
+    return embedding(cut(input, pixels[i]).to(weights.backend().device(), dtype));
   };
-  const at::Tensor class_token = tokens_of(input.class_token),
-                   registers = tokens_of(input.register_tokens);
-  at::Tensor positions;
-  if (input.positions) positions = positions_for(input, tokens_of(input.positions), rows, columns);
-
-  at::Tensor stream = weights.empty({calibration.sequences(), calibration.length(), d}, dtype);
   // One by one, so that not all patches are in memory at once.
-  for (std::int64_t i = 0; i < stream.size(0); ++i) {
-    at::Tensor x =
-        at::cat({class_token, projection(cut(input, pixels[i]).to(stream.device(), dtype))});
-    if (positions.defined()) x += positions;
-    stream[i].copy_(at::cat({x.narrow(0, 0, class_token.size(0)), registers,
-                             x.narrow(0, class_token.size(0), x.size(0) - class_token.size(0))}));
+  if (ForwardMode::current() != nullptr) {  // which can write no derivatives in place
+    std::vector<at::Tensor> pictures;
+    for (std::int64_t i = 0; i < calibration.sequences(); ++i) pictures.push_back(tokens_of(i));
+    return at::stack(pictures);
   }
+  at::Tensor stream =
+      weights.empty({calibration.sequences(), calibration.length(), embedding.width()}, dtype);
+  for (std::int64_t i = 0; i < stream.size(0); ++i) stream[i].copy_(tokens_of(i));
   return stream;
 }
 

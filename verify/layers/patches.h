@@ -10,7 +10,7 @@
 namespace deadray {
 
 /// Pixels to the stream, [sequences, length, d], on the weights' backend: class token, registers
-/// and patches with their positions.
+/// and patches with their positions. Under a ForwardMode it carries its derivatives.
 at::Tensor embed_patches(const Weights& weights, const PatchInput& input,
                          const Calibration& calibration, at::ScalarType dtype);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -43,6 +44,14 @@ class Weights {
   virtual const LinearSpec& as_stored(const LinearSpec& spec, std::int64_t /*block*/) const {
     return spec;
   }
+  /// What these weights move along, for a pass that carries derivatives: K sources whose read() and
+  /// read_rows() give the derivative of each tensor along direction k, as stored. Empty as a rule.
+  /// What tensors of a vision tower or a predictor move along is not followed to the output.
+  virtual std::span<const Weights* const> tangents() const { return {}; }
+  /// Of such a source: whether this tensor's derivative is not all zero. Only then is it read.
+  /// @param spec  may be an alternative of as_stored(), an expert's part of a fused tensor, or the
+  ///     table of tokens that a tied decoder reads
+  virtual bool moves(const TensorSpec& /*spec*/, std::int64_t /*block*/) const { return true; }
   /// Whether logits can be computed.
   virtual bool has_head() const = 0;
 
