@@ -57,7 +57,8 @@ Findings findings(const Graph& graph);
 /// next writer's bias takes back.
 std::unordered_map<const NormUse*, std::int64_t> shifts_along_streams(const Graph& graph);
 
-/// Whether the whole stream can turn, and whether x + 1 <w, x> is a change of basis of it: rotation.
+/// Whether the whole stream can turn, and whether x + 1 <w, x> is a change of basis of it:
+/// rotation.
 bool turns(const Graph& graph, const Segment& segment);
 bool mixes_along_one(const Segment& segment);
 

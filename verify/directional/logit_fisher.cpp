@@ -128,6 +128,29 @@ class SoftmaxVariance {
   at::Tensor mean_, squares_;  // [K, n]
 };
 
+/// Squared deviations from the mean of each of n rows, over the entries so far (Chan, Golub and
+/// LeVeque): a softmax does not see the mean.
+class CentredSquares {
+ public:
+  /// @param values  [n, count]
+  void add(const at::Tensor& values) {
+    const auto count = static_cast<double>(values.size(-1));
+    const at::Tensor mean = values.mean(-1);
+    squares_ += (values - mean.unsqueeze(-1)).square().sum().item<double>();
+    if (count_ == 0) mean_ = at::zeros_like(mean);
+    const at::Tensor step = mean - mean_;
+    const double total = count_ + count;
+    squares_ += step.square().sum().item<double>() * count_ * count / total;
+    mean_ += step * (count / total);
+    count_ = total;
+  }
+  double sum() const { return squares_; }
+
+ private:
+  double count_ = 0, squares_ = 0;
+  at::Tensor mean_;  // [n]
+};
+
 }  // namespace
 
 at::Tensor output_fisher(const Architecture& architecture, const Weights& weights,
@@ -167,7 +190,7 @@ double output_movement(Communicator& ranks, const Architecture& architecture,
   if (!weights.has_head())
     return ratio((moved_h - h).square().sum().item<double>(), h.square().sum().item<double>());
   const LinearSpec decoder = stored_decoder(architecture);
-  double moved_by = 0, size = 0;
+  CentredSquares moved_by, size;
   for_each_tile(
       architecture, weights, h.scalar_type(), kTileEntries, [&](const VocabularyTile& tile) {
         const std::int64_t count = tile.weight.size(0);
@@ -178,11 +201,10 @@ double output_movement(Communicator& ranks, const Architecture& architecture,
           other.bias.value =
               moved.load(decoder.biases[0], -1, h.scalar_type()).narrow(0, tile.first, count);
         const at::Tensor z = logits_of(*architecture.head, h, tile).value;
-        moved_by +=
-            (logits_of(*architecture.head, moved_h, other).value - z).square().sum().item<double>();
-        size += z.square().sum().item<double>();
+        moved_by.add(logits_of(*architecture.head, moved_h, other).value - z);
+        size.add(z);
       });
-  return ratio(moved_by, size);
+  return ratio(moved_by.sum(), size.sum());
 }
 
 Decoder load_decoder(const Architecture& architecture, const Weights& weights,

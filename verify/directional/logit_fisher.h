@@ -26,7 +26,8 @@ at::Tensor output_fisher(const Architecture& architecture, const Weights& weight
                          std::int64_t tile_bytes = std::int64_t{128} << 20);
 
 /// |z' - z| / |z|, Frobenius norms over all rows of all ranks, of the logits z of `weights` and z'
-/// of `moved`; of a model without a head of h itself. Collective.
+/// of `moved`, each row less its mean, which a softmax does not see; of a model without a head of h
+/// itself. Collective.
 /// @param h, moved_h  what the decoder reads in each [n, d]
 double output_movement(Communicator& ranks, const Architecture& architecture,
                        const Weights& weights, const at::Tensor& h, const Weights& moved,

@@ -22,9 +22,8 @@ void for_each_norm(Builder& builder, F&& f) {
 /// Whether nobody reads the norm but maps that are its own, on the way to the output.
 bool is_read_by_maps_alone(const Builder& builder, const NormUse& norm) {
   return !norm.feeds_stream && !norm.is_output && !norm.readers.empty() &&
-         std::all_of(norm.readers.begin(), norm.readers.end(), [&](const MapUse& map) {
-           return builder.reaches_output(*map.map);
-         });
+         std::all_of(norm.readers.begin(), norm.readers.end(),
+                     [&](const MapUse& map) { return builder.reaches_output(*map.map); });
 }
 
 void kernel_of(Builder& builder, const NormUse& norm, const MapUse& map, std::int64_t number) {

@@ -61,8 +61,8 @@ at::Tensor layer_scale(const Builder& builder, const Event& event) {
 
 namespace {
 
-/// A change of basis of the whole stream: x becomes exp(tB) x. Each writer by it, each reader by its
-/// inverse.
+/// A change of basis of the whole stream: x becomes exp(tB) x. Each writer by it, each reader by
+/// its inverse.
 struct Basis {
   std::shared_ptr<const Generator> writers;  ///< B
   std::shared_ptr<const Generator> rows;     ///< B^T, for tables, whose rows are x
@@ -119,9 +119,9 @@ void rotation(Builder& builder) {
       const at::Tensor w = builder.unit("w", segment.width),
                        b = at::ones({segment.width, 1}, fp64()) * w;
       const auto mix = std::make_shared<Generator>(b);
-      change_basis(builder, segment,
-                   {mix, std::make_shared<Generator>(b.t().contiguous()), Builder::inverse(*mix),
-                    false});
+      change_basis(
+          builder, segment,
+          {mix, std::make_shared<Generator>(b.t().contiguous()), Builder::inverse(*mix), false});
     }
   }
 }
