@@ -80,7 +80,7 @@ class Measuring {
         if (move)
           measured_[move->entry(model_.architecture.n_blocks)].push_back(result_.causes.size());
         else
-          cause.why = "no member is known to deadray in this wiring";
+          cause.why = "what it moves has no part in the output, or deadray has no curve for this wiring";
       }
       result_.causes.push_back(std::move(cause));
     }

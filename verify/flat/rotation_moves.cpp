@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "host/census/causes.h"
 #include "verify/base/tensors.h"
 #include "verify/flat/causes.h"
 #include "verify/flat/curve_weights.h"
