@@ -18,6 +18,7 @@ from deadray.errors import (
     InternalError,
     MalformedError,
     NetworkError,
+    NotInstalledError,
     ResourceError,
     UnsupportedError,
     UsageError,
@@ -35,6 +36,7 @@ __all__ = [
     "MalformedError",
     "NetworkError",
     "Norm",
+    "NotInstalledError",
     "Prediction",
     "ResourceError",
     "UnsupportedError",
@@ -54,6 +56,7 @@ _NEEDS_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
+    # hasattr() is to be False for what is not installed: hence an AttributeError of our own.
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module 'deadray' has no attribute {name!r}")
     try:
@@ -61,7 +64,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as missing:
         if missing.name != "torch":
             raise
-        raise ResourceError(f"deadray.{name}: {NO_TORCH}") from None
+        raise NotInstalledError(f"deadray.{name}: {NO_TORCH}") from None
+    except ResourceError as unfit:  # of the measuring part
+        raise NotInstalledError(str(unfit)) from None
     globals()[name] = value
     return value
 

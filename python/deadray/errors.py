@@ -44,6 +44,10 @@ class ResourceError(Error):
     exit_code = 6
 
 
+class NotInstalledError(ResourceError, AttributeError):
+    """Of deadray's own names the one that was asked for needs a package that does not fit."""
+
+
 class InternalError(Error):
     """A defect of deadray itself."""
 

@@ -52,11 +52,29 @@ def test_every_public_name_is_listed() -> None:
         deadray.wach  # noqa: B018
 
 
+NO_TORCH = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+
+
 def test_without_torch_watch_says_how_to_get_it(tmp_path: Path) -> None:
-    missing = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
-    done = python("import deadray; deadray.watch", path=with_torch(tmp_path, missing))
+    done = python("import deadray; deadray.watch", path=with_torch(tmp_path, NO_TORCH))
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("deadray.errors.ResourceError: deadray.watch: torch is not installed: ")
+    error = "deadray.errors.NotInstalledError: deadray.watch: torch is not installed: "
+    assert last.startswith(error)
+    assert issubclass(deadray.NotInstalledError, deadray.ResourceError)
+
+
+ASKED = "import deadray; print(hasattr(deadray, 'watch'), hasattr(deadray, 'predict'))"
+
+
+def test_without_torch_there_is_no_watch(tmp_path: Path) -> None:
+    done = python(ASKED, path=with_torch(tmp_path, NO_TORCH))
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_beside_another_torch_there_is_no_watch() -> None:
+    pytest.importorskip("torch")
+    done = python(f"import torch; torch.__version__ = '1.13.1'; {ASKED}")
+    assert done.stdout.split() == ["False", "True"], done.stderr
 
 
 @pytest.mark.skipif(_build.TORCH is None, reason="the measuring part is not built")

@@ -89,7 +89,8 @@ def test_an_environment_without_torch_predicts(environment: Environment, wheel: 
     assert Path(file).is_relative_to(environment.python.parents[1])
     done = run(environment.python, "-I", "-c", "import deadray; deadray.watch")
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("deadray.errors.ResourceError: deadray.watch: torch is not installed: ")
+    error = "deadray.errors.NotInstalledError: deadray.watch: torch is not installed: "
+    assert last.startswith(error)
 
 
 if __name__ == "__main__":
