@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import NoReturn
 
+from deadray._build import VERSION
 from deadray.command.outcome import ending, stop_at_once
 from deadray.command.watch_options import add_watch_command
 from deadray.errors import NO_TORCH, ResourceError, UsageError
@@ -19,6 +20,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = _Parser(prog="python -m deadray", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"deadray {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     add_watch_command(commands)
     return parser.parse_args(arguments)

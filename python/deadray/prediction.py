@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadray._predict import Norm, predict_model
 from deadray.errors import UsageError
+from deadray.tables import html_table, text_table
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Norm", "Prediction", "predict"]
 
-_CATALOGUE = Path(__file__).with_name("norms.jsonl")  # of the norms of transformers' model types
+CATALOGUE = Path(__file__).with_name("norms.jsonl")  # of the norms of transformers' model types
 
 
 class Prediction:
@@ -40,16 +40,29 @@ class Prediction:
             f"Prediction({self._record['model']['name']!r}, {len(self.norms)} norms, {dead} dead)"
         )
 
+    def __str__(self) -> str:
+        """A table of plain text."""
+        return text_table(_COLUMNS, [_cells(norm) for norm in self.norms])
+
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{head}</th>" for head in ("norm", "kind", "d", "dead", "constant"))
-        rows = "".join(f"<tr>{_cells(norm)}</tr>" for norm in self.norms)
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_table(_COLUMNS, [_cells(norm) for norm in self.norms])
 
 
-def _cells(norm: Norm) -> str:
-    constant = "–" if norm.constant is None else f"{norm.constant:.4g}"
-    values = (norm.name, norm.kind, norm.hidden_size, norm.dimension, constant)
-    return "".join(f"<td>{escape(str(value))}</td>" for value in values)
+_COLUMNS = ("norm", "kind", "d", "dead", "constant")
+
+
+def _cells(norm: Norm) -> list[str]:
+    constant = "-" if norm.constant is None else f"{norm.constant:.4g}"
+    return [norm.name, norm.kind, str(norm.hidden_size), str(norm.dimension), constant]
+
+
+def tau_of(given: Any) -> float | None:
+    """Raises UsageError for what is no number. The range is looked at where it is used."""
+    try:
+        return None if given is None else float(0 + given)  # a text is no number
+    except (TypeError, ValueError, RuntimeError):
+        found = type(given).__name__
+        raise UsageError(f"tau: a number with 0 <= x < 1 was expected, not {found}") from None
 
 
 def predict(
@@ -65,8 +78,9 @@ def predict(
     Raises MalformedError for a damaged model, UnsupportedError for one that deadray does not know,
     UsageError for an unknown site, NetworkError for a download that was not finished.
     """
+    tau = tau_of(tau)
     if isinstance(model, (str, os.PathLike)):
-        record, norms = predict_model(os.fspath(model), site, tau, str(_CATALOGUE))
+        record, norms = predict_model(os.fspath(model), site, tau, str(CATALOGUE))
         return Prediction(json.loads(record), norms)
     # Who holds a module has imported torch.
     torch = sys.modules.get("torch")

@@ -9,6 +9,7 @@ from typing import Any
 
 from deadray.errors import UsageError
 from deadray.pictures import spectrum_svg
+from deadray.tables import html_table, text_table
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,10 @@ class Report:
 
     def __str__(self) -> str:
         """A table of plain text."""
-        rows = [list(_COLUMNS), *([_text(cell) for cell in _row(site)] for site in self.sites)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
         noteworthy = [site for site in self.sites if site.verdict in ("refuted", "undetermined")]
-        lines += [f"{site.name}: {site.verdict}: {site.reason}" for site in noteworthy]
-        return "\n".join(line.rstrip() for line in [*lines, *self._record["notes"]])
+        lines = [f"{site.name}: {site.verdict}: {site.reason}" for site in noteworthy]
+        lines = [text_table(_COLUMNS, self._cells()), *lines, *self._record["notes"]]
+        return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}
@@ -88,16 +87,12 @@ class Report:
 
     def _repr_html_(self) -> str:
         """A table, and the spectrum of the norm with the clearest gap."""
-        heads = "".join(f"<th>{html.escape(name)}</th>" for name in _COLUMNS)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in _row(site))
-            + "</tr>"
-            for site in self.sites
-        )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._record["notes"])
-        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        table = html_table(_COLUMNS, self._cells())
         return table + spectrum_svg(self._record["sites"]) + notes
+
+    def _cells(self) -> list[list[str]]:
+        return [[_text(cell) for cell in _row(site)] for site in self.sites]
 
 
 _COLUMNS = (

@@ -214,7 +214,7 @@ def test_errors_are_the_programs_lines_and_codes(tmp_path: Path) -> None:
     assert classes >= {deadray.UsageError, deadray.MalformedError, deadray.UnsupportedError}
 
 
-@pytest.mark.parametrize("tau", [-1.0, 1.0, float("nan")])
+@pytest.mark.parametrize("tau", [-1.0, 1.0, float("nan"), "0.5"])
 def test_a_tau_out_of_range_is_an_error_of_usage(tau: float) -> None:
     with pytest.raises(deadray.UsageError, match="tau: .* 0 <= x < 1") as error:
         deadray.predict(GPT2, tau=tau)
@@ -234,3 +234,11 @@ def test_a_scale_that_is_not_finite_is_malformed() -> None:
 def test_a_notebook_shows_a_row_a_norm() -> None:
     prediction = deadray.predict(GPT2)
     assert prediction._repr_html_().count("<tr>") == 1 + len(prediction.norms)
+
+
+def test_printing_it_gives_a_table() -> None:
+    prediction = deadray.predict(GPT2)
+    heads, *rows = str(prediction).splitlines()
+    assert heads.split() == ["norm", "kind", "d", "dead", "constant"]
+    assert [row.split()[0] for row in rows] == [norm.name for norm in prediction.norms]
+    assert "\n" not in repr(prediction)

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
+import deadray
 from deadray.__main__ import parse
 from deadray.command.watch_command import watch_command
 from deadray.errors import Error
@@ -269,6 +270,12 @@ def test_a_table_with_one_line_a_norm(roberta, capsys):
 def test_too_few_rows_are_undetermined(roberta, capsys):
     assert watch(roberta, "--random-tokens", 8, "--sequence-length", 4) == 8
     assert "undetermined" in capsys.readouterr().out
+
+
+def test_its_version_is_the_packages():
+    process = spawned("--version")
+    assert process.communicate(timeout=60)[0].strip() == f"deadray {deadray.__version__}"
+    assert process.returncode == 0
 
 
 def test_wrong_words_end_with_one_line_and_2():

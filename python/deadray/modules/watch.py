@@ -23,6 +23,7 @@ from deadray.modules.ranks import ranks_of
 from deadray.modules.rows import rows_of
 from deadray.modules.unwrap import unwrapped
 from deadray.modules.watched import Watched
+from deadray.prediction import tau_of
 from deadray.report import Report
 
 READINGS = ("both", "exact", "deployed")
@@ -79,7 +80,7 @@ class Probe:
         self._watched = [Watched(norm, readings) for norm in chosen]
         self._mask = Mask(mask)
         self._ranks = ranks_of(group)
-        self._settings = {"method": method, "seed": seed, "tau": tau}
+        self._settings = {"method": method, "seed": seed, "tau": tau_of(tau)}
         self._readings = readings
         _measure.Probes(device="cpu", **self._settings)  # tells wrong words before any pass
         self._probes: dict[str, _measure.Probes] = {}
