@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 import deadray
 from tiny_models import NAMES, tiny_model
@@ -69,8 +70,48 @@ def test_sites_are_chosen_as_of_a_checkpoint():
     for site, problem in {"ln_1": "2 norms end so", "ln_2": "no such norm"}.items():
         with pytest.raises(deadray.UsageError, match=problem):
             deadray.predict(model, site)
+    for site in ("ln1", "transformer.h.0.ln_1", "h.0.ln1"):
+        with pytest.raises(deadray.UsageError, match=r"no such norm; .* such as h\.0\.ln_1"):
+            deadray.predict(model, site)
+
+
+HEADS = [("roberta", AutoModelForMaskedLM), ("gptj", AutoModelForCausalLM)]
+
+
+@pytest.mark.parametrize(("name", "auto_class"), [*((name, AutoModel) for name in NAMES), *HEADS])
+def test_the_final_norm_is_that_of_the_checkpoint(name, auto_class, tmp_path):
+    model = tiny_model(name, auto_class).model
+    model.save_pretrained(tmp_path)
+    try:
+        (norm,) = deadray.predict(tmp_path, "final").norms
+    except deadray.UsageError as error:
+        assert "the names do not tell" in str(error)
+        with pytest.raises(deadray.UsageError, match="the names do not tell"):
+            deadray.predict(model, "final")
+    else:
+        (its,) = deadray.predict(model, "final").norms
+        assert its.name == norm.name
+
+
+def test_the_final_norm_of_no_known_type_is_told_by_its_place():
+    parts = {"embed_norm": nn.LayerNorm(4), "layers": nn.Sequential(nn.LayerNorm(4))}
+    model = nn.ModuleDict(parts | {"norm": nn.LayerNorm(4)})
+    assert [norm.name for norm in deadray.predict(model, "final").norms] == ["norm"]
+    model["other"] = nn.LayerNorm(4)
     with pytest.raises(deadray.UsageError, match="do not tell"):
-        deadray.predict(tiny_model("roberta").model, "final")
+        deadray.predict(model, "final")
+
+
+def test_a_tau_that_is_no_number_is_an_error_of_usage():
+    model = nn.Sequential(nn.LayerNorm(4))
+    for tau in ("0.1", [0.1], np.array([0.1, 0.2]), torch.ones(2), 1j):
+        with pytest.raises(
+            deadray.UsageError, match="^tau: a number .* was expected, not "
+        ) as error:
+            deadray.predict(model, tau=tau)
+        assert "\n" not in str(error.value)
+    for tau in (0, np.float32(0.1), torch.tensor(0.1)):
+        assert deadray.predict(model, tau=tau).norms[0].dimension == 1
 
 
 def test_of_dead_coordinates_and_damaged_values():

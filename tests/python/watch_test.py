@@ -174,7 +174,9 @@ def test_wrong_arguments(ids):
         ({"norms": ["q"]}, ["'q'", "first, last"]),
         ({"method": "qr"}, ["'qr'", "eigh, certificate or directional"]),
         ({"mask": "attention_mask"}, ["mask"]),
+        ({"norms": "model.first"}, ["did you mean first?"]),
         ({"tau": 2.0}, ["tau", "2"]),
+        ({"tau": "much"}, ["tau", "not str"]),
         ({"seed": -1}, ["seed -1"]),
         ({"readings": "all"}, ["'all'", "both, exact, deployed"]),
     ):

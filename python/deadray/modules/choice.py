@@ -11,6 +11,7 @@ from torch import nn
 from deadray.errors import UsageError
 from deadray.modules.norms import NormOf
 
+NEAR = 0.6  # of difflib's ratio
 Chosen = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
@@ -40,7 +41,21 @@ def _named(found: list[NormOf], name: str) -> list[NormOf]:
         taken = [norm for norm in found if fnmatch.fnmatchcase(norm.name, name)]
     if not taken:
         known = [norm.name for norm in found]
-        near = difflib.get_close_matches(name, known, n=1)
+        near = near_names(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UsageError(f"norm '{name}': the model has none of that name; {hint}")
     return taken
+
+
+def near_names(given: str, known: list[str], most: int = 3) -> list[str]:
+    """What may have been meant by `given`, nearest first: names alike, or names that end alike."""
+
+    def likeness(name: str) -> tuple[float, float]:
+        a, b = given.split("."), name.split(".")
+        parts = min(len(a), len(b))
+        ends = ".".join(a[-parts:]), ".".join(b[-parts:])
+        return tuple(difflib.SequenceMatcher(None, *pair).ratio() for pair in (ends, (given, name)))
+
+    found = {name: likeness(name) for name in known}
+    near = [name for name in known if max(found[name]) >= NEAR]
+    return sorted(near, key=found.__getitem__, reverse=True)[:most]

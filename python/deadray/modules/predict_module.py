@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import time
 from typing import Any
@@ -14,7 +13,9 @@ from torch import nn
 from deadray._build import VERSION
 from deadray._predict import Norm, predict_norm
 from deadray.errors import UsageError
+from deadray.modules.choice import near_names
 from deadray.modules.described import described
+from deadray.modules.final_norm import final_norms
 from deadray.modules.norms import NormOf, find_norms
 from deadray.prediction import Prediction
 
@@ -37,7 +38,7 @@ def predict_module(model: nn.Module, site: str = "all", tau: float | None = None
     """
     began = time.perf_counter()
     found = find_norms(model)
-    chosen = [norm for norm in _chosen(found, site) if norm.hidden_size is not None]
+    chosen = [norm for norm in _chosen(model, found, site) if norm.hidden_size is not None]
     read = time.perf_counter()
     norms = [predict_norm(norm.name, norm.kind, norm.gamma, norm.beta, tau) for norm in chosen]
     done = time.perf_counter()
@@ -89,28 +90,22 @@ def _notes(norm: NormOf) -> list[str]:
     return [f"{norm.name}: {norm.note}"] if norm.note else []
 
 
-def _chosen(found: list[NormOf], site: str) -> list[NormOf]:
+def _chosen(model: nn.Module, found: list[NormOf], site: str) -> list[NormOf]:
     """`all`, `final`, a name, or how one name ends."""
     if site == "all":
         return found
-    chosen = [n for n in found if (_may_be_final(n.name) if site == "final" else n.name == site)]
+    named = [norm for norm in found if norm.name == site]
+    chosen = final_norms(model, found) if site == "final" else named
     chosen = chosen or [norm for norm in found if norm.name.endswith(f".{site}")]
     if len(chosen) == 1:
         return chosen
     names = [norm.name for norm in (chosen or found)]
-    few = difflib.get_close_matches(site, names, n=3) or names[-3:]
+    few = near_names(site, names) or names[-3:]
     if site == "final":
-        problem = "the names do not tell which norm is the model's last"
+        problem = "the model ends without a norm, or the names do not tell which is its last"
     else:
         problem = f"{len(chosen)} norms end so" if chosen else "no such norm"
     raise UsageError(
         f"site '{site}': {problem}; give 'all', or one of {len(found)} names"
         + (f", such as {', '.join(few)}" if few else "")
     )
-
-
-def _may_be_final(name: str) -> bool:
-    """As the program tells it of a model type that it does not know: by its place."""
-    *parts, last = name.split(".")
-    inside = last.isdigit() or any(part.rpartition("_")[2].isdigit() for part in parts)
-    return not inside and not any(part in name.lower() for part in ("embed", "head", "predict"))
