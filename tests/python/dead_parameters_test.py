@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
@@ -193,6 +194,47 @@ def test_wrappers_keep_their_parameters_names():
     (dead,) = dead_parameters(torch.compile(model), X)
     names = ("_orig_mod.a.weight", "_orig_mod.a.bias")
     assert (dead.consumer, dead.parameters) == ("a", names)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_projection_knows_the_names_of_wrappers(prefix):
+    model = Small(lambda m, h: m.a(h), a=nn.Linear(4, 3, dtype=torch.float64))
+    (dead,) = dead_parameters(model, X)
+    gradient = gradient_of(model)
+    want = dead.project(gradient)
+    got = dead.project({prefix + name: value for name, value in gradient.items()})
+    assert got.keys() == {prefix + name for name in gradient}
+    for name in gradient:
+        assert torch.equal(got[prefix + name], want[name])
+    assert not torch.equal(want["a.weight"], gradient["a.weight"])
+    (of_compiled,) = dead_parameters(torch.compile(model), X)
+    assert torch.equal(of_compiled.project(gradient)["a.weight"], want["a.weight"])
+
+
+def test_projection_knows_the_parallel_model(tmp_path):
+    model = Small(lambda m, h: m.a(h), a=nn.Linear(4, 3, dtype=torch.float64))
+    (alone,) = dead_parameters(model, X)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(model)
+        parallel(X).square().sum().backward()
+        gradient = {name: p.grad for name, p in parallel.named_parameters() if p.grad is not None}
+        (dead,) = dead_parameters(parallel, X)
+    finally:
+        dist.destroy_process_group()
+    assert "module.a.weight" in gradient
+    assert torch.equal(
+        alone.project(gradient)["module.a.weight"], dead.project(gradient)["module.a.weight"]
+    )
+    assert not torch.equal(dead.project(gradient)["module.a.weight"], gradient["module.a.weight"])
+
+
+def test_tensors_of_another_shape_are_refused():
+    model = Small(lambda m, h: m.a(h), a=nn.Linear(4, 3))
+    (dead,) = dead_parameters(model, X)
+    given = {"module.a.weight": torch.zeros(4, 3), "module.a.bias": torch.zeros(3)}
+    with pytest.raises(UsageError, match=r"^module\.a\.weight: shape \[4, 3\], expected \[3, 4\]"):
+        dead.project(given)
 
 
 def test_the_package_offers_it():

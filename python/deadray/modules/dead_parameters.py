@@ -12,6 +12,7 @@ from deadray.errors import UsageError
 from deadray.modules.consumers import Consumer, Readers, find_readers
 from deadray.modules.dead_spaces import Moved, RowSpace, ShiftSpace, Tangent
 from deadray.modules.fixed_functionals import Functionals
+from deadray.modules.parameters import plain_name
 
 Space = RowSpace | ShiftSpace
 
@@ -62,28 +63,44 @@ class DeadParameters:
     def project(self, tensors: Mapping[str, torch.Tensor], in_place: bool = False) -> Tangent:
         """The same tensors without their dead part: gradients, updates, LoRA's products B A.
 
-        tensors: by parameter name, of the parameters' shapes. Others in it are left alone; without
-            any of `parameters`, or with None for all, nothing changes. The projection is orthogonal
-            in the space of all `parameters` together.
+        tensors: by parameter name, of the parameters' shapes; the names may be those of the model
+            inside DistributedDataParallel and torch.compile, or of the model around it. Others in
+            it are left alone; without any of `parameters`, or with None for all, nothing changes.
+            The projection is orthogonal in the space of all `parameters` together.
         in_place: the tensors given are changed, too.
 
-        Raises UsageError where some of `parameters` are there and others are not.
+        Raises UsageError where some of `parameters` are there and others are not, and for a tensor
+        of another shape.
         """
-        result = dict(tensors)
-        missing = [name for name in self.parameters if result.get(name) is None]
+        given = self._given_names(tensors)
+        missing = [name for name in self.parameters if name not in given]
         if len(missing) == len(self.parameters):
-            return result
+            return dict(tensors)
         if missing:
             raise UsageError(
                 f"{self.consumer}: its dead directions move {', '.join(self.parameters)} together: "
                 f"{', '.join(missing)} is missing; give zeros for what shall not move"
             )
+        mine = {name: tensors[given[name]] for name in self.parameters}
         for space in self._spaces:
-            for name, dead in space.dead_part(result, self._values).items():
-                tensor = result[name]
-                dead = dead.reshape(tensor.shape).to(tensor)
-                result[name] = tensor.detach().sub_(dead) if in_place else tensor - dead
-        return result
+            for name, dead in space.dead_part(mine, self._values).items():
+                dead = dead.reshape(mine[name].shape).to(mine[name])
+                mine[name] = mine[name].detach().sub_(dead) if in_place else mine[name] - dead
+        return dict(tensors) | {given[name]: tensor for name, tensor in mine.items()}
+
+    def _given_names(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+        """What each of `parameters` is called in `tensors`, of those that are there."""
+        plain = {plain_name(name): name for name in tensors}
+        given = {}
+        for name in self.parameters:
+            its = name if name in tensors else plain.get(plain_name(name))
+            if its is None or tensors[its] is None:
+                continue
+            found, expected = list(tensors[its].shape), list(self._values[name].shape)
+            if found != expected:
+                raise UsageError(f"{its}: shape {found}, expected {expected}, its parameter's")
+            given[name] = its
+        return given
 
     @property
     def null_space(self) -> torch.Tensor | None:

@@ -90,3 +90,11 @@ def modules_of(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Modu
     yield name, module
     for child_name, child in children_of(module, name):
         yield from modules_of(child, child_name)
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without what wrappers add: DistributedDataParallel, torch.compile, FSDP."""
+    parts = [part for part in name.split(".") if part not in WRAPPED]
+    while len(parts) > 1 and parts[0] == "module":
+        parts.pop(0)
+    return ".".join(parts)
