@@ -93,7 +93,7 @@ def modules_of(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Modu
 
 
 def plain_name(name: str) -> str:
-    """A parameter's name without what wrappers add: DistributedDataParallel, torch.compile, FSDP."""
+    """A parameter's name without what DistributedDataParallel, torch.compile and FSDP add."""
     parts = [part for part in name.split(".") if part not in WRAPPED]
     while len(parts) > 1 and parts[0] == "module":
         parts.pop(0)
