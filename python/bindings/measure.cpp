@@ -101,7 +101,9 @@ class Probes {
     }
   }
 
-  void finish(const std::string& name) { group_->finish(name); }
+  void merge(const std::string& name) { group_->merge(name); }
+  void decompose_due() { group_->decompose_due(); }
+  void decompose() { group_->decompose(); }
 
   std::string take() {
     const ProbeGroup::Results results = group_->take();
@@ -177,13 +179,25 @@ NB_MODULE(_measure, m) {
           },
           nb::arg("name"), nb::arg("input").none(), nb::arg("output").none())
       .def(
-          "finish",
+          "merge",
           [](Probes& probes, const std::string& name) {
             const deadray::OursAlone ours;
             const NoGil others_run;
-            deadray::translated([&] { probes.finish(name); });
+            deadray::translated([&] { probes.merge(name); });
           },
           nb::arg("name"))
+      .def("decompose_due",
+           [](Probes& probes) {
+             const deadray::OursAlone ours;
+             const NoGil others_run;
+             deadray::translated([&] { probes.decompose_due(); });
+           })
+      .def("decompose",
+           [](Probes& probes) {
+             const deadray::OursAlone ours;
+             const NoGil others_run;
+             deadray::translated([&] { probes.decompose(); });
+           })
       .def("take",
            [](Probes& probes) {
              const deadray::OursAlone ours;

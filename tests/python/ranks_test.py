@@ -18,10 +18,14 @@ import torch
 from safetensors.torch import save_file
 
 from tiny_models import VOCABULARY, tiny_model
+from watched_block import Block, ids_of, watched
 
 RANKS = 4
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={RANKS}"]
-SLOW = Path(__file__).with_name("slow_watch.py")
+SLOW, FAILING, IN_GROUPS = (
+    Path(__file__).with_name(name)
+    for name in ("slow_watch.py", "failing_watch.py", "watch_in_groups.py")
+)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -59,8 +63,12 @@ def test_four_ranks_give_the_report_of_one_process(folder):
     assert four["environment"]["ranks"] == RANKS
     assert four["calibration"] == one["calibration"]
     assert four["calibration"]["masked"] == 50
-    assert [site["name"] for site in four["sites"]] == [site["name"] for site in one["sites"]]
-    for mine, theirs in zip(four["sites"], one["sites"], strict=True):
+    assert_same_sites(four["sites"], one["sites"])
+
+
+def assert_same_sites(sites: list[dict], others: list[dict]) -> None:
+    assert [site["name"] for site in sites] == [site["name"] for site in others]
+    for mine, theirs in zip(sites, others, strict=True):
         for key in ("verdict", "predicted", "inherited", "rows", "gamma"):
             assert mine[key] == theirs[key], (mine["name"], key)
         for reading in ("exact", "deployed"):
@@ -174,3 +182,36 @@ def test_what_all_ranks_find_wrong_is_told_once():
     assert ended.returncode == 1  # torchrun's own
     ours = [line for line in ended.stderr.splitlines() if line.startswith("deadray watch")]
     assert len(ours) == 1 and "no-folder" in ours[0]
+
+
+OUT_OF_MEMORY = "ResourceError: rank 1 of 4: not enough memory: you tried to allocate"
+CHANGED = "UnsupportedError: rank 1 of 4: norm 'first': its parameters changed while "
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("decompose_due", OUT_OF_MEMORY),
+        ("decompose", OUT_OF_MEMORY),
+        ("add_nothing", OUT_OF_MEMORY),
+        ("values", CHANGED),
+    ],
+)
+def test_where_one_rank_fails_in_its_report_all_raise_its_line(tmp_path, place, line):
+    command = [*TORCHRUN, str(FAILING), str(tmp_path), place]
+    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=120)
+    ended = {(tmp_path / str(rank)).read_text() for rank in range(RANKS)}
+    assert len(ended) == 1 and ended.pop().startswith(line)
+
+
+def test_each_group_gives_the_report_of_its_own_data(tmp_path):
+    command = [*TORCHRUN, str(IN_GROUPS), str(tmp_path)]
+    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=120)
+    reports = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(RANKS)]
+    assert reports[0]["sites"] != reports[2]["sites"]
+    for first in (0, 2):
+        assert reports[first]["sites"] == reports[first + 1]["sites"]
+        calls = ({"ids": ids_of(rank)} for rank in (first, first + 1))
+        one = watched(Block().double(), *calls).to_dict()
+        assert reports[first]["calibration"] == one["calibration"]
+        assert_same_sites(reports[first]["sites"], one["sites"])

@@ -37,6 +37,11 @@ class Block(nn.Module):
         return self.last(x + torch.tanh(self.map(self.first(x))))
 
 
+def ids_of(rank: int) -> torch.Tensor:
+    """What the block reads on that rank."""
+    return torch.randint(0, 50, (8, 40), generator=torch.Generator().manual_seed(rank))
+
+
 def refused(call, error: type, *words: str) -> None:
     with pytest.raises(error) as caught:
         call()

@@ -62,6 +62,11 @@ void ProbeGroup::add(std::span<const NormTile> tiles) {
 }
 
 void ProbeGroup::finish(const std::string& site) {
+  merge(site);
+  decompose_due();
+}
+
+void ProbeGroup::merge(const std::string& site) {
   const auto probe = probes_.find(site);
   if (probe == probes_.end()) return;
   Communicator& ranks = *options_.ranks;
@@ -80,14 +85,17 @@ void ProbeGroup::finish(const std::string& site) {
     waiting_bytes_ += kMatricesOfProbe * d * d * sizeof(double);
     waiting_.push_back({place, std::move(done)});
   }
-  // Ranks decompose at the same time, when each has as many norms: else one would wait for another.
-  if (owner_ + 1 < ranks.size()) return;
-  if (!runs_side_by_side(options_, *backend_) || std::ssize(waiting_) >= enough_norms() ||
-      waiting_bytes_ > kMostWaiting)
-    take_waiting();
 }
 
-void ProbeGroup::take_waiting() {
+void ProbeGroup::decompose_due() {
+  // Ranks decompose at the same time, when each has as many norms: else one would wait for another.
+  if (owner_ + 1 < options_.ranks->size()) return;
+  if (!runs_side_by_side(options_, *backend_) || std::ssize(waiting_) >= enough_norms() ||
+      waiting_bytes_ > kMostWaiting)
+    decompose();
+}
+
+void ProbeGroup::decompose() {
   const Stopwatch watch;
   std::vector<Work> work;
   for (Waiting& waiting : waiting_) {
@@ -109,7 +117,7 @@ nlohmann::json ProbeGroup::measured_here() const {
 }
 
 nlohmann::json ProbeGroup::save() {
-  take_waiting();
+  decompose();
   nlohmann::json sites = nlohmann::json::array();
   for (const SiteResult& result : results_.sites) sites.push_back(result.site.name);
   return {{"sites", sites}, {"here", measured_here()}, {"owner", owner_}};
@@ -134,7 +142,7 @@ void ProbeGroup::gather_results() {
 }
 
 ProbeGroup::Results ProbeGroup::take() {
-  take_waiting();
+  decompose();
   if (options_.ranks->size() > 1) gather_results();
   return std::move(results_);
 }

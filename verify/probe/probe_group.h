@@ -31,10 +31,15 @@ class ProbeGroup {
   void reserve(std::span<const NormTile> tiles);
   /// The norms of one tile of the stream. Each has its probe.
   void add(std::span<const NormTile> tiles);
-  /// No more tiles come for this site. Its spectrum is taken now, or waits until there are as many
-  /// as keep all threads busy, while memory allows. Of several ranks one takes it, each in turn:
-  /// collective.
+  /// No more tiles come for this site: merge() and decompose_due().
   void finish(const std::string& site);
+  /// Its spectrum waits; of several ranks on one of them, each in turn. Collective.
+  void merge(const std::string& site);
+  /// Takes the spectra that wait on this rank, where they are as many as keep all threads busy, or
+  /// more than memory allows.
+  void decompose_due();
+  /// Takes them in any case.
+  void decompose();
 
   struct Results {
     std::vector<SiteResult> sites;  ///< in the order of finish()
@@ -58,7 +63,6 @@ class ProbeGroup {
     std::size_t place;
     SiteProbe probe;
   };
-  void take_waiting();
   nlohmann::json measured_here() const;
   void gather_results();
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from deadray.errors import ResourceError
+from deadray.errors import Error, ResourceError, error_of
 
 
 def ranks_of(group: dist.ProcessGroup | None) -> Ranks | None:
@@ -20,16 +22,38 @@ def ranks_of(group: dist.ProcessGroup | None) -> Ranks | None:
     return Ranks(group) if dist.get_world_size(group) > 1 else None
 
 
+def together(ranks: Ranks | None, step: Callable[[], None]) -> None:
+    """Runs `step` on every rank. Where it fails on one, all raise the line of that one.
+
+    Else the others would wait for it at their next collective. `step` has none of its own.
+    """
+    if ranks is None:
+        step()
+        return
+    failed, told = None, b""
+    try:
+        step()
+    except Exception as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        code = getattr(error, "exit_code", Error.exit_code)
+        failed, told = error, json.dumps([code, f"{ranks.name}: {line}"]).encode()
+    first = next(filter(None, ranks.gather(told)), None)
+    if first is not None:
+        raise error_of(*json.loads(first)) from failed
+
+
 class Ranks:
     """What deadray's measurement asks of a group: sums, broadcasts, bytes of every rank.
 
-    `rank`: this process's number in the group, of `size`. `hosts`: the host of each.
+    `rank`: this process's number in the group, of `size`. `hosts`: the host of each. `name`: of
+    this process among all, for people.
     Every method is collective, and so is the first look at `hosts`. They raise ResourceError where
     a rank cannot be reached.
     """
 
     def __init__(self, group: dist.ProcessGroup | None):
         self._group = group
+        self.name = f"rank {dist.get_rank()} of {dist.get_world_size()}"
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
         on_cpu = dist.get_backend(group) != "nccl"
         self._device = torch.device("cpu" if on_cpu else f"cuda:{torch.cuda.current_device()}")
@@ -66,6 +90,6 @@ class Ranks:
         except RuntimeError as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ResourceError(
-                f"rank {dist.get_rank()} of {dist.get_world_size()} (process {os.getpid()}) failed "
-                f"to reach the others: {reason}; see what they printed"
+                f"{self.name} (process {os.getpid()}) failed to reach the others: {reason}; see "
+                "what they printed"
             ) from error

@@ -19,10 +19,11 @@ from deadray.modules.described import described, dtype_name
 from deadray.modules.masks import Given, Mask
 from deadray.modules.native import _measure
 from deadray.modules.norms import NormOf, find_norms
-from deadray.modules.ranks import ranks_of
+from deadray.modules.ranks import ranks_of, together
 from deadray.modules.rows import rows_of
 from deadray.modules.unwrap import unwrapped
 from deadray.modules.watched import Watched
+from deadray.modules.what_ran import Ran, what_ran
 from deadray.prediction import tau_of
 from deadray.report import Report
 
@@ -153,6 +154,7 @@ class Probe:
         y, _ = rows_of(output, watched.norm.axis)
         if not watched.begun:
             self._begin(watched, str(x.device), y.dtype, y.shape[1])
+            self._in_order.append(watched)
         watched.seen += x.shape[0]
         norm = watched.norm
         kept = self._mask.rows(leading, x.device, norm.name, norm.module)
@@ -169,17 +171,17 @@ class Probe:
                 device=device, ranks=self._ranks, **self._settings
             )
         watched.begin(self._probes[device], device, dtype, width)
-        self._in_order.append(watched)
 
     def _measured(self) -> Report:
         if self._ranks:
             self._begin_what_others_ran()
         if not self._in_order:
             raise UsageError("no norm has run: run the model inside `with deadray.watch(…)`")
+        self._require_same_values()
         for watched in self._in_order:
-            watched.require_same_values()
-        for watched in self._in_order:
-            watched.finish()
+            watched.finish(self._ranks)
+        for probes in self._probes.values():
+            together(self._ranks, probes.decompose)
         parts = [json.loads(probes.take()) for probes in self._probes.values()]
         sites = {site["name"]: site for part in parts for site in part["sites"]}
         seconds = {key: sum(part["seconds"][key] for part in parts) for key in parts[0]["seconds"]}
@@ -199,41 +201,36 @@ class Probe:
             }
         )
 
+    def _require_same_values(self) -> None:
+        changes = [watched.change() for watched in self._in_order]
+
+        def refuse() -> None:
+            for change in filter(None, changes):
+                raise change
+
+        together(self._ranks, refuse)
+
     def _begin_what_others_ran(self) -> None:
         """Every rank has every norm, in one order: without rows where it saw none."""
         settings = [self._settings, self._readings, sorted(w.norm.name for w in self._watched)]
         mine = [
-            (w.norm.name, dtype_name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
+            Ran(w.norm.name, dtype_name(w.dtype), w.norm.hidden_size, w.seen, w.counted)
             for w in self._in_order
         ]
-        sent = json.dumps([settings, mine, list(self._mask.unfit)]).encode()
-        parts = [json.loads(part) for part in self._ranks.gather(sent)]
-        # All ranks stop here, or none: else some would wait for others for ever.
-        if any(part[0] != parts[0][0] for part in parts):
-            raise UsageError(
-                "the ranks watch different norms, or otherwise: call watch alike on all"
-            )
-        ran: dict[str, list] = {}
-        for _, norms, unfit in parts:
-            self._mask.unfit |= dict.fromkeys(unfit)
-            for name, dtype, width, seen, counted in norms:
-                known = ran.setdefault(name, [dtype, width, 0, 0])
-                if known[:2] != [dtype, width]:
-                    raise UnsupportedError(
-                        f"norm '{name}': {known[0]} of width {known[1]} on one rank, {dtype} of "
-                        f"width {width} on another"
-                    )
-                known[2] += seen
-                known[3] += counted
+        ran, unfit = what_ran(self._ranks, settings, mine, list(self._mask.unfit))
+        self._mask.unfit |= dict.fromkeys(unfit)
         by_name = {watched.norm.name: watched for watched in self._watched}
+        self._in_order = [by_name[norm.name] for norm in ran]
+        together(self._ranks, lambda: self._begin_without_rows(ran))
+        for watched, norm in zip(self._in_order, ran, strict=True):
+            watched.seen, watched.counted = norm.seen, norm.counted
+
+    def _begin_without_rows(self, ran: list[Ran]) -> None:
         device = next(iter(self._probes), "cpu")
-        for name, (dtype, width, *_) in ran.items():
-            if not by_name[name].begun:
-                self._begin(by_name[name], device, getattr(torch, dtype), width)
-                by_name[name].add_nothing()
-        self._in_order = [by_name[name] for name in ran]
-        for name, (*_, seen, counted) in ran.items():
-            by_name[name].seen, by_name[name].counted = seen, counted
+        for watched, norm in zip(self._in_order, ran, strict=True):
+            if not watched.begun:
+                self._begin(watched, device, getattr(torch, norm.dtype), norm.width)
+                watched.add_nothing()
 
     def _calibration(self) -> dict[str, Any]:
         """As most norms saw it: one over heads sees several rows a token, a pooled one fewer."""

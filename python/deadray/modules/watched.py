@@ -9,6 +9,7 @@ from deadray.errors import UnsupportedError
 from deadray.modules.described import dtype_name
 from deadray.modules.native import _measure
 from deadray.modules.norms import NormOf
+from deadray.modules.ranks import Ranks, together
 
 _capsule = torch.utils.dlpack.to_dlpack
 
@@ -57,8 +58,10 @@ class Watched:
         none = torch.empty((0, self.norm.hidden_size), dtype=self.dtype, device=self.device)
         self._add(none, none)
 
-    def finish(self) -> None:
-        self._probes.finish(self.norm.name)
+    def finish(self, ranks: Ranks | None) -> None:
+        """No more rows come. Collective."""
+        self._probes.merge(self.norm.name)
+        together(ranks, self._probes.decompose_due)
 
     def _add(self, x: torch.Tensor, y: torch.Tensor) -> None:
         self._probes.add(
@@ -72,14 +75,13 @@ class Watched:
         if self._stored() != self._as_found:
             raise self._has_changed()
 
-    def require_same_values(self) -> None:
+    def change(self) -> UnsupportedError | None:
         """What no version tells: values written through .data, or into shards. Collective."""
         now = self.norm.current()
         same = now is not None and np.array_equal(now.gamma, self.norm.gamma)
         if same and self.norm.beta is not None:
             same = now.beta is not None and np.array_equal(now.beta, self.norm.beta)
-        if not same:
-            raise self._has_changed()
+        return None if same else self._has_changed()
 
     def _stored(self) -> list[tuple[int, int]]:
         """Which tensors the norm has, and how often each was written to."""
