@@ -37,7 +37,15 @@ void append(std::vector<std::string>& notes, const std::vector<std::string>& mor
   notes.insert(notes.end(), more.begin(), more.end());
 }
 
-ModelCensus from_configuration(const Config& config) {
+ModelCensus census_of_files(const fs::path& model, const CheckpointOptions& options) {
+  Checkpoint checkpoint = Checkpoint::open(model, options);
+  const Config config = model_config(checkpoint);
+  return census_of_weights(std::move(checkpoint), config, options.strict);
+}
+
+}  // namespace
+
+ModelCensus census_of_config(const Config& config) {
   ModelCensus result;
   const Architecture architecture = describe_architecture(config);
   result.family = architecture.family;
@@ -46,12 +54,12 @@ ModelCensus from_configuration(const Config& config) {
   return result;
 }
 
-ModelCensus from_weights(const fs::path& model, const CheckpointOptions& options) {
+ModelCensus census_of_weights(Checkpoint weights, const Config& config, bool strict) {
   ModelCensus result;
-  std::optional<Checkpoint> checkpoint = Checkpoint::open(model, options);
+  std::optional<Checkpoint> checkpoint(std::move(weights));
   std::vector<std::string> notes = checkpoint->notes();
-  Architecture architecture = describe_architecture(model_config(*checkpoint));
-  fit_to_checkpoint(architecture, *checkpoint, options.strict);
+  Architecture architecture = describe_architecture(config);
+  fit_to_checkpoint(architecture, *checkpoint, strict);
   result.family = architecture.family;
   result.has_weights = true;
   result.census = census_of(architecture, checkpoint);
@@ -61,14 +69,12 @@ ModelCensus from_weights(const fs::path& model, const CheckpointOptions& options
   return result;
 }
 
-}  // namespace
-
 ModelCensus census_of_model(const fs::path& model, const CheckpointOptions& options) {
   ModelCensus result =
       is_configuration(model)
-          ? from_configuration(Config::parse(read_text_file(model, kLargestConfig), model))
-      : holds_configuration_alone(model) ? from_configuration(Config::load(model))
-                                         : from_weights(model, options);
+          ? census_of_config(Config::parse(read_text_file(model, kLargestConfig), model))
+      : holds_configuration_alone(model) ? census_of_config(Config::load(model))
+                                         : census_of_files(model, options);
   result.name = model_name(model);
   result.hub = hub_snapshot(model);
   return result;

@@ -23,8 +23,11 @@ bool head_turns_with_table(const Graph& graph, const Segment& segment) {
 }
 
 /// What keeps the stream from being turned; empty: nothing.
-std::string_view obstacle(const Graph& graph, const Segment& segment) {
+/// @param passed  a norm that is no obstacle; null: none
+std::string_view obstacle(const Graph& graph, const Segment& segment,
+                          const NormUse* passed = nullptr) {
   for (const Event& event : segment.events) {
+    if (passed != nullptr && event.norm == passed) continue;
     if (event.kind == Kind::norm && !event.norm->is_absorbed)
       return "a norm writes to the stream, through its scale";
     if (event.kind == Kind::read_output) return "what the stream holds is the model's answer";
@@ -86,6 +89,23 @@ std::int64_t mixtures_along_one(const Segment& segment) {
   return is_read ? segment.width : 0;
 }
 
+bool has_plain_layernorms(const Segment& segment) {
+  return std::all_of(segment.events.begin(), segment.events.end(), [](const Event& e) {
+    return e.norm == nullptr || (e.norm->is_layernorm() && e.norm->zeros.empty());
+  });
+}
+
+/// Whether two streams could turn but for the LayerNorm between them, whose output the second is.
+/// The d scales G have a change that keeps the d - 1 singular values of what G does to centred
+/// vectors. Turns of both streams make up for it.
+bool turn_through_scales(const Graph& graph, const Segment& before, const Segment& after) {
+  const NormUse* norm = after.events.front().norm;
+  return norm != nullptr && !before.sums.empty() && before.events.back().norm == norm &&
+         norm->spec->has_scale && !norm->is_absorbed && has_plain_layernorms(before) &&
+         has_plain_layernorms(after) && obstacle(graph, before, norm).empty() &&
+         obstacle(graph, after, norm).empty();
+}
+
 }  // namespace
 
 bool turns(const Graph& graph, const Segment& segment) {
@@ -103,6 +123,9 @@ Findings rotation(const Graph& graph) {
     tally.add(segment.stack, -1,
               (why.empty() ? rotations_of(segment) : 0) + mixtures_along_one(segment), why);
   }
+  for (std::size_t i = 1; i < graph.segments.size(); ++i)
+    if (turn_through_scales(graph, graph.segments[i - 1], graph.segments[i]))
+      tally.add(graph.segments[i].stack, -1, 1);
   return std::move(tally).take();
 }
 

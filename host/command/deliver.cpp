@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/output.h"
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 
 namespace deadray {
 

@@ -18,13 +18,13 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/output.h"
+#include "host/base/table/table.h"
 #include "host/census/census.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
 #include "host/command/known_models.h"
 #include "host/command/program_folder.h"
-#include "host/command/table.h"
 #include "host/prediction/dead_directions.h"
 
 namespace deadray {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "host/base/in_quotes.h"
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 #include "host/formats/safetensors_writer.h"
 
 namespace deadray {

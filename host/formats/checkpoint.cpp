@@ -52,11 +52,17 @@ void refuse_links_outside(const std::filesystem::path& model, const WeightFiles&
     if (shard != model) refuse_link_outside(shard, folder);
 }
 
+void sort_by_name(std::vector<TensorInfo>& tensors) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+}
+
 }  // namespace
 
 struct Checkpoint::State {
   std::filesystem::path path;
-  std::vector<InputFile> inputs;
+  std::vector<InputFile> inputs;  // none where `held` is read
+  decltype(HeldTensors::read) held;
   std::vector<std::filesystem::path> files;
   std::vector<TensorInfo> tensors;
   NameTable names;  // of `tensors`
@@ -141,6 +147,18 @@ Checkpoint Checkpoint::open(const std::filesystem::path& model, const Checkpoint
   return Checkpoint(std::move(state));
 }
 
+Checkpoint Checkpoint::hold(HeldTensors held) {
+  auto state = std::make_unique<State>();
+  state->path = held.name;
+  state->files = {std::move(held.name)};
+  state->held = std::move(held.read);
+  state->tensors = std::move(held.tensors);
+  sort_by_name(state->tensors);
+  take_off_wrappers(state->tensors, state->notes);
+  state->names = NameTable(state->tensors);
+  return Checkpoint(std::move(state));
+}
+
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
@@ -160,8 +178,7 @@ const std::map<std::string, std::string>& Checkpoint::metadata() const noexcept 
 }
 
 void Checkpoint::take_as(std::vector<TensorInfo> tensors) {
-  std::sort(tensors.begin(), tensors.end(),
-            [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
+  sort_by_name(tensors);
   state_->tensors = std::move(tensors);
   state_->names = NameTable(state_->tensors);
 }
@@ -191,6 +208,7 @@ void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t
     throw InternalError(fmt::format("{}: elements {} to {} of {} were asked for",
                                     state_->where(tensor), first, first + count,
                                     tensor.elements()));
+  if (state_->held) return state_->held(tensor, first, count, destination);
   try {
     const InputFile& file = state_->inputs.at(tensor.file);
     read_elements(file, tensor, first, count, destination);
@@ -222,7 +240,7 @@ void Checkpoint::read_together(const std::function<void()>& reading) const {
 }
 
 void Checkpoint::will_need(const TensorInfo& tensor) const noexcept {
-  state_->inputs[tensor.file].will_need(tensor.offset, tensor.bytes);
+  if (!state_->held) state_->inputs[tensor.file].will_need(tensor.offset, tensor.bytes);
 }
 
 void Checkpoint::require_plain_float(const TensorInfo& tensor) const {

@@ -13,6 +13,17 @@
 
 namespace deadray {
 
+/// Tensors that somebody else holds, in the order of safetensors' bytes.
+struct HeldTensors {
+  std::filesystem::path name;  ///< what messages call the model
+  /// Names, dtypes and shapes, in any order; names are unique. `offset` is the holder's own number.
+  std::vector<TensorInfo> tensors;
+  /// As Checkpoint::read(). A tensor may have lost a wrapper's prefix: its offset tells which it
+  /// is.
+  std::function<void(const TensorInfo&, std::int64_t first, std::int64_t count, void* destination)>
+      read;
+};
+
 /// Named tensors of one model, read on demand. It opens a file of any ContainerFormat, the index of
 /// a sharded set, or a folder that holds one of these, see find_weights(). Files are read with
 /// pread and never mapped: a file that is truncated meanwhile is an error, not a SIGBUS.
@@ -23,6 +34,9 @@ class Checkpoint {
   /// @throws MalformedError   a damaged or contradictory file; names file, tensor and byte
   /// @throws UnsupportedError no weights that deadray reads; says what was found and what to do
   static Checkpoint open(const std::filesystem::path& model, const CheckpointOptions& options = {});
+
+  /// The same of a model that is in memory. It has one file, which is its name.
+  static Checkpoint hold(HeldTensors held);
 
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;

@@ -9,24 +9,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "host/architecture/norm_parameters.h"
-#include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/json_text.h"
-#include "host/formats/hub_cache.h"
 #include "host/prediction/model_prediction.h"
 #include "host/prediction/prediction_json.h"
 #include "python/bindings/arguments.h"
+#include "python/bindings/census.h"
 #include "python/bindings/errors.h"
+#include "python/bindings/find_model.h"
 
 namespace nb = nanobind;
 
@@ -77,23 +75,6 @@ Matrix basis_of(const Norm& norm) {
   nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
   values.release();
   return Matrix(data, {d, columns}, owner);
-}
-
-/// What is given if something is there; else what the hub's cache holds of that name, which is
-/// "org/name" or "org/name@revision". Of a name that the cache lacks the reader says what it says
-/// of a path.
-std::filesystem::path find_model(const std::string& given) {
-  std::error_code ignored;
-  if (given.empty() || std::filesystem::exists(given, ignored)) return given;
-  const std::size_t at = given.rfind('@');
-  const std::string name = given.substr(0, at),
-                    revision = at == given.npos ? "" : given.substr(at + 1);
-  const CachedModel cached = find_cached_model(hub_cache(), name, revision);
-  if (!cached.folder.empty()) return cached.folder;
-  if (cached.commit.empty() && revision.empty()) return given;
-  throw CodedError<ExitCode::network>(fmt::format("{}: {}; `{}` fetches it", in_quotes(given),
-                                                  cached.missing,
-                                                  download_command(name, revision)));
 }
 
 std::pair<std::string, std::vector<Norm>> predict_on_disk(const std::string& model,
@@ -187,4 +168,5 @@ NB_MODULE(_predict, module) {
   module.def("predict_norm", &predict_one, nb::arg("name"), nb::arg("kind"), nb::arg("gamma"),
              nb::arg("beta").none(), nb::arg("tau").none() = nb::none(),
              "Predicts from a norm's parameters.");
+  add_census(module);
 }

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deadray._build import VERSION as __version__
+from deadray.counting import Cause, Census, census
 from deadray.errors import (
     NO_TORCH,
     Error,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from deadray.modules.watch import watch
 
 __all__ = [
+    "Cause",
+    "Census",
     "Error",
     "InternalError",
     "MalformedError",
@@ -42,6 +45,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "__version__",
+    "census",
     "dead_parameters",
     "find_norms",
     "predict",

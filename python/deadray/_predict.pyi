@@ -1,9 +1,15 @@
 """The predictor, as the program deadray has it."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import numpy
 from numpy.typing import NDArray
+
+_Row: TypeAlias = tuple[str, str, list[int], int, str]
+#: Record deadray/census/1 as JSON, table, rows of causes, rows of what is flat but for eps. A row:
+#: name, stack, blocks, dimension of each, why there is none.
+Counted: TypeAlias = tuple[str, str, list[_Row], list[_Row]]
 
 class Norm:
     """A norm and the directions of its output that never vary.
@@ -63,3 +69,20 @@ def predict_norm(
     tau: float | None = None,
 ) -> Norm:
     """Predicts from a norm's parameters, FP64 [d]."""
+
+def census_model(model: str) -> Counted:
+    """The census of a model on disk."""
+
+def census_config(config: str, name: str) -> Counted:
+    """The same of a configuration, as JSON."""
+
+def census_tensors(
+    config: str,
+    name: str,
+    tensors: list[tuple[str, str, list[int]]],
+    read: Callable[[int], NDArray[numpy.uint8]],
+) -> Counted:
+    """The same of a model in memory.
+
+    tensors: name, dtype as safetensors spells it, shape. read: of an index there all its bytes.
+    """

@@ -73,19 +73,26 @@ class Measuring {
       if (!is_wanted(found.cause)) continue;
       CauseFisher cause{std::string(found.cause), std::string(found.stack), found.block,
                         found.dimension, found.why};
-      if (cause.dimension > 0 && cause.stack != "model") {
-        cause.why = "not between what the model reads and its output";
-      } else if (cause.dimension > 0) {
-        const auto move = move_of(model_, graph_, key_of(cause), options_.seed, 0);
-        if (move)
-          measured_[move->entry(model_.architecture.n_blocks)].push_back(result_.causes.size());
+      if (cause.dimension > 0) {
+        const auto entry = entry_of(cause);
+        if (entry)
+          measured_[*entry].push_back(result_.causes.size());
         else
-          cause.why = "what it moves has no part in the output, or deadray has no curve for this wiring";
+          cause.why = cause.stack == "model"
+                          ? "no curve is known here that the executor's output depends on"
+                          : "not between what the model reads and its output";
       }
       result_.causes.push_back(std::move(cause));
     }
     for (const auto& [entry, causes] : measured_)
       total_ += static_cast<std::int64_t>(causes.size());
+  }
+
+  /// From where on the cause's first member moves the stream; none where there is no member.
+  std::optional<std::int64_t> entry_of(const CauseFisher& cause) const {
+    if (cause.stack != "model") return std::nullopt;
+    const auto move = move_of(model_, graph_, key_of(cause), options_.seed, 0);
+    return move ? std::optional(move->entry(model_.architecture.n_blocks)) : std::nullopt;
   }
 
   void keep_streams_of_pass() {

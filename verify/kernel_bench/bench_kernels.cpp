@@ -13,11 +13,11 @@
 #include "host/base/error.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
+#include "host/base/table/table.h"
 #include "host/base/time_text.h"
 #include "host/base/version.h"
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
-#include "host/command/table.h"
 #include "verify/kernel_bench/kernel_timing.h"
 #include "verify/module/device_module.h"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/in_quotes.h"
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 #include "verify/base/dtypes.h"
 #include "verify/base/tensors.h"
 #include "verify/device/environment_json.h"

@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "host/base/in_quotes.h"
+#include "host/base/table/table.h"
 #include "host/base/time_text.h"
-#include "host/command/table.h"
 #include "verify/base/dtypes.h"
 
 namespace deadray {

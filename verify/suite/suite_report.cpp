@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "host/base/table/table.h"
 #include "host/base/version.h"
-#include "host/command/table.h"
 #include "verify/suite/row_record.h"
 
 namespace deadray {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "host/base/table/table.h"
 #include "host/base/time_text.h"
-#include "host/command/table.h"
 #include "verify/base/machine.h"
 #include "verify/base/tensors.h"
 #include "verify/device/environment_json.h"

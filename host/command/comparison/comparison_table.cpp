@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "host/base/in_quotes.h"
+#include "host/base/table/table.h"
 #include "host/command/comparison/comparison_report.h"
-#include "host/command/table.h"
 
 namespace deadray {
 namespace {

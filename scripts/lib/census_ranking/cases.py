@@ -289,11 +289,13 @@ TEXT = (
 
 
 def pictures(model_type: str, kind: str, *outputs: str, **options: Any) -> Case:
-    config = family(model_type, kind, **USUAL, image_size=4, patch_size=2, num_channels=1)
+    sizes = {"image_size": 4, "patch_size": 2, "num_channels": 1} | options
+    config = family(model_type, kind, **USUAL | sizes)
     del config["vocab_size"]
+    size = config["image_size"]
     # a class token alone has few outputs
     count = 70 if model_type.startswith("dinov2") or kind == "ViTModel" else 500
-    return Case(config | options, {"pixel_values": (None, 1, 4, 4)}, outputs, count)
+    return Case(config, {"pixel_values": (None, 1, size, size)}, outputs, count)
 
 
 CLASSES = {"num_labels": 7, "num_hidden_layers": 2}
@@ -306,7 +308,7 @@ PICTURES = {
     "clip-vision": pictures(*CLIP, "pooler_output", num_hidden_layers=2),
     "clip-vision-projection": pictures(
         "clip_vision_model", "CLIPVisionModelWithProjection", "image_embeds",
-        projection_dim=5, num_hidden_layers=2,
+        projection_dim=5, num_hidden_layers=2, image_size=6, patch_size=3,
     ),
     "dinov2-mlp": pictures(*DINOV2, **RATIO),
     "dinov2-relu-bare": pictures(*DINOV2, **RATIO, hidden_act="relu", qkv_bias=False),
@@ -317,29 +319,31 @@ PICTURES = {
 }  # fmt: skip
 
 
+# As many pixels in a patch as the stream is wide, at least; heads narrower than the stream.
 def videos(**options: Any) -> Case:
     config = {
         "model_type": "vjepa2",
         "architectures": ["VJEPA2Model"],
         "attn_implementation": "eager",
-        "hidden_size": HIDDEN,
-        "num_attention_heads": 1,
+        "hidden_size": 12,
+        "num_attention_heads": 2,
         "num_hidden_layers": 1,
         "mlp_ratio": 1,
-        "crop_size": 4,
-        "patch_size": 2,
+        "crop_size": 8,
+        "patch_size": 4,
         "frames_per_clip": 2,
         "tubelet_size": 1,
         "in_chans": 1,
-        "pred_hidden_size": 6,
-        "pred_num_attention_heads": 1,
+        "pred_hidden_size": 12,
+        "pred_num_attention_heads": 2,
         "pred_num_hidden_layers": 2,
         "pred_num_mask_tokens": 2,
         "pred_mlp_ratio": 1,
     }
+    config |= options
     return Case(
-        config | options,
-        {"pixel_values_videos": (None, 2, 1, 4, 4)},
+        config,
+        {"pixel_values_videos": (None, 2, config["in_chans"], 8, 8)},
         ("last_hidden_state", "predictor_output.last_hidden_state"),
     )
 
@@ -347,7 +351,7 @@ def videos(**options: Any) -> Case:
 VIDEOS = {
     "vjepa2": videos(),
     "vjepa2-relu-bare": videos(hidden_act="relu", qkv_bias=False, pred_num_mask_tokens=1),
-    # of 3 pairs of each head's dimensions that turn with one axis
-    "vjepa2-odd-pairs": videos(hidden_size=18, mlp_ratio=0.25),
+    # of 3 pairs of each head's dimensions that turn with one axis; a head as wide as the stream
+    "vjepa2-odd-pairs": videos(hidden_size=18, num_attention_heads=1, mlp_ratio=0.25, in_chans=2),
 }
 CASES: dict[str, Case] = TEXT | PICTURES | VIDEOS

@@ -115,5 +115,39 @@ TEST(CensusFixturesTest, EveryFixtureHasACensus) {
   }
 }
 
+void expect_the_same(const std::filesystem::path& model, const std::filesystem::path& source) {
+  const Census found = census_of_model(model, {}).census;
+  const Census want = census_of_model(source, {}).census;
+  EXPECT_EQ(found.parameters, want.parameters) << model;
+  EXPECT_EQ(found.flat, want.flat) << model;
+  EXPECT_EQ(found.unreached, want.unreached) << model;
+  EXPECT_EQ(found.flat_up_to_eps, want.flat_up_to_eps) << model;
+  ASSERT_EQ(found.causes.size(), want.causes.size()) << model;
+  for (std::size_t i = 0; i < want.causes.size(); ++i)
+    EXPECT_EQ(found.causes[i].dimension, want.causes[i].dimension)
+        << model << " " << want.causes[i].cause << " " << want.causes[i].block;
+}
+
+// Of each GGUF file that holds what its source holds.
+TEST(CensusFixturesTest, AGgufFileGivesWhatItsSourceGives) {
+  const std::filesystem::path fixtures = DEADRAY_FIXTURES, files = fixtures / "gguf" / "models";
+  int compared = 0;
+  for (const auto& file : nlohmann::json::parse(read_text(files / "index.json"))) {
+    if (!file.contains("model") || !file["left_out"].empty() || !file["zero"].is_null()) continue;
+    expect_the_same(files / (file["name"].get<std::string>() + ".gguf"),
+                    fixtures / "models" / file["model"].get<std::string>());
+    ++compared;
+  }
+  EXPECT_GT(compared, 15);
+}
+
+TEST(CensusFixturesTest, AnotherContainerGivesWhatSafetensorsGive) {
+  const std::filesystem::path fixtures = DEADRAY_FIXTURES, containers = fixtures / "containers";
+  expect_the_same(containers / "pytorch" / "gpt2-tied", fixtures / "models" / "gpt2-tied");
+  expect_the_same(containers / "pytorch" / "gpt2-shards", fixtures / "models" / "gpt2-tied");
+  expect_the_same(containers / "pytorch" / "bert-pooler", fixtures / "models" / "bert-pooler");
+  expect_the_same(containers / "numpy" / "gpt2-tied", fixtures / "models" / "gpt2-tied");
+}
+
 }  // namespace
 }  // namespace deadray::test

@@ -190,10 +190,27 @@ TEST(CensusTest, APostNormModelMixesOnlyWhatItsNormsIgnore) {
                                           {"do_layer_norm_before", false},
                                           {"word_embed_proj_dim", 8},
                                           {"max_position_embeddings", 6}}));
-  EXPECT_EQ(directions(opt, "rotation"), 8) << "x + 1 <w, x> before the first norm";
+  EXPECT_EQ(directions(opt, "rotation"), 8 + 1) << "x + 1 <w, x> before the first norm; its scales";
   EXPECT_EQ(opt.unreached, 2 * 8) << "the positions' first two rows";
   // Words and positions shift against each other, and both against the first output's bias.
   EXPECT_EQ(directions(opt, "tables"), 8 + 8);
+}
+
+// The rank of the Fisher says so for this one, for a CLIP with a projection, and not where it is
+// tied.
+TEST(CensusTest, TheScalesOfOneNormBetweenTwoStreamsGiveADirection) {
+  const json post = small("opt", {{"ffn_dim", 10},
+                                  {"vocab_size", 40},
+                                  {"do_layer_norm_before", false},
+                                  {"word_embed_proj_dim", 8},
+                                  {"max_position_embeddings", 6},
+                                  {"activation_function", "gelu"}});
+  const Census untied = census(post);
+  EXPECT_EQ(directions(untied, "rotation"), 8 + 1);
+  EXPECT_EQ(untied.flat + untied.unreached, 183);
+  EXPECT_EQ(census(post, kTied).flat, 134);
+  const Census two_blocks = census(post, {{"num_hidden_layers", 2}});
+  EXPECT_EQ(directions(two_blocks, "rotation"), 8) << "too few scales for two norms";
 }
 
 TEST(CensusTest, ANormBehindOneFreeTableIsAbsorbed) {

@@ -1,4 +1,4 @@
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,47 +1,23 @@
-#include "host/command/census/census_report.h"
+#include "host/census/report/census_report.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <span>
 #include <utility>
-#include <vector>
 
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 
 namespace deadray {
 namespace {
-
-/// Blocks of one stack that a cause treats alike.
-struct Row {
-  const CensusEntry* first;
-  std::vector<std::int64_t> blocks;
-};
 
 bool are_alike(const CensusEntry& a, const CensusEntry& b) {
   return a.cause == b.cause && a.stack == b.stack && a.dimension == b.dimension && a.why == b.why &&
          (a.block < 0) == (b.block < 0);
 }
 
-std::vector<Row> rows_of(std::span<const CensusEntry> entries) {
-  std::vector<Row> rows;
-  for (const CensusEntry& entry : entries) {
-    // A cause has few rows, and they are the last ones.
-    auto row = std::find_if(rows.rbegin(), rows.rend(), [&](const Row& r) {
-      return are_alike(*r.first, entry) || r.first->cause != entry.cause;
-    });
-    if (row == rows.rend() || row->first->cause != entry.cause)
-      rows.push_back({&entry, {entry.block}});
-    else
-      row->blocks.push_back(entry.block);
-  }
-  return rows;
-}
-
 /// "0–10, 12"; "–" for what is of no block.
-std::string blocks_cell(const Row& row) {
+std::string blocks_cell(const CensusRow& row) {
   std::vector<std::string> runs;
   for (std::size_t i = 0; i < row.blocks.size();) {
     std::size_t end = i + 1;
@@ -57,11 +33,9 @@ std::string blocks_cell(const Row& row) {
 std::string causes_table(const Census& census, bool coloured) {
   Table table(
       {{"cause"}, {"blocks"}, {"each", Align::right}, {"directions", Align::right}, {"why none"}});
-  for (const Row& row : rows_of(census.causes)) {
-    const auto count = static_cast<std::int64_t>(row.blocks.size());
+  for (const CensusRow& row : rows_of(census.causes))
     table.add_row({row.first->cause, blocks_cell(row), fmt::format("{}", row.first->dimension),
-                   fmt::format("{}", count * row.first->dimension), row.first->why});
-  }
+                   fmt::format("{}", row.dimension()), row.first->why});
   return table.render(coloured);
 }
 
@@ -69,15 +43,28 @@ std::string apart(const Census& census) {
   std::string text;
   for (const CensusEntry& tensor : census.unreached_tensors)
     text += fmt::format("unreached: {} parameters of {}\n", tensor.dimension, tensor.cause);
-  for (const Row& row : rows_of(census.up_to_eps))
-    text +=
-        fmt::format("flat but for eps: {} {}{}\n",
-                    static_cast<std::int64_t>(row.blocks.size()) * row.first->dimension,
-                    row.first->cause, row.first->block < 0 ? "" : " in blocks " + blocks_cell(row));
+  for (const CensusRow& row : rows_of(census.up_to_eps))
+    text += fmt::format("flat but for eps: {} {}{}\n", row.dimension(), row.first->cause,
+                        row.first->block < 0 ? "" : " in blocks " + blocks_cell(row));
   return text;
 }
 
 }  // namespace
+
+std::vector<CensusRow> rows_of(std::span<const CensusEntry> entries) {
+  std::vector<CensusRow> rows;
+  for (const CensusEntry& entry : entries) {
+    // A cause has few rows, and they are the last ones.
+    auto row = std::find_if(rows.rbegin(), rows.rend(), [&](const CensusRow& r) {
+      return are_alike(*r.first, entry) || r.first->cause != entry.cause;
+    });
+    if (row == rows.rend() || row->first->cause != entry.cause)
+      rows.push_back({&entry, {entry.block}});
+    else
+      row->blocks.push_back(entry.block);
+  }
+  return rows;
+}
 
 std::string to_text(const ModelCensus& model, bool coloured) {
   const Census& census = model.census;

@@ -1,4 +1,4 @@
-#include "host/command/table.h"
+#include "host/base/table/table.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

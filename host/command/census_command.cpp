@@ -5,7 +5,7 @@
 #include "host/base/error.h"
 #include "host/census/census_json.h"
 #include "host/census/census_model.h"
-#include "host/command/census/census_report.h"
+#include "host/census/report/census_report.h"
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/deliver.h"
