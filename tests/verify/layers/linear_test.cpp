@@ -18,7 +18,7 @@ TEST(LoadLinearTest, TurnsWhatIsStoredTheOtherWay) {
   const at::Tensor stored =
       test::read_tensor(*model->checkpoint, "transformer.h.1.mlp.c_fc.weight");
   EXPECT_EQ(stored.size(0), in.inputs);
-  EXPECT_TRUE(load_linear(*model->weights, in, 1, at::kFloat).weight.equal(stored.t()));
+  EXPECT_TRUE(load_linear(*model->weights, in, 1, at::kFloat).weight.value.equal(stored.t()));
 }
 
 TEST(LoadLinearTest, PutsThePartsSideBySide) {
@@ -28,8 +28,8 @@ TEST(LoadLinearTest, PutsThePartsSideBySide) {
   std::vector<at::Tensor> parts;
   for (const TensorSpec& part : qkv.weights)
     parts.push_back(model->weights->load(part, 0, at::kFloat));
-  EXPECT_TRUE(linear.weight.equal(at::cat(parts)));
-  EXPECT_EQ(linear.weight.size(0), qkv.outputs);
+  EXPECT_TRUE(linear.weight.value.equal(at::cat(parts)));
+  EXPECT_EQ(linear.weight.value.size(0), qkv.outputs);
 }
 
 // transformers 5 keeps DINOv2's gate and up in two tensors, the hub in one: the same rows, gate
@@ -41,10 +41,11 @@ TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
   const Linear linear = load_linear(*model->weights, in, 1, at::kFloat);
   const std::string layer = "encoder.layer.1.mlp.";
   const Checkpoint& file = *model->checkpoint;
-  EXPECT_TRUE(linear.weight.equal(at::cat({test::read_tensor(file, layer + "gate_proj.weight"),
-                                           test::read_tensor(file, layer + "up_proj.weight")})));
-  EXPECT_TRUE(linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"),
-                                         test::read_tensor(file, layer + "up_proj.bias")})));
+  EXPECT_TRUE(
+      linear.weight.value.equal(at::cat({test::read_tensor(file, layer + "gate_proj.weight"),
+                                         test::read_tensor(file, layer + "up_proj.weight")})));
+  EXPECT_TRUE(linear.bias.value.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"),
+                                               test::read_tensor(file, layer + "up_proj.bias")})));
 }
 
 }  // namespace
