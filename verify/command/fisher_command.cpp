@@ -48,6 +48,7 @@ struct FisherCommandOptions {
   std::filesystem::path dump;
   int threads = 0;
   bool no_kfac = false;
+  bool order = false;
   std::vector<std::string> causes;  // empty: the norms' consumers
   CheckpointOptions checkpoint;
   OutputOptions output;
@@ -109,6 +110,7 @@ int measure_and_deliver_causes(const FisherRun& run) {
   causes.directions = run.options.fisher.counts.dead;
   causes.controls = run.options.fisher.counts.controls;
   causes.invariance = run.options.fisher.invariance;
+  causes.order = run.options.order;
   causes.seed = run.seed;
   causes.ranks = &run.ranks;
   Progress progress(run.model.name + ": cause", run.quiet);
@@ -215,6 +217,11 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
       ->check(known_causes())
       ->excludes("--site")
       ->excludes("--dump");
+  command
+      .add_flag("--order", options->order,
+                "With --causes also F along the curve, at 1e-4 to 1 times the parameters: gauge, "
+                "regular, or singular of which order")
+      ->needs(causes);
   add_calibration_options(command, options->init, options->calibration, "512");
   add_choice_with_default(command, "--dtype", options->dtype,
                           choices_of<DType>({DType::f64, DType::f32}, long_name),

@@ -12,11 +12,10 @@
 #include "host/census/causes.h"
 #include "host/census/census.h"
 #include "host/census/norm_states.h"
-#include "verify/directional/directional_fisher.h"
-#include "verify/directional/logit_fisher.h"
+#include "verify/fisher/fisher_verdict.h"
+#include "verify/flat/curve_pass.h"
 #include "verify/flat/curve_weights.h"
 #include "verify/flat/moves.h"
-#include "verify/forward/block_loader.h"
 
 namespace deadray::flat {
 namespace {
@@ -25,14 +24,13 @@ namespace {
 struct Direction {
   std::size_t cause;
   bool is_control;
-  std::int64_t number;
   Move move;
 };
 
 class Measuring {
  public:
   Measuring(const Model& model, const Calibration& calibration, const CauseOptions& options)
-      : model_(model), calibration_(calibration), options_(options) {
+      : model_(model), options_(options), pass_(model, calibration, options.dtype, *options.ranks) {
     architecture_ = model.checkpoint
                         ? as_stored(model.architecture, *model.checkpoint, result_.notes)
                         : model.architecture;
@@ -44,7 +42,7 @@ class Measuring {
   CauseMeasurement measure() {
     const Stopwatch watch;
     list_causes();
-    keep_streams_of_pass();
+    if (!measured_.empty()) pass_.keep_streams(measured_.begin()->first);
     std::int64_t done = 0;
     try {
       for (std::int64_t entry = -1; entry <= model_.architecture.n_blocks; ++entry)
@@ -55,6 +53,8 @@ class Measuring {
       result_.notes.push_back(fmt::format("stopped by signal {}: {} of {} causes measured",
                                           stopped.signal, done, measured_.size()));
     }
+    result_.notes.insert(result_.notes.end(), pass_.notes().begin(), pass_.notes().end());
+    result_.seconds.load = pass_.load_seconds();
     result_.seconds.total = watch.seconds();
     return std::move(result_);
   }
@@ -95,20 +95,11 @@ class Measuring {
     return move ? std::optional(move->entry(model_.architecture.n_blocks)) : std::nullopt;
   }
 
-  void keep_streams_of_pass() {
-    if (measured_.empty()) return;
-    const std::int64_t first = std::max<std::int64_t>(0, measured_.begin()->first);
-    KeptStreams kept = keep_streams(model_, calibration_, options_.dtype, first);
-    streams_ = std::move(kept.streams);
-    result_.seconds.load += kept.load_seconds;
-    take_notes(kept.notes);
-  }
-
   void measure_from(std::int64_t entry, std::int64_t& done) {
     const auto found = measured_.find(entry);
     if (found == measured_.end()) return;
     std::vector<Direction> directions;
-    const std::size_t at_once = directions_at_once();
+    const std::size_t at_once = pass_.directions_at_once();
     for (const std::size_t index : found->second) {
       throw_if_any_stopped(*options_.ranks);
       if (options_.progress) options_.progress(done, total_);
@@ -116,64 +107,35 @@ class Measuring {
         directions.push_back(std::move(direction));
         if (directions.size() == at_once) run(entry, directions), directions.clear();
       }
-      if (options_.invariance) move_along(entry, index);
+      if (options_.invariance) move_along(index);
+      if (options_.order) find_order(index);
       ++done;
     }
     if (!directions.empty()) run(entry, directions);
   }
 
+  Move member(const Key& key, std::int64_t k) const {
+    return *move_of(model_, graph_, key, options_.seed, k);
+  }
+  Move control(const Key& key, std::int64_t k) const {
+    return control_of(member(key, k % options_.directions), *model_.weights, options_.seed,
+                      fmt::format("{}/{}/{}/control/{}", key.cause, key.stack, key.block, k));
+  }
   std::vector<Direction> directions_of(std::size_t index) const {
     const Key key = key_of(result_.causes[index]);
     std::vector<Direction> all;
     for (std::int64_t k = 0; k < options_.directions; ++k)
-      all.push_back({index, false, k, *move_of(model_, graph_, key, options_.seed, k)});
+      all.push_back({index, false, member(key, k)});
     for (std::int64_t k = 0; k < options_.controls; ++k)
-      all.push_back({index, true, k, control(key, k)});
+      all.push_back({index, true, control(key, k)});
     return all;
-  }
-
-  Move control(const Key& key, std::int64_t k) const {
-    const Move move = *move_of(model_, graph_, key, options_.seed, k % options_.directions);
-    return control_of(move, *model_.weights, options_.seed,
-                      fmt::format("{}/{}/{}/control/{}", key.cause, key.stack, key.block, k));
-  }
-
-  /// A direction takes its stream and tangents of a block's weights.
-  std::size_t directions_at_once() const {
-    constexpr double kBytes = 768.0 * 1024 * 1024, kMost = 16;
-    double block = 0;
-    for (const BlockSpec& kind : model_.architecture.block_kinds)
-      block = std::max(block, block_bytes(kind, options_.dtype));
-    const double each = block + bytes_of_direction(model_, calibration_, options_.dtype);
-    return static_cast<std::size_t>(std::clamp(kBytes / each, 1.0, kMost));
-  }
-
-  Start start(std::int64_t entry) const {
-    return entry < 0 ? Start{} : Start{entry, streams_.at(entry)};
-  }
-
-  Dual output_of(const Weights& weights, std::int64_t entry, std::int64_t directions) {
-    ExecutorOptions options;
-    options.dtype = options_.dtype;
-    options.directions = directions;
-    Executor executor(model_.architecture, weights, options);
-    OutputKeeper keeper;
-    executor.run(calibration_, keeper, start(entry));
-    result_.seconds.load += executor.load_seconds();
-    take_notes(executor.notes());
-    return keeper.output();
   }
 
   void run(std::int64_t entry, const std::vector<Direction>& directions) {
     WeightsAlong weights(*model_.weights);
     for (const Direction& direction : directions)
       weights.add(std::make_unique<CurveVelocity>(*model_.weights, direction.move, 0.0));
-    const auto count = static_cast<std::int64_t>(directions.size());
-    const Dual output = output_of(weights, entry, count);
-    const at::Tensor f = output_fisher(model_.architecture, weights, output, count);
-    const std::vector<double> values = mean_over_ranks(
-        *options_.ranks, {f.const_data_ptr<double>(), f.const_data_ptr<double>() + count},
-        static_cast<double>(output.value.size(0)));
+    const std::vector<double> values = pass_.fisher(weights, entry);
     for (std::size_t k = 0; k < directions.size(); ++k) {
       DirectionGroup& group = result_.causes[directions[k].cause].group;
       (directions[k].is_control ? group.random : group.dead).push_back(values[k]);
@@ -181,40 +143,47 @@ class Measuring {
   }
 
   /// Finite steps along the curve of the first member and of the first control.
-  void move_along(std::int64_t entry, std::size_t index) {
+  void move_along(std::size_t index) {
     const Stopwatch watch;
-    CauseFisher& cause = result_.causes[index];
-    const Key key = key_of(cause);
-    const Move move = *move_of(model_, graph_, key, options_.seed, 0);
-    const at::Tensor still = output_of(*model_.weights, entry, 0).value;
-    const auto worst = [&](const Move& curve, double (*time)(const Move&, double)) {
-      double most = 0;
-      for (const double size : {1.0, 10.0, 100.0}) {
-        const WeightsOnCurve moved(*model_.weights, curve, time(move, size));
-        const double by = output_movement(*options_.ranks, model_.architecture, *model_.weights,
-                                          still, moved, output_of(moved, entry, 0).value);
-        most = std::isnan(by) ? std::numeric_limits<double>::infinity() : std::max(most, by);
-      }
-      return most;
-    };
-    cause.movement.emplace();
-    cause.movement->dead = worst(move, [](const Move& m, double size) { return m.time_of(size); });
-    cause.movement->random = worst(control(key, 0), [](const Move&, double size) { return size; });
+    const Key key = key_of(result_.causes[index]);
+    const Move move = member(key, 0), beside = control(key, 0);
+    Movement& movement = result_.causes[index].movement.emplace();
+    for (const double size : {1.0, 10.0, 100.0}) {
+      throw_if_any_stopped(*options_.ranks);
+      movement.dead = std::max(movement.dead, pass_.movement(move, move.time_of(size)));
+      movement.random = std::max(movement.random, pass_.movement(beside, size));
+    }
     result_.invariance_seconds += watch.seconds();
   }
 
-  void take_notes(const std::vector<std::string>& notes) {
-    for (const std::string& note : notes)
-      if (std::find(result_.notes.begin(), result_.notes.end(), note) == result_.notes.end())
-        result_.notes.push_back(note);
+  /// F along the same two curves. What is rounding is told by the control's F.
+  void find_order(std::size_t index) {
+    const Stopwatch watch;
+    const Key key = key_of(result_.causes[index]);
+    const auto sampled = [&](const Move& move) {
+      const double unit = unit_of(move, *model_.weights);
+      std::vector<Sample> samples;
+      for (const double t : order_grid()) {
+        throw_if_any_stopped(*options_.ranks);
+        samples.push_back({t, pass_.fisher_at(move, t * unit) * unit * unit});
+      }
+      return samples;
+    };
+    std::vector<Sample> random = sampled(control(key, 0));
+    double alive = 0;
+    for (const Sample& sample : random) alive = std::max(alive, sample.fisher);
+    const double floor = alive * dead_ratio_limit(options_.dtype);
+    CauseFisher& cause = result_.causes[index];
+    cause.order = order_of(sampled(member(key, 0)), floor);
+    cause.random_order = order_of(std::move(random), floor);
+    result_.order_seconds += watch.seconds();
   }
 
   const Model& model_;
-  const Calibration& calibration_;
   const CauseOptions& options_;
+  CurvePass pass_;
   Architecture architecture_;
   census::Graph graph_;
-  StreamsByNode streams_;
   std::map<std::int64_t, std::vector<std::size_t>> measured_;  // by entry
   std::int64_t total_ = 0;
   CauseMeasurement result_;

@@ -11,6 +11,7 @@
 #include "host/base/error.h"
 #include "verify/calibration/calibration.h"
 #include "verify/fisher/fisher_result.h"
+#include "verify/flat/order.h"
 #include "verify/measure/model.h"
 #include "verify/probe/verdict.h"
 #include "verify/ranks/communicator.h"
@@ -24,6 +25,7 @@ struct CauseOptions {
   at::ScalarType dtype = at::kDouble;
   std::int64_t directions = 1, controls = 3;  ///< of each cause and block
   bool invariance = false;                    ///< also finite steps
+  bool order = false;                         ///< also F along the curve: gauge, regular, singular
   std::uint64_t seed = 0;
   Communicator* ranks = &one_process();
   std::function<void(std::int64_t done, std::int64_t total)> progress;
@@ -32,18 +34,20 @@ struct CauseOptions {
 /// What was measured of one cause in one block.
 struct CauseFisher {
   std::string cause, stack;
-  std::int64_t block = -1;             ///< -1: of no block
-  std::int64_t dimension = 0;          ///< of what is flat, by the census
-  std::string why;                     ///< where it is 0, or where nothing was measured
-  DirectionGroup group{};              ///< F along members and controls; empty: not measured
-  std::optional<Movement> movement{};  ///< of the first of each, the worst of sizes 1, 10, 100
+  std::int64_t block = -1;     ///< -1: of no block
+  std::int64_t dimension = 0;  ///< of what is flat, by the census
+  std::string why;             ///< where it is 0, or where nothing was measured
+  DirectionGroup group{};      ///< F along members and controls; empty: not measured
+  // Of the first member and the first control.
+  std::optional<Movement> movement{};  ///< the worst of sizes 1, 10, 100
+  std::optional<Order> order{}, random_order{};
 };
 
 struct CauseMeasurement {
   at::ScalarType dtype = at::kDouble;
   std::vector<CauseFisher> causes;  ///< in the order of the census
   Seconds seconds;
-  double invariance_seconds = 0;
+  double invariance_seconds = 0, order_seconds = 0;
   std::vector<std::string> notes;
   std::optional<Stopped> stopped;
 };

@@ -128,6 +128,17 @@ void CurveVelocity::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
   });
 }
 
+double unit_of(const Move& move, const Weights& weights) {
+  if (move.is_group()) return 1.0;
+  double size = 0, tangent = 0;
+  for (const Change& change : move.changes) {
+    const at::Tensor m = load_place(weights, change.place);
+    size = std::hypot(size, m.norm().item<double>());
+    tangent = std::hypot(tangent, velocity(change, 0, m).norm().item<double>());
+  }
+  return size > 0 ? size / tangent : 1.0;
+}
+
 Move control_of(const Move& move, const Weights& weights, std::uint64_t seed,
                 const std::string& name) {
   Move control;

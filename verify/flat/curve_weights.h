@@ -62,6 +62,10 @@ class WeightsAlong final : public WeightsView {
 Move control_of(const Move& move, const Weights& weights, std::uint64_t seed,
                 const std::string& name);
 
+/// |W| over the size of the tangent at 0, both of all places that move: a unit of t in which a
+/// straight line has moved by |W|. 1 for a group, whose tangents have that size.
+double unit_of(const Move& move, const Weights& weights);
+
 /// The numbers of a place in FP64 on the CPU, a copy.
 at::Tensor load_place(const Weights& weights, const Place& place);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "host/base/in_quotes.h"
@@ -18,6 +19,19 @@ namespace {
 using flat::CauseFisher;
 using flat::CauseMeasurement;
 using Json = nlohmann::ordered_json;
+
+Json order_json(const std::optional<flat::Order>& order) {
+  if (!order) return nullptr;
+  constexpr std::array kKinds{"gauge", "regular", "singular", "undetermined"};
+  Json samples = Json::array();
+  for (const flat::Sample& sample : order->samples)
+    samples.push_back({{"t", sample.t}, {"fisher", sample.fisher}});
+  const bool has_slope = order->k > 0;
+  return {{"kind", kKinds[static_cast<std::size_t>(order->kind)]},
+          {"k", has_slope ? Json(order->k) : Json()},
+          {"slope", has_slope ? Json(order->slope) : Json()},
+          {"samples", std::move(samples)}};
+}
 
 Json cause_json(const CauseFisher& cause, at::ScalarType dtype) {
   const DirectionGroup& group = cause.group;
@@ -36,6 +50,8 @@ Json cause_json(const CauseFisher& cause, at::ScalarType dtype) {
           {"ratio", measured ? Json(group.ratio()) : Json()},
           {"invariance", cause.movement ? Json(cause.movement->dead) : Json()},
           {"invariance_random", cause.movement ? Json(cause.movement->random) : Json()},
+          {"order", order_json(cause.order)},
+          {"order_random", order_json(cause.random_order)},
           {"verdict",
            judgement.verdict == Verdict::absent ? Json() : Json(to_string(judgement.verdict))},
           {"reason", judgement.reason}};
@@ -49,6 +65,11 @@ std::int64_t flat_directions(const CauseMeasurement& measurement) {
 
 std::string figure(const Json& value) {
   return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>());
+}
+
+std::string place_of(const CauseFisher& cause) {
+  const std::string block = cause.block < 0 ? "–" : std::to_string(cause.block);
+  return cause.stack == "model" ? block : cause.stack + " " + block;
 }
 
 constexpr const char* kLegend =
@@ -66,13 +87,13 @@ Table table_of(const CauseMeasurement& measurement) {
                {"flat/random", Align::right},
                {"moved, flat", Align::right},
                {"moved, random", Align::right},
+               {"order"},
                {"verdict"}});
   for (const CauseFisher& cause : measurement.causes) {
     if (cause.dimension == 0) continue;
     const Json row = cause_json(cause, measurement.dtype);
     table.add_row(
-        {cause.cause, cause.block < 0 ? "–" : std::to_string(cause.block),
-         std::to_string(cause.dimension), figure(row.at("dead")),
+        {cause.cause, place_of(cause), std::to_string(cause.dimension), figure(row.at("dead")),
          row.at("random").is_null() ? "-" : figure(row.at("random").at("median")),
          figure(row.at("ratio")), figure(row.at("invariance")), figure(row.at("invariance_random")),
          row.at("verdict").is_null() ? "not measured" : row.at("verdict").get<std::string>()});
@@ -109,6 +130,7 @@ nlohmann::ordered_json cause_record(const RecordHeader& header, const CauseMeasu
   record["notes"] = header.notes;
   record["seconds"] = {{"load", measurement.seconds.load},
                        {"invariance", measurement.invariance_seconds},
+                       {"order", measurement.order_seconds},
                        {"total", measurement.seconds.total}};
   record["complete"] = !measurement.stopped;
   record["environment"] = environment_json(backend, header.hosts);

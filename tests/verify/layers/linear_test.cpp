@@ -44,8 +44,8 @@ TEST(LoadLinearTest, TakesTheAlternativeThatTheCheckpointHolds) {
   EXPECT_TRUE(
       linear.weight.value.equal(at::cat({test::read_tensor(file, layer + "gate_proj.weight"),
                                          test::read_tensor(file, layer + "up_proj.weight")})));
-  EXPECT_TRUE(linear.bias.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"),
-                                         test::read_tensor(file, layer + "up_proj.bias")})));
+  EXPECT_TRUE(linear.bias.value.equal(at::cat({test::read_tensor(file, layer + "gate_proj.bias"),
+                                               test::read_tensor(file, layer + "up_proj.bias")})));
 }
 
 }  // namespace

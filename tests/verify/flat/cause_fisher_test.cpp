@@ -1,0 +1,117 @@
+#include "verify/flat/cause_fisher.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "host/census/causes.h"
+#include "host/census/norm_states.h"
+#include "tests/verify/forward/model_fixture.h"
+#include "verify/flat/curve_pass.h"
+#include "verify/flat/moves.h"
+
+// The tiny models of tests/fixtures, trained by nobody: every tensor is generic.
+namespace deadray::flat {
+namespace {
+
+using test::kModels;
+
+std::vector<std::string> fixtures() {
+  std::ifstream file(kModels / "index.json");
+  std::vector<std::string> names;
+  for (const auto& entry : nlohmann::json::parse(file)) names.push_back(entry.at("name"));
+  return names;
+}
+
+class CauseFisherTest : public testing::TestWithParam<std::string> {
+ protected:
+  static std::unique_ptr<Model> model(const std::string& name) {
+    return prepare_model(kModels / name, {});
+  }
+  static Calibration calibration_of(const Model& model, const std::string& name) {
+    return test::calibration_of(model,
+                                Checkpoint::open(kModels / name / "reference64.safetensors"));
+  }
+};
+
+TEST_P(CauseFisherTest, WhatTheCensusCallsFlatIsFlatAndWhatStandsBesideItIsNot) {
+  const auto model = this->model(GetParam());
+  const Calibration calibration = calibration_of(*model, GetParam());
+  CauseOptions options;
+  options.invariance = true;
+  const CauseMeasurement measurement = measure_causes(*model, calibration, options);
+  std::int64_t measured = 0;
+  for (const CauseFisher& cause : measurement.causes) {
+    const std::string what = cause.cause + " " + cause.stack + " " + std::to_string(cause.block);
+    if (cause.group.empty()) {
+      EXPECT_TRUE(cause.dimension == 0 || !cause.why.empty()) << what;
+      continue;
+    }
+    const Judgement judgement = judge(cause, measurement.dtype);
+    // Queries of sequences of one token see one key: nothing about them is alive.
+    if (judgement.verdict == Verdict::undetermined) {
+      EXPECT_EQ(cause.cause, "queries_keys") << what << ": " << judgement.reason;
+      continue;
+    }
+    EXPECT_EQ(judgement.verdict, Verdict::confirmed) << what << ": " << judgement.reason;
+    EXPECT_GT(cause.movement->random, 1e-6) << what;
+    ++measured;
+  }
+  EXPECT_GE(measured, 5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, CauseFisherTest, testing::ValuesIn(fixtures()),
+                         [](const auto& name) {
+                           std::string word = name.param;
+                           std::replace(word.begin(), word.end(), '-', '_');
+                           return word;
+                         });
+
+TEST(CauseFisherTest, CausesAreChosenByName) {
+  const auto model = prepare_model(kModels / "gpt2-untied", {});
+  const Calibration calibration = test::calibration_of(
+      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  CauseOptions options;
+  options.causes = {"values", "rotation"};
+  for (const CauseFisher& cause : measure_causes(*model, calibration, options).causes)
+    EXPECT_TRUE(cause.cause == "values" || cause.cause == "rotation") << cause.cause;
+}
+
+/// The kernel of a LayerNorm with its bias is a gauge; without it what is left is c u: regular, and
+/// small where c is.
+TEST(CauseFisherTest, TheKernelOfALayerNormIsAGaugeAndWithoutItsBiasRegular) {
+  const auto model = prepare_model(kModels / "gpt2-untied", {});
+  const Calibration calibration = test::calibration_of(
+      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  census::Graph graph = census::graph_of(model->architecture);
+  census::set_states(graph, model->stored());
+  Move move = *move_of(*model, graph, {"norm_kernel", "model", 0}, 0, 0);
+  CurvePass pass(*model, calibration, at::kDouble, one_process());
+  pass.keep_streams(0);
+  const auto order = [&](const Move& curve) {
+    std::vector<Sample> samples;
+    for (const double t : order_grid()) samples.push_back({t, pass.fisher_at(curve, t)});
+    return order_of(std::move(samples), 1e-24);
+  };
+  EXPECT_EQ(to_string(order(move)), "gauge");
+  std::erase_if(move.changes,
+                [](const Change& change) { return change.place.spec.name.ends_with(".bias"); });
+  EXPECT_EQ(to_string(order(move)), "regular");
+}
+
+TEST(CauseFisherTest, AGaugeStaysOneAlongItsGroupAndNotAlongAStraightLine) {
+  const auto model = prepare_model(kModels / "gpt2-untied", {});
+  const Calibration calibration = test::calibration_of(
+      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  CauseOptions options;
+  options.causes = {"values"};
+  options.order = true;
+  for (const CauseFisher& cause : measure_causes(*model, calibration, options).causes) {
+    EXPECT_EQ(to_string(*cause.order), "gauge") << cause.block;
+    EXPECT_EQ(to_string(*cause.random_order), "regular") << cause.block;
+  }
+}
+
+}  // namespace
+}  // namespace deadray::flat
