@@ -221,7 +221,7 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
       .add_flag("--order", options->order,
                 "With --causes also F along the curve, at 1e-4 to 1 times the parameters: gauge, "
                 "regular, or singular of which order")
-      ->needs(causes);
+      ->needs("--causes");
   add_calibration_options(command, options->init, options->calibration, "512");
   add_choice_with_default(command, "--dtype", options->dtype,
                           choices_of<DType>({DType::f64, DType::f32}, long_name),
