@@ -136,6 +136,10 @@ void Builder::multiply_right(Place place, Factor factor) {
 void Builder::shift(Place place, at::Tensor by, double curvature) {
   move_.changes.push_back({std::move(place), {}, {}, std::move(by), curvature});
 }
+void Builder::shift_by_product(Place place, const at::Tensor& u, at::Tensor r, double curvature) {
+  shift(std::move(place), u.unsqueeze(1), curvature);
+  move_.changes.back().across = std::move(r);
+}
 void Builder::multiply_outputs(const LinearSpec& map, std::int64_t block, const Factor& factor,
                                Range rows) {
   for (Outputs& part : outputs(map, block, rows)) {
@@ -183,7 +187,8 @@ bool Builder::write_constant(const MapUse& map, const LinearSpec& spec, std::int
     if (part.bias)
       shift(*part.bias, of_part);
     else
-      shift(part.weight, of_part * (constant->r / constant->constant), moved / constant->constant);
+      shift_by_product(part.weight, of_part.squeeze(1), constant->r / constant->constant,
+                       moved / constant->constant);
   }
   return true;
 }

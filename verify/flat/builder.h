@@ -75,6 +75,8 @@ class Builder {
   void multiply_left(Place place, Factor factor);
   void multiply_right(Place place, Factor factor);
   void shift(Place place, at::Tensor by, double curvature = 0.0);
+  /// By u [rows] times r [columns].
+  void shift_by_product(Place place, const at::Tensor& u, at::Tensor r, double curvature = 0.0);
   /// Outputs of a map by a factor from the left: its weight's rows and its bias.
   void multiply_outputs(const LinearSpec& map, std::int64_t block, const Factor& factor,
                         Range rows = {});

@@ -38,6 +38,7 @@ at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64
     rows[i].copy_(change.random ? change.random.draw(row, 1, columns)[0]
                                 : change.shift[change.shift.size(0) == 1 ? 0 : row]);
   }
+  if (change.across.defined()) rows.mul_(change.across);
   return rows;
 }
 
@@ -52,6 +53,7 @@ Change of_rows(const Change& change, const at::Tensor& ids, const TensorSpec& sp
   part.place.rows = {};
   if (change.is_group()) return part;
   part.random = {};
+  part.across = {};
   part.shift = rows_of_shift(change, ids, end, spec.shape.back());
   return part;
 }

@@ -16,7 +16,8 @@ at::Tensor within(const at::Tensor& m, int axis, const Range& range) {
 }
 
 at::Tensor shift_of(const Change& change, const at::Tensor& m) {
-  return change.random ? change.random.draw(0, m.size(0), m.size(1)) : change.shift;
+  if (change.random) return change.random.draw(0, m.size(0), m.size(1));
+  return change.across.defined() ? change.shift * change.across : change.shift;
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ struct Change {
   at::Tensor shift{};      ///< S, or what expands to it; undefined: none
   double curvature = 0.0;  ///< f(t) = t/(1 + curvature t), not negative
   RandomShift random{};    ///< S, of a control
+  at::Tensor across{};     ///< [columns]: S is shift [rows, 1] times this; it is never kept whole
 
   bool is_group() const { return left || right; }
 };

@@ -37,7 +37,7 @@ void kernel_of(Builder& builder, const NormUse& norm, const MapUse& map, std::in
     for (const auto& part : builder.outputs(spec, map.block)) {
       const at::Tensor u = builder.unit(
           fmt::format("{}/{}/{}/{}", number, spec.weights[0].name, copy++, part.first), part.count);
-      builder.shift(part.weight, u.unsqueeze(1) * fixed->r);
+      builder.shift_by_product(part.weight, u, fixed->r);
       if (part.bias && fixed->constant != 0.0)
         builder.shift(*part.bias, u.unsqueeze(1) * -fixed->constant);
     }

@@ -85,7 +85,7 @@ void write_along_one(Builder& builder, const Event& event, std::int64_t number) 
       for (const auto& part : builder.outputs(map, event.block)) {
         const at::Tensor rows = one.narrow(0, part.first, part.count);
         const std::int64_t inputs = load_place(*builder.model().weights, part.weight).size(1);
-        builder.shift(part.weight, rows * drawn(copy++, inputs));
+        builder.shift_by_product(part.weight, rows.squeeze(1), drawn(copy++, inputs));
         if (part.bias) builder.shift(*part.bias, rows);
       }
   }

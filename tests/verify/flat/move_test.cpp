@@ -43,6 +43,8 @@ std::vector<Change> changes() {
   all.push_back({rows, {dense}, {diagonal}});
   all.push_back({rows, {}, {}, gaussian(3, 4, 6)});
   all.push_back({rows, {}, {}, gaussian(3, 1, 7), 0.7});
+  all.push_back({rows, {}, {}, gaussian(3, 1, 8)});
+  all.back().across = gaussian(4, 1, 9).squeeze(1);
   Change random{rows};
   random.random = {1, "a control", 0.3};
   all.push_back(random);
