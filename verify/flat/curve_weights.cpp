@@ -53,7 +53,7 @@ Change of_rows(const Change& change, const at::Tensor& ids, const TensorSpec& sp
   part.place.rows = {};
   if (change.is_group()) return part;
   part.random = {};
-  part.across = {};
+  part.across = at::Tensor();
   part.shift = rows_of_shift(change, ids, end, spec.shape.back());
   return part;
 }

@@ -8,6 +8,7 @@
 #include "host/census/causes.h"
 #include "host/census/norm_states.h"
 #include "tests/verify/forward/model_fixture.h"
+#include "verify/calibration/default_calibration.h"
 #include "verify/flat/curve_pass.h"
 #include "verify/flat/moves.h"
 
@@ -24,20 +25,18 @@ std::vector<std::string> fixtures() {
   return names;
 }
 
-class CauseFisherTest : public testing::TestWithParam<std::string> {
- protected:
-  static std::unique_ptr<Model> model(const std::string& name) {
-    return prepare_model(kModels / name, {});
-  }
-  static Calibration calibration_of(const Model& model, const std::string& name) {
-    return test::calibration_of(model,
-                                Checkpoint::open(kModels / name / "reference64.safetensors"));
-  }
-};
+/// Pictures have the size that the model was made for: DINOv2 resizes positions to others in FP32.
+Calibration random_inputs(const Model& model) {
+  CalibrationRequest request;
+  request.random_tokens = 96;
+  return make_calibration(model.architecture, model.name, request);
+}
+
+class CauseFisherTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(CauseFisherTest, WhatTheCensusCallsFlatIsFlatAndWhatStandsBesideItIsNot) {
-  const auto model = this->model(GetParam());
-  const Calibration calibration = calibration_of(*model, GetParam());
+  const auto model = prepare_model(kModels / GetParam(), {});
+  const Calibration calibration = random_inputs(*model);
   CauseOptions options;
   options.invariance = true;
   const CauseMeasurement measurement = measure_causes(*model, calibration, options);
@@ -70,8 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Models, CauseFisherTest, testing::ValuesIn(fixtures()),
 
 TEST(CauseFisherTest, CausesAreChosenByName) {
   const auto model = prepare_model(kModels / "gpt2-untied", {});
-  const Calibration calibration = test::calibration_of(
-      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  const Calibration calibration = random_inputs(*model);
   CauseOptions options;
   options.causes = {"values", "rotation"};
   for (const CauseFisher& cause : measure_causes(*model, calibration, options).causes)
@@ -82,8 +80,7 @@ TEST(CauseFisherTest, CausesAreChosenByName) {
 /// small where c is.
 TEST(CauseFisherTest, TheKernelOfALayerNormIsAGaugeAndWithoutItsBiasRegular) {
   const auto model = prepare_model(kModels / "gpt2-untied", {});
-  const Calibration calibration = test::calibration_of(
-      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  const Calibration calibration = random_inputs(*model);
   census::Graph graph = census::graph_of(model->architecture);
   census::set_states(graph, model->stored());
   Move move = *move_of(*model, graph, {"norm_kernel", "model", 0}, 0, 0);
@@ -102,8 +99,7 @@ TEST(CauseFisherTest, TheKernelOfALayerNormIsAGaugeAndWithoutItsBiasRegular) {
 
 TEST(CauseFisherTest, AGaugeStaysOneAlongItsGroupAndNotAlongAStraightLine) {
   const auto model = prepare_model(kModels / "gpt2-untied", {});
-  const Calibration calibration = test::calibration_of(
-      *model, Checkpoint::open(kModels / "gpt2-untied" / "reference64.safetensors"));
+  const Calibration calibration = random_inputs(*model);
   CauseOptions options;
   options.causes = {"values"};
   options.order = true;
