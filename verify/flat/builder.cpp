@@ -113,12 +113,15 @@ bool ends(const Architecture& a, const NormSpec& norm) {
 
 Place Builder::scale_of(const NormSpec& norm, std::int64_t block) const {
   const auto shape = norm.rows > 0 ? std::vector{norm.rows, norm.width} : std::vector{norm.width};
-  Place place{{norm.name + ".weight", shape, {}}, block, ends(*graph_.architecture, norm)};
+  const Init initial{norm.weight_offset == 0.0 ? Init::Kind::ones : Init::Kind::zeros};
+  Place place{{norm.name + ".weight", shape, initial}, block, ends(*graph_.architecture, norm)};
   place.offset = norm.weight_offset;
   return place;
 }
 Place Builder::shift_of(const NormSpec& norm, std::int64_t block) const {
-  return {{norm.name + ".bias", {norm.width}, {}}, block, ends(*graph_.architecture, norm)};
+  return {{norm.name + ".bias", {norm.width}, {Init::Kind::zeros}},
+          block,
+          ends(*graph_.architecture, norm)};
 }
 Place Builder::table(const TensorSpec& spec, Range rows) {
   Place place{spec};

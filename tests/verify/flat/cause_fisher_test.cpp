@@ -76,6 +76,13 @@ TEST(CauseFisherTest, CausesAreChosenByName) {
     EXPECT_TRUE(cause.cause == "values" || cause.cause == "rotation") << cause.cause;
 }
 
+/// Scales are 1 there, shifts and biases 0.
+TEST(CauseFisherTest, TheSameHoldsAtRandomInitialisation) {
+  const auto model = prepare_model(kModels / "gpt-neox-parallel", {.random = true});
+  const CauseMeasurement measurement = measure_causes(*model, random_inputs(*model), {});
+  EXPECT_EQ(exit_code_of(measurement), ExitCode::done);
+}
+
 /// The kernel of a LayerNorm with its bias is a gauge; without it what is left is c u: regular, and
 /// small where c is.
 TEST(CauseFisherTest, TheKernelOfALayerNormIsAGaugeAndWithoutItsBiasRegular) {
