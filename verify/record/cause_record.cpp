@@ -96,6 +96,7 @@ Table table_of(const CauseMeasurement& measurement) {
         {cause.cause, place_of(cause), std::to_string(cause.dimension), figure(row.at("dead")),
          row.at("random").is_null() ? "-" : figure(row.at("random").at("median")),
          figure(row.at("ratio")), figure(row.at("invariance")), figure(row.at("invariance_random")),
+         cause.order ? to_string(*cause.order) : "-",
          row.at("verdict").is_null() ? "not measured" : row.at("verdict").get<std::string>()});
   }
   return table;

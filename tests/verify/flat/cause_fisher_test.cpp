@@ -76,9 +76,15 @@ TEST(CauseFisherTest, CausesAreChosenByName) {
     EXPECT_TRUE(cause.cause == "values" || cause.cause == "rotation") << cause.cause;
 }
 
+ModelOptions at_random() {
+  ModelOptions options;
+  options.random = true;
+  return options;
+}
+
 /// Scales are 1 there, shifts and biases 0.
 TEST(CauseFisherTest, TheSameHoldsAtRandomInitialisation) {
-  const auto model = prepare_model(kModels / "gpt-neox-parallel", {.random = true});
+  const auto model = prepare_model(kModels / "gpt-neox-parallel", at_random());
   const CauseMeasurement measurement = measure_causes(*model, random_inputs(*model), {});
   EXPECT_EQ(exit_code_of(measurement), ExitCode::done);
 }
