@@ -173,6 +173,8 @@ class ReportPageTest(unittest.TestCase):
                 "drift-0-gamma-change",
                 "norms",
                 "fisher",
+                "flat",
+                "flat-order",
                 "timing-device",
                 "timing-peers",
                 "timing-predictor",

@@ -191,6 +191,34 @@ def fisher(name: str) -> dict:
     }
 
 
+def causes(name: str) -> dict:
+    def order(kind: str, k: int | None, slope: float) -> dict:
+        samples = [{"t": t, "fisher": 1e-3 * abs(t) ** slope} for t in (-1.0, -0.1, 0.1, 1.0)]
+        return {"kind": kind, "k": k, "slope": slope, "samples": samples}
+
+    values = {
+        "cause": "values",
+        "stack": "model",
+        "block": 0,
+        "dimension": 128,
+        "why": "",
+        "dead": 1e-33,
+        "random": {"median": 1e-4, "min": 1e-5, "max": 1e-3},
+        "ratio": 1e-29,
+        "invariance": 1e-14,
+        "invariance_random": 1.5,
+        "order": order("gauge", None, 0.0),
+        "order_random": order("singular", 2, 2.0),
+        "verdict": "confirmed",
+        "reason": "as predicted",
+    }
+    unmeasured = dict.fromkeys(
+        ("dead", "random", "ratio", "invariance", "invariance_random", "order", "order_random")
+    )
+    router = values | unmeasured | {"cause": "router", "dimension": 0, "verdict": None}
+    return fisher(name) | {"consumers": [], "causes": [values, router]}
+
+
 def timing() -> dict:
     rows = [
         {"d": d, "method": method, "seconds": scale * d**exponent, "repetitions": 5}
@@ -278,6 +306,7 @@ def write_all(folder: Path) -> None:
         "r.random": verify("r", "random", "rmsnorm"),
         "run": several([0, 10, 2000]),
         "a.fisher": fisher("a"),
+        "a.causes": causes("a"),
         "timing": timing(),
         "predictor": predictor(),
         "suite": suite(),

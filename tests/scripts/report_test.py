@@ -31,6 +31,7 @@ TABLES = [
     "drift",
     "fisher_totals",
     "fisher",
+    "flat",
     "timing",
     "timing_fits",
     "timing_skipped",
@@ -49,7 +50,7 @@ class WhatItShows(ReportTest):
         self.assertEqual(
             [table for table in seen if not table.endswith(("_points", "_nodes"))], TABLES
         )
-        self.assertEqual(self.markdown().count("\n## "), 10)
+        self.assertEqual(self.markdown().count("\n## "), 11)
 
     def test_gives_the_records_numbers(self):
         self.write("a.json", made.verify("a", sites=2))
@@ -132,6 +133,15 @@ class WhatItShows(ReportTest):
         self.assertEqual(
             [(row["verdict"], row["reason"]) for row in self.rows("fisher")],
             [("refuted", "dead/random above its limit"), ("", ""), ("", "")],
+        )
+
+    def test_gives_the_causes_of_flat_directions_with_their_order(self):
+        self.write("a.json", made.causes("a"))
+        rows = self.rows("flat")
+        self.assertEqual([row["cause"] for row in rows], ["values", "router"])
+        self.assertEqual(
+            [(row["order"], row["order_random"]) for row in rows],
+            [("gauge", "singular of order 2"), ("", "")],
         )
 
     def test_leaves_empty_what_was_not_measured(self):

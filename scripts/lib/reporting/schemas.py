@@ -122,6 +122,26 @@ CONSUMER = {
     "verdict": later(TEXT),
     "reason": later(TEXT),
 }
+ORDER = {
+    "kind": TEXT,
+    "k": Nullable(COUNT),
+    "samples": [{"t": NUMBER, "fisher": Nullable(NUMBER)}],
+}
+CAUSE = {
+    "cause": TEXT,
+    "stack": TEXT,
+    "block": Nullable(COUNT),
+    "dimension": COUNT,
+    "dead": Nullable(NUMBER),
+    "random": CONSUMER["random"],
+    "ratio": Nullable(NUMBER),
+    "invariance": Nullable(NUMBER),
+    "invariance_random": Nullable(NUMBER),
+    "order": Nullable(ORDER),
+    "order_random": Nullable(ORDER),
+    "verdict": Nullable(TEXT),
+    "reason": TEXT,
+}
 
 PAIR = {
     "name": TEXT,
@@ -192,7 +212,12 @@ SCHEMAS = {
         "suite": later(ORIGIN),
     },
     "deadray/fisher/1": MEASURED
-    | {"consumers": [CONSUMER], "totals": TOTALS, "complete": later(FLAG)},
+    | {
+        "consumers": [CONSUMER],
+        "causes": later([CAUSE]),
+        "totals": TOTALS,
+        "complete": later(FLAG),
+    },
     "deadray/predict-several/1": SEVERAL,
     "deadray/suite/1": {"roster": {"file": TEXT, "note": later(TEXT)}, "rows": [SUITE_ROW]},
     "deadray/timing/1": TIMING,

@@ -12,6 +12,7 @@ from reporting.sections import (
     depth,
     drift,
     fisher,
+    flat,
     norms,
     origin,
     residual,
@@ -20,7 +21,7 @@ from reporting.sections import (
     timing,
 )
 
-SUBJECTS = (agreement, spectrum, depth, schur, residual, norms, drift, fisher, timing, origin)
+SUBJECTS = (agreement, spectrum, depth, schur, residual, norms, drift, fisher, flat, timing, origin)
 
 
 def all_sections(records: Records) -> list[Section]:

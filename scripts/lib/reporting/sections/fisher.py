@@ -14,7 +14,8 @@ MOST_ROWS = 60  # of one panel
 
 def section(records: Records) -> Section | None:
     found = sorted(
-        records.of("fisher"), key=lambda record: (record.model.lower(), record.weights, record.file)
+        (record for record in records.of("fisher") if not record.data.get("causes")),
+        key=lambda record: (record.model.lower(), record.weights, record.file),
     )
     if not found:
         return None
