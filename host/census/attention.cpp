@@ -8,10 +8,10 @@
 namespace deadray::census {
 namespace {
 
-using Outcome = std::pair<std::int64_t, std::string_view>;  ///< dimension, or why it is 0
+using OfBlock = std::pair<std::int64_t, std::string_view>;  ///< dimension, or why it is 0
 
 Findings over_blocks(const Graph& graph, std::string_view cause,
-                     const std::function<Outcome(const BlockUse&)>& of_block) {
+                     const std::function<OfBlock(const BlockUse&)>& of_block) {
   Findings all;
   for (const BlockUse& block : graph.blocks) {
     const auto [dimension, why] = of_block(block);
@@ -53,7 +53,7 @@ constexpr std::string_view kKeysAreValues = "the keys serve as values";
 }  // namespace
 
 Findings values(const Graph& graph) {
-  return over_blocks(graph, "values", [](const BlockUse& block) -> Outcome {
+  return over_blocks(graph, "values", [](const BlockUse& block) -> OfBlock {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     if (a.values_are_keys) return {0, kKeysAreValues};
@@ -67,7 +67,7 @@ Findings values(const Graph& graph) {
 
 Findings value_bias(const Graph& graph) {
   const BlockSet with_constants = attention_beside_constants(graph);
-  return over_blocks(graph, "value_bias", [&](const BlockUse& block) -> Outcome {
+  return over_blocks(graph, "value_bias", [&](const BlockUse& block) -> OfBlock {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     if (a.values_are_keys) return {0, kKeysAreValues};
@@ -80,7 +80,7 @@ Findings value_bias(const Graph& graph) {
 }
 
 Findings queries_keys(const Graph& graph) {
-  return over_blocks(graph, "queries_keys", [](const BlockUse& block) -> Outcome {
+  return over_blocks(graph, "queries_keys", [](const BlockUse& block) -> OfBlock {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     const std::int64_t plain = a.head_dim - rotated(a), turned = commuting(a);
@@ -94,7 +94,7 @@ Findings queries_keys(const Graph& graph) {
 }
 
 Findings key_bias(const Graph& graph) {
-  return over_blocks(graph, "key_bias", [](const BlockUse& block) -> Outcome {
+  return over_blocks(graph, "key_bias", [](const BlockUse& block) -> OfBlock {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     if (a.key_norm) return {0, "a norm is on the keys"};
@@ -106,7 +106,7 @@ Findings key_bias(const Graph& graph) {
 }
 
 Findings qk_layernorm(const Graph& graph) {
-  return over_blocks(graph, "qk_layernorm", [](const BlockUse& block) -> Outcome {
+  return over_blocks(graph, "qk_layernorm", [](const BlockUse& block) -> OfBlock {
     const AttentionSpec& a = block.spec->attention;
     if (a.clip > 0) return {0, kClipped};
     const auto is_layernorm = [](const std::optional<NormSpec>& norm) {
@@ -125,7 +125,7 @@ Findings qk_layernorm(const Graph& graph) {
 }
 
 Findings relative_bias(const Graph& graph) {
-  return over_blocks(graph, "relative_bias", [](const BlockUse&) -> Outcome {
+  return over_blocks(graph, "relative_bias", [](const BlockUse&) -> OfBlock {
     return {0, "no relative positions are learned"};
   });
 }

@@ -7,23 +7,23 @@
 namespace deadray::census {
 namespace {
 
-struct Outcome {
+struct OfNorm {
   std::int64_t dimension = 0;
   std::string_view why{};  ///< where it is 0
 };
 
 Findings over_norms(const Graph& graph, std::string_view cause,
-                    const std::function<Outcome(const NormUse&)>& of_norm) {
+                    const std::function<OfNorm(const NormUse&)>& of_norm) {
   Tally tally(cause);
   for (const NormUse& norm : graph.norms) {
-    const Outcome found = of_norm(norm);
+    const OfNorm found = of_norm(norm);
     tally.add(norm.stack, norm.block, found.dimension, found.why);
   }
   return std::move(tally).take();
 }
 
-Outcome none(std::string_view why) { return {0, why}; }
-Outcome some(std::int64_t dimension) { return {dimension}; }
+OfNorm none(std::string_view why) { return {0, why}; }
+OfNorm some(std::int64_t dimension) { return {dimension}; }
 
 /// Whether nobody reads the norm but linear maps; else why.
 std::string_view other_reader(const NormUse& norm) {
