@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "host/base/output.h"
 #include "host/base/progress.h"
@@ -64,9 +65,16 @@ bool names(std::string_view word, std::string_view cause) {
   return word == "all" || word == cause || cause.starts_with(std::string(word) + "_");
 }
 
+/// The causes that are measured, and the one that no model of deadray's families has.
+std::vector<std::string_view> all_causes() {
+  std::vector<std::string_view> causes(flat::kCauses.begin(), flat::kCauses.end());
+  causes.emplace_back("relative_bias");
+  return causes;
+}
+
 std::vector<std::string> chosen_causes(const std::vector<std::string>& words) {
   std::vector<std::string> chosen;
-  for (const std::string_view cause : flat::kCauses)
+  for (const std::string_view cause : all_causes())
     if (std::any_of(words.begin(), words.end(),
                     [&](const std::string& word) { return names(word, cause); }))
       chosen.emplace_back(cause);
@@ -74,13 +82,12 @@ std::vector<std::string> chosen_causes(const std::vector<std::string>& words) {
 }
 
 CLI::Validator known_causes() {
-  std::vector<std::string> words{"all"};
-  for (const std::string_view cause : flat::kCauses) {
-    words.emplace_back(cause);
-    if (const auto end = cause.find('_'); end != cause.npos)
-      words.emplace_back(cause.substr(0, end));
+  std::set<std::string> words{"all"};
+  for (const std::string_view cause : all_causes()) {
+    words.emplace(cause);
+    if (const auto end = cause.find('_'); end != cause.npos) words.emplace(cause.substr(0, end));
   }
-  return one_of(std::move(words));
+  return one_of({words.begin(), words.end()});
 }
 
 /// What both kinds of measurement run on.
@@ -216,7 +223,8 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
       ->delimiter(',')
       ->check(known_causes())
       ->excludes("--site")
-      ->excludes("--dump");
+      ->excludes("--dump")
+      ->excludes("--no-kfac");
   command
       .add_flag("--order", options->order,
                 "With --causes also F along the curve, at 1e-4 to 1 times the parameters: gauge, "

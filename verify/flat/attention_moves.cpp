@@ -13,7 +13,6 @@
 namespace deadray::flat {
 
 using census::BlockUse;
-using census::MapUse;
 
 namespace {
 
@@ -223,8 +222,8 @@ void qk_layernorm(Builder& builder) {
   };
   along_one(a.query_norm, a.n_heads, [&](std::int64_t h) { return heads.query(h); });
   along_one(a.key_norm, a.n_kv_heads, [&](std::int64_t k) { return heads.key(k); });
-  for (const MapUse& map : {MapUse{&a.out}})  // what lives beside it
-    for (Place& place : builder.inputs(*map.map, block.index)) builder.keep_alive(place);
+  for (Place& place : builder.inputs(a.out, block.index))  // what lives beside it
+    builder.keep_alive(std::move(place));
 }
 
 }  // namespace deadray::flat

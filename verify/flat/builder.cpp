@@ -221,6 +221,20 @@ bool Builder::take_back(const MapUse& map, const at::Tensor& a, const NormUse* m
   return true;
 }
 
+at::Tensor Builder::inverse_layer_scale(const census::Event& event) {
+  if (event.block < 0) return {};
+  for (const BlockUse& block : graph_.blocks) {
+    if (block.stack != key_.stack || block.index != event.block) continue;
+    const auto& scale =
+        event.is_attention ? block.spec->attention_layer_scale : block.spec->mlp_layer_scale;
+    if (!scale) continue;
+    const at::Tensor lambda = load_place(*model_.weights, {*scale, event.block}).squeeze(1);
+    if ((lambda == 0).any().item<bool>()) give_up();
+    return lambda.reciprocal();
+  }
+  return {};
+}
+
 std::optional<Move> Builder::take() {
   if (given_up_ || move_.changes.empty()) return std::nullopt;
   return std::move(move_);

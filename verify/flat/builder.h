@@ -102,6 +102,9 @@ class Builder {
   /// The move, where the cause could be built here.
   std::optional<Move> take();
   void keep_alive(Place place) { move_.alive.push_back(std::move(place)); }
+  /// 1/lambda [outputs] of the layer scale behind a sublayer's writer: what its map must write for
+  /// 1 in the stream. Undefined: 1. Gives up where some lambda is 0.
+  at::Tensor inverse_layer_scale(const census::Event& event);
   /// Says that it cannot be built.
   void give_up() { given_up_ = true; }
 

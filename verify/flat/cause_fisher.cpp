@@ -30,7 +30,10 @@ struct Direction {
 class Measuring {
  public:
   Measuring(const Model& model, const Calibration& calibration, const CauseOptions& options)
-      : model_(model), options_(options), pass_(model, calibration, options.dtype, *options.ranks) {
+      : model_(model),
+        options_(options),
+        calibration_(calibration),
+        pass_(model, calibration, options.dtype, *options.ranks) {
     architecture_ = model.checkpoint
                         ? as_stored(model.architecture, *model.checkpoint, result_.notes)
                         : model.architecture;
@@ -43,15 +46,20 @@ class Measuring {
     const Stopwatch watch;
     list_causes();
     if (!measured_.empty()) pass_.keep_streams(measured_.begin()->first);
+    if (!measured_.empty() && options_.invariance && options_.dtype != at::kDouble) {
+      wide_.emplace(model_, calibration_, at::kDouble, *options_.ranks);
+      wide_->keep_streams(measured_.begin()->first);
+    }
     std::int64_t done = 0;
     try {
       for (std::int64_t entry = -1; entry <= model_.architecture.n_blocks; ++entry)
         measure_from(entry, done);
     } catch (const Stopped& stopped) {
+      done = leave_out_the_rest();
       if (done == 0) throw;
       result_.stopped = stopped;
       result_.notes.push_back(fmt::format("stopped by signal {}: {} of {} causes measured",
-                                          stopped.signal, done, measured_.size()));
+                                          stopped.signal, done, total_));
     }
     result_.notes.insert(result_.notes.end(), pass_.notes().begin(), pass_.notes().end());
     result_.seconds.load = pass_.load_seconds();
@@ -86,6 +94,29 @@ class Measuring {
     }
     for (const auto& [entry, causes] : measured_)
       total_ += static_cast<std::int64_t>(causes.size());
+  }
+
+  /// Of a run that was stopped: takes back what is not whole. @return causes that are
+  std::int64_t leave_out_the_rest() {
+    std::int64_t whole = 0;
+    for (const auto& [entry, causes] : measured_)
+      for (const std::size_t index : causes) {
+        CauseFisher& cause = result_.causes[index];
+        const auto has = [](const std::vector<double>& values, std::int64_t wanted) {
+          return static_cast<std::int64_t>(values.size()) == wanted;
+        };
+        if (has(cause.group.dead, options_.directions) &&
+            has(cause.group.random, options_.controls)) {
+          ++whole;
+          continue;
+        }
+        cause.group = {};
+        cause.movement.reset();
+        cause.order.reset();
+        cause.random_order.reset();
+        cause.why = "the run was stopped before";
+      }
+    return whole;
   }
 
   /// From where on the cause's first member moves the stream; none where there is no member.
@@ -147,11 +178,13 @@ class Measuring {
     const Stopwatch watch;
     const Key key = key_of(result_.causes[index]);
     const Move move = member(key, 0), beside = control(key, 0);
+    const double unit = unit_of(move, *model_.weights);
+    CurvePass& pass = wide_ ? *wide_ : pass_;
     Movement& movement = result_.causes[index].movement.emplace();
     for (const double size : {1.0, 10.0, 100.0}) {
       throw_if_any_stopped(*options_.ranks);
-      movement.dead = std::max(movement.dead, pass_.movement(move, move.time_of(size)));
-      movement.random = std::max(movement.random, pass_.movement(beside, size));
+      movement.dead = std::max(movement.dead, pass.movement(move, move.time_of(size) * unit));
+      movement.random = std::max(movement.random, pass.movement(beside, size * unit));
     }
     result_.invariance_seconds += watch.seconds();
   }
@@ -170,9 +203,9 @@ class Measuring {
       return samples;
     };
     std::vector<Sample> random = sampled(control(key, 0));
-    double alive = 0;
-    for (const Sample& sample : random) alive = std::max(alive, sample.fisher);
-    const double floor = alive * dead_ratio_limit(options_.dtype);
+    std::vector<double> alive;
+    for (const Sample& sample : random) alive.push_back(sample.fisher);
+    const double floor = median(alive) * dead_ratio_limit(options_.dtype);
     CauseFisher& cause = result_.causes[index];
     cause.order = order_of(sampled(member(key, 0)), floor);
     cause.random_order = order_of(std::move(random), floor);
@@ -181,7 +214,9 @@ class Measuring {
 
   const Model& model_;
   const CauseOptions& options_;
+  const Calibration& calibration_;
   CurvePass pass_;
+  std::optional<CurvePass> wide_;  // in FP64, for finite steps, where the pass is not
   Architecture architecture_;
   census::Graph graph_;
   std::map<std::int64_t, std::vector<std::size_t>> measured_;  // by entry

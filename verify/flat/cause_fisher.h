@@ -63,6 +63,8 @@ inline constexpr double kStillOnCurve = 1e-9;
 /// confirmed, refuted or undetermined as in verify/fisher/fisher_verdict.h; absent where nothing is
 /// flat or nothing was measured.
 Judgement judge(const CauseFisher& cause, at::ScalarType dtype);
+/// refuted when any cause is; else undetermined when any is, or when nothing that is flat was
+/// measured; else done.
 ExitCode exit_code_of(const CauseMeasurement& measurement);
 
 }  // namespace deadray::flat

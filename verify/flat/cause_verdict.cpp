@@ -17,14 +17,15 @@ Judgement judge(const CauseFisher& cause, at::ScalarType dtype) {
 }
 
 ExitCode exit_code_of(const CauseMeasurement& measurement) {
-  bool any = false, open = false;
+  bool any = false, open = false, none_flat = true;
   for (const CauseFisher& cause : measurement.causes) {
     const Verdict verdict = judge(cause, measurement.dtype).verdict;
     if (verdict == Verdict::refuted) return ExitCode::refuted;
+    none_flat = none_flat && cause.dimension == 0;
     open = open || verdict == Verdict::undetermined;
     any = any || verdict == Verdict::confirmed;
   }
-  return any && !open ? ExitCode::done : ExitCode::undetermined;
+  return (any || none_flat) && !open ? ExitCode::done : ExitCode::undetermined;
 }
 
 }  // namespace deadray::flat

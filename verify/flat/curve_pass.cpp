@@ -1,11 +1,13 @@
 #include "verify/flat/curve_pass.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "verify/device/memory.h"
 #include "verify/directional/directional_fisher.h"
 #include "verify/directional/logit_fisher.h"
 #include "verify/forward/block_loader.h"
@@ -66,7 +68,11 @@ std::size_t CurvePass::directions_at_once() const {
   for (const BlockSpec& kind : model_.architecture.block_kinds)
     block = std::max(block, block_bytes(kind, dtype_));
   const double each = block + bytes_of_direction(model_, calibration_, dtype_);
-  return static_cast<std::size_t>(std::clamp(kBytes / each, 1.0, kMost));
+  require_room(model_.weights->backend(), each, fmt::format("{}: a direction takes", model_.name),
+               kLessForDirection);
+  // As many on every rank: each pass ends in a mean over all.
+  const double mine = std::clamp(kBytes / each, 1.0, kMost);
+  return static_cast<std::size_t>(-ranks_.largest(-std::floor(mine)));
 }
 
 std::int64_t CurvePass::entry_of(const Move& move) const {

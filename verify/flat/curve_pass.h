@@ -31,7 +31,8 @@ class CurvePass {
   /// How far the outputs move, relative, where the curve is at t.
   double movement(const Move& move, double t);
 
-  /// Directions that one pass takes within some 768 MiB.
+  /// Directions that one pass takes within some 768 MiB. Collective.
+  /// @throws ResourceError with the sizes where not even one fits
   std::size_t directions_at_once() const;
   std::int64_t entry_of(const Move& move) const;
 

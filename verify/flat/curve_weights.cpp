@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/base/error.h"
@@ -132,13 +133,15 @@ void CurveVelocity::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
 
 double unit_of(const Move& move, const Weights& weights) {
   if (move.is_group()) return 1.0;
-  double size = 0, tangent = 0;
+  double size = 0, tangent = 0, curvature = 0;
   for (const Change& change : move.changes) {
     const at::Tensor m = load_place(weights, change.place);
     size = std::hypot(size, m.norm().item<double>());
     tangent = std::hypot(tangent, velocity(change, 0, m).norm().item<double>());
+    curvature = std::max(curvature, change.curvature);
   }
-  return size > 0 ? size / tangent : 1.0;
+  const double unit = size > 0 ? size / tangent : 1.0;
+  return curvature > 0 ? std::min(unit, 0.5 / curvature) : unit;  // no pole at t = -1 either
 }
 
 Move control_of(const Move& move, const Weights& weights, std::uint64_t seed,

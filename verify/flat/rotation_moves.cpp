@@ -9,7 +9,6 @@
 
 namespace deadray::flat {
 
-using census::BlockUse;
 using census::Event;
 using census::NormUse;
 using census::Segment;
@@ -47,21 +46,6 @@ at::Tensor folded_scale(const Builder& builder, const NormUse& norm) {
   return at::where(gamma == 0, 1.0, gamma);
 }
 
-at::Tensor layer_scale(const Builder& builder, const Event& event) {
-  for (const BlockUse& block : builder.graph().blocks) {
-    if (block.stack != builder.key().stack || block.index != event.block) continue;
-    const auto& scale =
-        event.is_attention ? block.spec->attention_layer_scale : block.spec->mlp_layer_scale;
-    if (scale)
-      return load_place(*builder.model().weights, {*scale, event.block}).squeeze(1).reciprocal();
-  }
-  return {};
-}
-
-}  // namespace
-
-namespace {
-
 /// A change of basis of the whole stream: x becomes exp(tB) x. Each writer by it, each reader by
 /// its inverse.
 struct Basis {
@@ -80,7 +64,7 @@ bool write(Builder& builder, const Event& event, const Basis& basis) {
   if (event.kind != Kind::map) return false;
   for (const LinearSpec& map : builder.copies(event.map)) {
     if (builder.outputs(map, event.block).size() > 1) return false;
-    builder.multiply_outputs(map, event.block, {basis.writers, layer_scale(builder, event)});
+    builder.multiply_outputs(map, event.block, {basis.writers, builder.inverse_layer_scale(event)});
   }
   return true;
 }
@@ -115,6 +99,8 @@ void rotation(Builder& builder) {
     if (segment.stack != builder.key().stack || segment.sums.empty()) continue;
     if (census::turns(builder.graph(), segment)) {
       const auto turn = turn_of(builder, segment), back = Builder::inverse(*turn);
+      if (!turn->matrix().isfinite().all().item<bool>())
+        return builder.give_up();  // of 0 dimensions
       change_basis(builder, segment, {turn, back, back, true});
     } else if (census::mixes_along_one(segment)) {
       const at::Tensor w = builder.unit("w", segment.width),

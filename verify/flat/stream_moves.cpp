@@ -17,18 +17,6 @@ using Kind = Event::Kind;
 
 namespace {
 
-/// 1/lambda of the sublayer that writes: what its map must write for 1 in the stream. Undefined: 1.
-at::Tensor behind_layer_scale(const Builder& builder, const Event& event) {
-  if (event.block < 0) return {};
-  for (const BlockUse& block : builder.graph().blocks) {
-    if (block.stack != builder.key().stack || block.index != event.block) continue;
-    const auto& scale =
-        event.is_attention ? block.spec->attention_layer_scale : block.spec->mlp_layer_scale;
-    if (scale) return load_place(*builder.model().weights, {*scale, event.block}).reciprocal();
-  }
-  return {};
-}
-
 /// `a` in the stream, for every token, from this writer.
 void write_vector(Builder& builder, const Event& event, const at::Tensor& a) {
   if (event.kind == Kind::table) {
@@ -37,9 +25,8 @@ void write_vector(Builder& builder, const Event& event, const at::Tensor& a) {
   } else if (event.kind == Kind::norm) {
     builder.shift(builder.shift_of(*event.norm->spec, event.norm->block), a.unsqueeze(1));
   } else {
-    const at::Tensor scale = behind_layer_scale(builder, event);
-    builder.write_constant(event.map, *event.map.map, event.block,
-                           scale.defined() ? a.unsqueeze(1).mul(scale).squeeze(1) : a);
+    const at::Tensor scale = builder.inverse_layer_scale(event);
+    builder.write_constant(event.map, *event.map.map, event.block, scale.defined() ? a * scale : a);
   }
 }
 
@@ -61,7 +48,7 @@ void hand_over(Builder& builder, const Segment& segment, std::size_t first, cons
   write_vector(builder, segment.events[first], a);
   for (std::size_t i = first + 1; i < next; ++i)
     if (const Event& event = segment.events[i]; event.kind == Kind::read_map)
-      builder.take_back(event.map, a);
+      builder.take_back(event.map, a, segment.events[first].norm);
   write_vector(builder, segment.events[next], -a);
 }
 
@@ -78,8 +65,9 @@ void write_along_one(Builder& builder, const Event& event, std::int64_t number) 
       builder.shift(builder.shift_of(*event.norm->spec, event.norm->block),
                     at::ones({event.norm->spec->width, 1}, fp64()));
   } else {
-    const at::Tensor scale = behind_layer_scale(builder, event);
-    const at::Tensor one = scale.defined() ? scale : at::ones({event.map.map->outputs, 1}, fp64());
+    const at::Tensor scale = builder.inverse_layer_scale(event);
+    const at::Tensor one =
+        scale.defined() ? scale.unsqueeze(1) : at::ones({event.map.map->outputs, 1}, fp64());
     std::int64_t copy = 0;
     for (const LinearSpec& map : builder.copies(event.map))
       for (const auto& part : builder.outputs(map, event.block)) {

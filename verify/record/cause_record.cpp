@@ -104,12 +104,13 @@ Table table_of(const CauseMeasurement& measurement) {
 
 /// Why what is not confirmed is not, a reason that repeats but once.
 std::string remarks(const CauseMeasurement& measurement) {
+  const bool none_flat = flat_directions(measurement) == 0;
   std::string text, last;
   for (const CauseFisher& cause : measurement.causes) {
     const Judgement judgement = judge(cause, measurement.dtype);
     const std::string line = fmt::format("{}: {}.\n", cause.cause, judgement.reason);
-    if (cause.dimension > 0 && judgement.verdict != Verdict::confirmed && line != last)
-      text += last = line;
+    const bool is_shown = cause.dimension > 0 || none_flat;
+    if (is_shown && judgement.verdict != Verdict::confirmed && line != last) text += last = line;
   }
   return text;
 }

@@ -29,8 +29,12 @@ def choose(found: list[NormOf], norms: Chosen) -> list[NormOf]:
         return taken
     if norms == "all":
         return found
+    if not isinstance(norms, Iterable):
+        raise UsageError(f"norms: {type(norms).__name__}, expected names, or a function")
     names = [norms] if isinstance(norms, str) else list(dict.fromkeys(norms))
     taken = {id(norm): norm for name in names for norm in _named(found, name)}
+    if not taken:
+        raise UsageError("norms: an empty list chooses none")
     return list(taken.values())
 
 
@@ -43,7 +47,8 @@ def _named(found: list[NormOf], name: str) -> list[NormOf]:
         known = [norm.name for norm in found]
         near = near_names(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UsageError(f"norm '{name}': the model has none of that name; {hint}")
+        what = "no norm's whole name fits that pattern" if "*" in name else "none has that name"
+        raise UsageError(f"norm '{name}': {what}; {hint}")
     return taken
 
 

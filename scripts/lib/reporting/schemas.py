@@ -227,7 +227,7 @@ SCHEMAS = {
     },
 }
 # Kinds that deadray writes and a report does not show.
-OTHER_KINDS = ("predict", "plan", "models", "bench-kernels", "gpu-check", "roster")
+OTHER_KINDS = ("predict", "census", "plan", "models", "bench-kernels", "gpu-check", "roster")
 OWN = "deadray/report/1"
 
 NAMES = {

@@ -77,6 +77,7 @@ def _table(found: list[Record]) -> Table:
         ]
         for record in found
         for c in record.data["causes"]
+        if c["dimension"]
     ]
     return Table("flat", "Flat directions by cause", columns, rows)
 
