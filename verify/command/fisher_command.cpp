@@ -67,7 +67,7 @@ bool names(std::string_view word, std::string_view cause) {
 
 /// The causes that are measured, and the one that no model of deadray's families has.
 std::vector<std::string_view> all_causes() {
-  std::vector<std::string_view> causes(flat::kCauses.begin(), flat::kCauses.end());
+  std::vector<std::string_view> causes = flat::known_causes();
   causes.emplace_back("relative_bias");
   return causes;
 }

@@ -45,7 +45,9 @@ at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64
 
 /// The change as it meets rows `ids` of its tensor alone.
 Change of_rows(const Change& change, const at::Tensor& ids, const TensorSpec& spec) {
-  if (change.left || change.place.view == Place::View::transposed)
+  const bool some_rows = change.place.rows.first != 0 || change.place.rows.count >= 0;
+  if (change.left || change.place.view == Place::View::transposed ||
+      (change.is_group() && some_rows))
     throw InternalError(fmt::format("'{}' moves as a whole: its rows cannot be read alone",
                                     change.place.spec.name));
   const Range rows = change.place.rows;
