@@ -27,6 +27,12 @@ class DelayingProxy:
         self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._server.close()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -38,9 +44,13 @@ class DelayingProxy:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(
-            self._pass_on(reader, back, connected), self._pass_on(away, writer, connected)
-        )
+        try:
+            await asyncio.gather(
+                self._pass_on(reader, back, connected), self._pass_on(away, writer, connected)
+            )
+        finally:
+            writer.close()
+            back.close()
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connected: float
@@ -57,17 +67,19 @@ class DelayingProxy:
                 queue.put_nowait((max(self._loop.time(), connected) + self.one_way, data))
 
         reading = asyncio.ensure_future(read())
-        with contextlib.suppress(OSError):
-            while True:
-                due, data = await queue.get()
-                if (wait := due - self._loop.time()) > 0:
-                    await asyncio.sleep(wait)
-                if not data:
-                    break
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-        await reading
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    due, data = await queue.get()
+                    if (wait := due - self._loop.time()) > 0:
+                        await asyncio.sleep(wait)
+                    if not data:
+                        writer.write_eof()
+                        break
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            reading.cancel()
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
