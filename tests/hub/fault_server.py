@@ -97,7 +97,9 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def commit_of(name: str, files: dict[str, bytes]) -> str:
-    text = json.dumps([name, {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}])
+    text = json.dumps(
+        [name, {key: hashlib.sha256(data).hexdigest() for key, data in files.items()}]
+    )
     return hashlib.sha1(text.encode()).hexdigest()
 
 
@@ -231,7 +233,12 @@ class FaultServer:
 
     @staticmethod
     def _entry(key: str, data: bytes) -> dict[str, object]:
-        return {"type": "file", "path": key, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+        return {
+            "type": "file",
+            "path": key,
+            "size": len(data),
+            "oid": hashlib.sha1(data).hexdigest(),
+        }
 
     def stop(self) -> None:
         self.stopping.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
 import signal
@@ -108,10 +108,8 @@ class Home:
 
 def kill(process: subprocess.Popen[str]) -> None:
     """And what it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.communicate()
 
 
@@ -142,7 +140,7 @@ def comparable(record: dict) -> dict:
 
 
 def partial_ranges(file: Path) -> dict | None:
-    """What a partial file says of itself, nullopt of others. @throws where it is not whole"""
+    """What a partial file says of itself, None of others. @throws where it is not whole"""
     with file.open("rb") as data:
         if data.read(16) != MAGIC:
             return None
@@ -179,7 +177,3 @@ def faults_of_caches(home: Home, served: dict[str, bytes] | None = None) -> list
             if what is None and whole is not None and file.read_bytes() != whole:
                 found.append(f"not the server's bytes: {where}")
     return found
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -3,9 +3,9 @@
     api/models/org/name/revision/<rev>/index.json    {"id", "sha", "siblings": [{"rfilename"}]}
     api/models/org/name/refs/index.json              branches and tags
     api/models/org/name/tree/<sha>/index.json        what huggingface_hub lists
-    org/name/resolve/<sha>/<file>                    links to the files; resolve/<rev> links to <sha>
+    org/name/resolve/<sha>/<file>                    links to the files; <rev> links to <sha>
 
-`Tree.files` says what headers a server adds to each, and `Tree.commits` where X-Repo-Commit goes.
+Tree.served() says what headers a server adds to each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A real nginx on free ports of the loopback that serves a hub_tree.Tree, and its log.
 
-    hub.http     http://127.0.0.1:PORT
-    hub.https    https://127.0.0.1:PORT, HTTP/2, with a certificate that hub.certificate verifies
-    hub.files    /files/: any folder as it is, with nginx's own ETags, which answer If-None-Match
+hub.http     http://127.0.0.1:PORT
+hub.https    https://127.0.0.1:PORT, HTTP/2, with a certificate that hub.certificate verifies
+hub.files    /files/: any folder as it is, with nginx's own ETags, which answer If-None-Match
 """
 
 from __future__ import annotations
