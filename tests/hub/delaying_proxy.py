@@ -45,9 +45,10 @@ class DelayingProxy:
             writer.transport.abort()
             return
         try:
-            await asyncio.gather(
-                self._pass_on(reader, back, connected), self._pass_on(away, writer, connected)
-            )
+            with contextlib.suppress(asyncio.CancelledError):  # the proxy stops
+                await asyncio.gather(
+                    self._pass_on(reader, back, connected), self._pass_on(away, writer, connected)
+                )
         finally:
             writer.close()
             back.close()

@@ -94,6 +94,7 @@ class DelayingProxyTest(unittest.TestCase):
                 taken = time.monotonic() - begin
                 self.assertGreaterEqual(taken, least)
                 self.assertLess(taken, least + 0.5)
+            line.close()
 
     def test_the_log_tells_dependent_requests_from_parallel_ones(self):
         def request(begin: float, end: float) -> nginx_hub.Request:
