@@ -9,9 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include "host/base/input_file.h"
 #include "host/formats/container.h"
 
 namespace deadray {
+
+/// Reads the header of a file of any ContainerFormat, which its first bytes tell: names lie.
+/// @throws as the format's reader does
+ContainerHeader read_container_header(const InputFile& file, const CheckpointOptions& options,
+                                      std::size_t file_index);
 
 /// Tensors that somebody else holds, in the order of safetensors' bytes.
 struct HeldTensors {
