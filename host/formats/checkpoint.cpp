@@ -11,6 +11,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/base/input_file.h"
 #include "host/base/near_names.h"
 #include "host/base/partial_file.h"
 #include "host/base/threads/parallel.h"

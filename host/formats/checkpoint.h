@@ -9,10 +9,11 @@
 #include <string_view>
 #include <vector>
 
-#include "host/base/input_file.h"
 #include "host/formats/container.h"
 
 namespace deadray {
+
+class InputFile;
 
 /// Reads the header of a file of any ContainerFormat, which its first bytes tell: names lie.
 /// @throws as the format's reader does

@@ -92,9 +92,22 @@ void HttpClient::start_queued() {
   }
 }
 
+void HttpClient::call_later(std::chrono::milliseconds pause, std::function<void()> call) {
+  calls_.emplace(HttpClock::now() + pause, std::move(call));
+}
+
+void HttpClient::call_due() {
+  while (!calls_.empty() && calls_.begin()->first <= HttpClock::now()) {
+    const std::function<void()> call = std::move(calls_.begin()->second);
+    calls_.erase(calls_.begin());
+    call();
+  }
+}
+
 void HttpClient::run() {
-  while (!queued_.empty() || !running_.empty()) {
+  while (!queued_.empty() || !running_.empty() || !calls_.empty()) {
     throw_if_stopped();
+    call_due();
     start_queued();
     int still_running = 0;
     if (const CURLMcode code = curl_multi_perform(handles_->multi, &still_running);
@@ -102,7 +115,7 @@ void HttpClient::run() {
       throw InternalError(fmt::format("libcurl: {}", curl_multi_strerror(code)));
     finish_ended();
     refuse_stalled();
-    if (still_running > 0 || (running_.empty() && !queued_.empty()))
+    if (still_running > 0 || (running_.empty() && (!queued_.empty() || !calls_.empty())))
       curl_multi_poll(handles_->multi, nullptr, 0, milliseconds_to_wait(), nullptr);
   }
 }
@@ -168,6 +181,7 @@ bool HttpClient::follow(Transfer& transfer) {
   };
   if (target == nullptr) refuse("and does not say where to");
   const std::string next(target);
+  if (transfer.request.only_head && !same_origin(transfer.url, next)) return false;
   if (origin_of(next).empty()) refuse("to something else than http or https");
   if (transfer.url.starts_with("https:") && !next.starts_with("https:"))
     refuse(fmt::format("from https to {}, which is not encrypted", origin_of(next)));

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -35,7 +37,9 @@ class HttpClient {
 
   /// Queues a question. `answered` is called by run(), whatever the status, and may call send().
   void send(HttpRequest request, Answered answered);
-  /// Until all is answered.
+  /// run() calls it once, that much later.
+  void call_later(std::chrono::milliseconds pause, std::function<void()> call);
+  /// Until all is answered and called.
   /// @throws NetworkError what() names the file, and server or proxy; Stopped
   /// @throws MalformedError an answer longer than HttpRequest::most
   /// What `answered` throws ends it too.
@@ -47,6 +51,7 @@ class HttpClient {
  private:
   struct Transfer;
   struct Handles;
+  void call_due();
   void start_queued();
   void start(Transfer& transfer);
   void finish_ended();
@@ -62,6 +67,7 @@ class HttpClient {
   std::unique_ptr<Handles> handles_;
   std::vector<std::unique_ptr<Transfer>> running_;
   std::deque<std::unique_ptr<Transfer>> queued_;
+  std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> calls_;
 };
 
 }  // namespace deadray

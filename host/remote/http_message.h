@@ -48,7 +48,7 @@ inline constexpr std::uint64_t kToTheEnd = std::numeric_limits<std::uint64_t>::m
 struct HttpRequest {
   std::string url;
   std::string what;  ///< what messages begin with: "org/name: config.json"
-  bool only_head = false;
+  bool only_head = false;  ///< then what leads to another server is an answer, and not followed
   std::optional<ByteRange> range;
   std::uint64_t last_bytes = 0;  ///< instead of `range`: the last bytes of the file
   std::string if_none_match;     ///< an ETag as the server wrote it
@@ -57,6 +57,8 @@ struct HttpRequest {
   std::size_t depth = 1;             ///< 1 + that of the answer that it needed
   /// Gets the body of a good answer as it comes, instead of HttpResponse::body.
   std::function<void(std::span<const char>)> sink;
+  /// Called before that, with status and headers.
+  std::function<void(const struct HttpResponse&)> begins;
   /// Called before the request is sent again, with itself: bytes that came need not come again.
   std::function<void(HttpRequest&)> again;
 

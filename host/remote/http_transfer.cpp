@@ -137,6 +137,7 @@ std::size_t HttpClient::Transfer::take(std::span<const char> bytes) {
     if (!request.sink && request.range && request.range->end > kMostInsteadOfRange)
       refuse_whole_file();
   }
+  if (received == 0 && is_good() && request.begins) request.begins(response);
   received += bytes.size();
   if (is_good() && request.sink) {
     request.sink(bytes);

@@ -1,5 +1,7 @@
 // deadray-hub: the program that talks to the network. deadray starts it where a model is none of
 // this machine's; what it writes to standard output is for deadray (docs/hub.md).
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
@@ -7,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "host/base/error.h"
 #include "host/base/json_text.h"
 #include "host/base/output.h"
 #include "host/base/stop_signals.h"
@@ -15,9 +18,12 @@
 #include "host/command/command_line.h"
 #include "host/command/program_folder.h"
 #include "host/command/run_program.h"
+#include "host/formats/hub_cache.h"
+#include "host/remote/download.h"
 #include "host/remote/hub_report.h"
 #include "host/remote/hub_settings.h"
 #include "host/remote/repository_fetch.h"
+#include "host/remote/repository_refs.h"
 #include "host/remote/url_fetch.h"
 
 namespace deadray {
@@ -59,6 +65,35 @@ void fetch(const Options& options) {
   write_output(record_text(to_json(models, client, watch.seconds())));
 }
 
+void download(const Options& options) {
+  const Stopwatch watch;
+  HttpClient client(read_hub_settings());
+  Download download(client, parse_model_name(options.names.at(0)),
+                    std::filesystem::absolute(hub_cache()), options.quiet);
+  download.start();
+  client.run();
+  write_output(record_text(to_json({download.result()}, client, watch.seconds())));
+}
+
+void list_revisions(const Options& options) {
+  HttpClient client(read_hub_settings());
+  const ModelName name = parse_model_name(options.names.at(0));
+  if (name.repository.empty())
+    throw UsageError(fmt::format("{}: a URL has no revisions", options.names.at(0)));
+  Revisions revisions;
+  ask_revisions(client, name, revisions);
+  client.run();
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const auto& [revision, commit] : revisions)
+    list.push_back({{"name", revision}, {"commit", commit}});
+  write_output(record_text({{"schema", "deadray/hub/1"}, {"revisions", std::move(list)}}));
+}
+
+/// The options of a command that takes one model.
+void take_one(CLI::App& command, Options& options) {
+  command.add_option("name", options.names, "org/name[@revision]")->required()->expected(1);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Fetches of models on the hub what deadray needs; deadray starts it", "deadray-hub");
   app.set_version_flag("--version", std::string("deadray-hub ") + version());
@@ -71,9 +106,17 @@ int run(int argc, char** argv) {
   fetching->add_flag("-q,--quiet", options.quiet, "No progress");
   fetching->add_option("names", options.names, "org/name[@revision], or the URL of a file")
       ->required();
+  CLI::App* downloading = app.add_subcommand(
+      "download", "Configuration, tokenizer and weights, into the Hugging Face cache");
+  take_one(*downloading, options);
+  downloading->add_flag("-q,--quiet", options.quiet, "No progress");
+  CLI::App* listing = app.add_subcommand("revisions", "Branches and tags, and their commits");
+  take_one(*listing, options);
   if (!parse_command_line(app, argc, argv)) return 0;
   catch_stop_signals();
-  fetch(options);
+  if (*fetching) fetch(options);
+  if (*downloading) download(options);
+  if (*listing) list_revisions(options);
   return 0;
 }
 
