@@ -37,6 +37,7 @@ class Download {
   struct Job;
   void look_at(const std::vector<std::string>& files);
   void take_look(const std::string& name, const HttpResponse& response);
+  void grow(std::int64_t bytes);
   void require_room() const;
   void start_jobs();
   void start_job(std::unique_ptr<Job> job);
@@ -57,6 +58,7 @@ class Download {
   std::deque<std::unique_ptr<Job>> waiting_;
   std::vector<std::unique_ptr<Job>> running_;
   Progress progress_;
+  Stopwatch since_shown_;
   std::uint64_t total_ = 0;
   std::int64_t here_ = 0;
 };

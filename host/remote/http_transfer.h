@@ -49,7 +49,9 @@ struct HttpClient::Transfer {
   static std::size_t on_body(char* data, std::size_t, std::size_t count, void* self);
   std::size_t take(std::span<const char> bytes);
   std::uint64_t most_of_this_body() const;
-  void refuse_whole_file() const;
+  std::uint64_t announced_length() const;  ///< 0 where it is not told
+  [[noreturn]] void refuse_whole_file() const;
+  [[noreturn]] void refuse_long(std::uint64_t most) const;
 };
 
 /// What to say of a connection that failed.

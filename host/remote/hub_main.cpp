@@ -96,7 +96,7 @@ void take_one(CLI::App& command, Options& options) {
 
 int run(int argc, char** argv) {
   CLI::App app("Fetches of models on the hub what deadray needs; deadray starts it", "deadray-hub");
-  app.set_version_flag("--version", std::string("deadray-hub ") + version());
+  app.set_version_flag("--version", fmt::format("deadray-hub {}", version()));
   app.require_subcommand(1);
   Options options;
   CLI::App* fetching = app.add_subcommand(

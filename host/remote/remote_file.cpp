@@ -150,6 +150,8 @@ Piece RemoteFile::piece_of(const HttpRequest& request, HttpResponse& response) {
     if (!size) fail("the whole file and not its size");
     const std::uint64_t end = request.range ? std::min(request.range->end, *size) : *size;
     came = {0, end, *size};
+  } else if (response.status == 200 && number_in(response.headers, "content-length") == 0) {
+    throw MalformedError(fmt::format("{}: is empty on the server, expected weights", what()));
   } else {
     fail(fmt::format("status {} and no bytes, expected 206", response.status));
   }

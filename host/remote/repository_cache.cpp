@@ -127,9 +127,7 @@ void RepositoryCache::make_snapshot(const std::string& commit,
   make_folders(working);
   try {
     for (const auto& [name, content] : small) {
-      std::error_code ignored;
-      if (!fs::exists(blob(content.blob), ignored))
-        write_file_atomically(blob(content.blob), content.text);
+      write_file_atomically(blob(content.blob), content.text);
       make_folders((working / name).parent_path());
       make_link(link_target(name, content.blob), working / name);
     }
@@ -149,6 +147,11 @@ void RepositoryCache::make_snapshot(const std::string& commit,
     fs::remove_all(working, ignored);
     throw;
   }
+}
+
+void RepositoryCache::remove_snapshot(const std::string& commit) const {
+  std::error_code ignored;
+  fs::remove_all(snapshot(commit), ignored);
 }
 
 void RepositoryCache::forget(const std::string& commit, const std::string& file) const {

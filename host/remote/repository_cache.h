@@ -40,6 +40,7 @@ class RepositoryCache {
   /// @throws ResourceError
   void make_snapshot(const std::string& commit, const std::map<std::string, SmallFile>& small,
                      const std::vector<std::string>& placeholders) const;
+  void remove_snapshot(const std::string& commit) const;
   /// Lets a snapshot's file be a link to a blob, whatever it was before.
   /// @throws ResourceError
   void link(const std::string& commit, const std::string& file, const std::string& blob) const;

@@ -65,7 +65,10 @@ class RepositoryFetch {
   void ask_small(const std::string& file, const std::string& revision, std::size_t depth);
   void take_small(const std::string& file, const std::string& revision, HttpResponse response);
   void proceed();
+  void ask_likely_weights();
   void make_snapshot();
+  void add_shards(const std::string& index, const std::string& text,
+                  std::set<std::string>& shards) const;
   void fetch_weights();
   std::vector<std::filesystem::path> weight_files() const;
   WeightFile weight_file(const std::filesystem::path& path);
@@ -82,7 +85,9 @@ class RepositoryFetch {
   std::set<std::string> asked_;  ///< small files, at the commit or at the revision
   /// Answers whose commit was not known yet.
   std::map<std::string, HttpResponse> early_;
+  std::map<std::string, WeightFile> early_weights_;  ///< of which first pieces were asked for
   std::size_t pending_ = 0, depth_ = 0;
+  bool is_new_ = false;  ///< the snapshot was made now
   FetchedModel result_;
 };
 

@@ -78,10 +78,14 @@ std::string explain_transport_failure(const HttpRequest& request, const std::str
     case CURLE_WEIRD_SERVER_REPLY:
       return said(fmt::format("{} answers something else than HTTP", server));
     default:
-      return said(fmt::format("{}{}: {}{}", server, through,
-                              curl_easy_strerror(static_cast<CURLcode>(code)),
-                              is_broken_connection(code) ? "; asked 5 times" : ""));
+      break;
   }
+  const char* reason = curl_easy_strerror(static_cast<CURLcode>(code));
+  return said(is_broken_connection(code)
+                  ? fmt::format("{}{} closed the connection before its answer was whole ({}); "
+                                "asked 5 times",
+                                server, through, reason)
+                  : fmt::format("{}{}: {}", server, through, reason));
 }
 
 }  // namespace deadray

@@ -10,7 +10,7 @@
 #include "host/formats/checkpoint.h"
 #include "host/formats/file_kind.h"
 #include "host/formats/gguf/gguf.h"
-#include "host/formats/numpy/npz.h"
+#include "host/formats/pytorch/pytorch_archive.h"
 #include "host/formats/tensor_names.h"
 #include "host/formats/zip/zip_directory.h"
 
@@ -70,7 +70,12 @@ std::vector<ByteRange> wanted_of(const InputFile& file, const MissingBytes& miss
   const bool has_beginning = !held.empty() && held.front().begin == 0;
   if (has_beginning && looks_like_gguf(file)) return {further_head(file, held.front().end)};
   std::string first;
-  if (!has_beginning || !looks_like_zip(file, first)) return {missing.wanted};
+  if (!has_beginning || !looks_like_zip(file, first)) {
+    // A stream of pickles tells its parts one after the other; a safetensors header its length.
+    const std::uint64_t least = has_beginning && looks_like_pytorch(file) ? kFirstPiece : 0;
+    const ByteRange& wanted = missing.wanted;
+    return {{wanted.begin, std::min(std::max(wanted.end, wanted.begin + least), file.size())}};
+  }
   const bool has_end = held.back().end == file.size();
   if (!has_end) return {{file.size() - std::min(file.size(), kFirstPiece), file.size()}};
   try {

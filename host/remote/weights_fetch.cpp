@@ -47,6 +47,7 @@ void WeightsFetch::start(std::vector<WeightFile> files, std::size_t depth,
   files_ = std::move(files);
   done_ = std::move(done);
   unread_ = files_.size();
+  if (files_.empty()) return done_();
   for (WeightFile& file : files_) file.depth = std::max(file.depth, depth);
   for (WeightFile& file : files_) {
     if (!file.pieces.empty()) store(file);
