@@ -28,7 +28,8 @@ constexpr std::uint64_t kLongestNorm = 1 << 22;
 /// The bytes of all members' headers, and of the short ones' contents.
 std::vector<ByteRange> members_of(const InputFile& file, const CheckpointOptions& options) {
   std::vector<ByteRange> wanted;
-  for (const ZipMember& member : ZipDirectory(file, options.max_header_bytes).members()) {
+  const ZipDirectory zip(file, options.max_header_bytes);
+  for (const ZipMember& member : zip.members()) {
     const bool is_pickle = std::string_view(member.name).ends_with("data.pkl");
     const std::uint64_t content = is_pickle || member.stored <= kShortMember
                                       ? std::min(member.stored, options.max_header_bytes)
