@@ -85,8 +85,8 @@ Download::Download(HttpClient& client, ModelName name, const fs::path& cache, bo
     throw UsageError(fmt::format("{}: a URL is not downloaded: fetch the file and give its path",
                                  shown_url(name_.url)));
   if (client_.settings().offline)
-    throw NetworkError(fmt::format("{}: offline (HF_HUB_OFFLINE is set): unset it to download",
-                                   name_.repository));
+    throw NetworkError(
+        fmt::format("{}: offline (HF_HUB_OFFLINE is set): unset it to download", name_.repository));
   result_.name = name_;
   result_.from_network = true;
 }
@@ -185,7 +185,8 @@ void Download::start_jobs() {
 
 void Download::start_job(std::unique_ptr<Job> job) {
   running_.push_back(std::move(job));
-  client_.call_later(std::chrono::milliseconds(0), [this, &one = *running_.back()] { try_to(one); });
+  client_.call_later(std::chrono::milliseconds(0),
+                     [this, &one = *running_.back()] { try_to(one); });
 }
 
 /// Waits for another process that brings the same file.

@@ -156,8 +156,8 @@ std::size_t HttpClient::Transfer::take(std::span<const char> bytes) {
   }
   const std::uint64_t most = most_of_this_body();
   if (is_good() && !response.is_whole_file && announced_length() > most) refuse_long(most);
-  const std::size_t room = static_cast<std::size_t>(
-      std::min<std::uint64_t>(bytes.size(), most - response.body.size()));
+  const std::size_t room =
+      static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), most - response.body.size()));
   response.body.append(bytes.data(), room);
   if (room == bytes.size()) return room;
   if (response.is_whole_file && request.last_bytes > 0) refuse_whole_file();

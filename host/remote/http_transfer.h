@@ -38,10 +38,10 @@ struct HttpClient::Transfer {
   HttpClock::time_point due{};    ///< not to be sent before
   /// When the last byte came; absent until the question is sent.
   std::optional<HttpClock::time_point> heard;
-  std::uint64_t received = 0;       ///< of this try's body
-  std::uint64_t total_received = 0; ///< of all
-  bool ended_by_us = false;         ///< all that is needed has come
-  std::exception_ptr failure;       ///< thrown inside of libcurl's callbacks
+  std::uint64_t received = 0;        ///< of this try's body
+  std::uint64_t total_received = 0;  ///< of all
+  bool ended_by_us = false;          ///< all that is needed has come
+  std::exception_ptr failure;        ///< thrown inside of libcurl's callbacks
 
  private:
   static int on_connected(void* self, char*, char*, int, int);

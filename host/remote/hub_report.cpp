@@ -12,14 +12,14 @@ nlohmann::ordered_json to_json(const std::vector<FetchedModel>& models, const Ht
   Json list = Json::array();
   for (const FetchedModel& model : models) {
     const bool is_url = !model.name.url.empty();
-    list.push_back(Json{
-        {"name", is_url ? shown_url(model.name.url) : model.name.repository},
-        {"revision", is_url ? Json() : Json(model.name.revision)},
-        {"commit", is_url ? Json() : Json(model.commit)},
-        {"folder", model.folder.string()},
-        {"endpoint", is_url ? origin_of(model.name.url) : shown_endpoint(client.settings())},
-        {"source", model.from_network ? "network" : "cache"},
-        {"file", model.file.empty() ? Json() : Json(model.file)}});
+    list.push_back(
+        Json{{"name", is_url ? shown_url(model.name.url) : model.name.repository},
+             {"revision", is_url ? Json() : Json(model.name.revision)},
+             {"commit", is_url ? Json() : Json(model.commit)},
+             {"folder", model.folder.string()},
+             {"endpoint", is_url ? origin_of(model.name.url) : shown_endpoint(client.settings())},
+             {"source", model.from_network ? "network" : "cache"},
+             {"file", model.file.empty() ? Json() : Json(model.file)}});
   }
   const HttpTotals& totals = client.totals();
   return {{"schema", "deadray/hub/1"},

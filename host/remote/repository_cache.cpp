@@ -80,8 +80,7 @@ std::string blob_name(const FileTag& tag, std::string_view commit, std::string_v
   const std::string etag = plain_etag(tag.etag);
   const bool is_safe = is_safe_name(etag);
   if (is_safe && tag.is_of_content) return etag;
-  const std::string rest =
-      short_hash(fmt::format("{}\n{}\n{}", etag, commit, file));
+  const std::string rest = short_hash(fmt::format("{}\n{}\n{}", etag, commit, file));
   return is_safe ? fmt::format("{}-{}", etag, rest) : rest;
 }
 

@@ -19,7 +19,8 @@ struct SmallFile {
 
 /// What deadray keeps of one repository, laid out as the hub's own cache:
 ///   models--org--name/{blobs/<etag>, snapshots/<commit>/<file>, refs/<revision>}
-/// A snapshot's files are links into blobs/, those of which nothing was fetched to an empty partial file.
+/// A snapshot's files are links into blobs/, those of which nothing was fetched to an empty partial
+/// file.
 class RepositoryCache {
  public:
   /// @param cache  deadray_cache(), or the hub's own

@@ -176,9 +176,10 @@ void RepositoryFetch::add_shards(const std::string& index, const std::string& te
   const std::string what = fmt::format("{}: {}", name_.repository, index);
   for (const auto& [shard, number] : read_weight_map(text, what).shards) {
     if (!is_safe_path(shard))
-      throw MalformedError(fmt::format("{}: shard {}: unsafe path, expected a file of the "
-                                       "repository",
-                                       what, in_quotes(shard)));
+      throw MalformedError(
+          fmt::format("{}: shard {}: unsafe path, expected a file of the "
+                      "repository",
+                      what, in_quotes(shard)));
     shards.insert(shard);
   }
 }

@@ -11,12 +11,12 @@
 namespace deadray {
 
 /// The same of a file of weights that any server has, and of the config.json beside it. In
-/// deadray's cache it is urls/<hash of the URL>/<ETag>/<file>; urls/<hash>/current has the ETag that
-/// the file had last.
+/// deadray's cache it is urls/<hash of the URL>/<ETag>/<file>; urls/<hash>/current has the ETag
+/// that the file had last.
 class UrlFetch {
  public:
-  UrlFetch(HttpClient& client, ModelName name, Purpose purpose,
-           const std::filesystem::path& cache, std::filesystem::path catalogue);
+  UrlFetch(HttpClient& client, ModelName name, Purpose purpose, const std::filesystem::path& cache,
+           std::filesystem::path catalogue);
 
   /// The client's run() does the rest.
   /// @throws NetworkError offline, and not in the cache

@@ -19,9 +19,8 @@ TEST(RepositoryDescriptionTest, HasCommitAndFiles) {
 }
 
 TEST(RepositoryDescriptionTest, RefusesNonsense) {
-  for (const char* text :
-       {"<html>", "{}", R"({"sha": "../../x", "siblings": []})", R"({"sha": "0123456"})",
-        R"({"sha": "0123456", "siblings": [1]})"})
+  for (const char* text : {"<html>", "{}", R"({"sha": "../../x", "siblings": []})",
+                           R"({"sha": "0123456"})", R"({"sha": "0123456", "siblings": [1]})"})
     message_of(ExitCode::malformed, [&] { parse_description("org/name", text); });
 }
 
