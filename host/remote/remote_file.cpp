@@ -140,8 +140,8 @@ Piece RemoteFile::piece_of(const HttpRequest& request, HttpResponse& response) {
         ByteRange{came.size - std::min(came.size, request.last_bytes), came.size});
     asked.end = std::min(asked.end, came.size);
     if (came.begin != asked.begin || came.end != asked.end)
-      fail(fmt::format("bytes {} to {} of {}, expected {} to {}", came.begin, came.end, came.size,
-                       asked.begin, asked.end));
+      fail(fmt::format("Content-Range {} to {} of {}, expected {} to {}", came.begin, came.end,
+                       came.size, asked.begin, asked.end));
   } else if (response.status == 200 && response.is_whole_file) {
     const auto size = number_in(response.headers, "content-length");
     if (!size) fail("the whole file and not its size");

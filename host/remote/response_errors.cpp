@@ -44,8 +44,8 @@ std::string of_repository(const AskedFor& asked, Refusal why, int status, int tr
                          asked.repository, asked.with_token ? " to a token of that account" : "");
     case Refusal::not_allowed:
       return asked.with_token
-                 ? "unknown repository, or not yours to read: check the name, and that HF_TOKEN "
-                   "is valid"
+                 ? "unknown repository, or private and not yours to read: check the name, and that "
+                   "HF_TOKEN is valid"
                  : "unknown repository, or private: check the name, or set HF_TOKEN";
     case Refusal::disabled:
       return fmt::format("is disabled by {}: choose another model", asked.endpoint);
