@@ -31,7 +31,7 @@ class Download {
 
   /// The client's run() does the rest.
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   struct Job;
@@ -51,7 +51,7 @@ class Download {
   ModelName name_;
   RepositoryCache cache_;
   std::filesystem::path locks_;
-  FetchedModel result_;
+  LocalModel result_;
   RepositoryDescription description_;
   std::size_t depth_ = 0, pending_ = 0;
   bool weights_are_named_ = false;

@@ -6,11 +6,11 @@
 
 namespace deadray {
 
-nlohmann::ordered_json to_json(const std::vector<FetchedModel>& models, const HttpClient& client,
+nlohmann::ordered_json to_json(const std::vector<LocalModel>& models, const HttpClient& client,
                                double seconds) {
   using Json = nlohmann::ordered_json;
   Json list = Json::array();
-  for (const FetchedModel& model : models) {
+  for (const LocalModel& model : models) {
     const bool is_url = !model.name.url.empty();
     list.push_back(
         Json{{"name", is_url ? shown_url(model.name.url) : model.name.repository},

@@ -111,10 +111,10 @@ std::optional<std::string> RepositoryCache::commit_of(const std::string& revisio
 }
 
 void RepositoryCache::remember(const std::string& revision, const std::string& commit) const {
-  if (revision == commit) return;
+  if (commit_of(revision) == commit) return;
   const fs::path file = folder_ / "refs" / revision;
   make_folders(file.parent_path());
-  write_file_atomically(file, commit);
+  write_file_atomically(file, commit, Flush::none);
 }
 
 void RepositoryCache::make_snapshot(const std::string& commit,
@@ -126,7 +126,7 @@ void RepositoryCache::make_snapshot(const std::string& commit,
   make_folders(working);
   try {
     for (const auto& [name, content] : small) {
-      write_file_atomically(blob(content.blob), content.text);
+      write_file_atomically(blob(content.blob), content.text, Flush::none);
       make_folders((working / name).parent_path());
       make_link(link_target(name, content.blob), working / name);
     }

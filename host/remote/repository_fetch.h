@@ -19,7 +19,7 @@
 namespace deadray {
 
 /// Where a fetched model is.
-struct FetchedModel {
+struct LocalModel {
   ModelName name;
   std::string commit;            ///< of a repository
   std::filesystem::path folder;  ///< that the readers open
@@ -58,7 +58,7 @@ class RepositoryFetch {
   /// The client's run() does the rest.
   /// @throws NetworkError offline, and not in the cache
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   void take_from_cache();
@@ -88,7 +88,7 @@ class RepositoryFetch {
   std::map<std::string, WeightFile> early_weights_;  ///< of which first pieces were asked for
   std::size_t pending_ = 0, depth_ = 0;
   bool is_new_ = false;  ///< the snapshot was made now
-  FetchedModel result_;
+  LocalModel result_;
 };
 
 }  // namespace deadray

@@ -21,7 +21,7 @@ class UrlFetch {
   /// The client's run() does the rest.
   /// @throws NetworkError offline, and not in the cache
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   void take_from_cache();
@@ -41,7 +41,7 @@ class UrlFetch {
   std::optional<Piece> first_;
   std::optional<std::string> config_;
   std::size_t pending_ = 0, depth_ = 0;
-  FetchedModel result_;
+  LocalModel result_;
 };
 
 }  // namespace deadray
