@@ -70,10 +70,10 @@ BlobDownload::~BlobDownload() {
 
 void BlobDownload::fail(const char* doing) const {
   const int error = errno;
-  throw ResourceError(fmt::format(
-      "{}: {} at byte {} of {}: {}{}", incomplete_.string(), doing, have_, file_.size,
-      std::strerror(error),
-      error == ENOSPC ? ": free some room and run again, which goes on there" : ""));
+  throw ResourceError(
+      fmt::format("{}: {} at byte {} of {}: {}{}", incomplete_.string(), doing, have_, file_.size,
+                  std::strerror(error),
+                  error == ENOSPC ? ": free some room and run again, which goes on there" : ""));
 }
 
 void BlobDownload::start(std::function<void()> done) {
@@ -130,9 +130,10 @@ void BlobDownload::begin(const HttpResponse& response) {
 
 void BlobDownload::write(std::span<const char> bytes) {
   if (bytes.size() > file_.size - have_)
-    throw NetworkError(fmt::format("{}: {}: the server sends more than the {} bytes that it "
-                                   "announced: run again",
-                                   file_.asked.repository, file_.name, file_.size));
+    throw NetworkError(
+        fmt::format("{}: {}: the server sends more than the {} bytes that it "
+                    "announced: run again",
+                    file_.asked.repository, file_.name, file_.size));
   while (!bytes.empty()) {
     const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
@@ -146,9 +147,10 @@ void BlobDownload::write(std::span<const char> bytes) {
 void BlobDownload::finish(const HttpResponse& response) {
   if (!response.is_good()) refuse(file_.asked, response);
   if (have_ != file_.size)
-    throw NetworkError(fmt::format("{}: {}: {} bytes came, expected {}: run again, which goes on "
-                                   "there",
-                                   file_.asked.repository, file_.name, have_, file_.size));
+    throw NetworkError(
+        fmt::format("{}: {}: {} bytes came, expected {}: run again, which goes on "
+                    "there",
+                    file_.asked.repository, file_.name, have_, file_.size));
   publish();
 }
 

@@ -67,9 +67,9 @@ class NamesAlone {
 }  // namespace
 
 struct Download::Job {
-  Job(HttpClient& client, DownloadedFile file, const fs::path& blob, fs::path lock_file,
+  Job(HttpClient& client, DownloadedFile file, const fs::path& stored, fs::path lock_file,
       std::function<void(std::int64_t)> grew)
-      : lock(std::move(lock_file)), blob(client, std::move(file), blob, std::move(grew)) {}
+      : lock(std::move(lock_file)), blob(client, std::move(file), stored, std::move(grew)) {}
   DownloadLock lock;
   BlobDownload blob;
   bool has_said_so = false;  // that it waits
@@ -85,8 +85,8 @@ Download::Download(HttpClient& client, ModelName name, const fs::path& cache, bo
     throw UsageError(fmt::format("{}: a URL is not downloaded: fetch the file and give its path",
                                  shown_url(name_.url)));
   if (client_.settings().offline)
-    throw NetworkError(fmt::format("{}: offline (HF_HUB_OFFLINE is set): unset it to download",
-                                   name_.repository));
+    throw NetworkError(
+        fmt::format("{}: offline (HF_HUB_OFFLINE is set): unset it to download", name_.repository));
   result_.name = name_;
   result_.from_network = true;
 }
@@ -147,14 +147,19 @@ void Download::take_look(const std::string& name, const HttpResponse& response) 
   total_ += file.size;
   here_ += static_cast<std::int64_t>(std::min(bytes_here(stored), file.size));
   waiting_.push_back(std::make_unique<Job>(client_, std::move(file), stored,
-                                           locks_ / (blob + ".lock"), [this](std::int64_t bytes) {
-                                             here_ += bytes;
-                                             progress_.show(here_,
-                                                            static_cast<std::int64_t>(total_));
-                                           }));
+                                           locks_ / (blob + ".lock"),
+                                           [this](std::int64_t bytes) { grow(bytes); }));
   if (--pending_ > 0) return;
   require_room();
   start_jobs();
+}
+
+void Download::grow(std::int64_t bytes) {
+  constexpr double kPause = 0.1;  // seconds between two lines
+  here_ += bytes;
+  if (since_shown_.seconds() < kPause) return;
+  since_shown_.lap();
+  progress_.show(here_, static_cast<std::int64_t>(total_));
 }
 
 void Download::require_room() const {
@@ -180,7 +185,8 @@ void Download::start_jobs() {
 
 void Download::start_job(std::unique_ptr<Job> job) {
   running_.push_back(std::move(job));
-  client_.call_later(std::chrono::milliseconds(0), [this, &one = *running_.back()] { try_to(one); });
+  client_.call_later(std::chrono::milliseconds(0),
+                     [this, &one = *running_.back()] { try_to(one); });
 }
 
 /// Waits for another process that brings the same file.

@@ -31,12 +31,13 @@ class Download {
 
   /// The client's run() does the rest.
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   struct Job;
   void look_at(const std::vector<std::string>& files);
   void take_look(const std::string& name, const HttpResponse& response);
+  void grow(std::int64_t bytes);
   void require_room() const;
   void start_jobs();
   void start_job(std::unique_ptr<Job> job);
@@ -50,13 +51,14 @@ class Download {
   ModelName name_;
   RepositoryCache cache_;
   std::filesystem::path locks_;
-  FetchedModel result_;
+  LocalModel result_;
   RepositoryDescription description_;
   std::size_t depth_ = 0, pending_ = 0;
   bool weights_are_named_ = false;
   std::deque<std::unique_ptr<Job>> waiting_;
   std::vector<std::unique_ptr<Job>> running_;
   Progress progress_;
+  Stopwatch since_shown_;
   std::uint64_t total_ = 0;
   std::int64_t here_ = 0;
 };

@@ -157,8 +157,8 @@ bool HttpClient::wait_to_try_again(Transfer& transfer, int code) {
     return false;
   std::chrono::milliseconds pause = pause_before(transfer.response.tries);
   if (refused)
-    if (const auto asked = parse_retry_after(header(transfer.response.headers, "retry-after"),
-                                             std::time(nullptr)))
+    if (const auto asked =
+            parse_retry_after(header(transfer.response.headers, "retry-after"), std::time(nullptr)))
       pause = std::min<std::chrono::milliseconds>(*asked, kLongestWait);
   transfer.due = HttpClock::now() + pause;
   ++transfer.response.tries;

@@ -47,11 +47,11 @@ inline constexpr std::uint64_t kToTheEnd = std::numeric_limits<std::uint64_t>::m
 /// One question to a server.
 struct HttpRequest {
   std::string url;
-  std::string what;  ///< what messages begin with: "org/name: config.json"
+  std::string what;        ///< what messages begin with: "org/name: config.json"
   bool only_head = false;  ///< then what leads to another server is an answer, and not followed
   std::optional<ByteRange> range;
-  std::uint64_t last_bytes = 0;  ///< instead of `range`: the last bytes of the file
-  std::string if_none_match;     ///< an ETag as the server wrote it
+  std::uint64_t last_bytes = 0;      ///< instead of `range`: the last bytes of the file
+  std::string if_none_match;         ///< an ETag as the server wrote it
   std::uint64_t most = 100'000'000;  ///< a longer body is an error
   bool is_metadata = true;           ///< which of the two time-outs holds
   std::size_t depth = 1;             ///< 1 + that of the answer that it needed

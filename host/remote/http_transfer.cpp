@@ -125,6 +125,17 @@ void HttpClient::Transfer::refuse_whole_file() const {
       request.what, origin_of(url)));
 }
 
+std::uint64_t HttpClient::Transfer::announced_length() const {
+  curl_off_t length = -1;
+  curl_easy_getinfo(handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  return length < 0 ? 0 : static_cast<std::uint64_t>(length);
+}
+
+void HttpClient::Transfer::refuse_long(std::uint64_t most) const {
+  throw MalformedError(fmt::format("{}: {} sends more than {} bytes, expected at most these",
+                                   request.what, origin_of(url), most));
+}
+
 std::uint64_t HttpClient::Transfer::most_of_this_body() const {
   if (!is_good()) return kMostOfErrors;
   if (!response.is_whole_file) return request.most;
@@ -144,14 +155,13 @@ std::size_t HttpClient::Transfer::take(std::span<const char> bytes) {
     return bytes.size();
   }
   const std::uint64_t most = most_of_this_body();
-  const std::size_t room = static_cast<std::size_t>(
-      std::min<std::uint64_t>(bytes.size(), most - response.body.size()));
+  if (is_good() && !response.is_whole_file && announced_length() > most) refuse_long(most);
+  const std::size_t room =
+      static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), most - response.body.size()));
   response.body.append(bytes.data(), room);
   if (room == bytes.size()) return room;
   if (response.is_whole_file && request.last_bytes > 0) refuse_whole_file();
-  if (is_good() && !response.is_whole_file)
-    throw MalformedError(fmt::format("{}: {} sends more than {} bytes, expected at most these",
-                                     request.what, origin_of(url), most));
+  if (is_good() && !response.is_whole_file) refuse_long(most);
   ended_by_us = true;
   return 0;
 }

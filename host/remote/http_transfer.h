@@ -38,10 +38,10 @@ struct HttpClient::Transfer {
   HttpClock::time_point due{};    ///< not to be sent before
   /// When the last byte came; absent until the question is sent.
   std::optional<HttpClock::time_point> heard;
-  std::uint64_t received = 0;       ///< of this try's body
-  std::uint64_t total_received = 0; ///< of all
-  bool ended_by_us = false;         ///< all that is needed has come
-  std::exception_ptr failure;       ///< thrown inside of libcurl's callbacks
+  std::uint64_t received = 0;        ///< of this try's body
+  std::uint64_t total_received = 0;  ///< of all
+  bool ended_by_us = false;          ///< all that is needed has come
+  std::exception_ptr failure;        ///< thrown inside of libcurl's callbacks
 
  private:
   static int on_connected(void* self, char*, char*, int, int);
@@ -49,7 +49,9 @@ struct HttpClient::Transfer {
   static std::size_t on_body(char* data, std::size_t, std::size_t count, void* self);
   std::size_t take(std::span<const char> bytes);
   std::uint64_t most_of_this_body() const;
-  void refuse_whole_file() const;
+  std::uint64_t announced_length() const;  ///< 0 where it is not told
+  [[noreturn]] void refuse_whole_file() const;
+  [[noreturn]] void refuse_long(std::uint64_t most) const;
 };
 
 /// What to say of a connection that failed.

@@ -59,7 +59,7 @@ void fetch(const Options& options) {
   }
   for (const Fetch& one : fetches) one.repository ? one.repository->start() : one.url->start();
   client.run();
-  std::vector<FetchedModel> models;
+  std::vector<LocalModel> models;
   for (const Fetch& one : fetches)
     models.push_back(one.repository ? one.repository->result() : one.url->result());
   write_output(record_text(to_json(models, client, watch.seconds())));
@@ -92,11 +92,12 @@ void list_revisions(const Options& options) {
 /// The options of a command that takes one model.
 void take_one(CLI::App& command, Options& options) {
   command.add_option("name", options.names, "org/name[@revision]")->required()->expected(1);
+  command.add_flag("-q,--quiet", options.quiet, "No progress");
 }
 
 int run(int argc, char** argv) {
   CLI::App app("Fetches of models on the hub what deadray needs; deadray starts it", "deadray-hub");
-  app.set_version_flag("--version", std::string("deadray-hub ") + version());
+  app.set_version_flag("--version", fmt::format("deadray-hub {}", version()));
   app.require_subcommand(1);
   Options options;
   CLI::App* fetching = app.add_subcommand(
@@ -109,7 +110,6 @@ int run(int argc, char** argv) {
   CLI::App* downloading = app.add_subcommand(
       "download", "Configuration, tokenizer and weights, into the Hugging Face cache");
   take_one(*downloading, options);
-  downloading->add_flag("-q,--quiet", options.quiet, "No progress");
   CLI::App* listing = app.add_subcommand("revisions", "Branches and tags, and their commits");
   take_one(*listing, options);
   if (!parse_command_line(app, argc, argv)) return 0;

@@ -10,7 +10,7 @@ namespace deadray {
 
 /// What deadray-hub writes to standard output ("deadray/hub/1"): the models and where they are, and
 /// what the network was asked for.
-nlohmann::ordered_json to_json(const std::vector<FetchedModel>& models, const HttpClient& client,
+nlohmann::ordered_json to_json(const std::vector<LocalModel>& models, const HttpClient& client,
                                double seconds);
 
 }  // namespace deadray

@@ -53,8 +53,9 @@ std::string endpoint() {
   if (url.empty()) return "https://huggingface.co";
   while (url.ends_with('/')) url.pop_back();
   if (origin_of(url).empty())
-    throw UsageError("HF_ENDPOINT: is no http or https URL: expected one like "
-                     "https://huggingface.co");
+    throw UsageError(
+        "HF_ENDPOINT: is no http or https URL: expected one like "
+        "https://huggingface.co");
   return url;
 }
 
@@ -89,8 +90,7 @@ std::string token() {
 }
 
 std::string certificates() {
-  for (const char* name :
-       {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"})
+  for (const char* name : {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"})
     if (std::string path = environment(name); !path.empty()) {
       std::error_code ignored;
       if (!fs::exists(path, ignored))

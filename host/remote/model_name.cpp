@@ -65,9 +65,10 @@ ModelName parse_model_name(const std::string& text) {
   const std::string repository = text.substr(0, at),
                     revision = at == text.npos ? "main" : text.substr(at + 1);
   if (!is_repository(repository))
-    throw UsageError(fmt::format("{}: expected org/name, org/name@revision, or the https URL of a "
-                                 "file of weights",
-                                 in_quotes(text)));
+    throw UsageError(
+        fmt::format("{}: expected org/name, org/name@revision, or the https URL of a "
+                    "file of weights",
+                    in_quotes(text)));
   if (!is_safe_path(revision))
     throw UsageError(fmt::format("{}: {} is no revision: expected a branch, tag or commit",
                                  repository, in_quotes(revision)));

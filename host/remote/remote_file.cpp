@@ -17,8 +17,7 @@ std::optional<std::uint64_t> number_in(const HttpHeaders& headers, std::string_v
   const std::string text = header(headers, name);
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size())
-    return std::nullopt;
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
 }
 
@@ -40,10 +39,7 @@ FileTag file_tag(const HttpHeaders& first) {
 }
 
 RemoteFile::RemoteFile(HttpClient& client, std::string url, AskedFor asked, std::string commit)
-    : client_(client),
-      url_(std::move(url)),
-      asked_(std::move(asked)),
-      commit_(std::move(commit)) {}
+    : client_(client), url_(std::move(url)), asked_(std::move(asked)), commit_(std::move(commit)) {}
 
 std::string RemoteFile::what() const {
   return asked_.endpoint.empty() ? asked_.repository
@@ -82,17 +78,17 @@ void RemoteFile::send(HttpRequest request, std::size_t depth, Received received,
   request.is_metadata = false;
   request.depth = depth + 1;
   HttpRequest sent = request;
-  client_.send(std::move(sent), [this, request = std::move(request), is_direct,
-                                 received = std::move(received),
-                                 unchanged = std::move(unchanged)](HttpResponse response) {
-    if (response.status == 304 && unchanged) return unchanged(response.depth);
-    if (is_direct && may_have_run_out(response.status)) {
-      final_url_.clear();
-      return send(request, response.depth, received);
-    }
-    if (!response.is_good()) refuse(asked_, response);
-    take(request, response, received);
-  });
+  client_.send(std::move(sent),
+               [this, request = std::move(request), is_direct, received = std::move(received),
+                unchanged = std::move(unchanged)](HttpResponse response) {
+                 if (response.status == 304 && unchanged) return unchanged(response.depth);
+                 if (is_direct && may_have_run_out(response.status)) {
+                   final_url_.clear();
+                   return send(request, response.depth, received);
+                 }
+                 if (!response.is_good()) refuse(asked_, response);
+                 take(request, response, received);
+               });
 }
 
 void RemoteFile::take(const HttpRequest& request, HttpResponse& response,
@@ -115,9 +111,10 @@ void RemoteFile::hold_to(const HttpRequest& request, const HttpResponse& respons
   if (request.url == url_) {
     const std::string commit = header(response.first_headers, "x-repo-commit");
     if (!commit_.empty() && !commit.empty() && commit != commit_)
-      throw NetworkError(fmt::format("{}: is of commit {}, expected {}: changed on the server, run "
-                                     "again",
-                                     what(), in_quotes(commit), commit_));
+      throw NetworkError(
+          fmt::format("{}: is of commit {}, expected {}: changed on the server, run "
+                      "again",
+                      what(), in_quotes(commit), commit_));
     FileTag tag = file_tag(response.first_headers);
     if (!tag_.etag.empty() && plain_etag(tag.etag) != plain_etag(tag_.etag)) refuse_changed();
     tag_ = std::move(tag);
@@ -143,13 +140,15 @@ Piece RemoteFile::piece_of(const HttpRequest& request, HttpResponse& response) {
         ByteRange{came.size - std::min(came.size, request.last_bytes), came.size});
     asked.end = std::min(asked.end, came.size);
     if (came.begin != asked.begin || came.end != asked.end)
-      fail(fmt::format("bytes {} to {} of {}, expected {} to {}", came.begin, came.end, came.size,
-                       asked.begin, asked.end));
+      fail(fmt::format("Content-Range {} to {} of {}, expected {} to {}", came.begin, came.end,
+                       came.size, asked.begin, asked.end));
   } else if (response.status == 200 && response.is_whole_file) {
     const auto size = number_in(response.headers, "content-length");
     if (!size) fail("the whole file and not its size");
     const std::uint64_t end = request.range ? std::min(request.range->end, *size) : *size;
     came = {0, end, *size};
+  } else if (response.status == 200 && number_in(response.headers, "content-length") == 0) {
+    throw MalformedError(fmt::format("{}: is empty on the server, expected weights", what()));
   } else {
     fail(fmt::format("status {} and no bytes, expected 206", response.status));
   }

@@ -80,8 +80,7 @@ std::string blob_name(const FileTag& tag, std::string_view commit, std::string_v
   const std::string etag = plain_etag(tag.etag);
   const bool is_safe = is_safe_name(etag);
   if (is_safe && tag.is_of_content) return etag;
-  const std::string rest =
-      short_hash(fmt::format("{}\n{}\n{}", etag, commit, file));
+  const std::string rest = short_hash(fmt::format("{}\n{}\n{}", etag, commit, file));
   return is_safe ? fmt::format("{}-{}", etag, rest) : rest;
 }
 
@@ -112,10 +111,10 @@ std::optional<std::string> RepositoryCache::commit_of(const std::string& revisio
 }
 
 void RepositoryCache::remember(const std::string& revision, const std::string& commit) const {
-  if (revision == commit) return;
+  if (commit_of(revision) == commit) return;
   const fs::path file = folder_ / "refs" / revision;
   make_folders(file.parent_path());
-  write_file_atomically(file, commit);
+  write_file_atomically(file, commit, Flush::none);
 }
 
 void RepositoryCache::make_snapshot(const std::string& commit,
@@ -127,9 +126,7 @@ void RepositoryCache::make_snapshot(const std::string& commit,
   make_folders(working);
   try {
     for (const auto& [name, content] : small) {
-      std::error_code ignored;
-      if (!fs::exists(blob(content.blob), ignored))
-        write_file_atomically(blob(content.blob), content.text);
+      write_file_atomically(blob(content.blob), content.text, Flush::none);
       make_folders((working / name).parent_path());
       make_link(link_target(name, content.blob), working / name);
     }
@@ -149,6 +146,11 @@ void RepositoryCache::make_snapshot(const std::string& commit,
     fs::remove_all(working, ignored);
     throw;
   }
+}
+
+void RepositoryCache::remove_snapshot(const std::string& commit) const {
+  std::error_code ignored;
+  fs::remove_all(snapshot(commit), ignored);
 }
 
 void RepositoryCache::forget(const std::string& commit, const std::string& file) const {

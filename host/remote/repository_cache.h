@@ -19,7 +19,8 @@ struct SmallFile {
 
 /// What deadray keeps of one repository, laid out as the hub's own cache:
 ///   models--org--name/{blobs/<etag>, snapshots/<commit>/<file>, refs/<revision>}
-/// A snapshot's files are links into blobs/, those of which nothing was fetched to an empty partial file.
+/// A snapshot's files are links into blobs/, those of which nothing was fetched to an empty partial
+/// file.
 class RepositoryCache {
  public:
   /// @param cache  deadray_cache(), or the hub's own
@@ -40,6 +41,7 @@ class RepositoryCache {
   /// @throws ResourceError
   void make_snapshot(const std::string& commit, const std::map<std::string, SmallFile>& small,
                      const std::vector<std::string>& placeholders) const;
+  void remove_snapshot(const std::string& commit) const;
   /// Lets a snapshot's file be a link to a blob, whatever it was before.
   /// @throws ResourceError
   void link(const std::string& commit, const std::string& file, const std::string& blob) const;

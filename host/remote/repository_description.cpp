@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "host/base/error.h"
-#include "host/base/in_quotes.h"
 #include "host/base/json_text.h"
 #include "host/remote/repository_fetch.h"
 #include "host/remote/url.h"
@@ -56,10 +55,9 @@ RepositoryDescription parse_description(const std::string& what, const std::stri
     const auto name = file.is_object() ? file.find("rfilename") : file.end();
     if (!file.is_object() || name == file.end() || !name->is_string())
       fail(fmt::format("has the file {}, expected one with an 'rfilename'", show_json(file)));
-    if (!is_safe_path(name->get_ref<const std::string&>()))
-      fail(fmt::format("has the file {}, whose name leaves its folder",
-                       in_quotes(name->get_ref<const std::string&>())));
-    description.files.insert(name->get<std::string>());
+    // Of a name that leads out of its folder nothing is ever asked for.
+    if (is_safe_path(name->get_ref<const std::string&>()))
+      description.files.insert(name->get<std::string>());
   }
   return description;
 }

@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
+#include "host/base/json_text.h"
 #include "host/formats/file_kind.h"
 #include "host/formats/folder/folder_listing.h"
 #include "host/formats/folder/model_folder.h"
 #include "host/formats/hub_cache.h"
+#include "host/formats/shard_index.h"
 #include "host/formats/shards/weight_map.h"
 #include "host/remote/url.h"
+#include "host/remote/wanted_bytes.h"
 
 namespace deadray {
 namespace {
@@ -28,6 +32,14 @@ constexpr std::uint64_t kLongestSmall = 100'000'000;  // as read_text_file() tak
 /// Read whole: what tells which weights there are, and what kind of model.
 bool is_small(const std::string& file) {
   return file == "config.json" || file == "adapter_config.json" || is_index_name(file);
+}
+
+/// Then a census is one of every model of this configuration.
+bool holds_configuration_alone(const fs::path& folder) {
+  const FolderListing listing = list_folder(folder);
+  return listing.adapters.empty() &&
+         std::all_of(listing.formats.begin(), listing.formats.end(),
+                     [](const FormatListing& format) { return format.empty(); });
 }
 
 bool is_at_top(const std::string& file) { return file.find('/') == file.npos; }
@@ -108,7 +120,9 @@ void RepositoryFetch::take_small(const std::string& file, const std::string& rev
     if (is_absent && !description_->files.contains(file)) return;
     refuse(asked_for(file, revision), response);
   }
-  require_json(fmt::format("{}: {}", name_.repository, file), response.body);
+  const std::string what = fmt::format("{}: {}", name_.repository, file);
+  require_json(what, response.body);
+  if (!is_index_name(file)) parse_json_object(response.body, what);
   small_[file] = {std::move(response.body),
                   blob_name(file_tag(response.first_headers), description_->commit, file)};
 }
@@ -124,29 +138,74 @@ void RepositoryFetch::proceed() {
     for (const std::string& file : description_->files)
       if (is_at_top(file) && is_small(file) && !asked_.contains(file))
         ask_small(file, commit, depth_);
+    if (pending_ > 0 && early_weights_.empty()) ask_likely_weights();
     if (pending_ > 0) return;
     make_snapshot();
   }
   fetch_weights();
 }
 
+/// Where the small files were not asked for with the commit: the names tell which weights they will
+/// most likely choose, whose first pieces then come with them.
+void RepositoryFetch::ask_likely_weights() {
+  std::vector<std::string> likely;
+  const std::string single = "model.safetensors";
+  for (const std::string& file : description_->files)
+    if (is_at_top(file) && format_of_name(file) == ContainerFormat::safetensors)
+      likely.push_back(file);
+  if (description_->files.contains(single))
+    likely = {single};
+  else if (const auto shards = numbered_shards(likely); shards && shards->missing.empty())
+    likely = shards->present;
+  else
+    return;
+  for (const std::string& name : likely) {
+    const auto entry = early_weights_.emplace(name, weight_file(result_.folder / name)).first;
+    WeightFile& file = entry->second;
+    ++pending_;
+    file.remote->read({0, kFirstPiece}, depth_, [this, &file](Piece piece, std::size_t depth) {
+      file.pieces.push_back(std::move(piece));
+      file.depth = depth;
+      if (--pending_ == 0) proceed();
+    });
+  }
+}
+
+void RepositoryFetch::add_shards(const std::string& index, const std::string& text,
+                                 std::set<std::string>& shards) const {
+  const std::string what = fmt::format("{}: {}", name_.repository, index);
+  for (const auto& [shard, number] : read_weight_map(text, what).shards) {
+    if (!is_safe_path(shard))
+      throw MalformedError(
+          fmt::format("{}: shard {}: unsafe path, expected a file of the "
+                      "repository",
+                      what, in_quotes(shard)));
+    shards.insert(shard);
+  }
+}
+
 void RepositoryFetch::make_snapshot() {
   std::vector<std::string> weights;
   std::set<std::string> named;
   for (const auto& [name, content] : small_)
-    if (is_index_name(name))
-      for (const auto& [shard, number] : read_weight_map(content.text, name).shards)
-        named.insert(shard);
+    if (is_index_name(name)) add_shards(name, content.text, named);
   for (const std::string& file : description_->files) {
     const bool is_weights = format_of_name(file).has_value();
     if (!small_.contains(file) && (named.contains(file) || (is_at_top(file) && is_weights)))
       weights.push_back(file);
   }
+  if (weights.empty() && purpose_ == Purpose::predict)
+    throw NetworkError(fmt::format(
+        "{}: no weights among its {} files at commit {}: expected model.safetensors, its index, or "
+        "a .bin or .gguf file",
+        name_.repository, description_->files.size(), description_->commit));
   cache_.make_snapshot(description_->commit, small_, weights);
+  is_new_ = true;
 }
 
 /// The files that the readers will open, all of which must be there.
 std::vector<fs::path> RepositoryFetch::weight_files() const {
+  if (purpose_ == Purpose::census && holds_configuration_alone(result_.folder)) return {};
   const WeightFiles chosen = find_weights(result_.folder, /*strict=*/false);
   if (!chosen.shards.empty()) return chosen.shards;
   if (!chosen.is_index) return {chosen.file};
@@ -182,7 +241,15 @@ WeightFile RepositoryFetch::weight_file(const fs::path& path) {
 
 void RepositoryFetch::fetch_weights() {
   std::vector<WeightFile> files;
-  for (const fs::path& path : weight_files()) files.push_back(weight_file(path));
+  try {
+    for (const fs::path& path : weight_files()) {
+      auto early = early_weights_.extract(path.lexically_relative(result_.folder).string());
+      files.push_back(early.empty() ? weight_file(path) : std::move(early.mapped()));
+    }
+  } catch (const Error&) {  // what the server says may be better next time
+    if (is_new_) cache_.remove_snapshot(result_.commit);
+    throw;
+  }
   weights_ = std::make_unique<WeightsFetch>(result_.folder, purpose_, catalogue_);
   weights_->start(std::move(files), depth_, [this] {
     if (result_.from_network) cache_.remember(name_.revision, result_.commit);

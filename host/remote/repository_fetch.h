@@ -19,7 +19,7 @@
 namespace deadray {
 
 /// Where a fetched model is.
-struct FetchedModel {
+struct LocalModel {
   ModelName name;
   std::string commit;            ///< of a repository
   std::filesystem::path folder;  ///< that the readers open
@@ -58,14 +58,17 @@ class RepositoryFetch {
   /// The client's run() does the rest.
   /// @throws NetworkError offline, and not in the cache
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   void take_from_cache();
   void ask_small(const std::string& file, const std::string& revision, std::size_t depth);
   void take_small(const std::string& file, const std::string& revision, HttpResponse response);
   void proceed();
+  void ask_likely_weights();
   void make_snapshot();
+  void add_shards(const std::string& index, const std::string& text,
+                  std::set<std::string>& shards) const;
   void fetch_weights();
   std::vector<std::filesystem::path> weight_files() const;
   WeightFile weight_file(const std::filesystem::path& path);
@@ -82,8 +85,10 @@ class RepositoryFetch {
   std::set<std::string> asked_;  ///< small files, at the commit or at the revision
   /// Answers whose commit was not known yet.
   std::map<std::string, HttpResponse> early_;
+  std::map<std::string, WeightFile> early_weights_;  ///< of which first pieces were asked for
   std::size_t pending_ = 0, depth_ = 0;
-  FetchedModel result_;
+  bool is_new_ = false;  ///< the snapshot was made now
+  LocalModel result_;
 };
 
 }  // namespace deadray

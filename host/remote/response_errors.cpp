@@ -40,13 +40,12 @@ std::string of_repository(const AskedFor& asked, Refusal why, int status, int tr
   const std::string revision = asked.revision.empty() ? "main" : asked.revision;
   switch (why) {
     case Refusal::gated:
-      return fmt::format("is gated: accept its licence at {}/{} and set HF_TOKEN{}",
-                         asked.endpoint, asked.repository,
-                         asked.with_token ? " to a token of that account" : "");
+      return fmt::format("is gated: accept its licence at {}/{} and set HF_TOKEN{}", asked.endpoint,
+                         asked.repository, asked.with_token ? " to a token of that account" : "");
     case Refusal::not_allowed:
       return asked.with_token
-                 ? "unknown repository, or not yours to read: check the name, and that HF_TOKEN "
-                   "is valid"
+                 ? "unknown repository, or private and not yours to read: check the name, and that "
+                   "HF_TOKEN is valid"
                  : "unknown repository, or private: check the name, or set HF_TOKEN";
     case Refusal::disabled:
       return fmt::format("is disabled by {}: choose another model", asked.endpoint);
@@ -107,8 +106,7 @@ void require_json(const std::string& what, const std::string& body) {
       "{}: the server answers {}, expected a JSON object: is HF_ENDPOINT a hub, and is there no "
       "proxy or login page between?",
       what,
-      first == body.npos ? "nothing"
-                         : "a text that begins " + in_quotes(body.substr(first, 40))));
+      first == body.npos ? "nothing" : "a text that begins " + in_quotes(body.substr(first, 40))));
 }
 
 }  // namespace deadray

@@ -46,9 +46,10 @@ std::string explain_transport_failure(const HttpRequest& request, const std::str
       proxy.empty() ? "" : fmt::format(" (through the proxy that {} names)", proxy);
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-      return said(fmt::format("the name of {} cannot be resolved: is there a network? HF_ENDPOINT "
-                              "names another server, https_proxy a proxy",
-                              server));
+      return said(
+          fmt::format("the name of {} cannot be resolved: is there a network? HF_ENDPOINT "
+                      "names another server, https_proxy a proxy",
+                      server));
     case CURLE_COULDNT_RESOLVE_PROXY:
       return said(fmt::format("the proxy's name cannot be resolved: check {}",
                               proxy.empty() ? "http_proxy and https_proxy" : proxy));
@@ -64,24 +65,29 @@ std::string explain_transport_failure(const HttpRequest& request, const std::str
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CONNECT_ERROR:
-      return said(fmt::format("no trusted connection to {}{}: {}; SSL_CERT_FILE names a file of "
-                              "further certificates",
-                              server, through,
-                              curl_easy_strerror(static_cast<CURLcode>(code))));
+      return said(
+          fmt::format("no trusted connection to {}{}: {}; SSL_CERT_FILE names a file of "
+                      "further certificates",
+                      server, through, curl_easy_strerror(static_cast<CURLcode>(code))));
     case CURLE_PARTIAL_FILE:
-      return said(fmt::format("{} ends its answer after {} bytes, before its announced length; "
-                              "asked 5 times",
-                              server, received));
+      return said(
+          fmt::format("{} ends its answer after {} bytes, before its announced length; "
+                      "asked 5 times",
+                      server, received));
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
       return said(fmt::format("no URL that deadray reads: expected http or https"));
     case CURLE_WEIRD_SERVER_REPLY:
       return said(fmt::format("{} answers something else than HTTP", server));
     default:
-      return said(fmt::format("{}{}: {}{}", server, through,
-                              curl_easy_strerror(static_cast<CURLcode>(code)),
-                              is_broken_connection(code) ? "; asked 5 times" : ""));
+      break;
   }
+  const char* reason = curl_easy_strerror(static_cast<CURLcode>(code));
+  return said(is_broken_connection(code)
+                  ? fmt::format("{}{} closed the connection before its answer was whole ({}); "
+                                "asked 5 times",
+                                server, through, reason)
+                  : fmt::format("{}{}: {}", server, through, reason));
 }
 
 }  // namespace deadray

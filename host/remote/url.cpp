@@ -58,8 +58,7 @@ std::string origin_of(const std::string& url) {
   std::string host = part(handle, CURLUPART_HOST);
   std::transform(host.begin(), host.end(), host.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return fmt::format("{}://{}:{}", scheme, host,
-                     part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT));
+  return fmt::format("{}://{}:{}", scheme, host, part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT));
 }
 
 bool same_origin(const std::string& a, const std::string& b) {
@@ -68,8 +67,7 @@ bool same_origin(const std::string& a, const std::string& b) {
 }
 
 std::string shown_url(const std::string& url) {
-  return without(url,
-                 {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT});
+  return without(url, {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT});
 }
 
 std::string file_name_of(const std::string& url) {

@@ -126,8 +126,7 @@ void UrlFetch::fetch_weights() {
   files.push_back(std::move(file));
   weights_ = std::make_unique<WeightsFetch>(result_.folder / file_, purpose_, catalogue_);
   weights_->start(std::move(files), depth_, [this, &remote] {
-    if (!remote.tag().etag.empty())
-      write_file_atomically(folder_ / "current", remote.tag().etag);
+    if (!remote.tag().etag.empty()) write_file_atomically(folder_ / "current", remote.tag().etag);
   });
 }
 

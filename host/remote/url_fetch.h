@@ -11,17 +11,17 @@
 namespace deadray {
 
 /// The same of a file of weights that any server has, and of the config.json beside it. In
-/// deadray's cache it is urls/<hash of the URL>/<ETag>/<file>; urls/<hash>/current has the ETag that
-/// the file had last.
+/// deadray's cache it is urls/<hash of the URL>/<ETag>/<file>; urls/<hash>/current has the ETag
+/// that the file had last.
 class UrlFetch {
  public:
-  UrlFetch(HttpClient& client, ModelName name, Purpose purpose,
-           const std::filesystem::path& cache, std::filesystem::path catalogue);
+  UrlFetch(HttpClient& client, ModelName name, Purpose purpose, const std::filesystem::path& cache,
+           std::filesystem::path catalogue);
 
   /// The client's run() does the rest.
   /// @throws NetworkError offline, and not in the cache
   void start();
-  const FetchedModel& result() const noexcept { return result_; }
+  const LocalModel& result() const noexcept { return result_; }
 
  private:
   void take_from_cache();
@@ -41,7 +41,7 @@ class UrlFetch {
   std::optional<Piece> first_;
   std::optional<std::string> config_;
   std::size_t pending_ = 0, depth_ = 0;
-  FetchedModel result_;
+  LocalModel result_;
 };
 
 }  // namespace deadray

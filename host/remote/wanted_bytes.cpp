@@ -10,7 +10,7 @@
 #include "host/formats/checkpoint.h"
 #include "host/formats/file_kind.h"
 #include "host/formats/gguf/gguf.h"
-#include "host/formats/numpy/npz.h"
+#include "host/formats/pytorch/pytorch_archive.h"
 #include "host/formats/tensor_names.h"
 #include "host/formats/zip/zip_directory.h"
 
@@ -28,7 +28,8 @@ constexpr std::uint64_t kLongestNorm = 1 << 22;
 /// The bytes of all members' headers, and of the short ones' contents.
 std::vector<ByteRange> members_of(const InputFile& file, const CheckpointOptions& options) {
   std::vector<ByteRange> wanted;
-  for (const ZipMember& member : ZipDirectory(file, options.max_header_bytes).members()) {
+  const ZipDirectory zip(file, options.max_header_bytes);
+  for (const ZipMember& member : zip.members()) {
     const bool is_pickle = std::string_view(member.name).ends_with("data.pkl");
     const std::uint64_t content = is_pickle || member.stored <= kShortMember
                                       ? std::min(member.stored, options.max_header_bytes)
@@ -70,7 +71,12 @@ std::vector<ByteRange> wanted_of(const InputFile& file, const MissingBytes& miss
   const bool has_beginning = !held.empty() && held.front().begin == 0;
   if (has_beginning && looks_like_gguf(file)) return {further_head(file, held.front().end)};
   std::string first;
-  if (!has_beginning || !looks_like_zip(file, first)) return {missing.wanted};
+  if (!has_beginning || !looks_like_zip(file, first)) {
+    // A stream of pickles tells its parts one after the other; a safetensors header its length.
+    const std::uint64_t least = has_beginning && looks_like_pytorch(file) ? kFirstPiece : 0;
+    const ByteRange& wanted = missing.wanted;
+    return {{wanted.begin, std::min(std::max(wanted.end, wanted.begin + least), file.size())}};
+  }
   const bool has_end = held.back().end == file.size();
   if (!has_end) return {{file.size() - std::min(file.size(), kFirstPiece), file.size()}};
   try {

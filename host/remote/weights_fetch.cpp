@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kGap = 4096;  // bytes that a further request would cost more than
 constexpr std::uint64_t kLongestVector = 4 << 20;  // of a census
-constexpr int kMostHeaderRounds = 4000;  // files of PyTorch before 1.6 have one a storage
+constexpr int kMostHeaderRounds = 4000;            // files of PyTorch before 1.6 have one a storage
 constexpr int kMostRounds = 8;
 
 ByteRange bytes_of(const TensorInfo& tensor) {
@@ -47,6 +47,7 @@ void WeightsFetch::start(std::vector<WeightFile> files, std::size_t depth,
   files_ = std::move(files);
   done_ = std::move(done);
   unread_ = files_.size();
+  if (files_.empty()) return done_();
   for (WeightFile& file : files_) file.depth = std::max(file.depth, depth);
   for (WeightFile& file : files_) {
     if (!file.pieces.empty()) store(file);
@@ -111,13 +112,13 @@ void WeightsFetch::store(WeightFile& file) {
   if (is_first) file.stored = file.place(*file.remote);
   const std::vector<Piece> pieces = std::exchange(file.pieces, {});
   std::error_code ignored;
-  const bool is_whole = std::filesystem::exists(file.stored, ignored) &&
-                        InputFile(file.stored).partial() == nullptr;
+  const bool is_whole =
+      std::filesystem::exists(file.stored, ignored) && InputFile(file.stored).partial() == nullptr;
   if (!is_whole)
-    write_partial_file(file.stored,
-                       {*file.remote->size(), plain_etag(file.remote->tag().etag),
-                        file.remote->shown_url(), {}},
-                       pieces);
+    write_partial_file(
+        file.stored,
+        {*file.remote->size(), plain_etag(file.remote->tag().etag), file.remote->shown_url(), {}},
+        pieces);
   if (is_first) file.publish(file.stored);
 }
 
@@ -125,8 +126,8 @@ std::size_t WeightsFetch::number_of(const std::filesystem::path& path) const {
   const auto found = std::find_if(files_.begin(), files_.end(),
                                   [&](const WeightFile& file) { return file.path == path; });
   if (found == files_.end())
-    throw InternalError(fmt::format("{}: was read, and is none of the model's files",
-                                    path.string()));
+    throw InternalError(
+        fmt::format("{}: was read, and is none of the model's files", path.string()));
   return static_cast<std::size_t>(found - files_.begin());
 }
 
@@ -156,8 +157,7 @@ std::vector<std::vector<ByteRange>> WeightsFetch::wanted_ranges() {
 std::vector<std::vector<ByteRange>> WeightsFetch::wanted_by_names() {
   std::vector<std::vector<ByteRange>> wanted(files_.size());
   for (std::size_t i = 0; i < files_.size(); ++i)
-    for (const TensorInfo& tensor :
-         read_container_header(InputFile(files_[i].path), {}, i).tensors)
+    for (const TensorInfo& tensor : read_container_header(InputFile(files_[i].path), {}, i).tensors)
       for (const ByteRange& range : wanted_for_description(tensor)) wanted[i].push_back(range);
   return wanted;
 }

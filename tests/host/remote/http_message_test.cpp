@@ -16,9 +16,9 @@ TEST(ContentRangeTest, ReadsFirstLastAndSize) {
 }
 
 TEST(ContentRangeTest, RefusesWhatIsNoRangeOfTheFile) {
-  for (const char* text : {"", "bytes */100", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9/*",
-                           "items 0-9/10", "bytes -1-9/10", "bytes 0-9/10x",
-                           "bytes 0-99999999999999999999/10"})
+  for (const char* text :
+       {"", "bytes */100", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9/*", "items 0-9/10",
+        "bytes -1-9/10", "bytes 0-9/10x", "bytes 0-99999999999999999999/10"})
     EXPECT_FALSE(parse_content_range(text)) << text;
 }
 

@@ -19,11 +19,15 @@ TEST(RepositoryDescriptionTest, HasCommitAndFiles) {
 }
 
 TEST(RepositoryDescriptionTest, RefusesNonsense) {
-  for (const char* text :
-       {"<html>", "{}", R"({"sha": "../../x", "siblings": []})", R"({"sha": "0123456"})",
-        R"({"sha": "0123456", "siblings": [1]})",
-        R"({"sha": "0123456", "siblings": [{"rfilename": "../../etc/passwd"}]})"})
+  for (const char* text : {"<html>", "{}", R"({"sha": "../../x", "siblings": []})",
+                           R"({"sha": "0123456"})", R"({"sha": "0123456", "siblings": [1]})"})
     message_of(ExitCode::malformed, [&] { parse_description("org/name", text); });
+}
+
+TEST(RepositoryDescriptionTest, LeavesOutFilesThatLeaveTheirFolder) {
+  const std::string text =
+      R"({"sha": "0123456", "siblings": [{"rfilename": "../../etc/passwd"}, {"rfilename": "a"}]})";
+  EXPECT_EQ(parse_description("org/name", text).files, std::set<std::string>{"a"});
 }
 
 TEST(RevisionsTest, AreBranchesThenTags) {
