@@ -61,7 +61,8 @@ void HttpClient::Transfer::prepare(const HubSettings& settings) {
   set(handle, CURLOPT_QUICK_EXIT, 1L);  // waits for no name server at the end
   set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   set(handle, CURLOPT_PIPEWAIT, 1L);
-  set(handle, CURLOPT_BUFFERSIZE, 1L << 19);
+  // A hint: libcurl refuses it where an earlier hop shared its connection, and keeps its buffer.
+  curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, 1L << 19);
   set(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings.metadata_timeout.count()));
   set(handle, CURLOPT_USERAGENT, fmt::format("deadray/{}", version()).c_str());

@@ -161,7 +161,7 @@ class UsageTest(unittest.TestCase):
                 self.assertIn(ended.code, (2, 3, 5), name)
                 self.assertEqual(ended.err.count("\n"), 1, ended.err)
                 self.assertNotIn("\x1b", ended.err)
-            self.assertEqual([r.path for r in hub.requests if ".." in r.path], [])
+            self.assertEqual([r.path for r in hub.requests if "/.." in r.path], [])
 
 
 if __name__ == "__main__":
