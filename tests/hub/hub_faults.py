@@ -127,7 +127,12 @@ FAULTS = [
     Fault("gated 401", 5, "gated", [("", always(error_answer(401, "GatedRepo")))]),
     Fault("gated files", 5, "gated", [("/resolve/", always(error_answer(403, "GatedRepo")))]),
     Fault("forbidden", 5, "HF_TOKEN|403", [("", always(error_answer(403, None)))]),
-    Fault("private", 5, "unknown repository.*(private|not yours).*HF_TOKEN", [("", always(Answer(401)))]),
+    Fault(
+        "private",
+        5,
+        "unknown repository.*(private|not yours).*HF_TOKEN",
+        [("", always(Answer(401)))],
+    ),
     Fault("repository", 5, "unknown repository|no such repository", [], model="org/nothing"),
     Fault("repository 404", 5, "repository", [("", always(Answer(404)))]),
     Fault("revision", 5, "revision", [], model=NAME + "@nothing"),
@@ -157,7 +162,12 @@ FAULTS = [
         "Content-Range|bytes|short",
         [(WEIGHTS, of_parts(lambda a: replace(a, body=a.body[:-1])))],
     ),
-    Fault("range elsewhere", 5, "Content-Range|bytes 5 to 10", [(WEIGHTS, content_range("bytes 5-9/75008"))]),
+    Fault(
+        "range elsewhere",
+        5,
+        "Content-Range|bytes 5 to 10",
+        [(WEIGHTS, content_range("bytes 5-9/75008"))],
+    ),
     Fault("range nonsense", 5, "Content-Range", [(WEIGHTS, content_range("octets all"))]),
     Fault(
         "range unsaid",

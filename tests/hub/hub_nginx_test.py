@@ -27,7 +27,7 @@ from hub_run import (
     skip_without,
     snapshot_of,
 )
-from hub_tree import Repository, Tree
+from hub_tree import Tree
 from nginx_hub import NginxHub, Request, depth
 from sparse_checkpoint import make
 
@@ -269,10 +269,6 @@ class ElsewhereTest(ThinTest):
         self.assertFalse([f for f in kept if SECRET.encode() in f.read_bytes()])
 
 
-def revisions(repository: Repository) -> list[str]:
-    return sorted(repository.refs)
-
-
 class RevisionsTest(NginxCase):
     def test_lists_branches_and_tags(self):
         ended = self.home().hub("revisions", "org/steps")
@@ -281,6 +277,12 @@ class RevisionsTest(NginxCase):
         listed = {r["name"]: r["commit"] for r in ended.record["revisions"]}
         for name in ("main", "step1"):
             self.assertEqual(listed[name], repository.refs[name])
+
+    def test_compares_revisions_and_patterns(self):
+        for asked in ("main,step1", "[ms]*"):
+            record = self.home().record("predict", "org/steps", "--revisions", asked)
+            self.assertEqual(sorted(record["labels"]), ["main", "step1"], asked)
+            self.assertGreater(record["hub"]["requests"], 0)
 
 
 if __name__ == "__main__":

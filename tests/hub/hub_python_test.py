@@ -46,14 +46,17 @@ class PythonClientTest(unittest.TestCase):
             env=self.home.variables | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"} | more,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
         )
         self.assertEqual(ended.returncode, 0, ended.stderr)
         return json.loads(ended.stdout.splitlines()[-1])
 
     def snapshot(self, name: str) -> Path:
         repository = self.home.hf / f"models--{name.replace('/', '--')}"
-        return repository / "snapshots" / self.tree.repositories[name].commit
+        return repository / "snapshots" / self.commit(name)
+
+    def commit(self, name: str) -> str:
+        return self.tree.repositories[name].commit
 
     def local_record(self, name: str) -> dict:
         repository = self.tree.repositories[name]
@@ -142,6 +145,16 @@ class PythonClientElsewhereTest(PythonClientTest):
     """The same, with weights that another host sends."""
 
     redirect = True
+
+    def test_reads_what_deadray_downloaded(self):
+        """The cache is the same, and loading transformers takes seconds."""
+        for name in NAMES:
+            ended = self.home.hub("download", name)
+            self.assertEqual(ended.code, 0, ended.err)
+            for key, file in self.tree.repositories[name].commits[self.commit(name)].items():
+                kept = self.snapshot(name) / key
+                self.assertEqual(kept.resolve().name, file.etag, "X-Linked-Etag")
+                self.assertEqual(kept.read_bytes(), file.path.read_bytes())
 
 
 if __name__ == "__main__":
