@@ -148,7 +148,7 @@ void write_partial_file(const fs::path& path, const PartialFile& what,
     else
       copy(*old, range, out);
   }
-  out.commit();
+  out.commit(Flush::none);
 }
 
 }  // namespace deadray
