@@ -48,6 +48,7 @@ class WeightsFetch {
 
  private:
   void read_header(WeightFile& file);
+  static bool is_not_here(const WeightFile& file);
   void ask_first(WeightFile& file);
   void ask(WeightFile& file, const std::vector<ByteRange>& ranges, std::function<void()> then);
   void take(WeightFile& file, Piece piece, std::size_t depth, const std::function<void()>& then);
