@@ -195,9 +195,11 @@ bool WeightsFetch::ask_for(std::vector<std::vector<ByteRange>> wanted) {
 void WeightsFetch::describe() {
   if (++rounds_ > kMostRounds)
     throw InternalError(fmt::format("{}: more bytes are wanted each time", model_.string()));
+  if (is_described_) return try_out();
   std::vector<std::vector<ByteRange>> wanted;
   try {
     wanted = wanted_ranges();
+    is_described_ = true;
   } catch (const MissingBytes& missing) {
     wanted = wanted_by_names();
     wanted[number_of(missing.file)].push_back(missing.wanted);

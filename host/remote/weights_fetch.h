@@ -65,8 +65,9 @@ class WeightsFetch {
   std::filesystem::path catalogue_;
   std::vector<WeightFile> files_;
   std::function<void()> done_;
-  std::size_t unread_ = 0;  ///< headers
-  int rounds_ = 0;          ///< of describe()
+  std::size_t unread_ = 0;     ///< headers
+  int rounds_ = 0;             ///< of describe()
+  bool is_described_ = false;  ///< what the norms take was asked for
 };
 
 }  // namespace deadray
