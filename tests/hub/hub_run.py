@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,8 +120,11 @@ def snapshot_of(folder: Path, name: str, commit: str, files: dict[str, Path]) ->
     snapshot = repository / "snapshots" / commit
     snapshot.mkdir(parents=True, exist_ok=True)
     for key, path in files.items():
-        if not (snapshot / key).is_symlink():
-            (snapshot / key).symlink_to(path.resolve())
+        if not (snapshot / key).exists():
+            try:
+                (snapshot / key).hardlink_to(path.resolve())
+            except OSError:  # another file system
+                shutil.copyfile(path, snapshot / key)
     return snapshot
 
 
