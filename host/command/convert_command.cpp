@@ -171,7 +171,7 @@ int run_convert(Options options) {
   options.model = find_models({options.model}, HubPurpose::weights, "convert", options.download,
                               /*quiet=*/false)
                       .models.front()
-                      .path;
+                      .path.string();
   const fs::path folder = options.folder, target = folder / "model.safetensors",
                  config = folder / "config.json";
   refuse_to_replace(target, {{options.model}, {}});

@@ -136,12 +136,13 @@ ModelComparison compare_models(const OpenedModel& first, const OpenedModel& othe
     }
     const LoadedNorm a = load_and_predict(first, site, options),
                      b = load_and_predict(other, *counterpart, options);
-    result.norms.push_back({i,
-                            counterpart->name,
-                            compare_norms(a.gamma, a.subspace, b.gamma, b.subspace),
-                            {a.subspace.dimension, b.subspace.dimension},
-                            {a.subspace.gamma_min, b.subspace.gamma_min},
-                            {std::ssize(a.subspace.coordinates), std::ssize(b.subspace.coordinates)}});
+    result.norms.push_back(
+        {i,
+         counterpart->name,
+         compare_norms(a.gamma, a.subspace, b.gamma, b.subspace),
+         {a.subspace.dimension, b.subspace.dimension},
+         {a.subspace.gamma_min, b.subspace.gamma_min},
+         {std::ssize(a.subspace.coordinates), std::ssize(b.subspace.coordinates)}});
   }
   for (const NormSite& site : other.sites)
     if (!met.contains(&site)) result.more.push_back(site.name);

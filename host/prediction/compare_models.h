@@ -20,8 +20,8 @@ struct NormPair {
   std::size_t norm = 0;    ///< which of the first model's
   std::string name_there;  ///< in the other model
   NormChange change;
-  std::array<std::int64_t, 2> dimensions{};  ///< predicted dead directions
-  std::array<double, 2> gamma_min{};         ///< least |gamma|
+  std::array<std::int64_t, 2> dimensions{};   ///< predicted dead directions
+  std::array<double, 2> gamma_min{};          ///< least |gamma|
   std::array<std::int64_t, 2> coordinates{};  ///< number of scales that are practically zero
 };
 
