@@ -105,7 +105,8 @@ void UrlFetch::proceed() {
   make_folders(result_.folder);
   std::error_code ignored;  // without an ETag nothing tells whether what is here is of this content
   if (remote_->tag().etag.empty()) fs::remove(result_.folder / file_, ignored);
-  if (!config_->empty()) write_file_atomically(result_.folder / "config.json", *config_);
+  if (!config_->empty())
+    write_file_atomically(result_.folder / "config.json", *config_, Flush::none);
   fetch_weights();
 }
 
@@ -126,7 +127,8 @@ void UrlFetch::fetch_weights() {
   files.push_back(std::move(file));
   weights_ = std::make_unique<WeightsFetch>(result_.folder / file_, purpose_, catalogue_);
   weights_->start(std::move(files), depth_, [this, &remote] {
-    if (!remote.tag().etag.empty()) write_file_atomically(folder_ / "current", remote.tag().etag);
+    if (const std::string& etag = remote.tag().etag; !etag.empty() && etag != last_etag())
+      write_file_atomically(folder_ / "current", etag, Flush::none);
   });
 }
 

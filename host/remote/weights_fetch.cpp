@@ -51,10 +51,22 @@ void WeightsFetch::start(std::vector<WeightFile> files, std::size_t depth,
   for (WeightFile& file : files_) file.depth = std::max(file.depth, depth);
   for (WeightFile& file : files_) {
     if (!file.pieces.empty()) store(file);
-    if (is_placeholder(file.path))
+    if (is_not_here(file))
       ask_first(file);
     else
       read_header(file);
+  }
+}
+
+/// What a power failure left of it is thrown away.
+bool WeightsFetch::is_not_here(const WeightFile& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file.path, ignored)) return true;
+  try {
+    return is_placeholder(file.path);
+  } catch (const MalformedError&) {
+    file.forget();
+    return true;
   }
 }
 
@@ -183,9 +195,11 @@ bool WeightsFetch::ask_for(std::vector<std::vector<ByteRange>> wanted) {
 void WeightsFetch::describe() {
   if (++rounds_ > kMostRounds)
     throw InternalError(fmt::format("{}: more bytes are wanted each time", model_.string()));
+  if (is_described_) return try_out();
   std::vector<std::vector<ByteRange>> wanted;
   try {
     wanted = wanted_ranges();
+    is_described_ = true;
   } catch (const MissingBytes& missing) {
     wanted = wanted_by_names();
     wanted[number_of(missing.file)].push_back(missing.wanted);

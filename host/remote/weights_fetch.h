@@ -48,6 +48,7 @@ class WeightsFetch {
 
  private:
   void read_header(WeightFile& file);
+  static bool is_not_here(const WeightFile& file);
   void ask_first(WeightFile& file);
   void ask(WeightFile& file, const std::vector<ByteRange>& ranges, std::function<void()> then);
   void take(WeightFile& file, Piece piece, std::size_t depth, const std::function<void()>& then);
@@ -64,8 +65,9 @@ class WeightsFetch {
   std::filesystem::path catalogue_;
   std::vector<WeightFile> files_;
   std::function<void()> done_;
-  std::size_t unread_ = 0;  ///< headers
-  int rounds_ = 0;          ///< of describe()
+  std::size_t unread_ = 0;     ///< headers
+  int rounds_ = 0;             ///< of describe()
+  bool is_described_ = false;  ///< what the norms take was asked for
 };
 
 }  // namespace deadray
