@@ -74,7 +74,7 @@ class NginxCase(unittest.TestCase):
         for name in cls.names:
             cls.tree.add(name, served[name])
         cls.tree.add("org/steps", MODELS / "gpt2-tied")
-        cls.tree.add("org/steps", MODELS / "gpt2-untied", "step1", tag=True)
+        cls.tree.add("org/steps", MODELS / "gpt2-sharded", "step1", tag=True)
         cls.tree.add("org/steps", MODELS / "gpt2-tied", "refs/pr/1")
         cls.hub = cls.enterClassContext(
             NginxHub(cls.folder / "nginx", cls.tree, MODELS, cls.redirect)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -131,6 +132,8 @@ def snapshot_of(folder: Path, name: str, commit: str, files: dict[str, Path]) ->
 def without_varying(value: object) -> object:
     if isinstance(value, dict):
         return {k: without_varying(v) for k, v in value.items() if k not in VARYING}
+    if isinstance(value, str):  # notes name files
+        return re.sub(r"/\S*/models--", "models--", value)
     return list(map(without_varying, value)) if isinstance(value, list) else value
 
 

@@ -37,7 +37,7 @@ http {{
   sendfile on;
   tcp_nodelay on;
   keepalive_requests 10000;
-  http2_max_concurrent_streams 128;
+  http2_max_concurrent_streams {streams};
   map_hash_bucket_size 512;
   map_hash_max_size 8192;
   types {{ application/json json; }}
@@ -177,9 +177,15 @@ def depth(requests: list[Request], round_trip: float) -> int:
 
 class NginxHub:
     def __init__(
-        self, folder: Path, tree: Tree, files: Path | None = None, redirect: bool = False
+        self,
+        folder: Path,
+        tree: Tree,
+        files: Path | None = None,
+        redirect: bool = False,
+        streams: int = 512,
     ) -> None:
-        """@param redirect  large files are sent by another host, localhost, as the hub does"""
+        """@param redirect  large files are sent by another host, localhost, as the hub does
+        @param streams  requests at once of a connection of HTTP/2; nginx's own choice is 128"""
         self.folder = folder
         self.redirect = redirect
         self.tree = tree
@@ -195,6 +201,7 @@ class NginxHub:
             http=ports[0],
             https=ports[1],
             user=user,
+            streams=streams,
         )
         (folder / "nginx.conf").write_text(text)
         self.http_port, self.https_port = ports
