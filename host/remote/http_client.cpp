@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kMostTries = 5;
 constexpr std::size_t kMostHops = 10;
-constexpr long kMostConnections = 16;  // to one server
+constexpr long kMostConnections = 16;      // to one server
 constexpr std::size_t kMostRunning = 512;  // as one depth: the norms of a large model go together
 constexpr std::chrono::milliseconds kLongestWait{60'000};  // that a server may ask for
 constexpr int kLongestPoll = 50;                           // milliseconds until a signal is seen
