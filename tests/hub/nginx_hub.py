@@ -7,6 +7,7 @@ hub.files    /files/: any folder as it is, with nginx's own ETags, which answer 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pwd
@@ -107,6 +108,12 @@ def missing() -> str:
 
 def nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def _end_with_parent() -> None:
+    """A test that is killed leaves no nginx behind."""
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:
@@ -216,7 +223,9 @@ class NginxHub:
         command = [str(nginx()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         command += ["-e", str(self.folder / "error.log")]
         with (self.folder / "start.log").open("wb") as errors:
-            process = subprocess.Popen(command, stderr=errors, stdout=errors)
+            process = subprocess.Popen(
+                command, stderr=errors, stdout=errors, preexec_fn=_end_with_parent
+            )
         until = time.monotonic() + 20
         while time.monotonic() < until and process.poll() is None:
             try:
