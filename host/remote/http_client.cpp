@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kMostTries = 5;
 constexpr std::size_t kMostHops = 10;
-constexpr long kMostConnections = 16;  // to one server
-constexpr std::size_t kMostRunning = 64;
+constexpr long kMostConnections = 16;      // to one server
+constexpr std::size_t kMostRunning = 512;  // as one depth: the norms of a large model go together
 constexpr std::chrono::milliseconds kLongestWait{60'000};  // that a server may ask for
 constexpr int kLongestPoll = 50;                           // milliseconds until a signal is seen
 
@@ -44,6 +44,7 @@ struct HttpClient::Handles {
     if (multi == nullptr) throw std::bad_alloc();
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, kMostConnections);
+    curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, static_cast<long>(kMostRunning));
   }
   ~Handles() { curl_multi_cleanup(multi); }
   Handles(const Handles&) = delete;

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from fault_server import Answer, FaultServer
+from fault_server import Answer, FaultServer, commit_of
 from hub_faults import FAULTS, NAME, SINGLE, Fault, always
 from hub_run import (
     SECRET,
@@ -47,7 +47,7 @@ class FaultsTest(unittest.TestCase):
                 for name, data in files.items():
                     (folder / name).write_bytes(data)
                 paths = {name: folder / name for name in files}
-                snapshot = snapshot_of(folder / "local", NAME, "0" * 40, paths)
+                snapshot = snapshot_of(folder / "local", NAME, commit_of(NAME, files), paths)
                 home = Home(folder / "home", "http://127.0.0.1:9")
                 self.right[key] = comparable(home.record("predict", str(snapshot)))
             return self.right[key]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,14 +121,19 @@ def snapshot_of(folder: Path, name: str, commit: str, files: dict[str, Path]) ->
     snapshot = repository / "snapshots" / commit
     snapshot.mkdir(parents=True, exist_ok=True)
     for key, path in files.items():
-        if not (snapshot / key).is_symlink():
-            (snapshot / key).symlink_to(path.resolve())
+        if not (snapshot / key).exists():
+            try:
+                (snapshot / key).hardlink_to(path.resolve())
+            except OSError:  # another file system
+                shutil.copyfile(path, snapshot / key)
     return snapshot
 
 
 def without_varying(value: object) -> object:
     if isinstance(value, dict):
         return {k: without_varying(v) for k, v in value.items() if k not in VARYING}
+    if isinstance(value, str):  # notes name files
+        return re.sub(r"/\S*/models--", "models--", value)
     return list(map(without_varying, value)) if isinstance(value, list) else value
 
 

@@ -7,6 +7,7 @@ hub.files    /files/: any folder as it is, with nginx's own ETags, which answer 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pwd
@@ -37,7 +38,7 @@ http {{
   sendfile on;
   tcp_nodelay on;
   keepalive_requests 10000;
-  http2_max_concurrent_streams 128;
+  http2_max_concurrent_streams {streams};
   map_hash_bucket_size 512;
   map_hash_max_size 8192;
   types {{ application/json json; }}
@@ -109,6 +110,12 @@ def nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
+def _end_with_parent() -> None:
+    """A test that is killed leaves no nginx behind."""
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [taken.getsockname()[1] for taken in sockets]
@@ -177,9 +184,15 @@ def depth(requests: list[Request], round_trip: float) -> int:
 
 class NginxHub:
     def __init__(
-        self, folder: Path, tree: Tree, files: Path | None = None, redirect: bool = False
+        self,
+        folder: Path,
+        tree: Tree,
+        files: Path | None = None,
+        redirect: bool = False,
+        streams: int = 512,
     ) -> None:
-        """@param redirect  large files are sent by another host, localhost, as the hub does"""
+        """@param redirect  large files are sent by another host, localhost, as the hub does
+        @param streams  requests at once of a connection of HTTP/2; nginx's own choice is 128"""
         self.folder = folder
         self.redirect = redirect
         self.tree = tree
@@ -195,6 +208,7 @@ class NginxHub:
             http=ports[0],
             https=ports[1],
             user=user,
+            streams=streams,
         )
         (folder / "nginx.conf").write_text(text)
         self.http_port, self.https_port = ports
@@ -209,7 +223,9 @@ class NginxHub:
         command = [str(nginx()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         command += ["-e", str(self.folder / "error.log")]
         with (self.folder / "start.log").open("wb") as errors:
-            process = subprocess.Popen(command, stderr=errors, stdout=errors)
+            process = subprocess.Popen(
+                command, stderr=errors, stdout=errors, preexec_fn=_end_with_parent
+            )
         until = time.monotonic() + 20
         while time.monotonic() < until and process.poll() is None:
             try:

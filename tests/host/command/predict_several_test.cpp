@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -91,6 +92,26 @@ TEST_F(PredictSeveralTest, SortsCheckpointsOfARun) {
   for (const char* part : {"h.0.ln_1", "ln_f", "least |cos|", "last |cos|", "step100",
                            "3 models, sorted by their numbers, 3 norms compared"})
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+}
+
+TEST_F(PredictSeveralTest, TellsWhereDeadCoordinatesOpen) {
+  const auto add_with_zeros = [&](const std::string& name, std::size_t zeros) {
+    SmallTensors tensors = small_gpt2();
+    auto& gamma = tensors["ln_f.weight"].values;
+    std::fill_n(gamma.begin(), zeros, 0.0F);
+    return add(name, tensors);
+  };
+  const Names models{add_with_zeros("step1", 0), add_with_zeros("step2", 1),
+                     add_with_zeros("step3", 1), add_with_zeros("step4", 3)};
+  const auto r = record(models);
+  const int counts[] = {1, 1, 3};
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(r["pairs"][i]["norms"][2]["coordinates"], (std::vector<int>{0, counts[i]}));
+  Spawned table({"predict", models[0], models[1], models[2], models[3]});
+  EXPECT_NE(table.output().find("dead coordinates open: 1 of ln_f (0 before) at step2, 3 of ln_f "
+                                "(1 before) at step4\n"),
+            std::string::npos)
+      << table.output();
 }
 
 TEST_F(PredictSeveralTest, HasARowForEachModelOfOneNorm) {

@@ -84,8 +84,10 @@ TEST(ModelFolderTest, TellsANameOfTheHub) {
   EXPECT_TRUE(
       contains(open_error("org/name", ExitCode::usage),
                "; the hub's cache holds such a model: give " + (cache / snapshot).string()));
-  for (const char* path : {"/org/name", "org/name/x", "name", "../name", "org/"})
+  for (const char* path : {"/org/name", "org/name/x", "../name", "org/", "model.safetensors"})
     EXPECT_TRUE(open_error(path, ExitCode::usage).ends_with("no such file or folder")) << path;
+  EXPECT_TRUE(contains(open_error("name", ExitCode::usage),
+                       "; if it is a model of the hub: give its whole name, org/name"));
   unsetenv("HF_HUB_CACHE");
 }
 
