@@ -36,7 +36,8 @@ struct WeightFile {
 
 /// Fetches of a model's files what a prediction or a census reads, and nothing else: the files'
 /// headers, then the norms of the model that they describe, neighbours together. What is here
-/// already is not asked for. In the end the readers have read all of it.
+/// already is not asked for. In the end the readers have read all of
+/// it, or have named it.
 class WeightsFetch {
  public:
   /// @param model      what the readers open: a folder, or a file in one
@@ -68,6 +69,7 @@ class WeightsFetch {
   std::size_t unread_ = 0;     ///< headers
   int rounds_ = 0;             ///< of describe()
   bool is_described_ = false;  ///< what the norms take was asked for
+  bool is_safetensors_ = false;
 };
 
 }  // namespace deadray

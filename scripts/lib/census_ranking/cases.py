@@ -330,7 +330,7 @@ PICTURES = {
 
 
 # As many pixels in a patch as the stream is wide, at least; heads narrower than the stream.
-def videos(**options: Any) -> Case:
+def videos(count: int = 70, **options: Any) -> Case:
     config = {
         "model_type": "vjepa2",
         "architectures": ["VJEPA2Model"],
@@ -355,12 +355,15 @@ def videos(**options: Any) -> Case:
         config,
         {"pixel_values_videos": (None, 2, config["in_chans"], 8, 8)},
         ("last_hidden_state", "predictor_output.last_hidden_state"),
+        count,
     )
 
 
 VIDEOS = {
     "vjepa2": videos(),
-    "vjepa2-relu-bare": videos(hidden_act="relu", qkv_bias=False, pred_num_mask_tokens=1),
+    "vjepa2-relu-bare": videos(
+        count=500, hidden_act="relu", qkv_bias=False, pred_num_mask_tokens=1
+    ),
     # of 3 pairs of each head's dimensions that turn with one axis; a head as wide as the stream
     "vjepa2-odd-pairs": videos(hidden_size=18, num_attention_heads=1, mlp_ratio=0.25, in_chans=2),
 }
