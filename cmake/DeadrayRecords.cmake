@@ -1,7 +1,7 @@
 # deadray_write_known_models(OUTPUT models.json ROSTER file FIXTURES index.json RESULTS files…)
 # writes the file that `deadray models` reads: the roster as it is, how many fixtures each family
 # has, and the verdict of each record. It is made from the records themselves: nothing is listed by
-# hand. host/command/known_models.h reads it.
+# hand. host/command/models/known_models.h reads it.
 
 # The worst of a record's verdicts: refuted, undetermined, confirmed, absent.
 function(_deadray_verdict record result)

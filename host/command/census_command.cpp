@@ -12,7 +12,7 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 
 namespace deadray {
 namespace {

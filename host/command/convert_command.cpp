@@ -28,7 +28,7 @@
 #include "host/base/stop_signals.h"
 #include "host/command/commands.h"
 #include "host/command/inputs.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/safetensors_writer.h"
 

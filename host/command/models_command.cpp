@@ -23,7 +23,7 @@
 #include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/json_output.h"
-#include "host/command/known_models.h"
+#include "host/command/models/known_models.h"
 #include "host/command/program_folder.h"
 #include "host/prediction/dead_directions.h"
 

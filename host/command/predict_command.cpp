@@ -13,7 +13,7 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 #include "host/command/prediction_report.h"
 #include "host/command/program_folder.h"
 #include "host/prediction/compare_models.h"

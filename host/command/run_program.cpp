@@ -17,7 +17,7 @@
 #include "host/base/stop_signals.h"
 #include "host/base/version.h"
 #include "host/command/command_line.h"
-#include "host/hub/hub_program.h"
+#include "host/hub/hub_process.h"
 
 namespace deadray {
 namespace {

@@ -17,7 +17,7 @@
 #include <fmt/format.h>
 
 #include "host/base/error.h"
-#include "host/base/spawn.h"
+#include "host/base/process/spawn.h"
 #include "host/base/stop_signals.h"
 
 namespace deadray {

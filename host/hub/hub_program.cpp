@@ -8,7 +8,6 @@
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
 #include "host/base/json_text.h"
-#include "host/hub/hub_process.h"
 
 namespace deadray {
 namespace {

@@ -6,23 +6,9 @@
 #include <vector>
 
 #include "host/formats/hub_cache.h"
+#include "host/hub/hub_process.h"
 
 namespace deadray {
-
-/// How deadray-hub, the program that talks to the network, is found and heard.
-struct HubProgram {
-  std::filesystem::path beside;  ///< the folder of this program; the PATH is looked at after it
-  bool quiet = false;            ///< no progress
-  /// What it says on standard error becomes the message of an Error, instead of going where ours
-  /// goes: for a library.
-  bool keep_messages = false;
-};
-
-/// deadray-hub ended without a result and has said why: this program ends with the same code and
-/// says nothing more.
-struct HubFailed {
-  int exit_code;
-};
 
 /// A model that deadray-hub has made a folder of.
 struct FetchedModel {

@@ -17,7 +17,7 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/calibration/slice.h"
 #include "verify/command/calibration_options.h"

@@ -1,6 +1,6 @@
 #include "verify/command/named_model.h"
 
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 
 namespace deadray {
 

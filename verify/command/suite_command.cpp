@@ -19,7 +19,7 @@
 #include "host/command/common_options.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/device_option.h"
 #include "verify/device/library_errors.h"

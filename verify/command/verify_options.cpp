@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "host/command/choice_option.h"
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
 

@@ -16,7 +16,7 @@
 
 #include "host/base/error.h"
 #include "host/base/output.h"
-#include "host/base/spawn.h"
+#include "host/base/process/spawn.h"
 #include "host/base/stop_signals.h"
 
 namespace deadray {

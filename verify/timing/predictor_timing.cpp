@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "host/base/error.h"
-#include "host/base/spawn.h"
+#include "host/base/process/spawn.h"
 #include "host/base/stop_signals.h"
 #include "host/base/stopwatch.h"
 #include "host/prediction/predictor.h"

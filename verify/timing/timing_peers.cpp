@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "host/base/error.h"
-#include "host/base/spawn.h"
+#include "host/base/process/spawn.h"
 #include "host/base/stop_signals.h"
 #include "host/formats/safetensors_writer.h"
 #include "verify/device/memory.h"

@@ -1,4 +1,4 @@
-#include "host/command/named_models.h"
+#include "host/command/models/named_models.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "host/base/spawn.h"
+#include "host/base/process/spawn.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

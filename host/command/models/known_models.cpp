@@ -1,4 +1,4 @@
-#include "host/command/known_models.h"
+#include "host/command/models/known_models.h"
 
 #include <fmt/format.h>
 
