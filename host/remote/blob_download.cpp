@@ -13,7 +13,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 #include "host/remote/remote_file.h"
 
 namespace deadray {

@@ -16,7 +16,7 @@
 #include "host/formats/folder/folder_listing.h"
 #include "host/formats/folder/model_folder.h"
 #include "host/formats/shards/weight_map.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

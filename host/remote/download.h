@@ -14,8 +14,8 @@
 
 #include "host/base/progress.h"
 #include "host/remote/blob_download.h"
-#include "host/remote/repository_cache.h"
-#include "host/remote/repository_fetch.h"
+#include "host/remote/repository/repository_cache.h"
+#include "host/remote/repository/repository_fetch.h"
 
 namespace deadray {
 

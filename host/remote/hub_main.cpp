@@ -22,8 +22,8 @@
 #include "host/remote/download.h"
 #include "host/remote/hub_report.h"
 #include "host/remote/hub_settings.h"
-#include "host/remote/repository_fetch.h"
-#include "host/remote/repository_refs.h"
+#include "host/remote/repository/repository_fetch.h"
+#include "host/remote/repository/repository_refs.h"
 #include "host/remote/url_fetch.h"
 
 namespace deadray {

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 

@@ -3,8 +3,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "host/remote/http_client.h"
-#include "host/remote/repository_fetch.h"
+#include "host/remote/http/http_client.h"
+#include "host/remote/repository/repository_fetch.h"
 
 namespace deadray {
 

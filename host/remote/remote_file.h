@@ -7,7 +7,7 @@
 #include <string>
 
 #include "host/base/partial_file.h"
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 #include "host/remote/response_errors.h"
 
 namespace deadray {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "host/remote/http_message.h"
+#include "host/remote/http/http_message.h"
 
 namespace deadray {
 

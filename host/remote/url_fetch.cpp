@@ -8,7 +8,7 @@
 #include "host/base/atomic_file.h"
 #include "host/base/error.h"
 #include "host/base/input_file.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 #include "host/remote/wanted_bytes.h"
 
 namespace deadray {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "host/remote/repository_fetch.h"
+#include "host/remote/repository/repository_fetch.h"
 
 namespace deadray {
 

@@ -1,8 +1,8 @@
-#include "host/remote/http_message.h"
+#include "host/remote/http/http_message.h"
 
 #include <gtest/gtest.h>
 
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
-#include "host/remote/repository_cache.h"
-#include "host/remote/repository_fetch.h"
-#include "host/remote/repository_refs.h"
+#include "host/remote/repository/repository_cache.h"
+#include "host/remote/repository/repository_fetch.h"
+#include "host/remote/repository/repository_refs.h"
 #include "tests/support/errors.h"
 
 namespace deadray {

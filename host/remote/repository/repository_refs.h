@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 #include "host/remote/model_name.h"
 
 namespace deadray {

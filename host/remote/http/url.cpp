@@ -1,4 +1,4 @@
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 #include <curl/curl.h>
 #include <fmt/format.h>

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 
 namespace deadray {
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "host/remote/http_message.h"
+#include "host/remote/http/http_message.h"
 #include "host/remote/hub_settings.h"
 
 namespace deadray {

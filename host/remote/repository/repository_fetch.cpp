@@ -1,4 +1,4 @@
-#include "host/remote/repository_fetch.h"
+#include "host/remote/repository/repository_fetch.h"
 
 #include <fmt/format.h>
 
@@ -16,7 +16,7 @@
 #include "host/formats/hub_cache.h"
 #include "host/formats/shard_index.h"
 #include "host/formats/shards/weight_map.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 #include "host/remote/wanted_bytes.h"
 
 namespace deadray {

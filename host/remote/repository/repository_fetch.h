@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 #include "host/remote/model_name.h"
-#include "host/remote/repository_cache.h"
+#include "host/remote/repository/repository_cache.h"
 #include "host/remote/response_errors.h"
 #include "host/remote/weights_fetch.h"
 

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "host/remote/http_transfer.h"
-#include "host/remote/url.h"
+#include "host/remote/http/http_transfer.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

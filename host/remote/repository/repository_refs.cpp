@@ -1,4 +1,4 @@
-#include "host/remote/repository_refs.h"
+#include "host/remote/repository/repository_refs.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 
 #include "host/base/error.h"
 #include "host/base/json_text.h"
+#include "host/remote/http/url.h"
 #include "host/remote/response_errors.h"
-#include "host/remote/url.h"
 
 namespace deadray {
 

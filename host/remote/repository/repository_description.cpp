@@ -4,8 +4,8 @@
 
 #include "host/base/error.h"
 #include "host/base/json_text.h"
-#include "host/remote/repository_fetch.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
+#include "host/remote/repository/repository_fetch.h"
 
 namespace deadray {
 namespace {

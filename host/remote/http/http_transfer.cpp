@@ -1,4 +1,4 @@
-#include "host/remote/http_transfer.h"
+#include "host/remote/http/http_transfer.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "host/base/error.h"
 #include "host/base/version.h"
-#include "host/remote/url.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/remote/repository_cache.h"
+#include "host/remote/repository/repository_cache.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "host/remote/http_client.h"
+#include "host/remote/http/http_client.h"
 
 #include <fmt/format.h>
 
@@ -9,8 +9,8 @@
 
 #include "host/base/error.h"
 #include "host/base/stop_signals.h"
-#include "host/remote/http_transfer.h"
-#include "host/remote/url.h"
+#include "host/remote/http/http_transfer.h"
+#include "host/remote/http/url.h"
 
 namespace deadray {
 namespace {

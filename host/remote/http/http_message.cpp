@@ -1,4 +1,4 @@
-#include "host/remote/http_message.h"
+#include "host/remote/http/http_message.h"
 
 #include <curl/curl.h>
 
