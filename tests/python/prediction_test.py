@@ -79,6 +79,15 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return model
 
 
+def lay_hub_program(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> None:
+    """A script in place of deadray-hub, which notes how it is called."""
+    folder.mkdir()
+    program = folder / "deadray-hub"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {folder}/asked\n{lines}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
 @needs_program
 @pytest.mark.parametrize("name", MODELS)
 def test_the_record_is_the_programs(name: str) -> None:
@@ -175,22 +184,65 @@ def test_a_name_is_looked_up_in_the_hubs_cache(hub: Path) -> None:
         "commit": COMMIT,
         "revision": "main",
     }
-    for name in (f"org/name@{COMMIT}", "org/name@main", hub / "snapshots" / COMMIT):
+    for name in ("org/name@main", hub / "snapshots" / COMMIT):
         assert without_times(deadray.predict(name).to_dict()) == without_times(record)
+    by_commit = deadray.predict(f"org/name@{COMMIT}").to_dict()
+    assert by_commit["model"]["hub"]["revision"] == COMMIT
 
 
-def test_an_unfinished_download_is_an_error_of_the_network(hub: Path) -> None:
-    (hub / "snapshots" / COMMIT / "pytorch_model.bin").unlink()
-    with pytest.raises(deadray.NetworkError, match="is missing .*`hf download org/name`") as error:
-        deadray.predict("org/name")
-    assert error.value.exit_code == 5
-
-
-def test_a_revision_that_the_cache_lacks_is_named_with_the_command_that_fetches_it(
-    hub: Path,
+def test_without_its_program_a_name_is_told_how_to_be_fetched(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(deadray.NetworkError, match="`hf download org/name --revision v2`"):
-        deadray.predict("org/name@v2")
+    monkeypatch.setenv("PATH", "/nowhere")
+    (hub / "snapshots" / COMMIT / "pytorch_model.bin").unlink()
+    for name, wanted in (
+        ("org/name", "is missing .*needs deadray-hub: .* hf download org/name"),
+        ("org/name@v2", "no snapshot of revision v2.* hf download org/name --revision v2"),
+    ):
+        with pytest.raises(deadray.ResourceError, match=wanted) as error:
+            deadray.predict(name)
+        assert error.value.exit_code == 6
+
+
+def test_what_the_cache_lacks_is_fetched(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {
+        "name": "org/far",
+        "revision": "main",
+        "commit": COMMIT,
+        "folder": str(GPT2),
+        "endpoint": "https://hub.example",
+        "source": "network",
+        "file": None,
+    }
+    traffic = {"bytes": 12, "requests": 3, "round_trips": 2}
+    answer = json.dumps({"schema": "deadray/hub/1", "models": [model], "seconds": 0.1} | traffic)
+    lay_hub_program(tmp_path / "bin", monkeypatch, f"cat <<'END'\n{answer}\nEND")
+    for function in (deadray.predict, deadray.census):
+        hub_of = function("org/far").to_dict()["model"]["hub"]
+        assert (
+            hub_of
+            == {
+                "repository": "org/far",
+                "commit": COMMIT,
+                "revision": "main",
+                "endpoint": "https://hub.example",
+            }
+            | traffic
+        )
+    asked = (tmp_path / "bin/asked").read_text().splitlines()
+    assert asked == [f"fetch --quiet --for {what} org/far" for what in ("predict", "census")]
+
+
+def test_a_failed_fetch_is_an_error_of_the_network(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "echo 'deadray: org/far: is gated' >&2; exit 5"
+    lay_hub_program(tmp_path / "bin", monkeypatch, lines)
+    with pytest.raises(deadray.NetworkError, match="^org/far: is gated$") as error:
+        deadray.predict("org/far")
+    assert error.value.exit_code == 5
 
 
 @needs_program
