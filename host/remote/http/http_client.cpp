@@ -60,15 +60,15 @@ HttpClient::~HttpClient() {
   for (const auto& transfer : running_) curl_multi_remove_handle(handles_->multi, transfer->handle);
 }
 
-void HttpClient::send(HttpRequest request, Answered answered) {
-  queue(std::make_unique<Transfer>(std::move(request), std::move(answered)));
+void HttpClient::send(HttpRequest request, HttpAnswered answered) {
+  queue(std::make_unique<HttpTransfer>(std::move(request), std::move(answered)));
 }
 
-void HttpClient::queue(std::unique_ptr<Transfer> transfer) {
+void HttpClient::queue(std::unique_ptr<HttpTransfer> transfer) {
   queued_.push_back(std::move(transfer));
 }
 
-void HttpClient::start(Transfer& transfer) {
+void HttpClient::start(HttpTransfer& transfer) {
   transfer.prepare(settings_);
   if (transfer.hops.empty()) {
     ++totals_.requests;
@@ -82,7 +82,7 @@ void HttpClient::start(Transfer& transfer) {
 void HttpClient::start_queued() {
   const auto now = HttpClock::now();
   for (std::size_t left = queued_.size(); left > 0 && running_.size() < kMostRunning; --left) {
-    std::unique_ptr<Transfer> transfer = std::move(queued_.front());
+    std::unique_ptr<HttpTransfer> transfer = std::move(queued_.front());
     queued_.pop_front();
     if (transfer->due > now) {
       queued_.push_back(std::move(transfer));
@@ -130,14 +130,14 @@ void HttpClient::finish_ended() {
     const auto place = std::find_if(running_.begin(), running_.end(),
                                     [&](const auto& one) { return one->handle == handle; });
     if (place == running_.end()) continue;
-    std::unique_ptr<Transfer> transfer = std::move(*place);
+    std::unique_ptr<HttpTransfer> transfer = std::move(*place);
     running_.erase(place);
     curl_multi_remove_handle(handles_->multi, handle);
     finish(std::move(transfer), code);
   }
 }
 
-void HttpClient::finish(std::unique_ptr<Transfer> transfer, int code) {
+void HttpClient::finish(std::unique_ptr<HttpTransfer> transfer, int code) {
   totals_.bytes += std::exchange(transfer->total_received, 0);
   if (transfer->failure) std::rethrow_exception(transfer->failure);
   if (transfer->ended_by_us) code = CURLE_OK;
@@ -151,7 +151,7 @@ void HttpClient::finish(std::unique_ptr<Transfer> transfer, int code) {
   transfer->answered(std::move(transfer->response));
 }
 
-bool HttpClient::wait_to_try_again(Transfer& transfer, int code) {
+bool HttpClient::wait_to_try_again(HttpTransfer& transfer, int code) {
   const int status = transfer.response.status;
   const bool refused = code == CURLE_OK && (status == 429 || status >= 500);
   if ((!refused && !is_broken_connection(code)) || transfer.response.tries >= kMostTries)
@@ -170,8 +170,8 @@ bool HttpClient::wait_to_try_again(Transfer& transfer, int code) {
   return true;
 }
 
-/// @return whether there is a further hop, to Transfer::url then
-bool HttpClient::follow(Transfer& transfer) {
+/// @return whether there is a further hop, to HttpTransfer::url then
+bool HttpClient::follow(HttpTransfer& transfer) {
   const HttpResponse& response = transfer.response;
   if (!is_redirect(response.status)) return false;
   char* target = nullptr;

@@ -81,4 +81,7 @@ struct HttpResponse {
   bool is_good() const { return status >= 200 && status < 300; }
 };
 
+/// Called with what came back, whatever the status.
+using HttpAnswered = std::function<void(HttpResponse)>;
+
 }  // namespace deadray

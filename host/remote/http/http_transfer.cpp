@@ -33,7 +33,7 @@ void set(CURL* handle, CURLoption option, Value value) {
 
 }  // namespace
 
-HttpClient::Transfer::Transfer(HttpRequest asked, Answered then)
+HttpTransfer::HttpTransfer(HttpRequest asked, HttpAnswered then)
     : request(std::move(asked)),
       answered(std::move(then)),
       handle(curl_easy_init()),
@@ -42,12 +42,12 @@ HttpClient::Transfer::Transfer(HttpRequest asked, Answered then)
   response.depth = request.depth;
 }
 
-HttpClient::Transfer::~Transfer() {
+HttpTransfer::~HttpTransfer() {
   curl_easy_cleanup(handle);
   curl_slist_free_all(lines);
 }
 
-void HttpClient::Transfer::prepare(const HubSettings& settings) {
+void HttpTransfer::prepare(const HubSettings& settings) {
   curl_easy_reset(handle);
   curl_slist_free_all(std::exchange(lines, nullptr));
   response.status = 0, response.headers.clear(), response.body.clear();
@@ -86,14 +86,13 @@ void HttpClient::Transfer::prepare(const HubSettings& settings) {
   set(handle, CURLOPT_WRITEDATA, static_cast<void*>(this));
 }
 
-int HttpClient::Transfer::on_connected(void* self, char*, char*, int, int) {
-  static_cast<Transfer*>(self)->heard = HttpClock::now();
+int HttpTransfer::on_connected(void* self, char*, char*, int, int) {
+  static_cast<HttpTransfer*>(self)->heard = HttpClock::now();
   return CURL_PREREQFUNC_OK;
 }
 
-std::size_t HttpClient::Transfer::on_header(char* data, std::size_t, std::size_t count,
-                                            void* self) {
-  auto& transfer = *static_cast<Transfer*>(self);
+std::size_t HttpTransfer::on_header(char* data, std::size_t, std::size_t count, void* self) {
+  auto& transfer = *static_cast<HttpTransfer*>(self);
   transfer.heard = HttpClock::now();
   const std::string_view line(data, count);
   if (line.starts_with("HTTP/")) {  // also after a "100 Continue"
@@ -107,8 +106,8 @@ std::size_t HttpClient::Transfer::on_header(char* data, std::size_t, std::size_t
   return count;
 }
 
-std::size_t HttpClient::Transfer::on_body(char* data, std::size_t, std::size_t count, void* self) {
-  auto& transfer = *static_cast<Transfer*>(self);
+std::size_t HttpTransfer::on_body(char* data, std::size_t, std::size_t count, void* self) {
+  auto& transfer = *static_cast<HttpTransfer*>(self);
   transfer.heard = HttpClock::now();
   transfer.total_received += count;
   try {
@@ -119,31 +118,31 @@ std::size_t HttpClient::Transfer::on_body(char* data, std::size_t, std::size_t c
   }
 }
 
-void HttpClient::Transfer::refuse_whole_file() const {
+void HttpTransfer::refuse_whole_file() const {
   throw NetworkError(fmt::format(
       "{}: {} answers a range of bytes with the whole file (status 200, expected 206): the server "
       "does not serve ranges; download the file and give its path",
       request.what, origin_of(url)));
 }
 
-std::uint64_t HttpClient::Transfer::announced_length() const {
+std::uint64_t HttpTransfer::announced_length() const {
   curl_off_t length = -1;
   curl_easy_getinfo(handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   return length < 0 ? 0 : static_cast<std::uint64_t>(length);
 }
 
-void HttpClient::Transfer::refuse_long(std::uint64_t most) const {
+void HttpTransfer::refuse_long(std::uint64_t most) const {
   throw MalformedError(fmt::format("{}: {} sends more than {} bytes, expected at most these",
                                    request.what, origin_of(url), most));
 }
 
-std::uint64_t HttpClient::Transfer::most_of_this_body() const {
+std::uint64_t HttpTransfer::most_of_this_body() const {
   if (!is_good()) return kMostOfErrors;
   if (!response.is_whole_file) return request.most;
   return request.last_bytes > 0 ? kMostInsteadOfRange : request.range->end;
 }
 
-std::size_t HttpClient::Transfer::take(std::span<const char> bytes) {
+std::size_t HttpTransfer::take(std::span<const char> bytes) {
   if (received == 0 && request.is_partial() && response.status == 200) {
     response.is_whole_file = true;
     if (!request.sink && request.range && request.range->end > kMostInsteadOfRange)

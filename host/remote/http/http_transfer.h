@@ -8,18 +8,19 @@
 #include <string>
 #include <vector>
 
-#include "host/remote/http/http_client.h"
+#include "host/remote/http/http_message.h"
+#include "host/remote/hub_settings.h"
 
 namespace deadray {
 
 using HttpClock = std::chrono::steady_clock;
 
 /// One question on its way, over redirects and tries.
-struct HttpClient::Transfer {
-  explicit Transfer(HttpRequest asked, Answered then);
-  ~Transfer();
-  Transfer(const Transfer&) = delete;
-  Transfer& operator=(const Transfer&) = delete;
+struct HttpTransfer {
+  HttpTransfer(HttpRequest asked, HttpAnswered then);
+  ~HttpTransfer();
+  HttpTransfer(const HttpTransfer&) = delete;
+  HttpTransfer& operator=(const HttpTransfer&) = delete;
 
   /// Sets the handle up for the next hop or try.
   void prepare(const HubSettings& settings);
@@ -29,7 +30,7 @@ struct HttpClient::Transfer {
   bool is_good() const { return response.is_good(); }
 
   HttpRequest request;
-  Answered answered;
+  HttpAnswered answered;
   HttpResponse response;
   CURL* handle;
   curl_slist* lines = nullptr;
