@@ -1,6 +1,6 @@
 """Checks the census of flat directions against the rank of the exact Fisher information.
 
-scripts/census_rank                       every family that deadray runs, some minutes
+scripts/census_rank                       every family that deadray runs, 15 minutes
 scripts/census_rank --only gpt2 llama     the models whose names begin so
 scripts/census_rank --explain             also the tensors in which a mismatch lies
 
