@@ -394,11 +394,11 @@ TEST_F(EighFaultTest, SizesThatOverflowedAreNotAskedFor) {
     const Fault fault(solver, "query overflows");
     EXPECT_EQ(query_failure(64), CudaError::Kind::too_large) << solver;
   }
-  const std::size_t with = operations().eigh_workspace(context, 64);
+  const std::size_t with = operations().eigh_workspace(context, 1000);  // the second driver's 3 n^2
   const Fault fault(kDsyevj, "query overflows");
-  EXPECT_LT(operations().eigh_workspace(context, 64), with);
-  EXPECT_GT(operations().eigh_bottom_workspace(context, 64, 1),
-            operations().eigh_bottom_workspace(context, 64, 64));
+  EXPECT_LT(operations().eigh_workspace(context, 1000), with);
+  EXPECT_GT(operations().eigh_bottom_workspace(context, 1000, 1),
+            operations().eigh_bottom_workspace(context, 1000, 1000));
 }
 
 // info = n + 1: the Jacobi method stopped short of its last bit. The check decides.
