@@ -82,7 +82,7 @@ void remember(const char* path) noexcept {
 }
 
 /// Some file systems let a signal interrupt it.
-int flush(int descriptor) {
+int wait_for_disk(int descriptor) {
   int result;
   do result = ::fsync(descriptor);
   while (result != 0 && errno == EINTR);
@@ -166,14 +166,15 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::commit() {
-  if (!in_place_ && flush(descriptor_) != 0) fail("flushing it", errno);
+void AtomicFile::commit(Flush flush) {
+  const bool to_disk = !in_place_ && flush == Flush::to_disk;
+  if (to_disk && wait_for_disk(descriptor_) != 0) fail("flushing it", errno);
   if (!in_place_ && ::rename(working_.c_str(), final_.c_str()) != 0) fail("renaming it", errno);
   forget();
   const int closed = ::close(std::exchange(descriptor_, -1));
   // Otherwise fsync has said it already. After EINTR the descriptor is closed all the same.
   if (closed != 0 && errno != EINTR && in_place_) fail("closing it", errno);
-  if (in_place_) return;
+  if (!to_disk) return;
   // The rename itself lasts only once the folder is on the disk; a file system that cannot do that
   // has nothing to say to the user.
   const int folder = ::open(folder_of(final_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -182,10 +183,10 @@ void AtomicFile::commit() {
   ::close(folder);
 }
 
-void write_file_atomically(const fs::path& file, std::string_view content) {
+void write_file_atomically(const fs::path& file, std::string_view content, Flush flush) {
   AtomicFile out(file, content.size());
   out.write(std::as_bytes(std::span(content)));
-  out.commit();
+  out.commit(flush);
 }
 
 void check_writable(const fs::path& file) {

@@ -8,6 +8,10 @@
 
 namespace deadray {
 
+/// Whether commit() waits for the disk. A cache need not: what a power failure leaves of it can be
+/// fetched again, and a wait for each of many files is longer than to fetch them.
+enum class Flush { to_disk, none };
+
 /// A file that appears whole or not at all: it is written under another name in the target's
 /// folder, then renamed over the target. A target that is a link stays one. A device or a pipe
 /// cannot be replaced; it is written as the bytes come.
@@ -24,7 +28,7 @@ class AtomicFile {
   /// @throws ResourceError
   void write(std::span<const std::byte> bytes);
   /// Flushes to the disk and renames. @throws ResourceError
-  void commit();
+  void commit(Flush flush = Flush::to_disk);
 
   const std::filesystem::path& target() const noexcept { return target_; }
 
@@ -42,7 +46,8 @@ class AtomicFile {
 };
 
 /// @throws ResourceError, and then the file is as it was before
-void write_file_atomically(const std::filesystem::path& file, std::string_view content);
+void write_file_atomically(const std::filesystem::path& file, std::string_view content,
+                           Flush flush = Flush::to_disk);
 
 /// Removes the working file of every AtomicFile that is not committed, for the end of a program
 /// whose destructors will not run. Allocates nothing and waits for no thread.

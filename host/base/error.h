@@ -38,6 +38,7 @@ class CodedError : public Error {
 using UsageError = CodedError<ExitCode::usage>;
 using MalformedError = CodedError<ExitCode::malformed>;
 using UnsupportedError = CodedError<ExitCode::unsupported>;
+using NetworkError = CodedError<ExitCode::network>;
 using ResourceError = CodedError<ExitCode::resources>;
 using InternalError = CodedError<ExitCode::internal>;
 

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "host/base/error.h"
+#include "host/base/partial_file.h"
 
 namespace deadray {
 namespace {
@@ -84,17 +85,29 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
                                      kind_of(status.st_mode)));
   }
   opened_ = identity_in(status);
+  try {
+    if (auto layout = read_partial_header(descriptor_, opened_.size, path))
+      partial_ = std::make_shared<const PartialLayout>(*std::move(layout));
+  } catch (...) {  // the destructor of a half-made object does not run
+    ::close(descriptor_);
+    throw;
+  }
+  size_ = partial_ ? partial_->what().size : opened_.size;
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      opened_(other.opened_) {}
+      opened_(other.opened_),
+      size_(other.size_),
+      partial_(std::move(other.partial_)) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(opened_, other.opened_);
+  std::swap(size_, other.size_);
+  std::swap(partial_, other.partial_);
   return *this;
 }
 
@@ -103,6 +116,26 @@ InputFile::~InputFile() {
 }
 
 void InputFile::read(std::uint64_t offset, std::size_t count, void* destination) const {
+  if (partial_)
+    read_stored(stored_offset(offset, count), count, destination);
+  else
+    read_stored(offset, count, destination);
+}
+
+/// Where the bytes of the whole file lie in this part of it.
+std::uint64_t InputFile::stored_offset(std::uint64_t offset, std::size_t count) const {
+  const bool size_known = size_ > 0 || !partial_->what().ranges.empty();
+  if (size_known && (offset > size_ || count > size_ - offset))
+    throw MalformedError(fmt::format("{}: ends at byte {}, {} bytes from {} on were wanted",
+                                     path_.string(), size_, count, offset));
+  if (count == 0) return 0;
+  const ByteRange wanted{offset, offset + count};
+  const auto stored = partial_->find(wanted);
+  if (!stored) throw MissingBytes(path_, wanted, partial_->what().url);
+  return *stored;
+}
+
+void InputFile::read_stored(std::uint64_t offset, std::size_t count, void* destination) const {
   char* to = static_cast<char*>(destination);
   for (std::size_t done = 0; done < count;) {
     const ssize_t got =
@@ -160,11 +193,19 @@ void InputFile::require_same_path() const {
   const FileIdentity there = identity_in(status);
   const bool same_file = there.device == opened_.device && there.inode == opened_.inode;
   // Some network file systems give an old file a new inode.
-  if (!same_file && !is_same_content(there, opened_))
+  if (!same_file && !is_same_content(there, opened_) && !is_same_partial_content())
     throw_changed(path_, "was replaced by another file");
 }
 
+/// A partial file is replaced when more of it is fetched.
+bool InputFile::is_same_partial_content() const {
+  if (!partial_) return false;
+  const InputFile now(path_);
+  return now.partial_ && now.size_ == size_ && now.partial_->what().etag == partial_->what().etag;
+}
+
 void InputFile::will_need(std::uint64_t offset, std::uint64_t count) const noexcept {
+  if (partial_) return;
   ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(count),
                   POSIX_FADV_WILLNEED);
 }

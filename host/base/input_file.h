@@ -3,9 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace deadray {
+
+class PartialLayout;
 
 /// What tells one file, and one content of it, from another.
 struct FileIdentity {
@@ -16,11 +19,12 @@ struct FileIdentity {
 
 /// A regular file, open for reading at any offset. Never mapped: a file truncated under us is an
 /// error, not a SIGBUS. Whoever has read from it asks afterwards whether it is still what was
-/// opened.
+/// opened. A partial file (partial_file.h) is read as the whole file of which it holds a part.
 class InputFile {
  public:
   /// @throws UsageError     no such file
-  /// @throws MalformedError a folder, a pipe or a device (never waits for one)
+  /// @throws MalformedError a folder, a pipe or a device (never waits for one); a damaged partial
+  /// file
   /// @throws ResourceError  not allowed to read it, or too many open files
   explicit InputFile(const std::filesystem::path& path);
   InputFile(InputFile&& other) noexcept;
@@ -28,10 +32,13 @@ class InputFile {
   ~InputFile();
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  std::uint64_t size() const noexcept { return opened_.size; }  ///< when it was opened
+  std::uint64_t size() const noexcept { return size_; }  ///< when it was opened
+  /// What is here of it; null where it is a whole file.
+  const PartialLayout* partial() const noexcept { return partial_.get(); }
 
   /// Reads `count` bytes at `offset`. Thread-safe.
   /// @throws MalformedError with the byte numbers when the file ends before
+  /// @throws MissingBytes   they are not in this partial file
   /// @throws ResourceError  the disk failed
   void read(std::uint64_t offset, std::size_t count, void* destination) const;
   /// Takes as long as reading a few hundred bytes.
@@ -46,11 +53,16 @@ class InputFile {
   void will_need(std::uint64_t offset, std::uint64_t count) const noexcept;
 
  private:
+  void read_stored(std::uint64_t offset, std::size_t count, void* destination) const;
+  std::uint64_t stored_offset(std::uint64_t offset, std::size_t count) const;
   void require_same_path() const;
+  bool is_same_partial_content() const;
 
   std::filesystem::path path_;
   int descriptor_ = -1;
   FileIdentity opened_{};
+  std::uint64_t size_ = 0;
+  std::shared_ptr<const PartialLayout> partial_;
 };
 
 /// What a path names now. @throws as opening it does

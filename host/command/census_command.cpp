@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,9 +12,12 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
+#include "host/command/named_models.h"
 
 namespace deadray {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct Options {
   std::string model;
@@ -22,8 +26,12 @@ struct Options {
 };
 
 int run_census(const Options& options) {
-  const JsonOutput json(options.output.json, {{options.model}, {}});
-  const ModelCensus model = census_of_model(options.model, options.checkpoint);
+  const ResolvedModels found =
+      find_models({options.model}, HubPurpose::census, "census", false, options.output.quiet);
+  const fs::path& path = found.models.front().path;
+  const JsonOutput json(options.output.json, {{path}, {}});
+  ModelCensus model = census_of_model(path, options.checkpoint);
+  add_origin(model.hub, found, path);
   deliver([&] { return to_json(model); }, [&](bool coloured) { return to_text(model, coloured); },
           model.census.notes, json, options.output);
   return static_cast<int>(ExitCode::done);
@@ -37,8 +45,8 @@ void add_census_command(CLI::App& app, Command& chosen) {
   const auto options = std::make_shared<Options>();
   command
       ->add_option("model", options->model,
-                   "Folder with config.json, with weights or without; a config.json; or a file of "
-                   "weights")
+                   "Folder with config.json, with weights or without; a config.json; a file of "
+                   "weights; org/name[@revision] of the hub; or the URL of a file")
       ->required()
       ->type_name("MODEL");
   add_checkpoint_options(*command, options->checkpoint);

@@ -28,6 +28,7 @@
 #include "host/base/stop_signals.h"
 #include "host/command/commands.h"
 #include "host/command/inputs.h"
+#include "host/command/named_models.h"
 #include "host/formats/checkpoint.h"
 #include "host/formats/safetensors_writer.h"
 
@@ -38,7 +39,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string model, folder;
-  bool force = false;
+  bool force = false, download = false;
 };
 
 /// What is to be written, and what there is to say.
@@ -166,7 +167,11 @@ void require_absent(const fs::path& file) {
     throw UsageError(file.string() + ": already there; --force replaces it");
 }
 
-int run_convert(const Options& options) {
+int run_convert(Options options) {
+  options.model = find_models({options.model}, HubPurpose::weights, "convert", options.download,
+                              /*quiet=*/false)
+                      .models.front()
+                      .path.string();
   const fs::path folder = options.folder, target = folder / "model.safetensors",
                  config = folder / "config.json";
   refuse_to_replace(target, {{options.model}, {}});
@@ -211,7 +216,8 @@ void add_convert_command(CLI::App& app, Command& chosen) {
   command
       ->add_option(
           "model", options->model,
-          "A folder, a file, or the index of a sharded set: safetensors, PyTorch, GGUF, .npz")
+          "A folder, a file, or the index of a sharded set: safetensors, PyTorch, GGUF, .npz; or "
+          "org/name[@revision]")
       ->required()
       ->type_name("MODEL");
   command
@@ -220,6 +226,7 @@ void add_convert_command(CLI::App& app, Command& chosen) {
                    "float32, and its config.json is made from its keys")
       ->required()
       ->type_name("OUT_FOLDER");
+  add_download_option(*command, options->download);
   command->add_flag("--force", options->force, "Replace files that are already there");
   command->callback([options, &chosen] { chosen = [options] { return run_convert(*options); }; });
 }

@@ -13,6 +13,7 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
+#include "host/command/named_models.h"
 #include "host/command/prediction_report.h"
 #include "host/command/program_folder.h"
 #include "host/prediction/compare_models.h"
@@ -25,19 +26,40 @@ namespace {
 struct Options {
   PredictRequest request;
   OutputOptions output;
-  std::vector<std::string> models;
+  std::vector<std::string> models, revisions;
   std::string directions;
-
-  Inputs inputs() const { return {{models.begin(), models.end()}, {request.catalogue}}; }
+  bool download = false;
 };
 
-int run_several(const Options& options) {
+Inputs inputs_of(const Options& options, const ResolvedModels& found) {
+  return {found.paths(), {options.request.catalogue}};
+}
+
+/// What --revisions makes several models of, and what these are called then.
+std::vector<std::string> take_revisions(Options& options) {
+  if (options.revisions.empty()) return {};
+  if (options.models.size() != 1)
+    throw UsageError(
+        fmt::format("--revisions: takes one model, not {}; write org/name@revision for each",
+                    options.models.size()));
+  options.models =
+      models_of_revisions(options.models.front(), options.revisions, options.output.quiet);
+  std::vector<std::string> labels;
+  for (const std::string& model : options.models)
+    labels.push_back(model.substr(model.find('@') + 1));
+  return labels;
+}
+
+int run_several(const Options& options, const ResolvedModels& found,
+                const std::vector<std::string>& labels) {
   if (!options.directions.empty())
     throw UsageError(fmt::format("--directions: takes one model, not {}; predict each alone",
                                  options.models.size()));
-  const JsonOutput json(options.output.json, options.inputs());
-  const SeveralPredictions several =
-      predict_several(options.request, {options.models.begin(), options.models.end()});
+  const JsonOutput json(options.output.json, inputs_of(options, found));
+  SeveralPredictions several = predict_several(options.request, found.paths(), labels);
+  for (std::size_t i = 0; i < several.predictions.size(); ++i)
+    add_origin(several.predictions[i].hub, found, several.series.models[i]);
+  several.traffic = found.traffic;
   deliver([&] { return to_json(several); },
           [&](bool coloured) { return to_text(several, coloured); }, notes_of(several), json,
           options.output);
@@ -45,15 +67,21 @@ int run_several(const Options& options) {
 }
 
 int run_predict(Options& options) {
-  options.request.catalogue = norm_catalogue_file();
-  if (options.models.size() > 1) return run_several(options);
   PredictRequest& request = options.request;
-  const JsonOutput json(options.output.json, options.inputs());
-  check_output(options.directions, options.inputs());
-  request.model = options.models.front();
+  request.catalogue = norm_catalogue_file();
+  const std::vector<std::string> labels = take_revisions(options);
+  const bool reads_weights = request.classify || options.download;
+  const ResolvedModels found = find_models(
+      options.models, reads_weights ? HubPurpose::weights : HubPurpose::predict,
+      request.classify ? "predict --classify" : "predict", options.download, options.output.quiet);
+  if (options.models.size() > 1) return run_several(options, found, labels);
+  const JsonOutput json(options.output.json, inputs_of(options, found));
+  check_output(options.directions, inputs_of(options, found));
+  request.model = found.models.front().path;
   request.keep_directions = !options.directions.empty();
   const OpenedModel model = open_checkpoint_model(request);
-  const Prediction prediction = predict_model(request, model);
+  Prediction prediction = predict_model(request, model);
+  add_origin(prediction.hub, found, request.model);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   deliver([&] { return to_json(prediction); },
           [&](bool coloured) { return to_text(prediction, coloured); }, prediction.notes, json,
@@ -70,8 +98,9 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   PredictRequest& request = options->request;
   command
       ->add_option("model", options->models,
-                   "Folder with config.json and weights, or a file of weights; of several each "
-                   "is compared with the first, checkpoints of one run by their numbers")
+                   "Folder with config.json and weights, a file of weights, org/name[@revision] of "
+                   "the hub, or the URL of a file; of several each is compared with the first, "
+                   "checkpoints of one run by their numbers")
       ->required()
       ->type_name("MODEL");
   command->add_option("--site", request.site, "final, all (the default), or the name of a norm")
@@ -88,6 +117,13 @@ void add_predict_command(CLI::App& app, Command& chosen) {
           "--directions", options->directions,
           "Write the dead direction of each LayerNorm, a unit vector, to this .safetensors file")
       ->type_name("FILE");
+  command
+      ->add_option("--revisions", options->revisions,
+                   "Of a model on the hub: compare these branches, tags or commits; step* names "
+                   "all that begin so")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  add_download_option(*command, options->download);
   add_output_options(*command, options->output);
   command->callback([options, &chosen] { chosen = [options] { return run_predict(*options); }; });
 }

@@ -17,6 +17,7 @@
 #include "host/base/stop_signals.h"
 #include "host/base/version.h"
 #include "host/command/command_line.h"
+#include "host/hub/hub_program.h"
 
 namespace deadray {
 namespace {
@@ -61,6 +62,8 @@ int end_of_caught() noexcept {
     throw;
   } catch (const Error& error) {
     return fail(error.code(), error.what());
+  } catch (const HubFailed& failed) {  // it has said why
+    return failed.exit_code;
   } catch (const ClosedPipe&) {
     return kClosedPipe;
   } catch (const Stopped& stopped) {

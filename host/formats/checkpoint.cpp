@@ -13,6 +13,7 @@
 #include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/base/near_names.h"
+#include "host/base/partial_file.h"
 #include "host/base/threads/parallel.h"
 #include "host/formats/folder/model_folder.h"
 #include "host/formats/folder/own_files.h"
@@ -29,15 +30,6 @@
 namespace deadray {
 
 namespace {
-
-/// Each container format has its reader, chosen by the file's first bytes: names lie.
-ContainerHeader read_header(const InputFile& file, const CheckpointOptions& options,
-                            std::size_t file_index) {
-  if (looks_like_gguf(file)) return read_gguf_header(file, options, file_index);
-  if (looks_like_npz(file)) return read_npz_header(file, options, file_index);
-  if (looks_like_pytorch(file)) return read_pytorch_header(file, options, file_index);
-  return read_safetensors_header(file, options, file_index);
-}
 
 /// Beside so long a read the look at the path costs nothing.
 constexpr std::uint64_t kLongRead = 1 << 20;
@@ -58,6 +50,14 @@ void sort_by_name(std::vector<TensorInfo>& tensors) {
 }
 
 }  // namespace
+
+ContainerHeader read_container_header(const InputFile& file, const CheckpointOptions& options,
+                                      std::size_t file_index) {
+  if (looks_like_gguf(file)) return read_gguf_header(file, options, file_index);
+  if (looks_like_npz(file)) return read_npz_header(file, options, file_index);
+  if (looks_like_pytorch(file)) return read_pytorch_header(file, options, file_index);
+  return read_safetensors_header(file, options, file_index);
+}
 
 struct Checkpoint::State {
   std::filesystem::path path;
@@ -97,7 +97,7 @@ void Checkpoint::State::add_files(const std::vector<std::filesystem::path>& path
   std::vector<std::optional<Opened>> opened(paths.size());
   run_parallel(paths.size(), threads_for(paths.size(), kLeastShards), [&](std::size_t i) {
     InputFile input(paths[i]);
-    ContainerHeader header = read_header(input, options, i);
+    ContainerHeader header = read_container_header(input, options, i);
     opened[i] = Opened{std::move(input), std::move(header)};
   });
   std::size_t count = 0;
@@ -218,6 +218,8 @@ void Checkpoint::read(const TensorInfo& tensor, std::int64_t first, std::int64_t
       file.require_same_content();
     else
       file.require_unchanged();
+  } catch (const MissingBytes&) {
+    throw;
   } catch (const MalformedError& error) {
     throw MalformedError(
         fmt::format("{}; found while reading tensor {}", error.what(), in_quotes(tensor.name)));

@@ -13,6 +13,13 @@
 
 namespace deadray {
 
+class InputFile;
+
+/// Reads the header of a file of any ContainerFormat, which its first bytes tell: names lie.
+/// @throws as the format's reader does
+ContainerHeader read_container_header(const InputFile& file, const CheckpointOptions& options,
+                                      std::size_t file_index);
+
 /// Tensors that somebody else holds, in the order of safetensors' bytes.
 struct HeldTensors {
   std::filesystem::path name;  ///< what messages call the model

@@ -104,6 +104,22 @@ fs::path real_folder(const fs::path& model, std::error_code& error) {
       fs::is_directory(model, error) ? model : fs::absolute(model, error).parent_path(), error);
 }
 
+/// The name of the ref that holds the commit; "" where there is none.
+std::string ref_of(const fs::path& snapshot) {
+  const std::string commit = snapshot.filename().string();
+  const fs::path refs = snapshot.parent_path().parent_path() / "refs";
+  std::set<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(refs, error), end; !error && entry != end;
+       entry.increment(error))
+    try {
+      if (read_ref(entry->path()) == commit) names.insert(entry->path().filename().string());
+    } catch (const Error&) {  // only a name is lost
+    }
+  if (names.size() > 1) names.erase("main");
+  return names.empty() ? "" : *names.begin();
+}
+
 }  // namespace
 
 fs::path hub_cache() {
@@ -151,24 +167,12 @@ std::optional<HubSnapshot> hub_snapshot(const fs::path& model) {
   repository.erase(0, kPrefix.size());
   if (const std::size_t dashes = repository.find("--"); dashes != repository.npos)
     repository.replace(dashes, 2, "/");
-  return HubSnapshot{std::move(repository), folder.filename().string()};
+  return HubSnapshot{std::move(repository), folder.filename().string(), ref_of(folder)};
 }
 
 std::optional<std::string> snapshot_revision(const fs::path& model) {
   const auto snapshot = hub_snapshot(model);
-  if (!snapshot) return std::nullopt;
-  std::error_code error;
-  const fs::path refs = real_folder(model, error).parent_path().parent_path() / "refs";
-  std::set<std::string> names;
-  for (fs::directory_iterator entry(refs, error), end; !error && entry != end;
-       entry.increment(error))
-    try {
-      if (read_ref(entry->path()) == snapshot->commit)
-        names.insert(entry->path().filename().string());
-    } catch (const Error&) {  // only a name is lost
-    }
-  if (names.size() > 1) names.erase("main");
-  return names.empty() ? std::nullopt : std::optional(*names.begin());
+  return snapshot && !snapshot->revision.empty() ? std::optional(snapshot->revision) : std::nullopt;
 }
 
 std::string download_command(const std::string& hf_id, const std::string& revision) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,11 +28,24 @@ struct CachedModel {
 CachedModel find_cached_model(const std::filesystem::path& cache, const std::string& hf_id,
                               const std::string& revision = {});
 
-/// What the path of a snapshot says of it: models--org--name/snapshots/<commit>.
-struct HubSnapshot {
-  std::string repository;  ///< "org/name", or "name" alone
-  std::string commit;
+/// What the network was asked for.
+struct HubTraffic {
+  std::uint64_t bytes = 0, requests = 0;
+  std::uint64_t round_trips = 0;  ///< requests that had to wait for one another
+  double seconds = 0;
 };
+
+/// Where a model comes from.
+struct HubSnapshot {
+  std::string repository{};  ///< "org/name", or "name" alone; empty: a URL
+  std::string commit{};
+  std::string revision{};  ///< branch or tag; empty: unknown
+  std::string url{};       ///< of a file of weights; empty: none
+  std::string endpoint{};  ///< where it was fetched from; empty: nowhere, it was here
+  std::optional<HubTraffic> traffic{};
+};
+/// What the path of a snapshot says of it, models--org--name/snapshots/<commit>, and the refs
+/// beside it.
 /// @param model  a folder, a file in one, or a link to the folder
 /// @return nullopt where that is no snapshot
 std::optional<HubSnapshot> hub_snapshot(const std::filesystem::path& model);

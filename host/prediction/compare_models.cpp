@@ -136,11 +136,13 @@ ModelComparison compare_models(const OpenedModel& first, const OpenedModel& othe
     }
     const LoadedNorm a = load_and_predict(first, site, options),
                      b = load_and_predict(other, *counterpart, options);
-    result.norms.push_back({i,
-                            counterpart->name,
-                            compare_norms(a.gamma, a.subspace, b.gamma, b.subspace),
-                            {a.subspace.dimension, b.subspace.dimension},
-                            {a.subspace.gamma_min, b.subspace.gamma_min}});
+    result.norms.push_back(
+        {i,
+         counterpart->name,
+         compare_norms(a.gamma, a.subspace, b.gamma, b.subspace),
+         {a.subspace.dimension, b.subspace.dimension},
+         {a.subspace.gamma_min, b.subspace.gamma_min},
+         {std::ssize(a.subspace.coordinates), std::ssize(b.subspace.coordinates)}});
   }
   for (const NormSite& site : other.sites)
     if (!met.contains(&site)) result.more.push_back(site.name);
@@ -148,7 +150,8 @@ ModelComparison compare_models(const OpenedModel& first, const OpenedModel& othe
 }
 
 SeveralPredictions predict_several(const PredictRequest& request,
-                                   const std::vector<std::filesystem::path>& models) {
+                                   const std::vector<std::filesystem::path>& models,
+                                   const std::vector<std::string>& labels) {
   const auto open = [&](const std::filesystem::path& path) {
     PredictRequest one = request;
     one.model = path;
@@ -156,7 +159,7 @@ SeveralPredictions predict_several(const PredictRequest& request,
   };
   for (const std::filesystem::path& path : models) open(path);
 
-  SeveralPredictions result{order_models(models), {}, {}, {}};
+  SeveralPredictions result{order_models(models, labels), {}, {}, {}, {}};
   const auto& paths = result.series.models;
   OpenedModel first = open(paths.front());
   first.sites = select_sites(first.sites, request.site);

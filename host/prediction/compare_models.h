@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,9 @@ struct NormPair {
   std::size_t norm = 0;    ///< which of the first model's
   std::string name_there;  ///< in the other model
   NormChange change;
-  std::array<std::int64_t, 2> dimensions{};  ///< predicted dead directions
-  std::array<double, 2> gamma_min{};         ///< least |gamma|
+  std::array<std::int64_t, 2> dimensions{};   ///< predicted dead directions
+  std::array<double, 2> gamma_min{};          ///< least |gamma|
+  std::array<std::int64_t, 2> coordinates{};  ///< number of scales that are practically zero
 };
 
 /// A model beside the first.
@@ -44,15 +46,18 @@ struct SeveralPredictions {
   std::vector<Prediction> predictions;  ///< one for each model, without `inverse`
   std::vector<ModelComparison> pairs;   ///< one for each model but the first
   std::vector<std::string> notes;       ///< on what was not compared
+  std::optional<HubTraffic> traffic;    ///< for all of them; absent where nothing was fetched
 };
 
 /// Every model is opened before the first prediction, so that bad input is told at once; open at a
 /// time are two.
 /// @param request  what is asked of each; its `model` is not read
 /// @param models   two or more
+/// @param labels   one each, instead of what their paths tell; or none
 /// @throws UsageError where no model has a norm in common with the first; Error of every kind that
 /// the prediction of one model throws
 SeveralPredictions predict_several(const PredictRequest& request,
-                                   const std::vector<std::filesystem::path>& models);
+                                   const std::vector<std::filesystem::path>& models,
+                                   const std::vector<std::string>& labels = {});
 
 }  // namespace deadray

@@ -111,10 +111,12 @@ std::vector<std::int64_t> steps_of(const std::vector<std::string>& labels) {
 
 }  // namespace
 
-ModelSeries order_models(const std::vector<fs::path>& models) {
-  std::vector<Components> paths;
-  for (const fs::path& model : models) paths.push_back(components_of(model));
-  const std::vector<std::string> labels = labels_of(paths);
+ModelSeries order_models(const std::vector<fs::path>& models, std::vector<std::string> labels) {
+  if (labels.empty()) {
+    std::vector<Components> paths;
+    for (const fs::path& model : models) paths.push_back(components_of(model));
+    labels = labels_of(paths);
+  }
   const std::vector<std::int64_t> steps = steps_of(labels);
   std::vector<std::size_t> order(models.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

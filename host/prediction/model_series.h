@@ -21,6 +21,8 @@ struct ModelSeries {
 /// "checkpoint-500"; "step1000-tokens4B") and are sorted by the first number that is another in
 /// each. Other models keep their order.
 /// @param models  at least one
-ModelSeries order_models(const std::vector<std::filesystem::path>& models);
+/// @param labels  one each, instead of what their paths tell; or none
+ModelSeries order_models(const std::vector<std::filesystem::path>& models,
+                         std::vector<std::string> labels = {});
 
 }  // namespace deadray

@@ -40,7 +40,21 @@ Json to_json(const DeadSubspace& s) {
 }
 
 Json to_json(const std::optional<HubSnapshot>& hub) {
-  return hub ? Json{{"repository", hub->repository}, {"commit", hub->commit}} : Json();
+  if (!hub) return {};
+  const auto text = [](const std::string& value) { return value.empty() ? Json() : Json(value); };
+  Json record{{"repository", text(hub->repository)},
+              {"commit", text(hub->commit)},
+              {"revision", text(hub->revision)}};
+  if (!hub->url.empty()) record["url"] = hub->url;
+  if (!hub->endpoint.empty()) record["endpoint"] = hub->endpoint;
+  if (hub->traffic) record.update(to_json(*hub->traffic));
+  return record;
+}
+
+Json to_json(const HubTraffic& traffic) {
+  return {{"bytes", traffic.bytes},
+          {"requests", traffic.requests},
+          {"round_trips", traffic.round_trips}};
 }
 
 Json gamma_json(const NormSite& site, const DeadSubspace& subspace) {

@@ -14,8 +14,10 @@ nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const DeadSubspace& subspace);
 /// {"source", "suggests"} and, where the consumers were asked, {"rho", "null"}.
 nlohmann::ordered_json to_json(const NormEvidence& evidence);
-/// {"repository", "commit"} of a snapshot in the hub's cache; null else.
+/// {"repository", "commit", "revision"}, and of what was fetched "endpoint" and the traffic, of a
+/// URL "url"; null where a model is neither of the hub nor of its cache.
 nlohmann::ordered_json to_json(const std::optional<HubSnapshot>& hub);
+nlohmann::ordered_json to_json(const HubTraffic& traffic);
 /// {"min", "max", "offset"}: the range of |gamma|, and what was added to the stored tensor.
 nlohmann::ordered_json gamma_json(const NormSite& site, const DeadSubspace& subspace);
 

@@ -52,7 +52,10 @@ Counted counted(const ModelCensus& model) {
 
 Counted census_on_disk(const std::string& model) {
   const nb::gil_scoped_release others_may_run;
-  return counted(census_of_model(find_model(model), {}));
+  const ResolvedModels found = find_model(model, HubPurpose::census);
+  ModelCensus census = census_of_model(found.models.front().path, {});
+  add_origin(census.hub, found, found.models.front().path);
+  return counted(census);
 }
 
 Counted census_of_text(const std::string& config, std::string name) {

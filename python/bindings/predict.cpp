@@ -83,13 +83,15 @@ std::pair<std::string, std::vector<Norm>> predict_on_disk(const std::string& mod
                                                           const std::string& catalogue) {
   const nb::gil_scoped_release others_may_run;
   PredictRequest request;
-  request.model = find_model(model);
+  const ResolvedModels found = find_model(model, HubPurpose::predict);
+  request.model = found.models.front().path;
   request.site = site;
   request.predict = options_of(tau);
   request.catalogue = catalogue;
   request.keep_directions = true;
   const OpenedModel opened = open_checkpoint_model(request);
   Prediction prediction = predict_model(request, opened);
+  add_origin(prediction.hub, found, request.model);
   std::string record = record_text(to_json(prediction));
   std::vector<Norm> norms;
   norms.reserve(prediction.sites.size());

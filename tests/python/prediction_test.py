@@ -170,7 +170,11 @@ def test_an_rmsnorm_has_no_direction() -> None:
 
 def test_a_name_is_looked_up_in_the_hubs_cache(hub: Path) -> None:
     record = deadray.predict("org/name").to_dict()
-    assert record["model"]["hub"] == {"repository": "org/name", "commit": COMMIT}
+    assert record["model"]["hub"] == {
+        "repository": "org/name",
+        "commit": COMMIT,
+        "revision": "main",
+    }
     for name in (f"org/name@{COMMIT}", "org/name@main", hub / "snapshots" / COMMIT):
         assert without_times(deadray.predict(name).to_dict()) == without_times(record)
 

@@ -80,7 +80,8 @@ class WhatItDraws(ReportTest):
 
     def test_draws_a_run_and_models_side_by_side(self):
         all_three = ["drift-0-abs-cos", "drift-0-one-minus-abs-cos", "drift-0-gamma-change"]
-        self.assertEqual(self.figures(made.several([0, 10, 2000])), all_three)
+        of_a_run = [*all_three, "drift-0-gamma-min", "drift-0-coordinates"]
+        self.assertEqual(self.figures(made.several([0, 10, 2000])), of_a_run)
         self.assertEqual(self.figures(made.several()), all_three)
         self.assertEqual(self.figures(made.several([5, 6], ("a", "b"))), all_three)
 
@@ -89,18 +90,25 @@ class WhatItDraws(ReportTest):
         for pair in record["pairs"]:
             pair["norms"] = [norm for norm in pair["norms"] if norm["norm"] == "rmsnorm"]
             pair["norms"][0]["gamma_change"] = 0.0
-        self.assertEqual(self.figures(record), [])
+        self.assertEqual(self.figures(record), ["drift-0-gamma-min"])
 
     def test_draws_many_norms_and_many_models(self):
         """Bands instead of lines, gaps where a model lacks a norm, ten of eleven models."""
-        for steps in ([10**k for k in range(12)], None):
+        for steps, figures in (([10**k for k in range(12)], 5), (None, 3)):
             record = made.several(steps, tuple(f"model {i}" for i in range(12)))
             sites = record["models"][0]["sites"]
             for i in range(60):
                 sites.insert(i, {"name": f"h.{i}.more"})
                 for pair in record["pairs"][i % 3 :]:
                     pair["norms"].append(pair["norms"][0] | {"name": f"h.{i}.more"})
-            self.assertEqual(len(self.figures(record)), 3)
+            self.assertEqual(len(self.figures(record)), figures)
+
+    def test_draws_records_that_do_not_count_coordinates(self):
+        record = made.several([1, 2, 3])
+        for pair in record["pairs"]:
+            for norm in pair["norms"]:
+                del norm["coordinates"]
+        self.assertNotIn("drift-0-coordinates", self.figures(record))
 
     def test_takes_norms_in_the_order_of_the_first_model(self):
         record = made.several([1, 2, 3])
@@ -117,7 +125,7 @@ class WhatItDraws(ReportTest):
         record = made.several([1, 2, 3])
         del record["pairs"][0]["norms"][2]
         final = drift.norms_of(Record("run.json", record))[2]
-        cosine, drifted, _ = drift.QUANTITIES
+        cosine, drifted, *_ = drift.QUANTITIES
         self.assertEqual(repr(drift._series(final, cosine, 3)), repr([1.0, math.nan, 0.5]))
         self.assertEqual(repr(drift._series(final, drifted, 3)), repr([math.nan, math.nan, 0.5]))
 

@@ -116,6 +116,7 @@ def several(steps: list[int] | None = None, labels: tuple[str, ...] = ("a", "b",
             "gamma_change": 0.125 * model,
             "dimension": [1, 1 + model] if is_layernorm else [0, 0],
             "gamma_min": [0.5, 0.5 / model],
+            "coordinates": [0, 1 + model if is_layernorm else 0],
         }
 
     pairs = [

@@ -17,9 +17,11 @@
 #include "host/command/deliver.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
+#include "host/command/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/calibration/slice.h"
 #include "verify/command/calibration_options.h"
+#include "verify/command/named_model.h"
 #include "verify/command/ranks_of_job.h"
 #include "verify/device/device_option.h"
 #include "verify/device/memory.h"
@@ -49,7 +51,7 @@ struct FisherCommandOptions {
   std::filesystem::path dump;
   int threads = 0;
   bool no_kfac = false;
-  bool order = false;
+  bool order = false, download = false;
   std::vector<std::string> causes;  // empty: the norms' consumers
   CheckpointOptions checkpoint;
   OutputOptions output;
@@ -67,7 +69,7 @@ bool names(std::string_view word, std::string_view cause) {
 
 /// The causes that are measured, and the one that no model of deadray's families has.
 std::vector<std::string_view> all_causes() {
-  std::vector<std::string_view> causes(flat::kCauses.begin(), flat::kCauses.end());
+  std::vector<std::string_view> causes = flat::known_causes();
   causes.emplace_back("relative_bias");
   return causes;
 }
@@ -135,7 +137,9 @@ int measure_and_deliver_causes(const FisherRun& run) {
   return code;
 }
 
-int run_fisher(const FisherCommandOptions& options) {
+int run_fisher(FisherCommandOptions options) {
+  options.model = find_weights_of(options.model, options.init, kFisherCommand.name,
+                                  options.download, options.output.quiet);
   ask_for_large_pages();  // tangents are made and dropped by the gigabyte
   Communicator& ranks = ranks_of_job(options.threads);
   const Inputs inputs{{options.model}, {options.calibration.tokens}};
@@ -191,8 +195,8 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
   CLI::App& command = *app.add_subcommand(kFisherCommand.name, kFisherCommand.description);
   command
       .add_option("MODEL", options->model,
-                  "Folder with config.json and weights, or a file of weights with a config.json "
-                  "beside it")
+                  "Folder with config.json and weights, a file of weights with a config.json "
+                  "beside it, or org/name[@revision] of the hub")
       ->required();
   command
       .add_option("--site", options->fisher.site,
@@ -242,6 +246,7 @@ void add_fisher_command(CLI::App& app, Command& chosen) {
   command.add_option("--threads", options->threads, "Threads (all cores)")
       ->check(positive_integer());
   add_model_options(command, options->fisher.predict.relative_tau, options->checkpoint);
+  add_download_option(command, options->download);
   add_output_options(command, options->output);
   command.callback([options, &chosen] { chosen = [options] { return run_fisher(*options); }; });
 }

@@ -15,9 +15,11 @@
 #include "host/base/stop_signals.h"
 #include "host/base/table/table.h"
 #include "host/command/choice_option.h"
+#include "host/command/commands.h"
 #include "host/command/common_options.h"
 #include "host/command/inputs.h"
 #include "host/command/json_output.h"
+#include "host/command/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/device/device_option.h"
 #include "verify/device/library_errors.h"
@@ -60,6 +62,18 @@ void show(const SuiteOptions& options, const nlohmann::ordered_json& record) {
     write_output(suite_table(record, colour_allowed(STDOUT_FILENO, options.output.no_color)));
 }
 
+/// Where that fails the row itself is told to be missing, and the next one is tried.
+void download_weights(const Row& row, const SuiteOptions& options) {
+  const RosterEntry& entry = row.entry;
+  if (row.init != Source::checkpoint || !entry.path.empty() || entry.hf_id.empty()) return;
+  const std::string at = entry.revision.empty() ? "" : "@" + entry.revision;
+  try {
+    find_models({entry.hf_id + at}, HubPurpose::weights, kSuiteCommand.name, /*download=*/true,
+                options.output.quiet);
+  } catch (const HubFailed&) {  // it has said why
+  }
+}
+
 int run_suite(const SuiteOptions& options) {
   check_device_name(options.device);
   const Roster roster = read_roster(options.roster);
@@ -78,6 +92,7 @@ int run_suite(const SuiteOptions& options) {
     return signal ? 128 + *signal : static_cast<int>(exit_code_of(outcomes));
   };
   for (std::size_t i = 0; i < rows.size() && !stop_asked_for(); ++i) {
+    if (options.download) download_weights(rows[i], options);
     outcomes[i] = try_row(options, rows[i]);
     // A row without a record is an error: it is announced even with --quiet.
     if (!options.output.quiet || outcomes[i].record.is_null())
@@ -189,6 +204,8 @@ void add_suite_command(CLI::App& app, Command& chosen) {
                   choices_of<Source>({Source::random, Source::checkpoint}),
                   "Weights: random, checkpoint, or both with a comma between")
       ->default_str("random,checkpoint");
+  command.add_flag("--download", options->download,
+                   "Download checkpoints that the Hugging Face cache lacks into it");
   command
       .add_option(
           "--out", options->out,

@@ -17,6 +17,7 @@
 #include "host/command/json_output.h"
 #include "verify/base/dtypes.h"
 #include "verify/calibration/slice.h"
+#include "verify/command/named_model.h"
 #include "verify/command/ranks_of_job.h"
 #include "verify/command/verify_options.h"
 #include "verify/device/device_option.h"
@@ -144,11 +145,13 @@ void refuse_folder_of_model(const VerifyOptions& options) {
         options.saved.string()));
 }
 
-int run_verify(const VerifyOptions& options) {
+int run_verify(VerifyOptions options) {
   if (options.model.empty() == options.activations.empty())
     throw UsageError("verify: give either MODEL or --activations FILE");
   if (!options.saved.empty()) defer_stops();  // to the end of a block
   catch_stop_signals();  // a stop unwinds the stack, so that a half-written dump is removed
+  options.model = find_weights_of(options.model, options.init, kVerifyCommand.name,
+                                  options.download, options.output.quiet);
   Communicator& ranks = ranks_of_job(options.threads);
   refuse_of_ranks(options, ranks);
   const Inputs inputs{{options.model}, {options.activations, options.calibration.tokens}};

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "host/command/choice_option.h"
+#include "host/command/named_models.h"
 #include "verify/base/dtypes.h"
 #include "verify/command/calibration_options.h"
 
@@ -82,7 +83,8 @@ std::vector<CLI::Option*> add_options_of_models(CLI::App& command, VerifyOptions
 void add_verify_options(CLI::App& command, VerifyOptions& options) {
   auto* model = command.add_option(
       "MODEL", options.model,
-      "Folder with config.json and weights, or a file of weights with a config.json beside it");
+      "Folder with config.json and weights, a file of weights with a config.json beside it, or "
+      "org/name[@revision] of the hub");
   auto* activations = command.add_option(
       "--activations", options.activations,
       "Instead of a model: a safetensors file with weight, bias, and input or output of one norm");
@@ -90,6 +92,7 @@ void add_verify_options(CLI::App& command, VerifyOptions& options) {
   add_options_of_activations(command, options, activations);
   for (CLI::Option* option : add_options_of_models(command, options)) option->excludes(activations);
   activations->excludes(model);
+  add_download_option(command, options.download);
   add_output_options(command, options.output);
 }
 

@@ -26,7 +26,7 @@ struct VerifyOptions {
   std::optional<NormKind> norm;
   std::optional<double> eps;
   int threads = 0;
-  bool residual = false, dump_logits = false, dry_run = false;
+  bool residual = false, dump_logits = false, dry_run = false, download = false;
   std::filesystem::path saved;  // --checkpoint
   double minutes = 10;
   CheckpointOptions checkpoint;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "host/base/error.h"
 #include "kernels/operations/random_normal.h"
@@ -28,14 +29,11 @@ void in_fp64(at::Tensor out, F&& f) {
   out.copy_(wide);
 }
 
-/// The rows `ids` of S, whose own rows are `range` of a table.
-at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64_t range_end,
-                         std::int64_t columns) {
-  const std::int64_t first = change.place.rows.first;
+/// The rows `ids` of S, all of them the place's.
+at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64_t columns) {
   const at::Tensor rows = at::zeros({ids.numel(), columns}, fp64());
   for (std::int64_t i = 0; i < ids.numel(); ++i) {
-    const std::int64_t row = ids[i].item<std::int64_t>() - first;
-    if (row < 0 || row >= range_end - first) continue;
+    const std::int64_t row = ids[i].item<std::int64_t>() - change.place.rows.first;
     rows[i].copy_(change.random ? change.random.draw(row, 1, columns)[0]
                                 : change.shift[change.shift.size(0) == 1 ? 0 : row]);
   }
@@ -43,20 +41,34 @@ at::Tensor rows_of_shift(const Change& change, const at::Tensor& ids, std::int64
   return rows;
 }
 
-/// The change as it meets rows `ids` of its tensor alone.
-Change of_rows(const Change& change, const at::Tensor& ids, const TensorSpec& spec) {
+/// The change as it meets rows `ids` of its place alone.
+Change of_rows(const Change& change, const at::Tensor& ids, std::int64_t columns) {
   if (change.left || change.place.view == Place::View::transposed)
     throw InternalError(fmt::format("'{}' moves as a whole: its rows cannot be read alone",
                                     change.place.spec.name));
-  const Range rows = change.place.rows;
-  const std::int64_t end = rows.count < 0 ? spec.shape[0] : rows.first + rows.count;
   Change part = change;
   part.place.rows = {};
   if (change.is_group()) return part;
   part.random = {};
   part.across = at::Tensor();
-  part.shift = rows_of_shift(change, ids, end, spec.shape.back());
+  part.shift = rows_of_shift(change, ids, columns);
   return part;
+}
+
+/// Of the rows that are read, those that a change moves.
+struct MovedRows {
+  at::Tensor which;  ///< [moved], places among the rows that are read
+  Change change;     ///< as it meets them alone
+};
+
+std::optional<MovedRows> moved_rows(const Change& change, const at::Tensor& ids,
+                                    std::int64_t columns) {
+  const auto [first, count] = change.place.rows;
+  at::Tensor inside = ids.ge(first);
+  if (count >= 0) inside = inside.logical_and(ids.lt(first + count));
+  const at::Tensor which = inside.nonzero().squeeze(1);
+  if (which.numel() == 0) return std::nullopt;
+  return MovedRows{which, of_rows(change, ids.index_select(0, which), columns)};
 }
 
 }  // namespace
@@ -91,10 +103,12 @@ void WeightsOnCurve::read_rows(const TensorSpec& spec, const at::Tensor& ids,
   const auto found = changes_.find(name(spec.name));
   if (found == changes_.end()) return;
   in_fp64(out, [&](const at::Tensor& rows) {
-    for (const Change* change : found->second) {
-      const Change part = of_rows(*change, ids.cpu(), spec);
-      apply(part, t_, part.place.of(rows));
-    }
+    for (const Change* change : found->second)
+      if (const auto moved = moved_rows(*change, ids.cpu(), rows.size(-1))) {
+        const at::Tensor part = rows.index_select(0, moved->which);
+        apply(moved->change, t_, moved->change.place.of(part));
+        rows.index_copy_(0, moved->which, part);
+      }
   });
 }
 
@@ -123,10 +137,13 @@ void CurveVelocity::read_rows(const TensorSpec& spec, const at::Tensor& ids, at:
   base_.read_rows(spec, ids, out);
   in_fp64(out, [&](const at::Tensor& rows) {
     const at::Tensor rate = at::zeros_like(rows);
-    for (const Change* change : found->second) {
-      const Change part = of_rows(*change, ids.cpu(), spec);
-      part.place.of(rate).add_(velocity(part, t_, part.place.of(rows)));
-    }
+    for (const Change* change : found->second)
+      if (const auto moved = moved_rows(*change, ids.cpu(), rows.size(-1))) {
+        const at::Tensor part = rows.index_select(0, moved->which), of_part = at::zeros_like(part);
+        const Place& place = moved->change.place;
+        place.of(of_part).copy_(velocity(moved->change, t_, place.of(part)));
+        rate.index_add_(0, moved->which, of_part);
+      }
     rows.copy_(rate);
   });
 }

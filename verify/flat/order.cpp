@@ -28,18 +28,23 @@ std::vector<double> slopes(std::vector<Sample> samples, double floor) {
 
 }  // namespace
 
-std::string to_string(const Order& order) {
-  switch (order.kind) {
+std::string_view to_string(Order::Kind kind) noexcept {
+  switch (kind) {
     case Order::Kind::gauge:
       return "gauge";
     case Order::Kind::regular:
       return "regular";
     case Order::Kind::singular:
-      return fmt::format("singular of order {}", order.k);
+      return "singular";
     case Order::Kind::undetermined:
       return "undetermined";
   }
   return "?";
+}
+
+std::string to_string(const Order& order) {
+  return order.kind == Order::Kind::singular ? fmt::format("singular of order {}", order.k)
+                                             : std::string(to_string(order.kind));
 }
 
 std::vector<double> order_grid() {
@@ -73,9 +78,10 @@ Order order_of(std::vector<Sample> samples, double floor) {
     if (of_side.size() + 1 < kNearest) return order;  // too few points above rounding
     found.insert(found.end(), of_side.begin(), of_side.end());
   }
-  order.slope = median(found);
-  const auto k = std::llround(order.slope / 2) + 1;
-  if (std::abs(order.slope - 2.0 * static_cast<double>(k - 1)) > kNear || k < 1) return order;
+  const double slope = median(found);
+  order.slope = slope;
+  const auto k = std::llround(slope / 2) + 1;
+  if (std::abs(slope - 2.0 * static_cast<double>(k - 1)) > kNear || k < 1) return order;
   order.k = k;
   order.kind = k == 1 ? Order::Kind::regular : Order::Kind::singular;
   return order;

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // How a direction is dead, after arXiv 2607.00603, of which the abstract alone was known: the
@@ -21,10 +22,11 @@ struct Order {
     singular,      ///< F(t) ~ t^(2(k-1)), k > 1: dead at t = 0 alone
     undetermined,  ///< none of these shows
   } kind = Kind::undetermined;
-  std::int64_t k = 0;  ///< of singular; 1 where it is regular
-  double slope = 0;    ///< of log F over log |t|, where there is one
+  std::int64_t k = 0;             ///< of singular; 1 where it is regular; else 0
+  std::optional<double> slope{};  ///< of log F over log |t|, where enough stands above rounding
   std::vector<Sample> samples;
 };
+std::string_view to_string(Order::Kind kind) noexcept;
 std::string to_string(const Order& order);  ///< "gauge", "singular of order 3"
 
 /// Both signs of a geometric grid from 1e-4 to 1, three a decade, ascending.

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "host/base/in_quotes.h"
@@ -22,14 +21,12 @@ using Json = nlohmann::ordered_json;
 
 Json order_json(const std::optional<flat::Order>& order) {
   if (!order) return nullptr;
-  constexpr std::array kKinds{"gauge", "regular", "singular", "undetermined"};
   Json samples = Json::array();
   for (const flat::Sample& sample : order->samples)
     samples.push_back({{"t", sample.t}, {"fisher", sample.fisher}});
-  const bool has_slope = order->k > 0;
-  return {{"kind", kKinds[static_cast<std::size_t>(order->kind)]},
-          {"k", has_slope ? Json(order->k) : Json()},
-          {"slope", has_slope ? Json(order->slope) : Json()},
+  return {{"kind", flat::to_string(order->kind)},
+          {"k", order->k > 0 ? Json(order->k) : Json()},
+          {"slope", order->slope ? Json(*order->slope) : Json()},
           {"samples", std::move(samples)}};
 }
 

@@ -31,6 +31,7 @@ struct SuiteOptions {
   double relative_tau = PredictOptions{}.relative_tau;
   int threads = 0;
   bool no_residual = false, resume = false;
+  bool download = false;                     ///< checkpoints that the hub's cache lacks
   std::optional<Shard> shard;                ///< the part to run; none: all of it
   std::vector<std::filesystem::path> merge;  ///< folders of parts to put together; none: measure
   CheckpointOptions checkpoint;

@@ -31,7 +31,8 @@ Json pair_json(const NormPair& pair, const NormSite& site) {
           {"angle", number(&Alignment::angle)},
           {"gamma_change", pair.change.gamma},
           {"dimension", pair.dimensions},
-          {"gamma_min", pair.gamma_min}};
+          {"gamma_min", pair.gamma_min},
+          {"coordinates", pair.coordinates}};
 }
 
 }  // namespace
@@ -44,6 +45,7 @@ Json to_json(const SeveralPredictions& several) {
               {"models", Json::array()},
               {"notes", several.notes},
               {"environment", {{"version", version()}}}};
+  if (several.traffic) record["hub"] = to_json(*several.traffic);
   for (std::size_t i = 0; i < several.pairs.size(); ++i) {
     const ModelComparison& pair = several.pairs[i];
     Json norms = Json::array();

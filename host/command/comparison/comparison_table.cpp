@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -173,6 +174,32 @@ std::string legend_of(const SeveralPredictions& several) {
       label_cell(several, 0));
 }
 
+/// Where a norm has more scales that are practically zero than in any model before.
+std::string openings_of(const SeveralPredictions& several, const std::vector<Beside>& norms) {
+  std::vector<std::string> openings;
+  for (const Beside& others : norms) {
+    std::optional<std::int64_t> most;
+    for (std::size_t i = 0; i < others.size(); ++i) {
+      if (others[i] == nullptr) continue;
+      const auto [first, here] = others[i]->coordinates;
+      if (!most) most = first;
+      if (here > *most)
+        openings.push_back(fmt::format(
+            "{} of {} ({} before) at {}", here,
+            on_one_line(several.predictions.front().sites[others[i]->norm].site.name, 60), *most,
+            label_cell(several, i + 1)));
+      most = std::max(*most, here);
+    }
+  }
+  constexpr std::size_t kShown = 4;
+  if (openings.empty()) return "";
+  std::string text = "\ndead coordinates open: ";
+  for (std::size_t i = 0; i < std::min(openings.size(), kShown); ++i)
+    text += (i > 0 ? ", " : "") + openings[i];
+  if (openings.size() > kShown) text += fmt::format(" and {} more", openings.size() - kShown);
+  return text;
+}
+
 std::string summary_of(const SeveralPredictions& several, const std::vector<Beside>& norms) {
   std::uint64_t bytes = 0;
   double seconds = 0;
@@ -194,6 +221,7 @@ std::string summary_of(const SeveralPredictions& several, const std::vector<Besi
     text += fmt::format(
         ": {} of {}", on_one_line(several.predictions.front().sites[far.pair->norm].site.name, 60),
         label_cell(several, far.model));
+  text += openings_of(several, norms);
   return text + fmt::format("\n{} bytes read, {:.0f} µs to open, read and predict\n", bytes,
                             seconds * 1e6);
 }

@@ -9,6 +9,7 @@
 
 #include "host/base/error.h"
 #include "host/base/in_quotes.h"
+#include "host/formats/file_kind.h"
 #include "host/formats/hub_cache.h"
 
 namespace deadray {
@@ -16,14 +17,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool is_part(std::string_view text) {
+  return !text.empty() && text[0] != '.' &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+             "._-") == text.npos;
+}
+
+/// "gpt2", as some models of the hub are called for short.
+bool is_short_name(std::string_view text) {
+  return is_part(text) && !format_of_name(text) && !text.ends_with(".json");
+}
+
 /// "org/name", as the hub's names are.
 bool is_hub_name(std::string_view text) {
-  const auto is_part = [](std::string_view part) {
-    return !part.empty() && part[0] != '.' &&
-           part.find_first_not_of(
-               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-               "._-") == part.npos;
-  };
   const std::size_t slash = text.find('/');
   return slash != text.npos && is_part(text.substr(0, slash)) && is_part(text.substr(slash + 1));
 }
@@ -42,6 +49,8 @@ bool holds_weights(const fs::path& folder) {
 
 std::string hint_for_missing(const fs::path& model) {
   const std::string name = model.string();
+  if (is_short_name(name))
+    return "; if it is a model of the hub: give its whole name, org/name (openai-community/gpt2)";
   if (!is_hub_name(name)) return "";
   fs::path cached;
   try {

@@ -6,11 +6,22 @@
 #include <fmt/format.h>
 
 #include "host/base/error.h"
+#include "host/base/partial_file.h"
 
 namespace deadray {
 namespace {
 
 constexpr std::size_t kPiece = std::size_t{256} * 1024;
+
+/// How much of a piece to read: of a partial file no more than it holds, for less may do.
+std::uint64_t readable(const InputFile& file, std::uint64_t begin, std::uint64_t piece,
+                       std::uint64_t least) {
+  if (file.partial() == nullptr) return piece;
+  for (const ByteRange& range : file.partial()->what().ranges)
+    if (range.begin <= begin && begin < range.end)
+      return std::max(least, std::min(piece, range.end - begin));
+  return least;
+}
 
 }  // namespace
 
@@ -42,7 +53,8 @@ void GgufHeadReader::fill(std::size_t bytes) {
   expect(bytes, 1, "more bytes of header");
   piece_begin_ = position();
   at_ = 0;
-  filled_ = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, left()));
+  filled_ = static_cast<std::size_t>(
+      readable(file_, piece_begin_, std::min<std::uint64_t>(kPiece, left()), bytes));
   file_.read(piece_begin_, filled_, piece_.get());
 }
 

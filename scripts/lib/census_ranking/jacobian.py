@@ -35,7 +35,10 @@ class TinyModel:
         self.model: PreTrainedModel = getattr(transformers, self.kind)(self.config).eval().double()
         self.make_generic()
         self.widening = Widening(self.model)
-        n_parameters = sum(p.numel() for p in self.model.parameters())
+        self.parameters: dict[str, torch.nn.Parameter] = {
+            name: p for name, p in self.model.named_parameters() if name not in case.unread
+        }
+        n_parameters = sum(p.numel() for p in self.parameters.values())
         self.combinations = math.ceil(ROWS_A_PARAMETER * n_parameters / case.count)
 
     def make_generic(self) -> None:
@@ -63,10 +66,6 @@ class TinyModel:
         for _ in range(count):
             yield {name: draw(below, shape) for name, (below, *shape) in self.case.inputs.items()}
 
-    @property
-    def parameters(self) -> dict[str, torch.nn.Parameter]:
-        return dict(self.model.named_parameters())
-
     def save_config(self, folder: Path) -> None:
         """Writes the config.json that deadray reads."""
         self.config.architectures = [self.kind]
@@ -86,7 +85,7 @@ class TinyModel:
         A is, of logits, the root of diag p − p pᵀ times their Jacobian, of other outputs the
         Jacobian. S is random: combinations of rows cost less than rows, and never add to the rank.
         """
-        parameters = list(self.model.parameters())
+        parameters = list(self.parameters.values())
         # the fused attention's backward has no batching rule
         with self.widening, sdpa_kernel(SDPBackend.MATH):
             outputs = self.outputs(inputs)

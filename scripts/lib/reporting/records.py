@@ -201,8 +201,8 @@ def _contradiction_of_several(data: dict) -> str | None:
             key = f"pairs[{i}].norms[{j}]"
             if norm["name"] not in names:
                 return f"{key}.name: {norm['name']!r} is not among models[0].sites"
-            for of_both in ("dimension", "gamma_min"):
-                if len(norm[of_both]) != 2:
+            for of_both in ("dimension", "gamma_min", "coordinates"):
+                if of_both in norm and len(norm[of_both]) != 2:
                     return f"{key}.{of_both}: {len(norm[of_both])} values, expected 2"
             if (norm["abs_cos"] is None) != (norm["one_minus_abs_cos"] is None):
                 return f"{key}: one of abs_cos and one_minus_abs_cos is null"

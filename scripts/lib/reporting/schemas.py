@@ -154,6 +154,7 @@ PAIR = {
     "gamma_change": Nullable(NUMBER),
     "dimension": [COUNT],
     "gamma_min": [NUMBER],
+    "coordinates": later([NUMBER]),
 }
 SEVERAL = {
     "labels": [TEXT],

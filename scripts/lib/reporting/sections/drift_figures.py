@@ -29,12 +29,25 @@ class Quantity:
     title: str
     label: str
     at_first: float | None = None  # of the first model itself; None: 0, on a logarithmic axis
+    paired: bool = False  # the record has it of the first model and of this one
+
+    def of(self, pair: dict) -> float | None:
+        value = pair.get(self.key)  # records of before lack some
+        return value[1] if self.paired and value is not None else value
+
+    def of_first(self, norm: Norm) -> float | None:
+        if not self.paired:
+            return self.at_first
+        value = next(iter(norm.pairs.values())).get(self.key)
+        return None if value is None else value[0]
 
 
 QUANTITIES = (
     Quantity("abs_cos", "Agreement of the dead directions", "|cos| with the first", 1.0),
     Quantity("one_minus_abs_cos", "Drift of the dead directions", "1 − |cos| with the first"),
     Quantity("gamma_change", "Change of γ", "|γ − first γ| / |first γ|"),
+    Quantity("gamma_min", "Least scale", "least |γ|", paired=True),
+    Quantity("coordinates", "Dead coordinates", "γ practically zero", paired=True),
 )
 
 
@@ -67,11 +80,13 @@ def panels_of(record: Record, number: int, points: Table) -> list[Panel]:
     is_run = steps is not None and len(steps) > 2
     panels = []
     for quantity in QUANTITIES:
+        if quantity.paired and not is_run:
+            continue  # the table has them
         values = [
             value
             for norm in norms
             for pair in norm.pairs.values()
-            if (value := pair[quantity.key]) is not None and (value > 0 or quantity.at_first)
+            if (value := quantity.of(pair)) is not None and (value > 0 or quantity.at_first)
         ]
         if not values or (not is_run and len(norms) < 2):
             continue
@@ -106,8 +121,8 @@ def _set_up(axes, quantity: Quantity, values: list[float]) -> None:
 
 def _series(norm: Norm, quantity: Quantity, models: int) -> list[float]:
     """One value for each model; NaN, a gap, where there is none or it is not on the axis."""
-    values = [quantity.at_first]
-    values += [norm.pairs.get(model, {}).get(quantity.key) for model in range(1, models)]
+    values = [quantity.of_first(norm)]
+    values += [quantity.of(norm.pairs.get(model, {})) for model in range(1, models)]
     kept = [v is not None and (v > 0 or quantity.at_first is not None) for v in values]
     return [v if keep else math.nan for v, keep in zip(values, kept, strict=True)]
 
