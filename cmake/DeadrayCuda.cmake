@@ -61,10 +61,22 @@ foreach(_library cublas:13 cusolver:12)
     set_target_properties(deadray::${_name} PROPERTIES
       IMPORTED_LOCATION ${DEADRAY_${_name}}
       INTERFACE_INCLUDE_DIRECTORIES ${DEADRAY_${_name}_INCLUDE_DIR}
-      # CMake leaves it out where nvcc looks by itself.
-      INTERFACE_LINK_OPTIONS LINKER:-rpath,${_directory})
+      # CMake leaves it out where nvcc looks by itself. The tag of old: LD_LIBRARY_PATH, which
+      # toolkits set, goes before the new one's folders, so that their copies would load first.
+      INTERFACE_LINK_OPTIONS LINKER:-rpath,${_directory},--disable-new-dtags)
   endif()
 endforeach()
+
+# What these two load. They name folders by the new tag, which LD_LIBRARY_PATH goes before; what the
+# module names itself is loaded before that, from the same folder.
+if(TARGET deadray::cublas)
+  get_target_property(_cublas deadray::cublas IMPORTED_LOCATION)
+  get_filename_component(_directory ${_cublas} DIRECTORY)
+  file(GLOB _beside ${_directory}/libcublasLt.so.13 ${_directory}/libcusparse.so.12
+    ${_directory}/libnvJitLink.so.13)
+  set_property(TARGET deadray::cublas APPEND PROPERTY
+    INTERFACE_LINK_LIBRARIES -Wl,--push-state,--no-as-needed ${_beside} -Wl,--pop-state)
+endif()
 
 # Lists what a module was compiled for. Few toolkits of wheels have it: it is a package of its own,
 # or triton's copy beside torch.

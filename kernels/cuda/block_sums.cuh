@@ -77,4 +77,46 @@ class BlockSums {
   int turn_ = 0;
 };
 
+/// What the warps of a block give to the sums over each of kRows rows, gathered so that many rows'
+/// sums are finished at once: put() waits for nobody. A barrier between put() and total(), another
+/// one before put() writes again, are the caller's.
+/// @tparam n  values of a row
+template <int kRows, int n>
+class RowSums {
+ public:
+  static constexpr int kScratch = kRows * n * kMaxHeldWarps;
+  /// @param scratch  shared memory, [kScratch]
+  __device__ explicit RowSums(double* scratch) : scratch_(scratch) {}
+
+  /// All threads of a warp take part.
+  /// @param values  [n_rows * n], the thread's part of the rows from `first` on
+  template <int n_values>
+  __device__ void put(int first, const double (&values)[n_values]) {
+    constexpr int padded = power_of_two_from(n_values),
+                  kept = padded > kWarpSize ? padded / kWarpSize : 1,
+                  lanes = padded > kWarpSize ? 1 : kWarpSize / padded;
+    double own[padded] = {};
+#pragma unroll
+    for (int i = 0; i < n_values; ++i) own[i] = values[i];
+    deal_out<padded>(own, [](double a, double b) { return a + b; });
+    const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+    if (lane % lanes != 0) return;
+#pragma unroll
+    for (int j = 0; j < kept; ++j) {
+      const int i = lane / lanes * kept + j;
+      if (i < n_values) scratch_[(first * n + i) * kMaxHeldWarps + warp] = own[j];
+    }
+  }
+  /// Of value k of a row, over the block.
+  __device__ double total(int row, int k) const {
+    const double* const parts = scratch_ + (row * n + k) * kMaxHeldWarps;
+    double sum = 0.0;
+    for (int warp = 0; warp < blockDim.x / kWarpSize; ++warp) sum += parts[warp];
+    return sum;
+  }
+
+ private:
+  double* scratch_;
+};
+
 }  // namespace deadray::kernels::cuda

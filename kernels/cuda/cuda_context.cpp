@@ -1,5 +1,12 @@
 #include "kernels/cuda/cuda_context.cuh"
 
+#include <dlfcn.h>
+
+// With it a null stream is cudaStreamPerThread.
+#ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
+#error "cuSOLVER must not get the per-thread default stream; see Context::use"
+#endif
+
 namespace deadray::kernels::cuda {
 namespace {
 
@@ -16,6 +23,27 @@ std::string version_of(Status (*property)(libraryPropertyType, int*), const char
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
+/// The shared object that a function is in; empty where that cannot be said.
+template <class Function>
+std::string file_of(Function* function) {
+  Dl_info found{};
+  return dladdr(reinterpret_cast<const void*>(function), &found) != 0 && found.dli_fname
+             ? found.dli_fname
+             : "";
+}
+
+#if CUBLAS_VERSION >= 130100
+constexpr unsigned kEmulatedFp64 = CUBLAS_FP64_EMULATED_FIXEDPOINT_MATH;
+#else
+constexpr unsigned kEmulatedFp64 = 8;  // of a cuBLAS that is newer than the headers
+#endif
+
+unsigned math_mode(cublasHandle_t blas, const Operation& operation) {
+  cublasMath_t mode = CUBLAS_DEFAULT_MATH;
+  operation.check(cublasGetMathMode(blas, &mode), "cublasGetMathMode");
+  return static_cast<unsigned>(mode);
+}
+
 }  // namespace
 
 Context* create_context(int device) {
@@ -28,10 +56,17 @@ Context* create_context(int device) {
     operation.check(cublasCreate(&context->blas), "cublasCreate");
     operation.check(cublasSetWorkspace(context->blas, context->blas_workspace, kBlasWorkspace),
                     "cublasSetWorkspace");
+    operation.check(
+        cublasSetMathMode(context->blas, static_cast<cublasMath_t>(
+                                             math_mode(context->blas, operation) & ~kEmulatedFp64)),
+        "cublasSetMathMode");
     operation.check(cusolverDnCreate(&context->solver), "cusolverDnCreate");
     operation.check(cusolverDnCreateParams(&context->solver_parameters), "cusolverDnCreateParams");
-    operation.check(cudaStreamCreateWithFlags(&context->side, cudaStreamNonBlocking),
-                    "cudaStreamCreateWithFlags");
+    int lowest = 0, highest = 0;
+    operation.check(cudaDeviceGetStreamPriorityRange(&lowest, &highest),
+                    "cudaDeviceGetStreamPriorityRange");
+    operation.check(cudaStreamCreateWithPriority(&context->side, cudaStreamNonBlocking, highest),
+                    "cudaStreamCreateWithPriority");
     for (auto* events : {context->produced, context->consumed})
       for (int i = 0; i < 2; ++i)
         operation.check(cudaEventCreateWithFlags(&events[i], cudaEventDisableTiming),
@@ -57,6 +92,10 @@ void destroy_context(Context* context) noexcept {
 }
 
 void Context::use(Stream stream, const Operation& operation) {
+  // Xsyevd of CUDA 12 is known to give wrong results on it.
+  if (stream == cudaStreamPerThread)
+    operation.fail(CudaError::Kind::other,
+                   "the stream is cudaStreamPerThread, expected any other one");
   operation.check(cudaSetDevice(device), "cudaSetDevice");
   operation.check(cublasSetStream(blas, stream), "cublasSetStream");
   // Again, since cublasSetStream takes the workspace away.
@@ -105,7 +144,14 @@ LibraryVersions library_versions() {
   operation.check(cudaRuntimeGetVersion(&versions.runtime), "cudaRuntimeGetVersion");
   versions.cublas = version_of(&cublasGetProperty, "cublasGetProperty", operation);
   versions.cusolver = version_of(&cusolverGetProperty, "cusolverGetProperty", operation);
+  versions.cublas_file = file_of(&cublasGetProperty);
+  versions.cusolver_file = file_of(&cusolverGetProperty);
   return versions;
+}
+
+bool emulates_fp64(Context& context) {
+  const Operation operation("emulates_fp64", {{"device", context.device}});
+  return (math_mode(context.blas, operation) & kEmulatedFp64) != 0;
 }
 
 void* allocate(std::size_t bytes, bool host) {

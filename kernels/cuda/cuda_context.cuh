@@ -18,8 +18,8 @@ struct Context {
   cusolverDnParams_t solver_parameters = nullptr;
   void* blas_workspace = nullptr;
   std::vector<std::byte> host_workspace;
-  /// For an operation that overlaps two kinds of work: a stream beside the caller's, and marks by
-  /// which the two are ordered.
+  /// For an operation that overlaps two kinds of work: a stream beside the caller's, of the highest
+  /// priority, and marks by which the two are ordered.
   Stream side = nullptr;
   cudaEvent_t produced[2] = {}, consumed[2] = {};
 

@@ -35,8 +35,14 @@ void use_device(int device);
 struct LibraryVersions {
   int driver = 0, runtime = 0;
   std::string cublas, cusolver;
+  /// The files that were loaded: which of several copies on a machine it was.
+  std::string cublas_file, cusolver_file;
 };
 LibraryVersions library_versions();
+/// Whether this context's products in FP64 may be computed by arithmetic of fewer bits, as cuBLAS
+/// from CUDA 13.0 Update 2 on can on some devices. create_context() turns it off, whatever the
+/// environment asks for.
+bool emulates_fp64(Context& context);
 
 /// Device memory, or, for `host`, page-locked memory of the host.
 /// @throws CudaError of kind out_of_memory or out_of_host_memory

@@ -19,6 +19,8 @@ class __attribute__((visibility("default"))) CudaError : public std::runtime_err
     out_of_host_memory,
     /// For the library that would compute it, whatever the memory.
     too_large,
+    /// The library's result does not pass, by its own word or by the check. Another method may do.
+    unsolved,
     other,
   };
   CudaError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}

@@ -29,13 +29,14 @@ inline bool is_aligned(const void* place, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(place) % bytes == 0;
 }
 
-/// n_rows rows; of each, a thread has n_columns elements. They come in chunks of `width`
-/// neighbours, a load each: chunk threadIdx.x, then threadIdx.x + blockDim.x, and so on.
-template <typename T, int width, int n_rows, int n_columns>
+/// n_rows rows; of each, a thread of at most max_threads has n_columns elements. They come in
+/// chunks of `width` neighbours, a load each: chunk threadIdx.x, then threadIdx.x + blockDim.x, and
+/// so on.
+template <typename T, int width, int n_rows, int n_columns, int max_threads = kMaxHeldThreads>
 class HeldRows {
  public:
   static constexpr int kColumns = n_columns;
-  static constexpr std::int64_t kMaxHiddenSize = std::int64_t{kMaxHeldThreads} * n_columns;
+  static constexpr std::int64_t kMaxHiddenSize = std::int64_t{max_threads} * n_columns;
   /// Whether the loads can read these rows. Others are left to kernels that read single elements.
   static bool can_hold(const Rows& rows) {
     return rows.hidden_size <= kMaxHiddenSize && rows.hidden_size % width == 0 &&

@@ -25,6 +25,7 @@ struct CudaOperations {
   decltype(&cuda::device_info) device_info;
   decltype(&cuda::use_device) use_device;
   decltype(&cuda::library_versions) library_versions;
+  decltype(&cuda::emulates_fp64) emulates_fp64;
   decltype(&cuda::allocate) allocate;
   decltype(&cuda::release) release;
   decltype(&cuda::copy) copy;
@@ -44,10 +45,14 @@ struct CudaOperations {
   decltype(&cuda::random_uniform_int) random_uniform_int;
   void (*norm_recompute)(const Rows&, const NormArguments&, double* out, Stream);
   void (*norm_recompute_float32)(const Rows&, const NormArguments&, float* out, Stream);
+  decltype(&cuda::directional_weights_bytes) directional_weights_bytes;
+  decltype(&cuda::prepare_directional_weights) prepare_directional_weights;
   decltype(&cuda::directional_variance_workspace) directional_variance_workspace;
+  decltype(&cuda::directional_variance_passes) directional_variance_passes;
   decltype(&cuda::directional_variance) directional_variance;
   decltype(&cuda::eigh_workspace) eigh_workspace;
   decltype(&cuda::eigh) eigh;
+  decltype(&cuda::eigh_bottom_workspace) eigh_bottom_workspace;
   decltype(&cuda::eigh_bottom) eigh_bottom;
   decltype(&cuda::cholesky_workspace) cholesky_workspace;
   decltype(&cuda::cholesky) cholesky;

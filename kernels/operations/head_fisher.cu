@@ -9,11 +9,13 @@
 namespace deadray::kernels::cuda {
 namespace {
 
-// A tile of 2048 tokens x 4096 entries in FP32: of cuBLAS's 128 x 256 blocks 256, 97 % of two waves
-// on 132 processors, and the fold finds it in the second-level cache. Two tiles: the fold of one
-// overlaps with the product of the next.
-constexpr std::int64_t kTileTokens = 2048, kTileBytes = std::int64_t{32} << 20,
-                       kTileColumnMultiple = 256, kTileAlignment = 256;
+// A tile of 2048 tokens x 2048 entries in FP32: of cuBLAS's 128 x 256 blocks 128, 97 % of a wave on
+// 132 processors. Two tiles: the fold of one overlaps with the product of the next. Together they
+// are 32 MiB, so that the fold finds its tile in a second-level cache of 50 MB, from which two of
+// 32 MiB would drive it. Calculated, not measured: a smaller workspace gives smaller tiles, which
+// `bench kernels` compares.
+constexpr std::int64_t kTileTokens = 2048, kTileBytes = std::int64_t{16} << 20,
+                       kTileColumnMultiple = 256, kWideColumnMultiple = 1024, kTileAlignment = 256;
 
 int int_of(std::int64_t extent) { return static_cast<int>(extent); }
 /// A leading dimension of 0 is an error to cuBLAS.
@@ -30,9 +32,10 @@ struct Tiles {
     const std::int64_t height = std::min(n_tokens, kTileTokens), width = (vocab + 7) / 8 * 8;
     const std::int64_t fit = std::min(bytes / 2 / kTileAlignment * kTileAlignment, kTileBytes) /
                              (height * static_cast<std::int64_t>(sizeof(Real)));
-    n_columns = fit >= width
-                    ? width
-                    : std::max<std::int64_t>(fit / kTileColumnMultiple, 1) * kTileColumnMultiple;
+    // Wide ones are multiples that fill cuBLAS's blocks in whole parts of a wave.
+    const std::int64_t multiple =
+        fit >= kWideColumnMultiple ? kWideColumnMultiple : kTileColumnMultiple;
+    n_columns = fit >= width ? width : std::max<std::int64_t>(fit / multiple, 1) * multiple;
     for (Real*& tile : data) tile = pieces.take<Real>(height * n_columns);
   }
 };
@@ -62,7 +65,8 @@ void multiply(const Operation& operation, cublasHandle_t blas, const Rows& hidde
       "cublasGemmEx");
 }
 
-/// The products on the caller's stream, all else on the context's, a tile behind. A tile is written
+/// The products on the caller's stream, all else on the context's, a tile behind. That one has the
+/// highest priority: a fold would else wait behind the next product's blocks. A tile is written
 /// again when its fold is done.
 template <typename Real>
 void run_head_fisher(const Operation& operation, Context& context, const Rows& hidden,
@@ -134,7 +138,7 @@ std::size_t bytes_for(std::int64_t n_directions, std::int64_t vocab,
   WorkspacePieces pieces(nullptr);
   const DirectionMemory<Real> memory(n_directions, vocab, pieces);
   if (n_tokens_of_tiles > 0)
-    const Tiles<Real> tiles(n_tokens_of_tiles, vocab, 4 * kTileBytes, pieces);
+    const Tiles<Real> tiles(n_tokens_of_tiles, vocab, 2 * kTileBytes, pieces);
   return pieces.used();
 }
 

@@ -21,8 +21,8 @@ bool cholesky(Context& context, double* a, std::int64_t n, void* workspace,
 
 /// X = L^-1 in place of a lower factor whose strict upper triangle is zero, and stays so.
 /// Asynchronous on `stream`. Products with X replace triangular solves, which a device can hardly
-/// do in parallel. Each column is a triangular solve: |L X - 1| <= c n u |L| |X|, element by
-/// element.
+/// do in parallel. Each column is a triangular solve by cuBLAS, which may invert blocks of the
+/// diagonal: |L X - 1| <= c n u |L| |X|, by the norm.
 void triangular_inverse(Context& context, double* lower, std::int64_t n, void* workspace,
                         std::size_t workspace_bytes, Stream stream);
 

@@ -15,10 +15,19 @@ struct Bytes {
   std::size_t device = 0, host = 0;
 };
 
+/// Beyond, a size is an int that overflowed.
+constexpr std::size_t kLargestBytes = std::size_t{1} << 62;
+
 /// What a refused query means: beyond sizes that are surely served n is too large; below, something
 /// else is wrong.
 constexpr CudaError::Kind refused(std::int64_t n) {
   return n > 16384 ? CudaError::Kind::too_large : CudaError::Kind::other;
+}
+
+void check_bytes(const Operation& operation, const Bytes& bytes, const char* call) {
+  if (std::max(bytes.device, bytes.host) >= kLargestBytes)
+    operation.fail(CudaError::Kind::too_large,
+                   std::string(call) + " gave a size that no memory has, a sign of overflow");
 }
 
 Bytes syevd_bytes(Context& context, const Operation& operation, std::int64_t n) {
@@ -29,11 +38,12 @@ Bytes syevd_bytes(Context& context, const Operation& operation, std::int64_t n) 
                                   CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F,
                                   any, n, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
       "cusolverDnXsyevd_bufferSize (known to fail from n near 23000 on)", refused(n));
+  check_bytes(operation, bytes, "cusolverDnXsyevd_bufferSize");
   return bytes;
 }
 
-/// For all n eigenvalues: enough for any k.
-Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n) {
+/// For the k smallest eigenvalues, 0 < k <= n.
+Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n, std::int64_t k) {
   Bytes bytes;
   void* const any = context.blas_workspace;
   double low = 0.0, high = 0.0;
@@ -41,8 +51,9 @@ Bytes syevdx_bytes(Context& context, const Operation& operation, std::int64_t n)
   operation.check(cusolverDnXsyevdx_bufferSize(
                       context.solver, context.solver_parameters, CUSOLVER_EIG_MODE_VECTOR,
                       CUSOLVER_EIG_RANGE_I, CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, any, n, &low,
-                      &high, 1, n, &found, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
+                      &high, 1, k, &found, CUDA_R_64F, any, CUDA_R_64F, &bytes.device, &bytes.host),
                   "cusolverDnXsyevdx_bufferSize (known to fail from n near 23000 on)", refused(n));
+  check_bytes(operation, bytes, "cusolverDnXsyevdx_bufferSize");
   return bytes;
 }
 
@@ -79,6 +90,7 @@ std::optional<int> syevj_count(Context& context, const Operation& operation, std
       status == CUSOLVER_STATUS_INVALID_VALUE || status == CUSOLVER_STATUS_NOT_SUPPORTED;
   if (is_refusal && refused(n) == CudaError::Kind::too_large) return std::nullopt;
   operation.check(status, "cusolverDnDsyevj_bufferSize");
+  if (count < 0) return std::nullopt;  // it overflowed
   return count;
 }
 
@@ -88,15 +100,16 @@ void check_info(const Operation& operation, const char* call, const int* info, S
   int found = 0;
   operation.download(&found, info, sizeof found, stream);
   if (found != 0 && found != forgiven)
-    operation.fail(CudaError::Kind::other,
+    operation.fail(found < 0 ? CudaError::Kind::other : CudaError::Kind::unsolved,
                    std::string(call) + " gave info " + std::to_string(found));
 }
 
 }  // namespace
 
-std::size_t solver_scratch_bytes(Context& context, const Operation& operation, std::int64_t n) {
-  const std::size_t bytes = std::max(syevd_bytes(context, operation, n).device,
-                                     syevdx_bytes(context, operation, n).device);
+std::size_t solver_scratch_bytes(Context& context, const Operation& operation, std::int64_t n,
+                                 std::int64_t bottom) {
+  std::size_t bytes = syevd_bytes(context, operation, n).device;
+  if (bottom > 0) bytes = std::max(bytes, syevdx_bytes(context, operation, n, bottom).device);
   const std::optional<int> count = syevj_count(context, operation, n, SyevjParameters(operation));
   return std::max(bytes, static_cast<std::size_t>(count.value_or(0)) * sizeof(double));
 }
@@ -115,7 +128,7 @@ void run_syevd(Context& context, const Operation& operation, std::int64_t n,
 
 void run_syevdx(Context& context, const Operation& operation, std::int64_t n, std::int64_t k,
                 const SolverMemory& memory, Stream stream) {
-  const Bytes bytes = syevdx_bytes(context, operation, n);
+  const Bytes bytes = syevdx_bytes(context, operation, n, k);
   double low = 0.0, high = 0.0;
   std::int64_t found = 0;
   operation.check(

@@ -14,15 +14,18 @@ namespace deadray::kernels::cuda {
 struct SolverMemory {
   double* a;            ///< [n, n]: the matrix, then eigenvectors as columns
   double* eigenvalues;  ///< [n], ascending
-  void* scratch;        ///< of solver_scratch_bytes()
+  void* scratch;        ///< of solver_scratch_bytes() for this call
   int* info;
 };
 
-/// Device memory that suffices for each solver that serves this size. The Jacobi method serves
-/// smaller matrices than the others: beyond, it adds nothing here and refuses when it is called.
-/// @throws CudaError of kind too_large where another refuses the size; whatever else goes wrong in
-/// any of the three queries
-std::size_t solver_scratch_bytes(Context& context, const Operation& operation, std::int64_t n);
+/// Device memory that suffices for each solver that serves this size: run_syevd(), run_syevj(),
+/// and, where bottom > 0, run_syevdx() with k = bottom. What a call asks for is what it is given:
+/// nothing says that fewer eigenpairs take less. The Jacobi method serves smaller matrices than the
+/// others: beyond, it adds nothing here and refuses when it is called.
+/// @throws CudaError of kind too_large where another refuses the size or its answer overflowed;
+/// whatever else goes wrong in any of the queries
+std::size_t solver_scratch_bytes(Context& context, const Operation& operation, std::int64_t n,
+                                 std::int64_t bottom);
 
 /// All eigenpairs, by divide and conquer.
 void run_syevd(Context& context, const Operation& operation, std::int64_t n,

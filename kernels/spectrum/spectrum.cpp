@@ -26,8 +26,10 @@ struct EighMemory {
   void* shared;  ///< a solver's scratch, and after it a product of the check
   std::size_t bytes;
 
+  /// @param bottom     as of solver_scratch_bytes()
   /// @param workspace  null: only `bytes` is of use
-  EighMemory(Context& context, const Operation& operation, std::int64_t n, void* workspace) {
+  EighMemory(Context& context, const Operation& operation, std::int64_t n, std::int64_t bottom,
+             void* workspace) {
     WorkspacePieces pieces(workspace);
     copy = pieces.take<double>(n * n);
     eigenvalues = pieces.take<double>(n);
@@ -35,7 +37,7 @@ struct EighMemory {
     info = pieces.take<int>(1);
     shared = pieces.rest<void>();
     bytes = pieces.used() + std::max(static_cast<std::size_t>(n * n) * sizeof(double),
-                                     solver_scratch_bytes(context, operation, n));
+                                     solver_scratch_bytes(context, operation, n, bottom));
   }
 };
 
@@ -43,6 +45,7 @@ struct EighMemory {
 struct EighArguments {
   double* a;  ///< [n, n]; eigenvectors afterwards
   std::int64_t n, k;
+  std::int64_t bottom;  ///< k where the lowest alone are asked for, else 0
   double* eigenvalues;  ///< [k]
 };
 
@@ -51,8 +54,8 @@ class Eigenproblem {
  public:
   Eigenproblem(Context& context, const Operation& operation, const EighArguments& arguments,
                void* workspace, std::size_t workspace_bytes, Stream stream);
-  /// @throws CudaError when all fail, with all reasons: of the first's kind, or out_of_memory where
-  /// any wanted some
+  /// @throws CudaError when all fail, with all reasons: out_of_memory where any wanted some, else
+  /// other where a call failed, else of the first's kind
   EighResult solve(std::initializer_list<EighDriver> drivers);
   void write_eigenvalues();
 
@@ -80,7 +83,7 @@ Eigenproblem::Eigenproblem(Context& context, const Operation& operation,
       operation_(operation),
       problem_(arguments),
       stream_(stream),
-      memory_(context, operation, arguments.n, workspace),
+      memory_(context, operation, arguments.n, arguments.bottom, workspace),
       sums_(context, operation, memory_.sums, stream),
       eigenvalues_(static_cast<std::size_t>(arguments.k)) {
   operation.check_workspace(workspace_bytes, memory_.bytes);
@@ -115,7 +118,10 @@ EighResult Eigenproblem::solve(std::initializer_list<EighDriver> drivers) {
     try {
       return attempt(driver);
     } catch (const CudaError& error) {
-      if (reasons.empty() || error.kind() == CudaError::Kind::out_of_memory) kind = error.kind();
+      const bool says_more =
+          error.kind() == CudaError::Kind::out_of_memory ||
+          (error.kind() == CudaError::Kind::other && kind != CudaError::Kind::out_of_memory);
+      if (reasons.empty() || says_more) kind = error.kind();
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
   }
@@ -132,8 +138,8 @@ EighResult Eigenproblem::attempt(EighDriver driver) {
                       eigenvalues_.size() * sizeof(double), stream_);
   const EighResult result = measure(driver);
   if (!std::is_sorted(eigenvalues_.begin(), eigenvalues_.end()))
-    operation_.fail(CudaError::Kind::other, std::string("cusolverDn") + to_string(driver) +
-                                                " gave eigenvalues that do not ascend");
+    operation_.fail(CudaError::Kind::unsolved, std::string("cusolverDn") + to_string(driver) +
+                                                   " gave eigenvalues that do not ascend");
   return result;
 }
 
@@ -160,7 +166,7 @@ EighResult Eigenproblem::measure(EighDriver driver) {
   const bool passes =  // not NaN either
       result.residual <= kLargestMeasure && result.orthogonality <= kLargestMeasure;
   if (!passes)
-    operation_.fail(CudaError::Kind::other,
+    operation_.fail(CudaError::Kind::unsolved,
                     std::string("cusolverDn") + to_string(driver) + " gave residual " +
                         std::to_string(result.residual) + " and orthogonality " +
                         std::to_string(result.orthogonality) +
@@ -190,15 +196,21 @@ EighResult solve(Context& context, const Operation& operation,
 
 std::size_t eigh_workspace(Context& context, std::int64_t n) {
   const Operation operation("eigh_workspace", {{"n", n}});
-  return n == 0 ? 0 : EighMemory(context, operation, n, nullptr).bytes;
+  return n == 0 ? 0 : EighMemory(context, operation, n, 0, nullptr).bytes;
+}
+
+std::size_t eigh_bottom_workspace(Context& context, std::int64_t n, std::int64_t k) {
+  const Operation operation("eigh_bottom_workspace", {{"n", n}, {"k", k}});
+  if (k < 1 || k > n) operation.fail(CudaError::Kind::other, "expected 1 <= k <= n");
+  return EighMemory(context, operation, n, k, nullptr).bytes;
 }
 
 EighResult eigh(Context& context, double* a, std::int64_t n, double* eigenvalues, void* workspace,
                 std::size_t workspace_bytes, Stream stream) {
   if (n == 0) return {EighDriver::syevd, 0.0, 0.0};
   const Operation operation("eigh", {{"n", n}});
-  return solve(context, operation, {EighDriver::syevd, EighDriver::syevj}, {a, n, n, eigenvalues},
-               workspace, workspace_bytes, stream);
+  return solve(context, operation, {EighDriver::syevd, EighDriver::syevj},
+               {a, n, n, 0, eigenvalues}, workspace, workspace_bytes, stream);
 }
 
 EighResult eigh_bottom(Context& context, double* a, std::int64_t n, std::int64_t k,
@@ -207,7 +219,7 @@ EighResult eigh_bottom(Context& context, double* a, std::int64_t n, std::int64_t
   const Operation operation("eigh_bottom", {{"n", n}, {"k", k}});
   if (k < 1 || k > n) operation.fail(CudaError::Kind::other, "expected 1 <= k <= n");
   return solve(context, operation, {EighDriver::syevdx, EighDriver::syevd, EighDriver::syevj},
-               {a, n, k, eigenvalues}, workspace, workspace_bytes, stream);
+               {a, n, k, k, eigenvalues}, workspace, workspace_bytes, stream);
 }
 
 }  // namespace deadray::kernels::cuda

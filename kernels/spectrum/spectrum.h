@@ -27,11 +27,12 @@ struct EighResult {
   double orthogonality;  ///< |V^T V - 1|_F / (n u)
 };
 
-/// Bytes of device memory for eigh() and eigh_bottom() of this size, a few n^2 doubles: both keep a
-/// copy of the matrix for the check and for the next driver.
+/// Bytes of device memory for eigh() of this size, and for eigh_bottom() of this size and k: a few
+/// n^2 doubles. Both keep a copy of the matrix for the check and for the next driver.
 /// @throws CudaError of kind too_large where n is more than cuSOLVER serves, which CUDA 12 is
 /// reported to do from n near 23000 on
 std::size_t eigh_workspace(Context& context, std::int64_t n);
+std::size_t eigh_bottom_workspace(Context& context, std::int64_t n, std::int64_t k);
 
 /// All eigenvalues, ascending, and eigenvectors: column k of `a` belongs to eigenvalues[k]. By
 /// cusolverDnXsyevd; where that fails or its result does not pass, by cusolverDnDsyevj, a Jacobi

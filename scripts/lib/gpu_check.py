@@ -1,17 +1,20 @@
 """Builds deadray on a GPU node without network and checks it; needs the standard library alone.
 
     scripts/gpu_check [OUT]                       OUT is out/gpu_check unless given
-    scripts/gpu_check OUT --budget 570            stops in time where a command may not last longer
-    scripts/gpu_check OUT --steps bench,sample    some of: build, tests, sanitizers, bench,
-                                                  sample, large
+    scripts/gpu_check OUT --steps bench,sample    some of: build, quick, large, sample, bench,
+                                                  device, tests, memcheck, racecheck, sanitizers
+    scripts/gpu_check OUT --steps A --budget 500  the calls A, B, C, D of docs/gpu.md: what fits
+                                                  where a command may last ten minutes
 
 Runs every test, compute-sanitizer, the kernel benchmark and real models. Writes OUT/gpu_check.json,
-after every step, and OUT/gpu_check.log. The build is kept for the next call.
+after every step and program, and OUT/gpu_check.log as output comes. The build is kept for the next
+call; where there is none, one that scripts/bundle --built carried is used.
 
 torch is python3's, or the folder in DEADRAY_TORCH_DIR. Libraries that the system lacks come from
 .bundle (scripts/bundle). The kernels are built for the device that is here. Where there is none
 they are built for sm_90a, and what needs a device is reported as skipped. DEADRAY_CMAKE_ARGS goes
 to the configuration.
+A budget leaves what runs at its end a minute to stop: 500 for a limit of ten minutes.
 Ends with 0 only if some step passed, none failed, and the budget cut none short. A skipped step
 says why.
 """
@@ -20,11 +23,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gpu_machine import ROOT, environment
 from gpu_record import Check
-from gpu_steps import STEPS
+from gpu_steps import CALLS, EVERYTHING, STEPS
 
 
 def result_of(statuses: list[str]) -> str:
@@ -51,11 +55,12 @@ def main() -> int:
         metavar="SECONDS",
         help="for everything together (default: %(default).0f)",
     )
-    parser.add_argument("--steps", default=",".join(STEPS), metavar="STEP,…")
+    parser.add_argument("--steps", default=",".join(EVERYTHING), metavar="STEP,…")
     arguments = parser.parse_args()
-    steps = arguments.steps.split(",")
-    if unknown := [step for step in steps if step not in STEPS]:
-        parser.error(f"unknown step {unknown[0]}; there are {', '.join(STEPS)}")
+    asked = arguments.steps.split(",")
+    if unknown := [step for step in asked if step not in {**STEPS, **CALLS}]:
+        parser.error(f"unknown step {unknown[0]}; there are {', '.join({**STEPS, **CALLS})}")
+    turns = [turn for step in asked for turn in CALLS.get(step, [(step,)])]
     out = arguments.out.resolve()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -68,11 +73,10 @@ def main() -> int:
             f"{key}: {value}" for key, value in check.record.items() if isinstance(value, str)
         )
     )
-    for name, work in STEPS.items():
-        if name not in steps:
-            continue
-        passed = check.step(name, lambda work=work: work(check))
-        if name == "build" and not passed:
+    for turn in turns:
+        with ThreadPoolExecutor(len(turn)) as pool:
+            passed = list(pool.map(lambda name: check.step(name, lambda: STEPS[name](check)), turn))
+        if turn == ("build",) and not passed[0]:
             break
     statuses = [step["status"] for step in check.record["steps"]]
     check.record["result"] = result_of(statuses)

@@ -80,6 +80,10 @@ def architecture(found: list[dict]) -> str:
     return f"{capability}{'a' if int(capability) >= 90 else ''}-real"
 
 
+# What decides which copy of a library is loaded, and what it may do.
+VARIABLES = re.compile(r"LD_LIBRARY_PATH|LD_PRELOAD|CUDA_.*|CUBLAS_.*|NVIDIA_.*|DEADRAY_.*")
+
+
 def environment() -> dict:
     found, torch, nvcc = devices(), torch_folder(), in_toolkit("nvcc")
     return {
@@ -91,6 +95,7 @@ def environment() -> dict:
         "torch": torch_version(torch),
         "torch_folder": str(torch) if torch else None,
         "architecture": architecture(found),
+        "variables": {k: v for k, v in sorted(os.environ.items()) if VARIABLES.fullmatch(k)},
         "machine": {
             "system": platform.platform(),
             "cores": CORES,

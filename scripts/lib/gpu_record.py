@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -29,23 +30,30 @@ class Failed(Exception):
     """A step that did not do what it must: one line."""
 
 
-def end(process: subprocess.Popen) -> str:
-    """Ends a process with its children; returns its output."""
+GRACE = 60  # seconds to end in, beyond a budget
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends a process with its children."""
     os.killpg(process.pid, signal.SIGTERM)  # a benchmark then writes what it has
     try:
-        return process.communicate(timeout=60)[0]  # the row that it is at may take so long
+        process.wait(timeout=GRACE)  # the row that it is at may take so long
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        return process.communicate()[0]
+        process.wait()
 
 
 class Check:
-    """The record, its log, and the time that is left. The record is written after every step."""
+    """The record, its log, and the time that is left. The record is written after every step.
+
+    Steps and commands may run side by side, in threads.
+    """
 
     def __init__(self, out: Path, budget: float):
         self.out = out
         self.deadline = time.monotonic() + budget
         self.log = (out / "gpu_check.log").open("w", buffering=1)
+        self.lock = threading.RLock()
         self.record: dict = {
             "schema": "deadray/gpu-check/1",
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -54,19 +62,28 @@ class Check:
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
-        self.log.write(text + "\n")
+        self.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        with self.lock:
+            self.log.write(text)
 
     def save(self) -> None:
-        write_whole(
-            self.out / "gpu_check.json",
-            lambda stream: stream.write((json.dumps(self.record, indent=2) + "\n").encode()),
-        )
+        with self.lock:
+            write_whole(
+                self.out / "gpu_check.json",
+                lambda stream: stream.write((json.dumps(self.record, indent=2) + "\n").encode()),
+            )
 
-    def run(self, command: list, limit: float, environment: dict | None = None) -> tuple[int, str]:
-        """Returns exit code and output; the output goes to the log as well.
+    def run(
+        self, command: list, limit: float, environment: dict | None = None, label: str = ""
+    ) -> tuple[int, str]:
+        """Returns exit code and output; the output goes to the log as it comes.
 
         A command beyond its limit, or the budget's, is ended with its children and raises Failed.
+        `label` goes before each line of a command that runs beside others.
         """
+        label = label and f"{label}: "
         words = [str(word) for word in command]
         limit = min(limit, self.deadline - time.monotonic())
         if limit <= 0:
@@ -82,16 +99,27 @@ class Check:
             errors="replace",
             start_new_session=True,
         )
+        self.write(f"\n{label}$ {shlex.join(words)}\n")
+        lines: list[str] = []
+
+        def read() -> None:
+            for line in process.stdout:
+                lines.append(line)
+                self.write(label + line)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         late = False
         try:
-            output, _ = process.communicate(timeout=limit)
+            process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
             late = True
-            output = end(process)
-        self.log.write(f"\n$ {shlex.join(words)}\n{output}[exit {process.returncode}]\n")
+            end(process)
+        reader.join(timeout=5)  # a grandchild that lives on may hold the pipe
+        self.write(f"{label}[exit {process.returncode}]\n")
         if late:
             raise Failed(f"ended after {limit:.0f} s: {shlex.join(words)[:100]}")
-        return process.returncode, output
+        return process.returncode, "".join(lines)
 
     def must(self, command: list, limit: float, environment: dict | None = None) -> str:
         code, output = self.run(command, limit, environment)
@@ -116,7 +144,8 @@ class Check:
             # A record that does not look as expected, a program that is not there.
             entry.update(status="failed", reason=f"{type(error).__name__}: {error}"[:300])
         entry["seconds"] = round(time.monotonic() - start, 2)
-        self.record["steps"].append(entry)
+        with self.lock:
+            self.record["steps"].append(entry)
         self.say(
             f"{name}: {entry['status']} in {entry['seconds']:.1f} s"
             + (f": {entry['reason']}" if "reason" in entry else "")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
-from concurrent.futures import ThreadPoolExecutor
 
-from gpu_machine import CORES, ROOT, in_toolkit, torch_folder
+import gpu_programs as programs
+from gpu_bench import bench, measure
+from gpu_machine import CORES, ROOT, torch_folder
+from gpu_programs import need_device
 from gpu_record import Check, Failed, Skipped
 
-BUILD = ROOT / "build" / "gpu_check"
-SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SAMPLE = "microformer-mgm"
 # 7 billion parameters in Llama's shape, to be drawn at random on the device: that takes no more
 # than a configuration.
@@ -45,7 +44,7 @@ def build(check: Check) -> dict:
         raise Failed(
             "no torch: python3 has none; name the folder torch of a wheel in DEADRAY_TORCH_DIR"
         )
-    cache = BUILD / "CMakeCache.txt"
+    cache = programs.BUILD / "CMakeCache.txt"
     generator = (
         [] if cache.exists() else ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
     )
@@ -61,24 +60,33 @@ def build(check: Check) -> dict:
         f"-DDEADRAY_CUDA_ARCHITECTURES={check.record['architecture']}",
         *shlex.split(os.environ.get("DEADRAY_CMAKE_ARGS", "")),
     ]
-    check.must(["cmake", "-S", ROOT, "-B", BUILD, *generator, *launcher, *options], 240)
-    check.must(["cmake", "--build", BUILD, "--parallel", CORES], float("inf"))
+    check.must(["cmake", "-S", ROOT, "-B", programs.BUILD, *generator, *launcher, *options], 240)
+    check.must(["cmake", "--build", programs.BUILD, "--parallel", CORES], float("inf"))
     return {}
 
 
+def stop_time(check: Check, seconds: float) -> str:
+    """When ctest is to start no more: it then writes what it has, which a killed one does not."""
+    left = min(seconds, check.deadline - time.monotonic() - 30)
+    return time.strftime("%H:%M:%S", time.localtime(time.time() + max(1, left)))
+
+
 def tests(check: Check) -> dict:
+    """What needs no device; the other tests are the steps `device` and `sanitizers`."""
     carried, place = ROOT / ".bundle" / "samples" / SAMPLE, ROOT / "samples" / SAMPLE
     if carried.exists() and not place.exists():  # the tests of real models look in samples/
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(carried)
-    junit = BUILD / "junit.xml"
+    junit = programs.BUILD / "junit.xml"
     junit.unlink(missing_ok=True)
     late = None
     try:
         check.run(
-            ["ctest", "--test-dir", BUILD, "--output-on-failure", "--timeout", "300"]
+            ["ctest", "--test-dir", programs.BUILD, "--output-on-failure", "--timeout", "300"]
+            + ["-LE", "gpu", "--stop-time", stop_time(check, 1200)]
             + ["--parallel", CORES, "--output-junit", junit],
-            1200,
+            1260,
+            {"OMP_NUM_THREADS": "2"},
         )
     except Failed as reason:
         late = reason
@@ -104,71 +112,86 @@ def tests(check: Check) -> dict:
     return {}
 
 
-def sanitizers(check: Check) -> dict:
-    """Every device test program under each tool, with small shapes; the tools run side by side."""
-    tool = in_toolkit("compute-sanitizer")
-    if not check.record["devices"]:
-        raise Skipped("no CUDA device")
-    if not tool:
-        raise Skipped("compute-sanitizer is missing")
-    programs = sorted((BUILD / "tests").glob("*_gpu_test"))
-    if not programs:
-        raise Failed(f"no device tests in {BUILD / 'tests'}")
+def verify_sample(check: Check, device: str) -> dict:
+    """The record of the pretrained sample on a device."""
+    folders = (ROOT / "samples" / SAMPLE, ROOT / ".bundle" / "samples" / SAMPLE)
+    folder = next((p for p in folders if (p / "model.safetensors").exists()), None)
+    if not folder:
+        raise Skipped(f"no sample {SAMPLE}: scripts/bundle --sample carries it")
+    file = check.out / f"sample.{device}.json"
+    file.unlink(missing_ok=True)
+    command = [programs.deadray(), "verify", folder, "--site", "all"]
+    check.must(
+        [*command, "--device", device, "--json", file], 120, programs.environment(command[0])
+    )
+    return json.loads(file.read_text())
 
-    def one(kind: str) -> dict[str, str]:
-        results = {}
-        for program in programs:
-            options = ["--tool", kind, "--error-exitcode", "1", "--print-limit", "20"]
-            command = [tool, *options, program, "--gtest_brief=1"]
-            try:
-                code, output = check.run(command, 240, {"DEADRAY_SMALL_SHAPES": "1"})
-                refused = re.search(
-                    r"Device not supported|Unable to find.*injection|No attachable process", output
-                )
-                results[program.name] = (
-                    f"refused: {refused.group(0)}" if refused else "failed" if code else "passed"
-                )
-            except (Failed, Skipped) as reason:
-                results[program.name] = f"not finished: {reason}"
-        return results
 
-    with ThreadPoolExecutor(len(SANITIZERS)) as pool:
-        results = dict(zip(SANITIZERS, pool.map(one, SANITIZERS), strict=True))
-    check.record["sanitizers"] = results
-    bad = [
-        f"{kind} {program}: {how}"
-        for kind, programs_ in results.items()
-        for program, how in programs_.items()
-        if how != "passed"
-    ]
-    if (
-        bad
-        and all("refused" in line for line in bad)
-        and len(bad) == len(SANITIZERS) * len(programs)
-    ):
-        raise Skipped(f"compute-sanitizer does not serve this device: {bad[0]}")
-    if bad:
-        raise Failed("; ".join(bad[:3]))
+def quick(check: Check) -> dict:
+    """What most is learnt from in the shortest time. Every part runs, whatever fails before."""
+    need_device(check)
+    failures = []
+
+    def part(work) -> None:
+        try:
+            work()
+        except (Failed, Skipped) as reason:
+            failures.append(str(reason))
+        check.save()
+
+    def ceilings() -> None:
+        record = measure(check, check.out / "ceilings.json", ["--filter", "^none$"], 60)
+        check.record["ceilings"] = {key: record[key] for key in ("device", "versions", "ceilings")}
+
+    def small_rows() -> None:
+        record = measure(check, check.out / "bench_quick.json", ["--quick"], 60)
+        if "failure" in record:
+            raise Failed(record["failure"])
+
+    first = programs.device_programs(("cuda_context", "random_normal"))
+    others = [p for p in programs.device_programs() if p not in first]
+    part(ceilings)
+    part(lambda: programs.run_tests(check, "first", first, 60, programs.SMALL))
+    part(lambda: programs.run_tests(check, "small", others, 100, programs.SMALL, jobs=4))
+    part(small_rows)
+    part(lambda: verify_sample(check, "cuda"))
+    if failures:
+        raise Failed("; ".join(failures)[:400])
     return {}
 
 
-def bench(check: Check) -> dict:
-    if not check.record["devices"]:
-        raise Skipped("no CUDA device")
-    file = check.out / "bench_kernels.partial.json"
-    file.unlink(missing_ok=True)
+def device(check: Check) -> dict:
+    """The device's tests with their full shapes, those with libtorch after the others and alone."""
+    need_device(check)
+    found = [programs.built() / "tests" / name for name in programs.ALONE]
     try:
-        check.must([BUILD / "bin" / "deadray", "bench", "kernels", "--json", file], 420)
+        programs.run_tests(check, "full", programs.device_programs(), 240, jobs=4)
     finally:
-        if file.exists():  # also when only some rows were measured
-            check.record["bench"] = json.loads(file.read_text())
-            file.unlink()
-    missed = [
-        f"{row['operation']} {row['shape']}"
-        for row in check.record["bench"]["rows"]
-        if row["met"] is False
-    ]
-    return {"rows": len(check.record["bench"]["rows"]), "targets_missed": missed}
+        programs.run_tests(check, "alone", [p for p in found if p.exists()], 120)
+    return {}
+
+
+def sanitizers(check: Check) -> dict:
+    need_device(check)
+    every = programs.device_programs()
+    ours = programs.device_programs(programs.OURS_ALONE)
+    plan = dict.fromkeys(programs.SANITIZERS, every)
+    programs.sanitize(check, {**plan, "initcheck": ours})
+    return {}
+
+
+def memcheck(check: Check) -> dict:
+    need_device(check)
+    names = ("directional_variance", "head_fisher", "centred_moments")
+    programs.sanitize(check, {"memcheck": programs.device_programs(names)})
+    return {}
+
+
+def racecheck(check: Check) -> dict:
+    need_device(check)
+    names = ("directional_variance", "head_fisher")
+    programs.sanitize(check, {"racecheck": programs.device_programs(names)})
+    return {}
 
 
 def sample(check: Check) -> dict:
@@ -176,22 +199,9 @@ def sample(check: Check) -> dict:
 
     The verdicts must be equal, and |cos| up to the device's rounding of the forward pass.
     """
-    folders = (ROOT / "samples" / SAMPLE, ROOT / ".bundle" / "samples" / SAMPLE)
-    folder = next((p for p in folders if (p / "model.safetensors").exists()), None)
-    if not folder:
-        raise Skipped(f"no sample {SAMPLE}: scripts/bundle --sample carries it")
-    if not check.record["devices"]:
-        raise Skipped("no CUDA device")
-    deadray = BUILD / "bin" / "deadray"
-    records, seconds = {}, {}
-    for device in ("cpu", "cuda"):
-        file = BUILD / f"sample.{device}.json"
-        file.unlink(missing_ok=True)
-        check.must(
-            [deadray, "verify", folder, "--site", "all", "--device", device, "--json", file], 240
-        )
-        records[device] = json.loads(file.read_text())
-        seconds[device] = records[device]["seconds"]
+    need_device(check)
+    records = {name: verify_sample(check, name) for name in ("cuda", "cpu")}
+    seconds = {name: record["seconds"] for name, record in records.items()}
     differ = []
     for cpu, cuda in zip(records["cpu"]["sites"], records["cuda"]["sites"], strict=True):
         same = (
@@ -214,15 +224,20 @@ def sample(check: Check) -> dict:
 
 def large(check: Check) -> dict:
     """A model of 7 B parameters drawn at random on the device, 8192 tokens, the whole process."""
-    if not check.record["devices"]:
-        raise Skipped("no CUDA device")
-    folder = BUILD / "large"
+    need_device(check)
+    folder = check.out / "large"
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(LARGE))
     start = time.monotonic()
-    command = [BUILD / "bin" / "deadray", "verify", folder, "--json", folder / "record.json"]
+    command = [
+        programs.deadray(),
+        "verify",
+        folder,
+        "--json",
+        folder / "record.json",
+    ]
     options = "--init random --device cuda --dtype bfloat16 --random-tokens 8192".split()
-    check.must([*command, *options], 300)
+    check.must([*command, *options], 200, programs.environment(command[0]))
     seconds = round(time.monotonic() - start, 1)
     check.record["large"] = json.loads((folder / "record.json").read_text())
     return {"process_seconds": seconds, "goal": LARGE_SECONDS, "met": seconds <= LARGE_SECONDS}
@@ -230,9 +245,23 @@ def large(check: Check) -> dict:
 
 STEPS = {
     "build": build,
-    "tests": tests,
-    "sanitizers": sanitizers,
-    "bench": bench,
-    "sample": sample,
+    "quick": quick,
     "large": large,
+    "sample": sample,
+    "bench": bench,
+    "device": device,
+    "tests": tests,
+    "memcheck": memcheck,
+    "racecheck": racecheck,
+    "sanitizers": sanitizers,
+}
+# All that there is; memcheck and racecheck are parts of sanitizers.
+EVERYTHING = [name for name in STEPS if name not in ("memcheck", "racecheck")]
+# The first half hour on a device, each call under 10 minutes; docs/gpu.md says what it may take.
+# Steps in one pair of brackets run side by side.
+CALLS = {
+    "A": [("quick",)],
+    "B": [("large",), ("sample",), ("bench",)],
+    "C": [("device",), ("memcheck",)],
+    "D": [("build", "racecheck")],
 }

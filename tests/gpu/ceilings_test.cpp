@@ -100,6 +100,10 @@ TEST(CeilingsGpuTest, VersionsAreThoseOfTheLibrariesInUse) {
   EXPECT_GE(versions.runtime, 12000);
   EXPECT_FALSE(versions.cublas.empty());
   EXPECT_FALSE(versions.cusolver.empty());
+  EXPECT_NE(versions.cublas_file.find(emulated() ? "simt" : "libcublas"), std::string::npos)
+      << versions.cublas_file;
+  EXPECT_NE(versions.cusolver_file.find(emulated() ? "simt" : "libcusolver"), std::string::npos)
+      << versions.cusolver_file;
 }
 
 }  // namespace

@@ -96,6 +96,28 @@ TEST_F(CudaFaultTest, OnlyADeviceThatIsThereCanBeUsed) {
   EXPECT_EQ(error->kind(), CudaError::Kind::no_device) << error->what();
 }
 
+// Covariances keep their digits whatever the environment allows a library to give up.
+TEST(CudaContextTest, ProductsInFp64AreNotEmulated) {
+  const Variable asked("CUBLAS_EMULATE_DOUBLE_PRECISION", "1");
+  cuda::Context* const context = operations().create_context(0);  // reads the environment anew
+  EXPECT_FALSE(operations().emulates_fp64(*context));
+  operations().destroy_context(context);
+}
+
+// cudaStreamPerThread is the handle 2. Xsyevd of CUDA 12 gives wrong results on it.
+TEST(CudaContextTest, TheSolverNeverGetsThePerThreadStream) {
+  DeviceContext context;
+  const std::size_t bytes = operations().eigh_workspace(context, 2);
+  DeviceArray<double> matrix(std::vector<double>{2, 0, 0, 1}), values(2);
+  DeviceArray<unsigned char> workspace(bytes);
+  const auto error = failure([&] {
+    operations().eigh(context, matrix.data(), 2, values.data(), workspace.data(), bytes,
+                      reinterpret_cast<Stream>(2));
+  });
+  ASSERT_TRUE(error);
+  EXPECT_NE(std::string(error->what()).find("cudaStreamPerThread"), std::string::npos);
+}
+
 TEST(CudaEventTest, IsWaitedForOnceRecordedAndNotBefore) {
   const DeviceContext context;  // makes the device current
   const Event event = operations().create_event();

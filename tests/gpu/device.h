@@ -50,17 +50,20 @@ class DeviceArray {
   T* data_;
 };
 
-/// The libraries' handles of device 0.
+/// The libraries' handles of device 0: one set for a program, as deadray has it. A set takes long
+/// to make, longest under a sanitizer. It is never destroyed: the libraries may be gone by then.
 class DeviceContext {
  public:
-  DeviceContext() : context_(operations().create_context(0)) {}
-  ~DeviceContext() { operations().destroy_context(context_); }
-  DeviceContext(const DeviceContext&) = delete;
-  DeviceContext& operator=(const DeviceContext&) = delete;
-  operator kernels::cuda::Context&() { return *context_; }  // NOLINT(google-explicit-constructor)
+  DeviceContext() { context(); }
+  operator kernels::cuda::Context&() const {  // NOLINT(google-explicit-constructor)
+    return context();
+  }
 
  private:
-  kernels::cuda::Context* context_;
+  static kernels::cuda::Context& context() {
+    static kernels::cuda::Context* const one = operations().create_context(0);
+    return *one;
+  }
 };
 
 }  // namespace deadray::testing

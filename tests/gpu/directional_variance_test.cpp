@@ -38,13 +38,16 @@ std::vector<RunningMoments> measure_on_device(const TestRows& x, const TestNorm&
   DeviceArray<double> v(directions);
   DeviceArray<RunningMoments> moments(
       std::vector<RunningMoments>(static_cast<std::size_t>(n_directions)));
-  DeviceArray<unsigned char> workspace(
-      operations().directional_variance_workspace(n_directions, x.hidden_size));
+  DeviceArray<unsigned char> weights(
+      operations().directional_weights_bytes(n_directions, x.hidden_size)),
+      workspace(operations().directional_variance_workspace(n_directions));
+  operations().prepare_directional_weights(parameters.arguments(), x.type, x.hidden_size, v.data(),
+                                           n_directions, weights.data(), nullptr);
   for (int p = 0; p < pieces; ++p) {
     const std::int64_t first = x.n_tokens * p / pieces, last = x.n_tokens * (p + 1) / pieces;
-    operations().directional_variance(rows.view().slice(first, last - first),
-                                      parameters.arguments(), v.data(), n_directions,
-                                      moments.data(), workspace.data(), nullptr);
+    operations().directional_variance(rows.view().slice(first, last - first), norm.type, norm.eps,
+                                      weights.data(), n_directions, moments.data(),
+                                      workspace.data(), nullptr);
   }
   return moments.download();
 }
@@ -82,10 +85,16 @@ void expect_agreement(const TestRows& x, const TestNorm& norm, std::int64_t n_di
   }
 }
 
+/// The emulation takes a minute for what a device does at once.
+std::vector<std::int64_t> counts(std::vector<std::int64_t> on_a_device,
+                                 std::vector<std::int64_t> small) {
+  return small_shapes() ? small : on_a_device;
+}
+
 TEST_P(DirectionalVarianceGpuTest, AgreesWithTheCpu) {
   const auto [norm_type, element_type] = GetParam();
   for (const auto& [n_tokens, hidden_size] : shapes()) {
-    for (const std::int64_t n_directions : {1, 2, 3, 32}) {
+    for (const std::int64_t n_directions : counts({1, 2, 3, 8, 29}, {1, 3, 9})) {
       if (n_tokens * hidden_size * n_directions > (1LL << 30))
         continue;  // minutes of the CPU's time
       expect_agreement(gaussian_rows(n_tokens, hidden_size, element_type, 1.0, 0.5),
@@ -94,17 +103,42 @@ TEST_P(DirectionalVarianceGpuTest, AgreesWithTheCpu) {
   }
 }
 
-// 4096 and 8192 are the widest rows that a block holds for four directions and for two; wider ones,
-// and those that begin anywhere, are read with four again.
+// 2048, 4096 and 8192 are the widest rows that a block holds for eight directions, for four and for
+// two; wider ones, and those that begin anywhere, are read with four again.
 TEST_P(DirectionalVarianceGpuTest, AgreesOnTheWidestRowsHeldAndBeyond) {
   const auto [norm_type, element_type] = GetParam();
-  for (const std::int64_t hidden_size : {4096, 4104, 8192, 8200}) {
-    for (const std::int64_t n_directions : {1, 3, 5})
-      expect_agreement(gaussian_rows(9, hidden_size, element_type, 1.0, 0.5),
+  for (const std::int64_t hidden_size : {2048, 2056, 4096, 4104, 8192, 8200}) {
+    for (const std::int64_t n_directions : counts({1, 3, 5, 8}, {1, 8}))
+      expect_agreement(gaussian_rows(small_shapes() ? 3 : 9, hidden_size, element_type, 1.0, 0.5),
                        random_norm(norm_type, hidden_size, 1e-5), n_directions);
   }
   expect_agreement(gaussian_rows(3, 4104, element_type, 1.0, 0.5).with_stride(4105),
                    random_norm(norm_type, 4104, 1e-5), 5);
+}
+
+// A block finishes 16 rows at a time: fewer, as many, one more, and several times as many, with the
+// last group of rows whole and in part. The emulation runs four blocks.
+TEST_P(DirectionalVarianceGpuTest, AgreesWhereverABlockEnds) {
+  const auto [norm_type, element_type] = GetParam();
+  for (const std::int64_t n_tokens : counts({4, 15, 16, 17, 63, 64, 65, 131, 260}, {15, 65, 131}))
+    for (const std::int64_t n_directions : counts({1, 2, 4, 8}, {2, 8}))
+      expect_agreement(gaussian_rows(n_tokens, 72, element_type, 1.0, 0.5),
+                       random_norm(norm_type, 72, 1e-5), n_directions);
+}
+
+// How often rows are read: 8, 4 and 2 directions a pass by width.
+TEST(DirectionalVariancePassesGpuTest, FollowTheWidth) {
+  const auto passes = [](std::int64_t hidden_size, ElementType type, std::int64_t n_directions) {
+    return operations().directional_variance_passes({nullptr, type, 1, hidden_size, hidden_size},
+                                                    n_directions);
+  };
+  for (const ElementType type : {ElementType::float32, ElementType::bfloat16}) {
+    EXPECT_EQ(passes(768, type, 8), 1);
+    EXPECT_EQ(passes(2048, type, 9), 2);
+    EXPECT_EQ(passes(4096, type, 8), 2);
+    EXPECT_EQ(passes(8192, type, 8), 4);
+    EXPECT_EQ(passes(8192, type, 1), 1);
+  }
 }
 
 TEST_P(DirectionalVarianceGpuTest, AgreesOnRowsApartInMemoryAndInPieces) {

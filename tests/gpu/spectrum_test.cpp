@@ -33,7 +33,8 @@ class EighGpuTest : public ::testing::Test {
   static Eigenpairs solve(const Matrix& a, std::int64_t k = 0) {
     DeviceContext context;
     DeviceArray<double> matrix(a.values), values(static_cast<std::size_t>(k > 0 ? k : a.n));
-    const std::size_t bytes = operations().eigh_workspace(context, a.n);
+    const std::size_t bytes = k > 0 ? operations().eigh_bottom_workspace(context, a.n, k)
+                                    : operations().eigh_workspace(context, a.n);
     DeviceArray<unsigned char> workspace(bytes);
     const EighResult check =
         k > 0 ? operations().eigh_bottom(context, matrix.data(), a.n, k, values.data(),
@@ -131,6 +132,31 @@ TEST_F(EighGpuTest, FindsDiagonalMatrices) {
   }
 }
 
+// A result, or an error that says so; whichever it is, the next call on the same handles is right.
+TEST_F(EighGpuTest, SingularCovariancesLeaveTheNextCallRight) {
+  for (const std::int64_t n : small_shapes() ? std::vector<std::int64_t>{2, 64}
+                                             : std::vector<std::int64_t>{2, 64, 257, 768}) {
+    const std::vector<double> sound = geometric(n, 0.1, 3.0);
+    const Matrix next = with_spectrum(sound);
+    for (const Spectrum& spectrum : singular_spectra(n)) {
+      for (const std::int64_t k : {0, 2}) {
+        SCOPED_TRACE(spectrum.name + ", n " + std::to_string(n) + ", k " + std::to_string(k));
+        const Matrix a = with_spectrum(spectrum.eigenvalues);
+        try {
+          const Eigenpairs pairs = solve(a, k);
+          expect_eigenpairs(a, pairs);
+          expect_eigenvalues(a, pairs, spectrum.eigenvalues);
+        } catch (const CudaError& error) {
+          EXPECT_EQ(error.kind(), CudaError::Kind::unsolved) << error.what();
+        }
+        const Eigenpairs pairs = solve(next, k);
+        expect_eigenpairs(next, pairs);
+        expect_eigenvalues(next, pairs, sound);
+      }
+    }
+  }
+}
+
 // Rows and columns from 1e-15 to 1e15: elements from 1e-30 to 1e30.
 TEST_F(EighGpuTest, PassesOnGradedMatrices) {
   const std::int64_t n = 64;
@@ -200,10 +226,12 @@ TEST_F(EighGpuTest, RefusesASmallWorkspaceAndABadCount) {
   EXPECT_THROW(operations().eigh(context, matrix.data(), 7, values.data(), workspace.data(),
                                  bytes - 1, nullptr),
                CudaError);
-  for (const std::int64_t k : {0, 8})
+  for (const std::int64_t k : {0, 8}) {
+    EXPECT_THROW(operations().eigh_bottom_workspace(context, 7, k), CudaError);
     EXPECT_THROW(operations().eigh_bottom(context, matrix.data(), 7, k, values.data(),
                                           workspace.data(), bytes, nullptr),
                  CudaError);
+  }
   EXPECT_EQ(matrix.download(), a.values);
 }
 
@@ -311,13 +339,17 @@ TEST_F(EighFaultTest, WantOfMemoryIsSaidWhicheverDriverMetIt) {
   EXPECT_EQ(kind("memory", "nan"), CudaError::Kind::out_of_memory);
   EXPECT_EQ(kind("status", "memory"), CudaError::Kind::out_of_memory);
   EXPECT_EQ(kind("status", "status"), CudaError::Kind::other);
+  EXPECT_EQ(kind("status", "nan"), CudaError::Kind::other);
+  // All ran, none with a result that passes: what the CPU may do.
+  EXPECT_EQ(kind("info", "nan"), CudaError::Kind::unsolved);
+  EXPECT_EQ(kind("order", "order"), CudaError::Kind::unsolved);
 }
 
-/// The kind of error with which a query of workspace fails.
+/// The kind of error with which a query of workspace for every solver fails.
 std::optional<CudaError::Kind> query_failure(std::int64_t n) {
   DeviceContext context;
   try {
-    operations().eigh_workspace(context, n);
+    operations().eigh_bottom_workspace(context, n, 1);
   } catch (const CudaError& error) {
     return error.kind();
   }
@@ -352,6 +384,22 @@ TEST_F(EighFaultTest, OtherFailuresOfAQueryArePassedOn) {
     EXPECT_EQ(query_failure(17000), CudaError::Kind::out_of_memory);
   }
   EXPECT_EQ(query_failure(64), std::nullopt);
+}
+
+// A count in an int that overflowed is no size: the first driver's says so, the second one's counts
+// as absent. The emulation's Xsyevdx wants more for fewer eigenpairs, and gets it: see
+// TheBottomHasThreeDrivers and FindsTheBottom, whose driver it must be.
+TEST_F(EighFaultTest, SizesThatOverflowedAreNotAskedFor) {
+  DeviceContext context;
+  for (const char* const solver : {kXsyevd, kXsyevdx}) {
+    const Fault fault(solver, "query overflows");
+    EXPECT_EQ(query_failure(64), CudaError::Kind::too_large) << solver;
+  }
+  const std::size_t with = operations().eigh_workspace(context, 1000);  // the second driver's 3 n^2
+  const Fault fault(kDsyevj, "query overflows");
+  EXPECT_LT(operations().eigh_workspace(context, 1000), with);
+  EXPECT_GT(operations().eigh_bottom_workspace(context, 1000, 1),
+            operations().eigh_bottom_workspace(context, 1000, 1000));
 }
 
 // info = n + 1: the Jacobi method stopped short of its last bit. The check decides.

@@ -95,6 +95,17 @@ inline std::vector<Spectrum> spectra(std::int64_t n) {
   return all;
 }
 
+/// Of covariances that verify meets: equal rows, two rows, a dead direction.
+inline std::vector<Spectrum> singular_spectra(std::int64_t n) {
+  const auto size = static_cast<std::size_t>(n);
+  std::vector<Spectrum> all{{"all zero", std::vector<double>(size, 0.0)},
+                            {"rank one", std::vector<double>(size, 0.0)},
+                            {"rank n - 1", geometric(n, 0.1, 3.0)}};
+  all[1].eigenvalues.back() = 5.0;
+  all[2].eigenvalues.front() = 0.0;
+  return all;
+}
+
 inline std::vector<std::int64_t> sizes() {
   if (small_shapes()) return {1, 7, 64, 257};
   return {1, 7, 64, 257, 768, 4096};

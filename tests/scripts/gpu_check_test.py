@@ -21,7 +21,10 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
+import gpu_bench  # noqa: E402
+import gpu_check  # noqa: E402
 import gpu_machine  # noqa: E402
+import gpu_programs  # noqa: E402
 import gpu_record  # noqa: E402
 import gpu_steps  # noqa: E402
 import gpu_table  # noqa: E402
@@ -33,7 +36,8 @@ class CheckCase(unittest.TestCase):
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.enterContext(contextlib.redirect_stderr(io.StringIO()))
-        self.enterContext(mock.patch.object(gpu_steps, "BUILD", self.folder / "build"))
+        self.enterContext(mock.patch.object(gpu_programs, "BUILD", self.folder / "build"))
+        self.enterContext(mock.patch.object(gpu_programs, "CARRIED", self.folder / "carried"))
         self.check = gpu_record.Check(self.folder, budget=60)
         self.addCleanup(self.check.log.close)
         self.check.record["devices"] = [DEVICE]
@@ -81,6 +85,11 @@ class StepTest(CheckCase):
         time.sleep(2.2)
         self.assertFalse(mark.exists())
 
+    def test_output_is_in_the_log_as_it_comes(self):
+        log = self.folder / "gpu_check.log"
+        self.check.run(["sh", "-c", f"echo first; sleep 0.2; cp {log} {self.folder / 'then'}"], 10)
+        self.assertIn("first\n", (self.folder / "then").read_text())
+
     def test_nothing_starts_once_the_budget_is_spent(self):
         self.check.deadline = time.monotonic()
         with self.assertRaisesRegex(gpu_record.Spent, "budget"):
@@ -93,7 +102,7 @@ class StepTest(CheckCase):
 class TestsTest(CheckCase):
     def results(self, cases: str):
         def ctest(command, limit, environment=None):
-            gpu_steps.BUILD.mkdir(exist_ok=True)
+            gpu_programs.BUILD.mkdir(exist_ok=True)
             Path(command[-1]).write_text(f"<testsuite>{cases}</testsuite>")
             return 0, ""
 
@@ -117,22 +126,38 @@ class TestsTest(CheckCase):
             self.results('<testcase name="a" status="notrun"/>')
 
 
-class SanitizersTest(CheckCase):
-    def sanitize(self, tool: str):
-        self.program(self.folder / "bin" / "compute-sanitizer", tool)
-        self.program(gpu_steps.BUILD / "tests" / "x_gpu_test", "")
-        with mock.patch.dict(os.environ, {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}):
-            return gpu_steps.sanitizers(self.check)
+class ProgramsTest(CheckCase):
+    NAMES = ("head_fisher", "norm_recompute")
 
-    def test_every_tool_runs_on_every_program_with_small_shapes(self):
-        self.sanitize('test "$DEADRAY_SMALL_SHAPES" = 1')
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch.object(gpu_programs, "OURS_ALONE", ("norm_recompute",)))
+
+    def sanitize(self, tool: str, step=gpu_steps.sanitizers):
+        self.program(self.folder / "bin" / "compute-sanitizer", tool)
+        for name in self.NAMES:
+            self.program(gpu_programs.BUILD / "tests" / f"{name}_gpu_test", "")
+        with mock.patch.dict(os.environ, {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}):
+            return step(self.check)
+
+    def test_every_tool_watches_our_kernels_alone_but_initcheck_all_where_all_are_ours(self):
+        self.sanitize(
+            'case "$*" in *"--tool initcheck"*) case "$*" in *kns=*) exit 1;; esac;;'
+            ' *"--kernel-name kns=deadray"*) ;; *) exit 1;; esac; test "$DEADRAY_SMALL_SHAPES" = 1'
+        )
+        both = {f"{name}_gpu_test": "passed" for name in self.NAMES}
         self.assertEqual(
             self.check.record["sanitizers"],
-            {kind: {"x_gpu_test": "passed"} for kind in gpu_steps.SANITIZERS},
+            {
+                "memcheck": both,
+                "racecheck": both,
+                "synccheck": both,
+                "initcheck": {"norm_recompute_gpu_test": "passed"},
+            },
         )
 
     def test_finding_fails(self):
-        with self.assertRaisesRegex(gpu_record.Failed, "racecheck x_gpu_test: failed"):
+        with self.assertRaisesRegex(gpu_record.Failed, "racecheck head_fisher_gpu_test: failed"):
             self.sanitize('test "$2" != racecheck')
 
     def test_device_that_the_tool_does_not_serve_is_skipped(self):
@@ -141,21 +166,68 @@ class SanitizersTest(CheckCase):
 
     def test_without_a_device_it_says_so(self):
         self.check.record["devices"] = []
-        for step in (gpu_steps.sanitizers, gpu_steps.bench):
+        for step in (gpu_steps.sanitizers, gpu_steps.bench, gpu_steps.quick, gpu_steps.device):
             with self.assertRaisesRegex(gpu_record.Skipped, "no CUDA device"):
                 step(self.check)
 
+    def test_a_failing_program_stops_no_other(self):
+        folder = gpu_programs.BUILD / "tests"
+        self.program(folder / "a_gpu_test", "exit 1")
+        self.program(folder / "b_gpu_test", "exit 0")
+        self.program(folder / "backend_test", "exit 0")
+        with self.assertRaisesRegex(gpu_record.Failed, "a_gpu_test: failed"):
+            gpu_steps.device(self.check)
+        self.assertEqual(
+            self.check.record["device_tests"],
+            {
+                "full": {"a_gpu_test": "failed", "b_gpu_test": "passed"},
+                "alone": {"backend_test": "passed"},
+            },
+        )
+
+    def test_skipped_is_not_passed(self):
+        self.program(gpu_programs.BUILD / "tests" / "a_gpu_test", "exit 77")
+        with self.assertRaisesRegex(gpu_record.Failed, "a_gpu_test: skipped"):
+            gpu_steps.device(self.check)
+
+    def test_carried_programs_are_told_where_this_machines_libraries_are(self):
+        program = self.program(gpu_programs.CARRIED / "bin" / "deadray", "")
+        self.assertEqual(gpu_programs.built(), gpu_programs.CARRIED)
+        with mock.patch.object(gpu_programs, "torch_folder", lambda: Path("/site/torch")):
+            variables = gpu_programs.environment(program)
+        self.assertTrue(
+            variables["LD_LIBRARY_PATH"].startswith("/site/torch/lib:/site/nvidia/cu13/lib")
+        )
+        self.assertTrue(variables["DEADRAY_KERNELS"].endswith("carried/bin/libdeadray_cuda.so"))
+        here = self.program(gpu_programs.BUILD / "bin" / "deadray", "")
+        self.assertEqual(gpu_programs.built(), gpu_programs.BUILD)
+        self.assertEqual(gpu_programs.environment(here), {})
+
+
+class CallsTest(unittest.TestCase):
+    def test_calls_are_made_of_steps(self):
+        for turns in gpu_check.CALLS.values():
+            for turn in turns:
+                self.assertLessEqual(set(turn), set(gpu_steps.STEPS))
+
 
 class BenchTest(CheckCase):
-    def test_rows_measured_before_a_failure_are_kept(self):
-        record = {"rows": [{"operation": "copy", "shape": {}, "met": None}]}
-        self.program(
-            gpu_steps.BUILD / "bin" / "deadray",
-            f"echo '{json.dumps(record)}' > $4; echo device lost; exit 7",
+    def measure(self, script: str):
+        self.program(gpu_programs.BUILD / "bin" / "deadray", script)
+        return gpu_steps.bench(self.check)
+
+    def test_an_error_ends_its_own_part_alone(self):
+        # $4 is the record's file, $6 the filter.
+        row = '{"operation": "\'$6\'", "shape": {}, "met": null}'
+        with self.assertRaisesRegex(gpu_record.Failed, "head_fisher.*device lost"):
+            self.measure(
+                f"echo '{{\"rows\": [{row}]}}' > $4;"
+                'case "$6" in *head_fisher*) echo device lost; exit 7;; esac'
+            )
+        self.assertEqual(
+            [row["operation"] for row in self.check.record["bench"]["rows"]],
+            list(gpu_bench.FILTERS),
         )
-        with self.assertRaisesRegex(gpu_record.Failed, "device lost"):
-            gpu_steps.bench(self.check)
-        self.assertEqual(self.check.record["bench"], record)
 
     def test_missed_target_is_told_and_no_failure(self):
         record = {
@@ -164,8 +236,10 @@ class BenchTest(CheckCase):
                 {"operation": "dgemm", "shape": {}, "met": True},
             ]
         }
-        self.program(gpu_steps.BUILD / "bin" / "deadray", f"echo '{json.dumps(record)}' > $4")
-        self.assertEqual(gpu_steps.bench(self.check), {"rows": 2, "targets_missed": ["copy {}"]})
+        self.assertEqual(
+            self.measure(f"echo '{json.dumps(record)}' > $4"),
+            {"rows": 2, "targets_missed": ["copy {}"]},
+        )
 
 
 class EnvironmentTest(unittest.TestCase):

@@ -1,6 +1,10 @@
 #include <cublas_v2.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdlib>
+
+#include "tests/simt/inverted_block.h"
 
 /// cuBLAS as far as the kernels use it, in plain loops over host memory, sums in FP64.
 /// Column-major, as there.
@@ -11,12 +15,25 @@ double at(cublasOperation_t operation, const double* a, int ld, int row, int col
                                   : a[column + std::ptrdiff_t{row} * ld];
 }
 
+/// Of the latest handle; products here do not depend on it.
+cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
+
 }  // namespace
 
 extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   *handle = reinterpret_cast<cublasHandle_t>(1);
+  const char* const emulate = std::getenv("CUBLAS_EMULATE_DOUBLE_PRECISION");
+  math_mode = emulate ? CUBLAS_FP64_EMULATED_FIXEDPOINT_MATH : CUBLAS_DEFAULT_MATH;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasGetMathMode(cublasHandle_t, cublasMath_t* mode) {
+  *mode = math_mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t mode) {
+  math_mode = mode;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasDestroy_v2(cublasHandle_t) { return CUBLAS_STATUS_SUCCESS; }
@@ -73,19 +90,33 @@ cublasStatus_t cublasDgemv_v2(cublasHandle_t, cublasOperation_t trans, int m, in
   return CUBLAS_STATUS_SUCCESS;
 }
 
+/// By inverted blocks of the diagonal, as libraries do for a device: right to rounding by the norm,
+/// not element by element.
 cublasStatus_t cublasDtrsm_v2(cublasHandle_t, cublasSideMode_t side, cublasFillMode_t fill,
                               cublasOperation_t trans, cublasDiagType_t diag, int m, int n,
                               const double* alpha, const double* a, int lda, double* b, int ldb) {
-  if (side != CUBLAS_SIDE_LEFT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (side != CUBLAS_SIDE_LEFT || diag != CUBLAS_DIAG_NON_UNIT) return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool forward = (fill == CUBLAS_FILL_MODE_LOWER) == (trans == CUBLAS_OP_N);
-  for (int j = 0; j < n; ++j) {
-    double* const x = b + std::ptrdiff_t{j} * ldb;
-    for (int step = 0; step < m; ++step) {
-      const int i = forward ? step : m - 1 - step;
-      double sum = *alpha * x[i];
-      for (int l = forward ? 0 : i + 1; l < (forward ? i : m); ++l)
-        sum -= at(trans, a, lda, i, l) * x[l];
-      x[i] = diag == CUBLAS_DIAG_UNIT ? sum : sum / at(trans, a, lda, i, i);
+  const auto row_of = [&](int step) { return forward ? step : m - 1 - step; };
+  for (int first = 0; first < m; first += simt::kInvertedBlock) {
+    const int end = std::min(m, first + simt::kInvertedBlock);
+    const simt::InvertedBlock inverse(end - first, [&](int i, int j) {
+      return at(trans, a, lda, row_of(first + i), row_of(first + j));
+    });
+    for (int j = 0; j < n; ++j) {
+      double* const x = b + std::ptrdiff_t{j} * ldb;
+      double right[simt::kInvertedBlock];
+      for (int step = first; step < end; ++step) {
+        double sum = *alpha * x[row_of(step)];
+        for (int l = 0; l < first; ++l)
+          sum -= at(trans, a, lda, row_of(step), row_of(l)) * x[row_of(l)];
+        right[step - first] = sum;
+      }
+      for (int step = first; step < end; ++step) {
+        double sum = 0.0;
+        for (int l = 0; l <= step - first; ++l) sum += inverse(step - first, l) * right[l];
+        x[row_of(step)] = sum;
+      }
     }
   }
   return CUBLAS_STATUS_SUCCESS;

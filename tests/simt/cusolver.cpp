@@ -10,9 +10,12 @@
 #include <string>
 #include <vector>
 
-/// cuSOLVER as far as the kernels use it, on host memory: an unblocked Cholesky factorisation, and
-/// one cyclic Jacobi method behind all three eigensolvers. They read the triangle that is named,
-/// and spoil the whole workspace that they asked for.
+#include "tests/simt/inverted_block.h"
+
+/// cuSOLVER as far as the kernels use it, on host memory: a Cholesky factorisation by inverted
+/// blocks of the diagonal, as libraries do for a device, and one cyclic Jacobi method behind all
+/// three eigensolvers. They read the triangle that is named, and spoil the whole workspace that
+/// they asked for.
 ///
 /// The variables DEADRAY_SIMT_XSYEVD, …_XSYEVDX and …_DSYEVJ make that solver go wrong:
 ///   "status", "memory"  the call fails, or fails for want of memory
@@ -25,6 +28,9 @@
 /// or make its query of workspace
 ///   "query refuses", "query wants memory"  fail
 ///   "query takes any size"                 pass where cuSOLVER 12 would refuse
+///   "query overflows"                      pass with a negative size
+/// Xsyevdx asks for more memory the fewer eigenpairs are wanted, which nothing forbids, and fails
+/// where it is given less.
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
@@ -139,7 +145,13 @@ cusolverStatus_t query(const char* variable, std::int64_t n, std::size_t* device
   if (4 * n * n > INT_MAX && mode != "query takes any size") return CUSOLVER_STATUS_INVALID_VALUE;
   *device = static_cast<std::size_t>(2 * n * n + 64 * n) * sizeof(double);
   *host = 1000;
+  if (mode == "query overflows") *device = static_cast<std::size_t>(std::int64_t{-8} * n * n);
   return CUSOLVER_STATUS_SUCCESS;
+}
+
+/// Of Xsyevdx, beyond what it takes for all n: by eigenpairs that are not wanted.
+std::size_t more_for_fewer(std::int64_t n, std::int64_t k) {
+  return static_cast<std::size_t>(n * (n - k)) * sizeof(double);
 }
 
 }  // namespace
@@ -182,15 +194,33 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublas
     return fill == CUBLAS_FILL_MODE_LOWER ? a[i + j * lda] : a[j + i * lda];
   };
   *info = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    for (int64_t i = j; i < n; ++i) {
-      double sum = at(i, j);
-      for (int64_t l = 0; l < j; ++l) sum -= at(i, l) * at(j, l);
-      if (i == j && sum <= 0.0) {  // NaN passes: that cuSOLVER notes it is nowhere said
-        *info = static_cast<int>(j + 1);
-        return CUSOLVER_STATUS_SUCCESS;
+  for (int64_t first = 0; first < n; first += simt::kInvertedBlock) {
+    const int64_t end = std::min<int64_t>(n, first + simt::kInvertedBlock);
+    for (int64_t j = first; j < end; ++j) {  // what the columns before leave of these
+      for (int64_t i = j; i < n; ++i) {
+        for (int64_t l = 0; l < first; ++l) at(i, j) -= at(i, l) * at(j, l);
       }
-      at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
+    }
+    for (int64_t j = first; j < end; ++j) {  // the block of the diagonal
+      for (int64_t i = j; i < end; ++i) {
+        double sum = at(i, j);
+        for (int64_t l = first; l < j; ++l) sum -= at(i, l) * at(j, l);
+        if (i == j && sum <= 0.0) {  // NaN passes: that cuSOLVER notes it is nowhere said
+          *info = static_cast<int>(j + 1);
+          return CUSOLVER_STATUS_SUCCESS;
+        }
+        at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
+      }
+    }
+    const auto size = static_cast<int>(end - first);
+    const simt::InvertedBlock inverse(size, [&](int i, int j) { return at(first + i, first + j); });
+    for (int64_t i = end; i < n; ++i) {  // the rows below
+      double row[simt::kInvertedBlock];
+      for (int j = 0; j < size; ++j) {
+        row[j] = 0.0;
+        for (int l = 0; l <= j; ++l) row[j] += at(i, first + l) * inverse(j, l);
+      }
+      for (int j = 0; j < size; ++j) at(i, first + j) = row[j];
     }
   }
   return CUSOLVER_STATUS_SUCCESS;
@@ -216,10 +246,12 @@ cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t, cusolverDnParams_t, cusolv
 cusolverStatus_t cusolverDnXsyevdx_bufferSize(cusolverDnHandle_t, cusolverDnParams_t,
                                               cusolverEigMode_t, cusolverEigRange_t,
                                               cublasFillMode_t, int64_t n, cudaDataType,
-                                              const void*, int64_t, void*, void*, int64_t, int64_t,
-                                              int64_t*, cudaDataType, const void*, cudaDataType,
-                                              size_t* device, size_t* host) {
-  return query("DEADRAY_SIMT_XSYEVDX", n, device, host);
+                                              const void*, int64_t, void*, void*, int64_t,
+                                              int64_t last, int64_t*, cudaDataType, const void*,
+                                              cudaDataType, size_t* device, size_t* host) {
+  const cusolverStatus_t status = query("DEADRAY_SIMT_XSYEVDX", n, device, host);
+  *device += more_for_fewer(n, last);
+  return status;
 }
 cusolverStatus_t cusolverDnXsyevdx(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
                                    cusolverEigRange_t range, cublasFillMode_t fill, int64_t n,
@@ -227,7 +259,11 @@ cusolverStatus_t cusolverDnXsyevdx(cusolverDnHandle_t, cusolverDnParams_t, cusol
                                    int64_t last, int64_t* found, cudaDataType, void* w,
                                    cudaDataType, void* device, size_t device_bytes, void* host,
                                    size_t host_bytes, int* info) {
-  if (range != CUSOLVER_EIG_RANGE_I || first != 1 || last < 1 || last > n)
+  std::size_t needed = 0, host_needed = 0;
+  const cusolverStatus_t queried = query("DEADRAY_SIMT_XSYEVDX", n, &needed, &host_needed);
+  if (queried != CUSOLVER_STATUS_SUCCESS) return queried;
+  if (range != CUSOLVER_EIG_RANGE_I || first != 1 || last < 1 || last > n ||
+      device_bytes < needed + more_for_fewer(n, last) || host_bytes < host_needed)
     return CUSOLVER_STATUS_INVALID_VALUE;
   spoil(device, device_bytes);
   spoil(host, host_bytes);
@@ -248,7 +284,7 @@ cusolverStatus_t cusolverDnDsyevj_bufferSize(cusolverDnHandle_t, cusolverEigMode
   const std::string mode = mode_of("DEADRAY_SIMT_DSYEVJ");
   if (mode == "query refuses") return CUSOLVER_STATUS_INVALID_VALUE;
   if (mode == "query wants memory") return CUSOLVER_STATUS_ALLOC_FAILED;
-  *count = 3 * n * n;
+  *count = mode == "query overflows" ? -3 * n * n : 3 * n * n;
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnDsyevj(cusolverDnHandle_t, cusolverEigMode_t, cublasFillMode_t fill,

@@ -63,8 +63,11 @@ class CudaBackend final : public Backend {
   }
   std::optional<std::string> cuda_version() const override {
     const kernels::cuda::LibraryVersions versions = device_.operations().library_versions();
-    return fmt::format("{}, driver {}, cuBLAS {}, cuSOLVER {}", cuda_version_text(versions.runtime),
-                       cuda_version_text(versions.driver), versions.cublas, versions.cusolver);
+    return fmt::format(
+        "{}, driver {}, cuBLAS {} (FP64 {}), cuSOLVER {}", cuda_version_text(versions.runtime),
+        cuda_version_text(versions.driver), versions.cublas,
+        device_.operations().emulates_fp64(device_.context()) ? "emulated" : "not emulated",
+        versions.cusolver);
   }
 
   std::unique_ptr<Channel> make_channel(ChannelSpec spec) override {

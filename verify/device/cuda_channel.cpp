@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "host/base/error.h"
 #include "verify/base/dtypes.h"
@@ -36,7 +37,12 @@ class CudaChannel final : public Channel {
       sums_ = at::zeros({hidden_size_}, device.fp64());
       gram_ = at::zeros({hidden_size_, hidden_size_}, device.fp64());
     }
-    if (directions_.defined()) moments_ = at::zeros({directions_.size(0), 3}, device.fp64());
+    if (directions_.defined()) {
+      moments_ = at::zeros({n_directions(), 3}, device.fp64());
+      const std::size_t bytes =
+          device.operations().directional_weights_bytes(n_directions(), hidden_size_);
+      weights_ = at::empty({static_cast<std::int64_t>(bytes / sizeof(double))}, device.fp64());
+    }
   }
 
   void reserve(const at::Tensor& rows) override {
@@ -58,11 +64,13 @@ class CudaChannel final : public Channel {
       operations.add_moments(device_.context(), rows_of(dense), shifted_by(centre_),
                              sums_.data_ptr<double>(), gram_.data_ptr<double>(),
                              device_.workspace(bytes), bytes, device_.stream());
-    if (n_directions() > 0)
+    if (n_directions() > 0) {
+      prepare_weights(rows_of(dense).type);
       operations.directional_variance(
-          rows_of(dense), shifted_by(shift_), directions_.const_data_ptr<double>(), n_directions(),
+          rows_of(dense), norm_.type, norm_.eps, weights_.const_data_ptr<double>(), n_directions(),
           reinterpret_cast<kernels::RunningMoments*>(moments_.data_ptr<double>()),
           device_.workspace(bytes), device_.stream());
+    }
     count_ += rows.size(0);
   }
 
@@ -108,12 +116,20 @@ class CudaChannel final : public Channel {
     return arguments;
   }
 
+  /// Once, as long as the rows' type stays the same.
+  void prepare_weights(kernels::ElementType type) {
+    if (weights_type_ == type) return;
+    device_.operations().prepare_directional_weights(
+        shifted_by(shift_), type, hidden_size_, directions_.const_data_ptr<double>(),
+        n_directions(), weights_.data_ptr<double>(), device_.stream());
+    weights_type_ = type;
+  }
+
   std::size_t workspace_bytes(std::int64_t n) const {
     const kernels::CudaOperations& operations = device_.operations();
-    return std::max(gram_.defined() ? operations.add_moments_workspace(n, hidden_size_) : 0,
-                    n_directions() > 0
-                        ? operations.directional_variance_workspace(n_directions(), hidden_size_)
-                        : 0);
+    return std::max(
+        gram_.defined() ? operations.add_moments_workspace(n, hidden_size_) : 0,
+        n_directions() > 0 ? operations.directional_variance_workspace(n_directions()) : 0);
   }
 
   /// Mean of what is measured of these rows, relative to the first, so that equal rows have exactly
@@ -133,6 +149,8 @@ class CudaChannel final : public Channel {
   at::Tensor shift_, directions_, gamma_, centre_;
   at::Tensor sums_, gram_;  // about centre_; as add_moments() leaves them
   at::Tensor moments_;      // [K, 3], RunningMoments of the projections
+  at::Tensor weights_;      // what prepare_directional_weights() makes, for rows of weights_type_
+  std::optional<kernels::ElementType> weights_type_;
 };
 
 }  // namespace

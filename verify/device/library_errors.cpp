@@ -62,6 +62,11 @@ bool lacks_memory_for_code(std::string_view what) {
       throw ResourceError(fmt::format(
           "too large for the device's libraries: {}; give --method certificate or --device cpu",
           error.what()));
+    case kernels::CudaError::Kind::unsolved:
+      throw ResourceError(
+          fmt::format("the device's libraries gave no result that passes: {}; give --method "
+                      "certificate or --device cpu",
+                      error.what()));
     case kernels::CudaError::Kind::other:
       break;
   }

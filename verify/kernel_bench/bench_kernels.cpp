@@ -39,7 +39,8 @@ struct Result {
   std::string error;  ///< why there is no time
 
   bool measured() const { return error.empty(); }
-  double bytes_per_second() const { return measured() ? row.bytes / timing.seconds : 0.0; }
+  double bytes() const { return timing.bytes.value_or(row.bytes); }
+  double bytes_per_second() const { return measured() ? bytes() / timing.seconds : 0.0; }
   double flops_per_second() const { return measured() ? row.flops / timing.seconds : 0.0; }
 };
 
@@ -103,13 +104,16 @@ Json row_json(const Result& result, const Ceilings& ceilings, const std::optiona
       {"shape", shape},
       {"dtype", row.dtype},
       {"seconds", rate(result.measured(), result.timing.seconds)},
-      {"bytes_per_second", rate(result.measured() && row.bytes > 0, result.bytes_per_second())},
+      {"bytes", rate(result.measured() && result.bytes() > 0, result.bytes())},
+      {"bytes_per_second",
+       rate(result.measured() && result.bytes() > 0, result.bytes_per_second())},
       {"flops_per_second", rate(result.measured() && row.flops > 0, result.flops_per_second())},
       {"percent_of_copy", or_null(percent_of_copy(result, ceilings))},
       {"percent_of_gemm", or_null(percent_of_gemm(result, ceilings))},
       {"gemm", row.gemm == Gemm::none ? Json(nullptr)
                                       : Json(row.gemm == Gemm::dgemm ? "dgemm" : "bf16_gemm")},
       {"workspace_bytes", result.timing.workspace_bytes},
+      {"driver", result.timing.driver.empty() ? Json(nullptr) : Json(result.timing.driver)},
       {"target", row.target.text.empty() ? Json(nullptr) : Json(row.target.text)},
       {"met", met ? Json(*met) : Json(nullptr)}};
   if (!result.measured()) json["error"] = result.error;
@@ -134,7 +138,7 @@ std::vector<std::string> cells_of(const Result& result, const Ceilings& ceilings
           shape,
           row.dtype,
           duration(result.timing.seconds),
-          figure(row.bytes > 0, result.bytes_per_second() * 1e-9),
+          figure(result.bytes() > 0, result.bytes_per_second() * 1e-9),
           figure(row.flops > 0, result.flops_per_second() * 1e-12),
           share(percent_of_copy(result, ceilings)),
           share(percent_of_gemm(result, ceilings)),
@@ -157,7 +161,10 @@ Json versions_json(const BenchDevice& device) {
           {"cuda_driver", cuda_version_text(versions.driver)},
           {"cuda_runtime", cuda_version_text(versions.runtime)},
           {"cublas", versions.cublas},
-          {"cusolver", versions.cusolver}};
+          {"cusolver", versions.cusolver},
+          {"cublas_file", versions.cublas_file},
+          {"cusolver_file", versions.cusolver_file},
+          {"cublas_emulates_fp64", device.operations().emulates_fp64(device.context())}};
 }
 
 /// All results of one run. What ends it early is kept, so that the rows before it can be written.

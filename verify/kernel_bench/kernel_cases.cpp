@@ -102,8 +102,6 @@ KernelCase directional_variance_case(ElementType type, std::int64_t n_tokens,
                            {"hidden_size", hidden_size},
                            {"n_directions", n_directions}},
                  .dtype = to_string(type),
-                 .bytes = elements * static_cast<double>(bytes_of(type)) +
-                          8 * product(n_directions, hidden_size),
                  .flops = elements * (kNormFlops + 2 * static_cast<double>(n_directions))};
   if (hidden_size >= 768 && elements >= kMinLargeElements)
     row.target = {.of = Target::Of::copy, .at_least = 0.85, .text = ">= 85 % of copy"};
@@ -115,14 +113,25 @@ KernelCase directional_variance_case(ElementType type, std::int64_t n_tokens,
     const auto moments = empty_buffer(
         device, static_cast<std::size_t>(n_directions) * sizeof(kernels::RunningMoments));
     device.operations().clear(moments->as<void>(), moments->bytes(), device.stream());
-    const SharedBuffer workspace = empty_buffer(
-        device, device.operations().directional_variance_workspace(n_directions, hidden_size));
+    const kernels::CudaOperations& operations = device.operations();
+    const SharedBuffer weights =
+        empty_buffer(device, operations.directional_weights_bytes(n_directions, hidden_size));
+    operations.prepare_directional_weights(norm.arguments(), type, hidden_size,
+                                           directions->as<double>(), n_directions,
+                                           weights->as<void>(), device.stream());
+    const SharedBuffer workspace =
+        empty_buffer(device, operations.directional_variance_workspace(n_directions));
     return {[=, &device](std::int64_t repetition) {
               device.operations().directional_variance(
-                  rows.at(repetition), norm.arguments(), directions->as<double>(), n_directions,
-                  moments->as<kernels::RunningMoments>(), workspace->as<void>(), device.stream());
+                  rows.at(repetition), norm.arguments().type, norm.arguments().eps,
+                  weights->as<void>(), n_directions, moments->as<kernels::RunningMoments>(),
+                  workspace->as<void>(), device.stream());
             },
-            workspace->bytes()};
+            workspace->bytes(),
+            {},
+            static_cast<double>(operations.directional_variance_passes(rows.at(0), n_directions)) *
+                    elements * static_cast<double>(bytes_of(type)) +
+                8 * product(n_directions, hidden_size)};
   };
   return row;
 }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,10 @@ struct Target {
 struct PreparedCall {
   std::function<void(std::int64_t repetition)> run;
   std::size_t workspace_bytes = 0;
+  /// Of an eigensolver: the library routine that gave the last result.
+  std::function<std::string()> driver{};
+  /// Where the device's code decides how often it reads its input: KernelCase::bytes.
+  std::optional<double> bytes{};
 };
 
 /// The product that an operation's arithmetic is held against.

@@ -61,8 +61,10 @@ void add_centred_moments(Cases& cases, bool quick) {
       cases.push_back(add_moments_case(shape, type));
 }
 
+/// @param tile_mib  of each of the two tiles, less than head_fisher_workspace() has room for; 0:
+/// that
 KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t n_directions,
-                            const KernelCase& bare) {
+                            const KernelCase& bare, std::int64_t tile_mib = 0) {
   const auto [n_tokens, hidden_size] = shape;
   KernelCase row{.operation = "head_fisher",
                  .shape = {{"n_tokens", n_tokens},
@@ -74,6 +76,7 @@ KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t
                           8 * product(n_directions, vocab + n_tokens),
                  .flops = 2 * product(n_tokens, hidden_size, vocab),
                  .gemm = Gemm::bf16};
+  if (tile_mib > 0) row.shape.emplace_back("tile_mib", tile_mib);
   if (hidden_size == 4096 && n_directions == 8) {
     row.target = {.of = Target::Of::row,
                   .at_least = 1 / 1.25,
@@ -93,7 +96,10 @@ KernelCase head_fisher_case(const Shape& shape, std::int64_t vocab, std::int64_t
     const SharedBuffer out =
         empty_buffer(device, static_cast<std::size_t>(n_tokens * n_directions) * sizeof(double));
     const SharedBuffer workspace = empty_buffer(
-        device, operations.head_fisher_workspace(n_tokens, hidden_size, vocab, n_directions));
+        device, tile_mib > 0
+                    ? operations.logit_fisher_workspace(vocab, n_directions) +
+                          2 * static_cast<std::size_t>(tile_mib) * kMiB
+                    : operations.head_fisher_workspace(n_tokens, hidden_size, vocab, n_directions));
     return {[=, &device, &operations](std::int64_t repetition) {
               const kernels::Rows rows{weight->as<void>(), type, vocab, hidden_size, hidden_size};
               operations.head_fisher(device.context(), hidden.at(repetition), rows,
@@ -118,6 +124,8 @@ void add_head_fisher(Cases& cases, bool quick) {
     cases.push_back(bare);
     for (const std::int64_t n_directions : {1, 8})
       cases.push_back(head_fisher_case(shape, vocab, n_directions, bare));
+    if (shape.hidden_size == 4096)
+      cases.push_back(head_fisher_case(shape, vocab, 8, bare, /*tile_mib=*/8));
   }
 }
 
@@ -154,19 +162,22 @@ KernelCase eigh_case(std::int64_t n, std::int64_t bottom) {
     const Covariance matrix(device, n);
     const SharedBuffer eigenvalues =
         empty_buffer(device, static_cast<std::size_t>(n) * sizeof(double));
-    const SharedBuffer workspace =
-        empty_buffer(device, operations.eigh_workspace(device.context(), n));
+    const SharedBuffer workspace = empty_buffer(
+        device, bottom > 0 ? operations.eigh_bottom_workspace(device.context(), n, bottom)
+                           : operations.eigh_workspace(device.context(), n));
+    const auto driver = std::make_shared<kernels::cuda::EighDriver>();
     return {[=, &device, &operations](std::int64_t) {
               double* const a = matrix.fresh(device);
-              if (bottom > 0) {
-                operations.eigh_bottom(device.context(), a, n, bottom, eigenvalues->as<double>(),
-                                       workspace->as<void>(), workspace->bytes(), device.stream());
-              } else {
-                operations.eigh(device.context(), a, n, eigenvalues->as<double>(),
-                                workspace->as<void>(), workspace->bytes(), device.stream());
-              }
+              const kernels::cuda::EighResult result =
+                  bottom > 0
+                      ? operations.eigh_bottom(device.context(), a, n, bottom,
+                                               eigenvalues->as<double>(), workspace->as<void>(),
+                                               workspace->bytes(), device.stream())
+                      : operations.eigh(device.context(), a, n, eigenvalues->as<double>(),
+                                        workspace->as<void>(), workspace->bytes(), device.stream());
+              *driver = result.driver;
             },
-            workspace->bytes()};
+            workspace->bytes(), [driver] { return std::string(to_string(*driver)); }};
   };
   return row;
 }

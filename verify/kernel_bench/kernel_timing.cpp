@@ -99,7 +99,7 @@ KernelTiming time_kernel(const BenchDevice& device, const KernelCase& row, bool 
   MedianReporter reporter;
   benchmark::RunSpecifiedBenchmarks(&reporter);
   if (failure) std::rethrow_exception(failure);
-  return {reporter.seconds, call.workspace_bytes};
+  return {reporter.seconds, call.workspace_bytes, call.driver ? call.driver() : "", call.bytes};
 }
 
 }  // namespace deadray

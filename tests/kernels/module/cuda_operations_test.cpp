@@ -17,11 +17,11 @@ TEST(CudaOperationsTest, LoadsWithoutADevice) {
 
 TEST(CudaOperationsTest, WorkspaceGrowsWithTheDirections) {
   const CudaOperations& operations = load_cuda_operations(DEADRAY_CUDA_MODULE);
-  EXPECT_GE(operations.directional_variance_workspace(1, 64), sizeof(RunningMoments));
-  EXPECT_EQ(operations.directional_variance_workspace(2, 64),
-            2 * operations.directional_variance_workspace(1, 64));
-  EXPECT_EQ(operations.directional_variance_workspace(32, 64),
-            operations.directional_variance_workspace(4, 64));  // four at a time
+  EXPECT_GE(operations.directional_variance_workspace(1), sizeof(RunningMoments));
+  EXPECT_EQ(operations.directional_variance_workspace(2),
+            2 * operations.directional_variance_workspace(1));
+  EXPECT_EQ(operations.directional_variance_workspace(32),
+            operations.directional_variance_workspace(8));  // eight at a time
 }
 
 TEST(CudaOperationsTest, MomentsNeedATileAtMost) {

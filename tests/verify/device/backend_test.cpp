@@ -159,6 +159,35 @@ TEST_F(BackendTest, EighRebuildsTheMatrixAndNamesItsDriver) {
     }
 }
 
+// Covariances as verify meets them where rows are equal, where there are two, and under a dead
+// direction: a result, or an error on which a program ends with exit code 6; either way the next
+// calls on the same handles are right.
+TEST_F(BackendTest, SingularCovariancesLeaveTheNextCallsRight) {
+  const std::int64_t d = 40;
+  const at::Tensor one = gaussian(1, d, 14), sound = gaussian(200, d, 15);
+  const at::Tensor deaf = sound - sound.mean(1, /*keepdim=*/true);  // rank d - 1
+  ChannelSpec spec;
+  spec.hidden_size = d;
+  const at::Tensor next = measured(*device_, spec, sound, 64).covariance.cpu();
+  for (const at::Tensor& rows : {one.expand({50, d}).contiguous(), at::cat({one, 2 * one}), deaf}) {
+    const at::Tensor c = measured(*device_, spec, rows, 64).covariance.cpu();
+    for (const bool ends_here : {true, false}) {
+      const at::Tensor& matrix = ends_here ? c : next;
+      try {
+        const Eigendecomposition e = device_->eigh(there(matrix));
+        const at::Tensor v = e.vectors.cpu(), rebuilt = (v * e.values.cpu().unsqueeze(0)).mm(v.t());
+        EXPECT_LE((rebuilt - matrix).norm().item<double>(),  // as eigh() demands of itself
+                  30 * static_cast<double>(d) * kEps * matrix.norm().item<double>());
+      } catch (const kernels::CudaError& error) {
+        EXPECT_TRUE(ends_here && error.kind() == kernels::CudaError::Kind::unsolved)
+            << error.what();
+      }
+    }
+    device_->factor(there(c.clone()));  // one or none
+    EXPECT_TRUE(device_->factor(there(next.clone())));
+  }
+}
+
 // |A x - b| of a solve by the factor's inverse: some d u cond(A) |b|, here cond 100.
 TEST_F(BackendTest, FactorSolvesAndSaysWhatIsNotDefinite) {
   for (const std::int64_t d : {1, 7, 70}) {

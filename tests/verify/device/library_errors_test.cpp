@@ -25,6 +25,7 @@ TEST(LibraryErrorsTest, EveryKindOfADevicesFailureHasItsCodeAndAdvice) {
                {Kind::out_of_memory, ExitCode::resources, "not enough memory on the device"},
                {Kind::out_of_host_memory, ExitCode::resources, "not enough memory of the host"},
                {Kind::too_large, ExitCode::resources, "--method certificate"},
+               {Kind::unsolved, ExitCode::resources, "--device cpu"},
                {Kind::other, ExitCode::internal, "what CUDA said"}};
   for (const auto& [kind, code, advice] : cases) {
     try {

@@ -58,7 +58,12 @@ TEST_F(BenchKernelsTest, EveryRowHasATimeAndTheRatesOfItsCounts) {
     EXPECT_FALSE(row.contains("error")) << row;
     const auto seconds = row["seconds"].get<double>();
     EXPECT_GT(seconds, 0) << row;
-    if (row["operation"] == "random_normal") {
+    const std::string operation = row["operation"];
+    EXPECT_EQ(row["driver"], operation == "eigh"          ? Json("Xsyevd")
+                             : operation == "eigh_bottom" ? Json("Xsyevdx")
+                                                          : Json(nullptr))
+        << row;
+    if (operation == "random_normal") {
       EXPECT_DOUBLE_EQ(row["bytes_per_second"].get<double>(),
                        4 * row["shape"]["count"].get<double>() / seconds);
     }
