@@ -137,7 +137,11 @@ std::string run_hub(const HubProgram& program, std::vector<std::string> argument
       listen(output.read_end(), program.keep_messages ? messages.read_end() : -1, child);
   const int status = wait_for_end(child);
   throw_if_stopped();
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (WIFSIGNALED(status))
+    throw ResourceError(fmt::format(
+        "{} was ended by signal {}: as a rule for lack of memory; free some of it and try again",
+        kName, WTERMSIG(status)));
+  const int code = WEXITSTATUS(status);
   if (code != 0) fail(program, code, said.messages);
   return said.output;
 }

@@ -20,6 +20,7 @@
 #include "host/command/run_program.h"
 #include "host/formats/hub_cache.h"
 #include "host/remote/download.h"
+#include "host/remote/http/url.h"
 #include "host/remote/hub_report.h"
 #include "host/remote/hub_settings.h"
 #include "host/remote/repository/repository_fetch.h"
@@ -79,7 +80,7 @@ void list_revisions(const Options& options) {
   HttpClient client(read_hub_settings());
   const ModelName name = parse_model_name(options.names.at(0));
   if (name.repository.empty())
-    throw UsageError(fmt::format("{}: a URL has no revisions", options.names.at(0)));
+    throw UsageError(fmt::format("{}: a URL has no revisions", shown_url(name.url)));
   Revisions revisions;
   ask_revisions(client, name, revisions);
   client.run();

@@ -30,7 +30,8 @@ bool is_repository(std::string_view name) {
 
 ModelName parse_url(const std::string& text) {
   if (origin_of(text).empty())
-    throw UsageError(fmt::format("{}: is no http or https URL", on_one_line(text, 200)));
+    throw UsageError(fmt::format("{}: is no http or https URL",  // without what may be secret
+                                 on_one_line(text.substr(0, text.find_first_of("?#@")), 200)));
   const std::string file = file_name_of(text);
   for (const std::string_view ending : {".safetensors", ".gguf", ".bin"})
     if (file.ends_with(ending) && is_safe_path(file) && file.find('/') == file.npos)

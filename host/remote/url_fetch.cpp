@@ -116,7 +116,7 @@ void UrlFetch::fetch_weights() {
   file.remote = std::move(remote_);
   file.depth = depth_;
   file.place = [path = file.path](const RemoteFile&) { return path; };
-  file.publish = [this](const fs::path&) {};
+  file.publish = [](const fs::path&) {};
   file.forget = [path = file.path] {
     std::error_code ignored;
     fs::remove(path, ignored);

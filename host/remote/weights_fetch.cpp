@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "host/base/error.h"
+#include "host/base/in_quotes.h"
 #include "host/base/input_file.h"
 #include "host/census/census_model.h"
 #include "host/prediction/model_prediction.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kGap = 4096;  // bytes that a further request would cost more than
 constexpr std::uint64_t kLongestVector = 4 << 20;  // of a census
+constexpr std::uint64_t kLongestScale = 64 << 20;  // sixteen million channels
 constexpr int kMostHeaderRounds = 4000;            // files of PyTorch before 1.6 have one a storage
 constexpr int kMostRounds = 8;
 
@@ -154,6 +156,10 @@ std::vector<std::vector<ByteRange>> WeightsFetch::wanted_ranges() {
   for (const auto& path : model.checkpoint.files()) numbers.push_back(number_of(path));
   std::vector<std::vector<ByteRange>> wanted(files_.size());
   const auto want = [&](const TensorInfo& tensor) {
+    if (tensor.bytes > kLongestScale)
+      throw MalformedError(fmt::format("{}: tensor {}: {} bytes, expected at most {} of a norm",
+                                       model_.string(), in_quotes(tensor.name), tensor.bytes,
+                                       kLongestScale));
     wanted[numbers[tensor.file]].push_back(bytes_of(tensor));
   };
   for (const NormSite& site : model.sites)
@@ -230,8 +236,7 @@ void WeightsFetch::try_out() {
   } catch (const MissingBytes& missing) {
     std::vector<std::vector<ByteRange>> wanted(files_.size());
     wanted[number_of(missing.file)].push_back(missing.wanted);
-    ask_for(std::move(wanted));
-    return;
+    if (ask_for(std::move(wanted))) return;
   } catch (const Error& error) {
     if (error.code() == ExitCode::resources) throw;
   }

@@ -41,7 +41,7 @@ std::vector<std::string> models_of_revisions(const std::string& model,
     throw UsageError(fmt::format(
         "--revisions: takes a model of the hub, org/name, not {}; give checkpoints that are here "
         "as several MODELs",
-        in_quotes(model)));
+        in_quotes(is_url(model) ? shown_url(model) : model)));
   const auto all = [&] { return hub_revisions(hub_program(quiet), name->repository); };
   std::vector<std::string> models;
   for (const std::string& revision : choose_revisions(list, all))

@@ -61,6 +61,11 @@ HttpClient::~HttpClient() {
 }
 
 void HttpClient::send(HttpRequest request, HttpAnswered answered) {
+  if (settings_.offline)
+    throw NetworkError(
+        fmt::format("{}: offline (HF_HUB_OFFLINE is set), and not whole in the cache: unset it, or "
+                    "download the model before",
+                    request.what));
   queue(std::make_unique<HttpTransfer>(std::move(request), std::move(answered)));
 }
 
@@ -114,8 +119,8 @@ void HttpClient::run() {
     if (const CURLMcode code = curl_multi_perform(handles_->multi, &still_running);
         code != CURLM_OK)
       throw InternalError(fmt::format("libcurl: {}", curl_multi_strerror(code)));
+    refuse_stalled();  // before what may take its time: meanwhile nobody listens
     finish_ended();
-    refuse_stalled();
     if (still_running > 0 || (running_.empty() && (!queued_.empty() || !calls_.empty())))
       curl_multi_poll(handles_->multi, nullptr, 0, milliseconds_to_wait(), nullptr);
   }
@@ -184,7 +189,7 @@ bool HttpClient::follow(HttpTransfer& transfer) {
   const std::string next(target);
   if (transfer.request.only_head && !same_origin(transfer.url, next)) return false;
   if (origin_of(next).empty()) refuse("to something else than http or https");
-  if (transfer.url.starts_with("https:") && !next.starts_with("https:"))
+  if (origin_of(transfer.url).starts_with("https:") && !origin_of(next).starts_with("https:"))
     refuse(fmt::format("from https to {}, which is not encrypted", origin_of(next)));
   transfer.hops.push_back(transfer.url);
   if (std::find(transfer.hops.begin(), transfer.hops.end(), next) != transfer.hops.end())
