@@ -26,9 +26,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gpu_machine import ROOT, environment
-from gpu_record import Check
-from gpu_steps import CALLS, EVERYTHING, STEPS
+from gpu_checking.machine import ROOT, environment
+from gpu_checking.record import Check
+from gpu_checking.steps import CALLS, EVERYTHING, STEPS
 
 
 def result_of(statuses: list[str]) -> str:

@@ -21,13 +21,13 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
-import gpu_bench  # noqa: E402
 import gpu_check  # noqa: E402
-import gpu_machine  # noqa: E402
-import gpu_programs  # noqa: E402
-import gpu_record  # noqa: E402
-import gpu_steps  # noqa: E402
 import gpu_table  # noqa: E402
+from gpu_checking import bench as gpu_bench  # noqa: E402
+from gpu_checking import machine as gpu_machine  # noqa: E402
+from gpu_checking import programs as gpu_programs  # noqa: E402
+from gpu_checking import record as gpu_record  # noqa: E402
+from gpu_checking import steps as gpu_steps  # noqa: E402
 
 DEVICE = {"name": "GPU", "driver_version": "1", "memory.total": "1 MiB", "compute_cap": "9.0"}
 

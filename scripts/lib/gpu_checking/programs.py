@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gpu_machine import CORES, ROOT, in_toolkit, torch_folder
-from gpu_record import Check, Failed, Skipped
+from gpu_checking.machine import CORES, ROOT, in_toolkit, torch_folder
+from gpu_checking.record import Check, Failed, Skipped
 
 BUILD = ROOT / "build" / "gpu_check"
 CARRIED = ROOT / ".bundle" / "built"  # scripts/bundle --built

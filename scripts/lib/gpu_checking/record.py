@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gpu_machine import ROOT
+from gpu_checking.machine import ROOT
 from tool import write_whole
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gpu_programs as programs
-from gpu_record import Check, Failed, Skipped
+from gpu_checking import programs
+from gpu_checking.record import Check, Failed, Skipped
 
 # One process each: a CUDA error ends a process, and with it all its later rows. What takes longest
 # comes last.

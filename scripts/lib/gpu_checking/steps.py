@@ -9,11 +9,11 @@ import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 
-import gpu_programs as programs
-from gpu_bench import bench, measure
-from gpu_machine import CORES, ROOT, torch_folder
-from gpu_programs import need_device
-from gpu_record import Check, Failed, Skipped
+from gpu_checking import programs
+from gpu_checking.bench import bench, measure
+from gpu_checking.machine import CORES, ROOT, torch_folder
+from gpu_checking.programs import need_device
+from gpu_checking.record import Check, Failed, Skipped
 
 SAMPLE = "microformer-mgm"
 # 7 billion parameters in Llama's shape, to be drawn at random on the device: that takes no more
