@@ -14,7 +14,7 @@ constexpr std::int64_t kTokens = 64;
 /// Entries of the vocabulary at a time.
 constexpr std::int64_t kPiece = 1024;
 /// Of widened weight: it stays in the second-level cache.
-constexpr std::int64_t kTileBytes = 256 * 1024;
+constexpr std::int64_t kLogitTileBytes = 256 * 1024;
 
 struct Directions {
   std::int64_t count, vocab;
@@ -121,9 +121,9 @@ void head_fisher(const Rows& hidden, const Rows& weight, const LogitArguments& l
   if (vocab == 0) return void(std::fill_n(out, hidden.n_tokens * n_directions, 0.0));
   const Directions prepared(directions, n_directions, vocab);
   Fold fold(logits, prepared);
-  const auto tile_rows =
-      std::clamp<std::int64_t>(kTileBytes / (8 * width) / kRowMultiple, 1, kPiece / kRowMultiple) *
-      kRowMultiple;
+  const auto tile_rows = std::clamp<std::int64_t>(kLogitTileBytes / (8 * width) / kRowMultiple, 1,
+                                                  kPiece / kRowMultiple) *
+                         kRowMultiple;
   std::vector<double> tile(static_cast<std::size_t>(tile_rows * width)),
       tokens(static_cast<std::size_t>(kTokens * width)),
       products(static_cast<std::size_t>(kTokens * kPiece));

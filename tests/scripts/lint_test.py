@@ -155,23 +155,33 @@ class AfterBuildTest(LintTest):
         for compiled, remembered in ((2, 0), (0, 2)):
             self.assertIn(
                 f"{compiled} headers compiled alone, 0 left out, {remembered} remembered",
-                self.assert_clean("--after-build").stderr,
+                self.assert_clean("--after-build", "--all").stderr,
             )
         self.write("host/base/twice.h", GOOD_CXX + "int thrice(int n);\n")
-        self.assertIn("2 headers compiled", self.assert_clean("--after-build").stderr)
+        self.assertIn("2 headers compiled", self.assert_clean("--after-build", "--all").stderr)
 
-    def test_a_header_with_libtorch_is_compiled_when_what_it_sees_changed(self):
-        torch = self.folder / "build/release/doors/host_base/ATen"
-        torch.mkdir()
-        (torch / "ATen.h").write_text("")
-        self.write("host/base/heavy.h", "#pragma once\n\n#include <ATen/ATen.h>\n")
-        self.write("host/base/heavier.h", '#pragma once\n\n#include "host/base/heavy.h"\n')
+    def test_a_header_is_compiled_when_what_it_sees_changed(self):
+        self.write("host/base/four.h", '#pragma once\n\n#include "host/base/twice.h"\n')
+        self.write("host/base/other.h", "#pragma once\n")
         self.commit()
         run = self.assert_clean("--after-build", "--base", "HEAD")
-        self.assertIn("1 headers compiled alone, 2 left out", run.stderr)
-        self.write("host/base/heavy.h", "#pragma once\n\n#include <ATen/ATen.h>\n\nint f();\n")
+        self.assertIn("0 headers compiled alone, 3 left out", run.stderr)
+        self.write("host/base/twice.h", GOOD_CXX + "int thrice(int n);\n")
         run = self.assert_clean("--after-build", "--base", "HEAD")
-        self.assertIn("2 headers compiled alone, 0 left out", run.stderr)
+        self.assertIn("2 headers compiled alone, 1 left out", run.stderr)
+        run = self.assert_clean("--after-build", "--base", "HEAD", "--all")
+        self.assertIn("0 left out", run.stderr)
+
+    def test_sources_that_compile_at_once_are_looked_at_each(self):
+        source, unity = self.folder / "host/base/twice.cpp", self.folder / "build/unity_0_cxx.cxx"
+        unity.write_text(f'/* by CMake */\n\n#include "{source}"\n')
+        commands = self.folder / "build/release/compile_commands.json"
+        commands.write_text(commands.read_text().replace(str(source), str(unity)))
+        text = '#include "host/base/twice.h"\n\nint twice(int Count) { return 2 * Count; }\n'
+        self.write("host/base/twice.cpp", text)
+        self.assert_finds(
+            ["host/base/twice.cpp:3: invalid case style"], "--after-build", "--base", "HEAD"
+        )
 
     def test_clang_tidy_looks_at_what_changed(self):
         for looked_at, remembered in ((1, 0), (0, 1)):

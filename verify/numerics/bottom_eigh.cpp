@@ -17,10 +17,10 @@ namespace {
 
 // Columns beside those asked for: they take up the eigenvectors next above, which converge slowest.
 constexpr std::int64_t kExtra = 16;
-constexpr std::int64_t kSmallPart = 8;           // a block beyond d / 8 gains nothing
-constexpr int kMaxIterations = 8;                // with a gap two or three suffice
-constexpr double kNegligible = 1e-6;             // a scaled error far below any driver's
-constexpr std::uint64_t kSeed = 0x626f74746f6d;  // any: a Gaussian start misses no eigenvector
+constexpr std::int64_t kSmallPart = 8;                // a block beyond d / 8 gains nothing
+constexpr int kMaxIterations = 8;                     // with a gap two or three suffice
+constexpr double kNegligible = 1e-6;                  // a scaled error far below any driver's
+constexpr std::uint64_t kStartSeed = 0x626f74746f6d;  // any: a Gaussian start misses no eigenvector
 
 /// Solves with (C - sigma), sigma just below the smallest eigenvalue; nothing where rounding made
 /// it indefinite.
@@ -83,7 +83,8 @@ Eigendecomposition bottom_eigh(const at::Tensor& c, std::int64_t count) {
   const auto inverse = ShiftedInverse::make(c, result.values[0].item<double>());
   if (!inverse) return narrowed(eigh(c), count);
 
-  at::Tensor x = at::randn({d, block}, at::make_generator<at::CPUGeneratorImpl>(kSeed), fp64());
+  at::Tensor x =
+      at::randn({d, block}, at::make_generator<at::CPUGeneratorImpl>(kStartSeed), fp64());
   double before = std::numeric_limits<double>::infinity();
   for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
     x = std::get<0>(at::linalg_qr(inverse->apply(x)));

@@ -10,6 +10,7 @@
 #include "verify/base/tensors.h"
 #include "verify/device/environment_json.h"
 #include "verify/fisher/fisher_verdict.h"
+#include "verify/record/fisher_record.h"
 
 namespace deadray {
 
@@ -60,16 +61,12 @@ std::int64_t flat_directions(const CauseMeasurement& measurement) {
   return count;
 }
 
-std::string figure(const Json& value) {
-  return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>());
-}
-
 std::string place_of(const CauseFisher& cause) {
   const std::string block = cause.block < 0 ? "–" : std::to_string(cause.block);
   return cause.stack == "model" ? block : cause.stack + " " + block;
 }
 
-constexpr const char* kLegend =
+constexpr const char* kCauseLegend =
     "F: Fisher information along a direction, for a token. flat: the worst member drawn. random: "
     "directions of the\nsame size in the same tensors, or in others where those are flat "
     "altogether. moved: how far outputs went,\nrelative, at steps along the curve of 1, 10 and 100 "
@@ -90,10 +87,10 @@ Table table_of(const CauseMeasurement& measurement) {
     if (cause.dimension == 0) continue;
     const Json row = cause_json(cause, measurement.dtype);
     table.add_row(
-        {cause.cause, place_of(cause), std::to_string(cause.dimension), figure(row.at("dead")),
-         row.at("random").is_null() ? "-" : figure(row.at("random").at("median")),
-         figure(row.at("ratio")), figure(row.at("invariance")), figure(row.at("invariance_random")),
-         cause.order ? to_string(*cause.order) : "-",
+        {cause.cause, place_of(cause), std::to_string(cause.dimension), fisher_cell(row.at("dead")),
+         row.at("random").is_null() ? "-" : fisher_cell(row.at("random").at("median")),
+         fisher_cell(row.at("ratio")), fisher_cell(row.at("invariance")),
+         fisher_cell(row.at("invariance_random")), cause.order ? to_string(*cause.order) : "-",
          row.at("verdict").is_null() ? "not measured" : row.at("verdict").get<std::string>()});
   }
   return table;
@@ -146,7 +143,7 @@ std::string narrate(const RecordHeader& header, const CauseMeasurement& measurem
       on_one_line(header.name), on_one_line(header.family),
       header.source == Source::checkpoint ? "trained" : "random", header.tokens,
       left_out.empty() ? "" : fmt::format(" ({})", left_out), long_name(header.dtype),
-      table_of(measurement).render(coloured), remarks(measurement), kLegend, count,
+      table_of(measurement).render(coloured), remarks(measurement), kCauseLegend, count,
       static_cast<double>(count) / 2, measurement.seconds.total);
 }
 

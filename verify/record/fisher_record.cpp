@@ -74,10 +74,6 @@ constexpr const char* kLegend =
     "forgotten. random: directions of the same norm. moved: how far outputs went, relative, at "
     "steps of 1, 10 and 100 times |W|.";
 
-std::string figure(const Json& value) {
-  return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>());
-}
-
 /// Columns that only some runs have.
 struct OptionalColumns {
   bool kfac = false, moved = false;
@@ -109,21 +105,22 @@ std::vector<std::string> cells_of(const ConsumerFisher& consumer, const Json& ro
                                   const OptionalColumns& optional) {
   const Json& random = row.at("random");
   const auto of_random = [&](const char* key) {
-    return random.is_null() ? std::string("-") : figure(random.at(key));
+    return random.is_null() ? std::string("-") : fisher_cell(random.at(key));
   };
   std::vector<std::string> cells{
       consumer.claim.consumer,
       consumer.claimed() ? std::to_string(consumer.claim.count) : "none claimed",
-      figure(row.at("dead")),
-      figure(row.at("weight_only")),
+      fisher_cell(row.at("dead")),
+      fisher_cell(row.at("weight_only")),
       of_random("median"),
       of_random("min"),
       of_random("max"),
-      figure(row.at("ratio"))};
+      fisher_cell(row.at("ratio"))};
   if (optional.kfac)
-    cells.insert(cells.end(), {figure(row.at("kfac")), figure(row.at("kfac_random"))});
+    cells.insert(cells.end(), {fisher_cell(row.at("kfac")), fisher_cell(row.at("kfac_random"))});
   if (optional.moved)
-    cells.insert(cells.end(), {figure(row.at("invariance")), figure(row.at("invariance_random"))});
+    cells.insert(cells.end(),
+                 {fisher_cell(row.at("invariance")), fisher_cell(row.at("invariance_random"))});
   cells.push_back(row.at("verdict").is_null() ? "-" : row.at("verdict").get<std::string>());
   return cells;
 }
@@ -152,6 +149,10 @@ std::string remarks(const FisherMeasurement& measurement) {
 }
 
 }  // namespace
+
+std::string fisher_cell(const Json& value) {
+  return value.is_null() ? "-" : fmt::format("{:.1e}", value.get<double>());
+}
 
 nlohmann::ordered_json fisher_record(const RecordHeader& header,
                                      const FisherMeasurement& measurement,

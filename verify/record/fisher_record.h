@@ -19,4 +19,7 @@ nlohmann::ordered_json fisher_record(const RecordHeader& header,
 std::string narrate(const RecordHeader& header, const FisherMeasurement& measurement,
                     bool coloured);
 
+/// A number of such a record as a table's cell: "1.2e-30", or "-" where it is null.
+std::string fisher_cell(const nlohmann::ordered_json& value);
+
 }  // namespace deadray

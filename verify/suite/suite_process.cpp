@@ -35,7 +35,7 @@ std::string listen(int pipe, pid_t child) {
     pollfd entry{pipe, POLLIN, 0};
     if (poll(&entry, 1, kMilliseconds) <= 0) continue;
     char bytes[4096];
-    const ssize_t n = read(pipe, bytes, sizeof bytes);
+    const ssize_t n = ::read(pipe, bytes, sizeof bytes);
     if (n > 0) message.append(bytes, static_cast<std::size_t>(n));
     if (n == 0 || (n < 0 && errno != EINTR)) return message;
   }

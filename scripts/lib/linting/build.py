@@ -19,17 +19,28 @@ def compile_commands() -> list[dict]:
     """Entries {directory, file, arguments}; none where nothing was configured.
 
     Left out are ccache and the precompiled headers: they are gcc's, and clang cannot read them.
+    Sources that are compiled several at once have an entry each.
     """
     file = BUILD / "compile_commands.json"
-    entries = json.loads(file.read_text()) if file.exists() else []
-    return [
-        {
-            "directory": entry["directory"],
-            "file": entry["file"],
-            "arguments": without_precompiled(shlex.split(entry["command"])),
-        }
-        for entry in entries
-    ]
+    found = []
+    for entry in json.loads(file.read_text()) if file.exists() else []:
+        arguments = without_precompiled(shlex.split(entry["command"]))
+        found += [
+            {
+                "directory": entry["directory"],
+                "file": source,
+                "arguments": [source if word == entry["file"] else word for word in arguments],
+            }
+            for source in sources_of(entry["file"])
+        ]
+    return found
+
+
+def sources_of(file: str) -> list[str]:
+    """The sources that CMake's unity build put into this one; the file itself where it is none."""
+    if not (Path(file).name.startswith("unity_") and Path(file).exists()):
+        return [file]
+    return re.findall(r'^#include "(.+)"$', Path(file).read_text("utf-8"), re.MULTILINE)
 
 
 def without_precompiled(words: list[str]) -> list[str]:

@@ -96,7 +96,7 @@ TEST_F(FitToCheckpointTest, DropsMapBiasesOnlyWhereNoneStoresOne) {
   EXPECT_FALSE(fitted.sites[0].consumers[0].has_bias);
 }
 
-const std::string kLlama = R"({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
+const std::string kSmallLlama = R"({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
     "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 11,
     "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": true})";
 
@@ -118,12 +118,12 @@ SmallTensors small_llama() {
 
 TEST_F(FitToCheckpointTest, UsesBiasesThatNobodyAskedForWhereEveryPartHasOne) {
   SmallTensors tensors = small_llama();
-  EXPECT_EQ(fit(tensors, kLlama).notes, "");
+  EXPECT_EQ(fit(tensors, kSmallLlama).notes, "");
   for (const std::string part : {"q", "k", "v"})
     for (const std::string block : {"0", "1"})
       tensors["model.layers." + block + ".self_attn." + part + "_proj.bias"] =
           random_tensor({kWidth}, 5);
-  const Fitted all = fit(tensors, kLlama, /*strict=*/true);
+  const Fitted all = fit(tensors, kSmallLlama, /*strict=*/true);
   EXPECT_EQ(all.architecture.block_kinds[0].attention.qkv.biases.size(), 3U);
   EXPECT_TRUE(contains(all.notes,
                        "config.json does not mention are used: "
@@ -131,7 +131,7 @@ TEST_F(FitToCheckpointTest, UsesBiasesThatNobodyAskedForWhereEveryPartHasOne) {
   EXPECT_TRUE(all.sites[0].consumers[0].has_bias);
 
   tensors.erase("model.layers.1.self_attn.v_proj.bias");
-  const Fitted some = fit(tensors, kLlama);
+  const Fitted some = fit(tensors, kSmallLlama);
   EXPECT_TRUE(some.architecture.block_kinds[0].attention.qkv.biases.empty());
   EXPECT_TRUE(contains(some.notes, "5 tensors are left out"));
   EXPECT_TRUE(contains(some.notes, "model.layers.#.self_attn.q_proj.bias (2)"));
@@ -140,9 +140,9 @@ TEST_F(FitToCheckpointTest, UsesBiasesThatNobodyAskedForWhereEveryPartHasOne) {
 TEST_F(FitToCheckpointTest, ReadsATiedPairFromTheHeadAlone) {
   SmallTensors tensors = small_llama();
   tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
-  EXPECT_EQ(fit(tensors, kLlama).notes, "") << "a copy is no news";
+  EXPECT_EQ(fit(tensors, kSmallLlama).notes, "") << "a copy is no news";
   tensors.erase("model.embed_tokens.weight");
-  const Fitted fitted = fit(tensors, kLlama, /*strict=*/true);
+  const Fitted fitted = fit(tensors, kSmallLlama, /*strict=*/true);
   EXPECT_EQ(fitted.architecture.tokens->table.name, "/lm_head.weight");
   EXPECT_TRUE(contains(fitted.notes, "only the second is stored"));
 }
@@ -150,7 +150,7 @@ TEST_F(FitToCheckpointTest, ReadsATiedPairFromTheHeadAlone) {
 TEST_F(FitToCheckpointTest, TellsACopyOfATiedTableThatIsNone) {
   SmallTensors tensors = small_llama();
   tensors["lm_head.weight"] = random_tensor({11, kWidth}, 77);
-  EXPECT_TRUE(contains(fit(tensors, kLlama).notes, "differs from it: not read"));
+  EXPECT_TRUE(contains(fit(tensors, kSmallLlama).notes, "differs from it: not read"));
 }
 
 TEST_F(FitToCheckpointTest, RefusesAFileWithoutTensors) {
@@ -160,8 +160,8 @@ TEST_F(FitToCheckpointTest, RefusesAFileWithoutTensors) {
 TEST_F(FitToCheckpointTest, RefusesAnAdapterThatWasNotMerged) {
   SmallTensors tensors = small_llama();
   tensors["model.layers.0.self_attn.q_proj.lora_A.default.weight"] = random_tensor({2, kWidth}, 1);
-  EXPECT_TRUE(
-      contains(message_of(ExitCode::unsupported, [&] { fit(tensors, kLlama); }), "merge it first"));
+  EXPECT_TRUE(contains(message_of(ExitCode::unsupported, [&] { fit(tensors, kSmallLlama); }),
+                       "merge it first"));
 }
 
 TEST_F(FitToCheckpointTest, TellsScalesThatLookShiftedAlready) {

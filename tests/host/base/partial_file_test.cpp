@@ -11,7 +11,7 @@ namespace {
 
 const PartialFile kWhat{100, "\"abc\"", "https://hub.example/a/b/model.safetensors", {}};
 
-std::string read(const InputFile& file, std::uint64_t begin, std::size_t count) {
+std::string text_at(const InputFile& file, std::uint64_t begin, std::size_t count) {
   std::string bytes(count, '?');
   file.read(begin, count, bytes.data());
   return bytes;
@@ -44,10 +44,10 @@ TEST(PartialFileTest, ReadsAsTheWholeFile) {
   EXPECT_EQ(file.size(), 100u);
   EXPECT_EQ(file.partial()->what().etag, kWhat.etag);
   EXPECT_EQ(file.partial()->what().url, kWhat.url);
-  EXPECT_EQ(read(file, 0, 5), "begin");
-  EXPECT_EQ(read(file, 42, 3), "ddl");
-  EXPECT_EQ(read(file, 90, 10), "the end...");
-  EXPECT_EQ(read(file, 70, 0), "");
+  EXPECT_EQ(text_at(file, 0, 5), "begin");
+  EXPECT_EQ(text_at(file, 42, 3), "ddl");
+  EXPECT_EQ(text_at(file, 90, 10), "the end...");
+  EXPECT_EQ(text_at(file, 70, 0), "");
   EXPECT_NO_THROW(file.require_unchanged());
   EXPECT_EQ(InputFile(folder.write("whole", "bytes")).partial(), nullptr);
 }
@@ -58,19 +58,20 @@ TEST(PartialFileTest, RefusesWhatIsNotThere) {
   const InputFile file(folder / "part");
   const ByteRange wanted[] = {{0, 4}, {8, 12}, {19, 21}, {20, 30}, {99, 100}};
   for (const ByteRange& range : wanted) try {
-      read(file, range.begin, range.end - range.begin);
+      text_at(file, range.begin, range.end - range.begin);
       ADD_FAILURE() << range.begin;
     } catch (const MissingBytes& missing) {
       EXPECT_EQ(missing.wanted, range);
       EXPECT_EQ(missing.file, folder / "part");
     }
-  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { read(file, 19, 2); }),
+  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { text_at(file, 19, 2); }),
                        "part: bytes 19 to 21 of https://hub.example/a/b/model.safetensors were "
                        "not fetched"));
-  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { read(file, 99, 2); }),
+  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { text_at(file, 99, 2); }),
                        "ends at byte 100, 2 bytes from 99 on were wanted"));
-  EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { read(file, ~std::uint64_t{0}, 2); }),
-                       "ends at byte 100"));
+  EXPECT_TRUE(
+      contains(message_of(ExitCode::malformed, [&] { text_at(file, ~std::uint64_t{0}, 2); }),
+               "ends at byte 100"));
 }
 
 TEST(PartialFileTest, JoinsRangesThatMeetOrOverlap) {
@@ -81,9 +82,9 @@ TEST(PartialFileTest, JoinsRangesThatMeetOrOverlap) {
   EXPECT_EQ(ranges_of(path), (std::vector<ByteRange>{{0, 8}, {20, 23}}));
   write_pieces(path, {{6, "ghijklmnopqrstuvwxy"}, {2, "c"}, {50, ""}});
   EXPECT_EQ(ranges_of(path), (std::vector<ByteRange>{{0, 25}}));
-  EXPECT_EQ(read(InputFile(path), 0, 25), "abcdefghijklmnopqrstuvwxy");
+  EXPECT_EQ(text_at(InputFile(path), 0, 25), "abcdefghijklmnopqrstuvwxy");
   write_pieces(path, {});
-  EXPECT_EQ(read(InputFile(path), 0, 25), "abcdefghijklmnopqrstuvwxy");
+  EXPECT_EQ(text_at(InputFile(path), 0, 25), "abcdefghijklmnopqrstuvwxy");
   EXPECT_EQ(folder.n_entries(), 1u);
 }
 
@@ -92,7 +93,7 @@ TEST(PartialFileTest, TakesTheSizeOnceItIsKnown) {
   write_partial_file(folder / "part", {0, "", "u", {}}, {});
   const InputFile file(folder / "part");
   EXPECT_EQ(file.size(), 0u);
-  EXPECT_THROW(read(file, 0, 8), MissingBytes);
+  EXPECT_THROW(text_at(file, 0, 8), MissingBytes);
   write_pieces(folder / "part", {{0, "abcd"}});
   EXPECT_EQ(InputFile(folder / "part").size(), 100u);
 }
@@ -103,7 +104,7 @@ TEST(PartialFileTest, MayGrowWhileItIsOpen) {
   const InputFile file(folder / "part");
   write_pieces(folder / "part", {{10, "klm"}});
   EXPECT_NO_THROW(file.require_unchanged());
-  EXPECT_EQ(read(file, 1, 3), "bcd");
+  EXPECT_EQ(text_at(file, 1, 3), "bcd");
   fs::remove(folder / "part");
   write_partial_file(folder / "part", {100, "\"other\"", "u", {}}, {});
   EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { file.require_unchanged(); }),
@@ -123,7 +124,7 @@ TEST(PartialFileTest, AddsToNoOtherContent) {
                        "holds 100 bytes with ETag '\"abc\"', the server now "
                        "has 100 with '\"new\"'"));
   EXPECT_TRUE(contains(write(101, "\"abc\""), "the server now has 101"));
-  EXPECT_EQ(read(InputFile(folder / "part"), 0, 4), "abcd");
+  EXPECT_EQ(text_at(InputFile(folder / "part"), 0, 4), "abcd");
   folder.write("whole", "bytes");
   EXPECT_TRUE(contains(message_of(ExitCode::malformed, [&] { write_pieces(folder / "whole", {}); }),
                        "is a whole file"));
@@ -168,7 +169,7 @@ TEST(PartialFileTest, NamesWhatIsDamaged) {
     EXPECT_TRUE(contains(message, "part: partial file: "));
     EXPECT_TRUE(contains(message, what));
   }
-  EXPECT_EQ(read(InputFile(folder.write("part", partial(good, "abcd"))), 4, 2), "cd");
+  EXPECT_EQ(text_at(InputFile(folder.write("part", partial(good, "abcd"))), 4, 2), "cd");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace deadray::test {
 namespace {
 
-std::string open_error(const fs::path& model) {
+std::string index_error(const fs::path& model) {
   return message_of(ExitCode::malformed, [&] { Checkpoint::open(model); });
 }
 
@@ -21,7 +21,7 @@ TEST(ShardIndexTest, NamesAMissingShardAndWhatItLoses) {
                 R"("a":"one.safetensors","b":"two.safetensors",
       "h.0.ln_1.weight":"three.safetensors","w":"three.safetensors")");
   EXPECT_TRUE(contains(
-      open_error(folder.path()),
+      index_error(folder.path()),
       "shard 'three.safetensors' is missing: 2 of 4 tensors lost, 1 of them norm parameters"));
 }
 
@@ -30,10 +30,10 @@ TEST(ShardIndexTest, NamesATensorThatItsShardLacks) {
   for (const char* map : {R"("a":"one.safetensors","b":"two.safetensors","B":"two.safetensors")",
                           R"("a":"one.safetensors","b":"two.safetensors","z":"two.safetensors")"}) {
     write_sharded(folder, map);
-    EXPECT_TRUE(contains(open_error(folder.path()), "to two.safetensors, which does not hold it"));
+    EXPECT_TRUE(contains(index_error(folder.path()), "to two.safetensors, which does not hold it"));
   }
   write_sharded(folder, R"("a":"two.safetensors","b":"two.safetensors")");
-  EXPECT_TRUE(contains(open_error(folder.path()), "maps tensor 'a' to two.safetensors"));
+  EXPECT_TRUE(contains(index_error(folder.path()), "maps tensor 'a' to two.safetensors"));
 }
 
 TEST(ShardIndexTest, TakesTheCopyThatTheIndexNames) {
@@ -58,7 +58,7 @@ TEST(ShardIndexTest, RefusesShardPathsThatLeaveTheFolder) {
   const auto complaint = [&](std::string_view shard) {
     folder.write("model/model.safetensors.index.json",
                  index_of("\"a\":\"" + std::string(shard) + "\""));
-    return open_error(folder / "model");
+    return index_error(folder / "model");
   };
   EXPECT_TRUE(
       contains(complaint("../outside.safetensors"),
@@ -83,7 +83,7 @@ TEST(ShardIndexTest, NamesWhatIsWrongWithAnIndex) {
   const TemporaryFolder folder;
   const auto complaint = [&](std::string_view text) {
     folder.write("model.safetensors.index.json", text);
-    return open_error(folder.path());
+    return index_error(folder.path());
   };
   EXPECT_TRUE(contains(complaint("{}"), "index.json: key 'weight_map' is missing"));
   EXPECT_TRUE(contains(complaint("[]"), "index.json: is [] (an array), expected a JSON object"));

@@ -13,14 +13,14 @@ namespace deadray {
 namespace {
 
 using Vector = std::vector<double>;
-constexpr double kRoundoff = 0x1p-53;
+constexpr double kUnitRoundoff = 0x1p-53;
 
 NormChange compare(const Vector& a, const Vector& b, NormKind kind = NormKind::layernorm) {
   return compare_norms(a, predict(kind, a, {}), b, predict(kind, b, {}));
 }
 
-/// Signed, over about two decades: what trained scales look like.
-Vector scales(std::size_t n, unsigned seed) {
+/// Signed, over about two decades: what trained random_scales look like.
+Vector random_scales(std::size_t n, unsigned seed) {
   std::mt19937_64 generator(seed);
   std::uniform_real_distribution<double> log_magnitude(-3.0, 1.0);
   Vector values(n);
@@ -55,10 +55,10 @@ Expected expected(const Vector& a, const Vector& b) {
 /// v* has 4 roundings in each 1/gamma_i, one in its scaling, and its length those of a sum of d
 /// squares in 16 lanes or more: below 16 in all for d to 64. Both vectors, and as many again for
 /// the distances: an angle is off by at most 64 roundoffs.
-constexpr double kAngleBound = 64 * kRoundoff;
+constexpr double kAngleBound = 64 * kUnitRoundoff;
 
 TEST(CompareNormsTest, GivesTheAngleOfBothDirections) {
-  const Vector a = scales(64, 1);
+  const Vector a = random_scales(64, 1);
   for (const double size : {1e-12, 1e-9, 1e-6, 1e-3, 0.5, 3.0, 1e4}) {
     Vector b = a;
     for (std::size_t i = 0; i < b.size(); ++i)
@@ -73,7 +73,8 @@ TEST(CompareNormsTest, GivesTheAngleOfBothDirections) {
                 (2 * static_cast<double>(want.angle) + kAngleBound) * kAngleBound)
         << size;
     // A difference, a square, a sum of 64 of each, a quotient, a root.
-    EXPECT_NEAR(change.gamma / static_cast<double>(want.gamma_change), 1.0, 70 * kRoundoff) << size;
+    EXPECT_NEAR(change.gamma / static_cast<double>(want.gamma_change), 1.0, 70 * kUnitRoundoff)
+        << size;
   }
 }
 
@@ -92,7 +93,7 @@ TEST(CompareNormsTest, ResolvesOneScaleThatMoved) {
 }
 
 TEST(CompareNormsTest, FindsNoChangeInEqualScalesAndNoAngleInASignOrAFactor) {
-  const Vector a = scales(64, 2);
+  const Vector a = random_scales(64, 2);
   const NormChange same = compare(a, a);
   EXPECT_EQ(same.dead->abs_cos, 1.0);
   EXPECT_EQ(same.dead->one_minus_abs_cos, 0.0);

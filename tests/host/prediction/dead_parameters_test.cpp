@@ -16,7 +16,7 @@ namespace {
 using Vector = std::vector<double>;
 using Family = DeadParameters::Family;
 
-Vector normals(std::size_t n, std::mt19937_64& generator) {
+Vector draw_normals(std::size_t n, std::mt19937_64& generator) {
   std::normal_distribution<double> normal;
   Vector values(n);
   for (double& x : values) x = normal(generator);
@@ -46,10 +46,10 @@ struct Layer {
 
 Layer random_layer(bool with_beta, bool with_bias, std::uint64_t seed) {
   std::mt19937_64 generator(seed);
-  Layer layer{12, 5, normals(12, generator), {}, normals(60, generator), {}};
+  Layer layer{12, 5, draw_normals(12, generator), {}, draw_normals(60, generator), {}};
   for (double& g : layer.gamma) g = std::copysign(0.3 + std::fabs(g), g);
-  if (with_beta) layer.beta = normals(12, generator);
-  if (with_bias) layer.bias = normals(5, generator);
+  if (with_beta) layer.beta = draw_normals(12, generator);
+  if (with_bias) layer.bias = draw_normals(5, generator);
   return layer;
 }
 
@@ -58,7 +58,7 @@ double movement(const Layer& before, const Layer& after, std::uint64_t seed = 1)
   std::mt19937_64 generator(seed);
   double moved = 0, size = 0;
   for (int t = 0; t < 50; ++t) {
-    const Vector x = normals(static_cast<std::size_t>(before.hidden_size), generator),
+    const Vector x = draw_normals(static_cast<std::size_t>(before.hidden_size), generator),
                  a = before(x), b = after(x);
     for (std::size_t j = 0; j < a.size(); ++j) {
       moved = std::max(moved, std::fabs(a[j] - b[j]));
@@ -102,7 +102,7 @@ TEST_P(DeadParametersStepTest, BiasTakesUpTheConstant) {
   const Layer layer = random_layer(true, true, 1);
   const DeadSubspace subspace = predict(NormKind::layernorm, layer.gamma, layer.beta);
   std::mt19937_64 generator(2);
-  const Vector u = normals(5, generator);
+  const Vector u = draw_normals(5, generator);
   Layer moved = layer;
   add_outer(moved, u, subspace.direction(), GetParam());
   EXPECT_GT(movement(layer, moved), clear_movement(GetParam()))
@@ -117,11 +117,11 @@ TEST_P(DeadParametersStepTest, WeightAloneIsDeadWithoutBeta) {
   const DeadSubspace subspace = predict(NormKind::layernorm, layer.gamma, layer.beta);
   ASSERT_EQ(*subspace.constant, 0.0);
   std::mt19937_64 generator(4);
-  const Vector u = normals(5, generator);
+  const Vector u = draw_normals(5, generator);
   Layer moved = layer, control = layer;
   add_outer(moved, u, subspace.direction(), GetParam());
   EXPECT_LE(movement(layer, moved), rounding(GetParam()));
-  Vector other = normals(12, generator);
+  Vector other = draw_normals(12, generator);
   const double norm = std::sqrt(std::inner_product(other.begin(), other.end(), other.begin(), 0.0));
   for (double& v : other) v /= norm;
   add_outer(control, u, other, GetParam());
@@ -135,7 +135,7 @@ TEST_P(DeadParametersStepTest, ShiftOfBetaIsCompensatedByAllConsumersAtOnce) {
   with_bias.beta = bare.beta;
   const DeadSubspace subspace = predict(NormKind::layernorm, bare.gamma, bare.beta);
   std::mt19937_64 generator(7);
-  Vector a = normals(12, generator);
+  Vector a = draw_normals(12, generator);
   for (double& v : a) v *= GetParam();
   double denominator = *subspace.constant;
   for (std::size_t i = 0; i < a.size(); ++i) denominator += a[i] / bare.gamma[i];
@@ -165,7 +165,7 @@ TEST_P(DeadParametersStepTest, EachExactZeroOfGammaIsDead) {
   EXPECT_EQ(counts[0].family, Family::weight_and_bias);
   std::mt19937_64 generator(9);
   for (std::size_t k = 0; k < 2; ++k) {
-    const Vector u = normals(5, generator);
+    const Vector u = draw_normals(5, generator);
     Vector e(12, 0.0);
     e[static_cast<std::size_t>(subspace.coordinates[k])] = 1.0;
     Layer moved = layer;
@@ -184,7 +184,7 @@ TEST_P(DeadParametersStepTest, RmsNormHasNone) {
   const DeadSubspace subspace = predict(NormKind::rmsnorm, layer.gamma, {});
   std::mt19937_64 generator(11);
   Layer moved = layer;
-  add_outer(moved, normals(5, generator), subspace.direction(), GetParam());
+  add_outer(moved, draw_normals(5, generator), subspace.direction(), GetParam());
   EXPECT_GT(movement(layer, moved), clear_movement(GetParam()));
   const auto counts =
       dead_parameters(site_of(layer, {consumer("q", 5, false), consumer("k", 2, true)}), subspace);

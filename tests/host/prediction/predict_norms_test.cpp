@@ -13,7 +13,7 @@
 namespace deadray::test {
 namespace {
 
-constexpr std::int64_t kNorms = 40, kWidth = 33;
+constexpr std::int64_t kNorms = 40, kNormWidth = 33;
 
 /// LayerNorms with shifts, some with a zero scale.
 class PredictNormsTest : public ::testing::Test {
@@ -22,12 +22,12 @@ class PredictNormsTest : public ::testing::Test {
     unsigned seed = 0;
     for (std::int64_t i = 0; i < kNorms; ++i) {
       const std::string name = "h." + std::to_string(i) + ".ln";
-      tensors_[name + ".weight"] = random_tensor({kWidth}, ++seed, 1.0F);
-      tensors_[name + ".bias"] = random_tensor({kWidth}, ++seed);
+      tensors_[name + ".weight"] = random_tensor({kNormWidth}, ++seed, 1.0F);
+      tensors_[name + ".bias"] = random_tensor({kNormWidth}, ++seed);
       if (i % 5 == 0) tensors_[name + ".weight"].values[7] = 0.0F;
       NormSite site;
       site.name = name;
-      site.hidden_size = kWidth;
+      site.hidden_size = kNormWidth;
       site.weight = name + ".weight";
       site.bias = name + ".bias";
       site.consumers = {{name + ".reader", 3, true}};
@@ -51,7 +51,7 @@ TEST_F(PredictNormsTest, GivesWhatEachNormAloneGivesWithAnyNumberOfThreads) {
   for (const std::size_t threads : {1, 2, 5}) {
     const PredictedNorms norms = predict_norms(model, sites_, request_, threads);
     ASSERT_EQ(norms.sites.size(), sites_.size());
-    EXPECT_EQ(norms.bytes_read, static_cast<std::uint64_t>(kNorms * kWidth * 2 * 4));
+    EXPECT_EQ(norms.bytes_read, static_cast<std::uint64_t>(kNorms * kNormWidth * 2 * 4));
     for (std::size_t i = 0; i < sites_.size(); ++i) {
       const NormParameters norm = load_norm(model, sites_[i]);
       const DeadSubspace alone = predict(sites_[i].kind, norm.gamma, norm.beta);
@@ -87,7 +87,7 @@ TEST_F(PredictNormsTest, NamesFileAndTensorOfTheFirstBadNorm) {
 }
 
 TEST_F(PredictNormsTest, RefusesANormOfZerosByName) {
-  tensors_["h.3.ln.weight"].values.assign(kWidth, 0.0F);
+  tensors_["h.3.ln.weight"].values.assign(kNormWidth, 0.0F);
   const Checkpoint model = checkpoint();
   EXPECT_TRUE(
       contains(message_of(ExitCode::malformed, [&] { predict_norms(model, sites_, request_); }),

@@ -10,7 +10,7 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr double kUnit = 0x1p-53;  // unit roundoff of FP64
+constexpr double kVarianceUnit = 0x1p-53;  // unit roundoff of FP64
 
 std::vector<double> random_directions(std::int64_t count, std::int64_t hidden_size) {
   std::vector<double> directions;
@@ -71,14 +71,14 @@ TEST_P(DirectionalVarianceTest, AgreesWithLongDoubleWithinTheBound) {
     const std::vector<RunningMoments> got = measure(x, norm, directions);
     for (std::int64_t k = 0; k < n_directions; ++k) {
       const Reference want = reference(x, norm, directions.data() + k * hidden_size);
-      const double e = (3 * hidden_size / 8.0 + 16 + n_tokens) * kUnit * want.size,
+      const double e = (3 * hidden_size / 8.0 + 16 + n_tokens) * kVarianceUnit * want.size,
                    variance = static_cast<double>(want.variance);
       const RunningMoments& moments = got[static_cast<std::size_t>(k)];
       EXPECT_EQ(moments.count, n_tokens);
       EXPECT_NEAR(moments.mean, static_cast<double>(want.mean), e)
           << hidden_size << " direction " << k;
       EXPECT_NEAR(moments.variance(), variance,
-                  2 * std::sqrt(variance) * e + e * e + n_tokens * kUnit * variance)
+                  2 * std::sqrt(variance) * e + e * e + n_tokens * kVarianceUnit * variance)
           << hidden_size << " direction " << k;
     }
   }
@@ -99,9 +99,11 @@ TEST_P(DirectionalVarianceTest, TilesMergeIntoTheWhole) {
   // Two orders of summation of 301 terms, each within 301 u.
   for (std::size_t k = 0; k < 3; ++k) {
     EXPECT_EQ(pieces[k].count, 301);
-    EXPECT_NEAR(pieces[k].mean, whole[k].mean,
-                2 * 301 * kUnit * std::sqrt(whole[k].variance() + whole[k].mean * whole[k].mean));
-    EXPECT_NEAR(pieces[k].variance(), whole[k].variance(), 2 * 301 * kUnit * whole[k].variance());
+    EXPECT_NEAR(
+        pieces[k].mean, whole[k].mean,
+        2 * 301 * kVarianceUnit * std::sqrt(whole[k].variance() + whole[k].mean * whole[k].mean));
+    EXPECT_NEAR(pieces[k].variance(), whole[k].variance(),
+                2 * 301 * kVarianceUnit * whole[k].variance());
   }
 }
 
@@ -127,7 +129,7 @@ double variance_along_inverse_gamma(NormType type, std::int64_t hidden_size) {
 // n u, whose square is 8e-25 at n = 8192.
 TEST(DirectionalVarianceLayerNormTest, InverseGammaHasNoVariance) {
   for (const std::int64_t hidden_size : {64, 256, 768, 4096}) {
-    const double bound = static_cast<double>(hidden_size) * kUnit;
+    const double bound = static_cast<double>(hidden_size) * kVarianceUnit;
     EXPECT_LT(variance_along_inverse_gamma(NormType::layernorm, hidden_size), bound * bound)
         << hidden_size;
   }
@@ -155,7 +157,7 @@ TEST(DirectionalVarianceLayerNormTest, ShiftKeepsLargeBetaFromDrowningTheDeadDir
   const double resolved = measure(x, norm, v)[0].variance();
   double square = 0.0;
   for (const double component : v) square += component * component;
-  EXPECT_LT(resolved, std::pow(256 * kUnit, 2) * square);  // as InverseGammaHasNoVariance
+  EXPECT_LT(resolved, std::pow(256 * kVarianceUnit, 2) * square);  // as InverseGammaHasNoVariance
   EXPECT_GT(drowned, 1e4 * resolved);
 }
 
@@ -178,7 +180,7 @@ TEST(RunningMomentsTest, MergingEmptySamplesChangesNothing) {
 TEST(RunningMomentsTest, LargeMeanDoesNotDrownTheVariance) {
   RunningMoments moments;
   for (int i = 0; i < 1000; ++i) moments.add(1e9 + (i % 2 ? 1.0 : -1.0));
-  EXPECT_NEAR(moments.variance(), 1.0, 1000 * kUnit * 1e9);
+  EXPECT_NEAR(moments.variance(), 1.0, 1000 * kVarianceUnit * 1e9);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace deadray::kernels {
 namespace {
 
-constexpr double kUnit = 0x1p-53;  // unit roundoff of FP64
+constexpr double kHeadUnit = 0x1p-53;  // unit roundoff of FP64
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::vector<double> fisher(const TestHead& head) {
@@ -27,9 +27,9 @@ void expect_agreement(const TestHead& head, const std::string& what) {
     const std::vector<ReferenceFisher>& want = wants[t];
     for (std::size_t k = 0; k < want.size(); ++k) {
       const double logit_error =
-          (static_cast<double>(head.hidden.hidden_size) / 8 + 16) * kUnit * want[k].size;
+          (static_cast<double>(head.hidden.hidden_size) / 8 + 16) * kHeadUnit * want[k].size;
       const double rounding =
-          (std::min<double>(1024, static_cast<double>(head.vocab())) + 64) * kUnit;
+          (std::min<double>(1024, static_cast<double>(head.vocab())) + 64) * kHeadUnit;
       EXPECT_NEAR(got[t * want.size() + k], want[k].variance,
                   fisher_bound(head, want[k], logit_error, rounding))
           << what << ": token " << t << " direction " << k;
@@ -129,8 +129,8 @@ TEST(HeadFisherExtremesTest, LogitsOfTenThousandAreOneHot) {
     const double a = two.directions[k * 1500 + 7], b = two.directions[k * 1500 + 1234],
                  step = a - b;
     // Each value is rounded three times on its way into the frame and out, the square four times.
-    const double off = 3 * kUnit * (std::fabs(a) + std::fabs(b));
-    EXPECT_NEAR(got[k], step * step / 4, std::fabs(step) * off / 2 + kUnit * step * step);
+    const double off = 3 * kHeadUnit * (std::fabs(a) + std::fabs(b));
+    EXPECT_NEAR(got[k], step * step / 4, std::fabs(step) * off / 2 + kHeadUnit * step * step);
   }
 }
 
@@ -146,7 +146,7 @@ TEST(HeadFisherExtremesTest, NearlyOneHotSoftmaxKeepsItsRelativeAccuracy) {
     for (std::size_t k = 0; k < 2; ++k) {
       const double want = reference_fisher(head)[0][k].variance;
       // logits of up to 100 are exact here, their differences to u 100; 1500 terms of each sum
-      EXPECT_NEAR(got[k], want, (2 * 100 + 1500) * kUnit * want) << gap;
+      EXPECT_NEAR(got[k], want, (2 * 100 + 1500) * kHeadUnit * want) << gap;
     }
   }
 }
@@ -239,8 +239,8 @@ TEST(SoftmaxMomentsTest, PiecesMergeInAnyOrderAndWithNothing) {
   for (const int i : {2, 0, 1}) pieces[2].merge(i == 2 ? SoftmaxMoments{} : pieces[i]);
   const double p = 1 / (1 + std::exp(-1.0)), want = p * (1 - p) * 9;
   // Two exponentials and two merges: not more than 16 roundings on the way of any value.
-  EXPECT_NEAR(whole.moments.variance(), want, 16 * kUnit * want);
-  EXPECT_NEAR(pieces[2].moments.variance(), want, 16 * kUnit * want);
+  EXPECT_NEAR(whole.moments.variance(), want, 16 * kHeadUnit * want);
+  EXPECT_NEAR(pieces[2].moments.variance(), want, 16 * kHeadUnit * want);
   EXPECT_EQ(whole.maximum, 700.0);
   EXPECT_EQ(SoftmaxMoments{}.variance(1.0, {0.0, 1.0}), 0.0);
 }

@@ -8,6 +8,7 @@
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 #include "tests/support/variable.h"
+#include "tests/verify/command/fixture_models.h"
 
 // `deadray verify --device cuda` against `--device cpu`; on a device or, with DEADRAY_KERNELS, on
 // the emulation.
@@ -15,8 +16,6 @@ namespace deadray::test {
 namespace {
 
 using Json = nlohmann::json;
-
-const std::string kModels = DEADRAY_FIXTURES "/models/";
 
 using deadray::testing::emulated;
 

@@ -7,12 +7,11 @@
 
 #include "tests/support/errors.h"
 #include "tests/support/spawned.h"
+#include "tests/verify/command/fixture_models.h"
 
 // `deadray fisher --causes` as a user runs it, on the fixtures.
 namespace deadray::test {
 namespace {
-
-const std::string kModels = DEADRAY_FIXTURES "/models/";
 
 nlohmann::json record_of(std::vector<std::string> arguments, ExitCode code = ExitCode::done) {
   arguments.insert(arguments.begin(), "fisher");

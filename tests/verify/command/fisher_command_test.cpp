@@ -9,12 +9,11 @@
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
 #include "tests/support/token_file.h"
+#include "tests/verify/command/fixture_models.h"
 
 // `deadray fisher` as a user runs it, on the fixtures.
 namespace deadray::test {
 namespace {
-
-const std::string kModels = DEADRAY_FIXTURES "/models/";
 
 class FisherCommandTest : public testing::Test {
  protected:

@@ -13,15 +13,15 @@ namespace {
 
 const std::string kModel = DEADRAY_FIXTURES "/models/gpt2-tied";
 
-struct Case {
+struct FullDiskCase {
   std::string name;
   std::vector<std::string> arguments;  // OUT is the disk
   std::size_t room;                    // bytes that are free
   std::ptrdiff_t lines = 1;            // a suite has one more, of its row
 };
-void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+void PrintTo(const FullDiskCase& value, std::ostream* out) { *out << value.name; }
 
-std::vector<Case> cases() {
+std::vector<FullDiskCase> full_disk_cases() {
   const std::vector<std::string> predict = {"predict", kModel, "--quiet"},
                                  verify = {"verify", kModel, "--random-tokens", "96", "--quiet"};
   const auto with = [](std::vector<std::string> words, std::vector<std::string> more) {
@@ -48,7 +48,7 @@ std::vector<std::string> files_in(const fs::path& folder) {
 }
 
 /// A disk of some pages in memory, seen by this process and its children alone.
-class FullDiskTest : public testing::TestWithParam<Case> {
+class FullDiskTest : public testing::TestWithParam<FullDiskCase> {
  protected:
   void SetUp() override {
     if (unshare(CLONE_NEWNS) != 0 || mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
@@ -83,7 +83,7 @@ TEST_P(FullDiskTest, EndsWithOneLineAndLeavesNothingHalf) {
   EXPECT_EQ(files_in(folder_.path()), std::vector<std::string>{"filler"});
 }
 
-INSTANTIATE_TEST_SUITE_P(Commands, FullDiskTest, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Commands, FullDiskTest, testing::ValuesIn(full_disk_cases()),
                          [](const auto& test) { return test.param.name; });
 
 /// `ulimit -f`, in blocks of 512 or 1024 bytes. Its signal would end the program without a word.

@@ -10,13 +10,12 @@
 
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/verify/command/fixture_models.h"
 
 // `deadray suite` as a user runs it, on a roster of fixtures.
 namespace deadray::test {
 
 using Json = nlohmann::json;
-
-inline const std::string kModels = DEADRAY_FIXTURES "/models/";
 
 class SuiteCommandTest : public testing::Test {
  protected:

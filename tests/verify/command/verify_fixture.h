@@ -9,11 +9,10 @@
 
 #include "tests/support/small_model.h"
 #include "tests/support/spawned.h"
+#include "tests/verify/command/fixture_models.h"
 
 // `deadray verify` as a user runs it, on the fixtures and on files that the tests write.
 namespace deadray::test {
-
-inline const std::string kModels = DEADRAY_FIXTURES "/models/";
 
 class VerifyCommandTest : public testing::Test {
  protected:

@@ -26,7 +26,7 @@ namespace {
 using test::kModels;
 
 /// The same tensor of every block and expert: its name without their numbers.
-std::string kind_of(const TensorSpec& spec) {
+std::string tensor_kind(const TensorSpec& spec) {
   std::string kind = spec.name;
   std::erase_if(kind, [](unsigned char c) { return std::isdigit(c) != 0; });
   return kind;
@@ -43,11 +43,11 @@ class KindsRead final : public WeightsView {
  public:
   using WeightsView::WeightsView;
   void read(const TensorSpec& spec, std::int64_t block, at::Tensor out) const override {
-    kinds.insert(kind_of(spec));
+    kinds.insert(tensor_kind(spec));
     base_.read(spec, block, out);
   }
   void read_rows(const TensorSpec& spec, const at::Tensor& ids, at::Tensor out) const override {
-    kinds.insert(kind_of(spec));
+    kinds.insert(tensor_kind(spec));
     base_.read_rows(spec, ids, out);
   }
   mutable std::set<std::string> kinds;
@@ -65,7 +65,7 @@ class DenseDirection final : public WeightsView {
     out.copy_(of(spec, -1).index_select(0, ids));
   }
   bool moves(const TensorSpec& spec, std::int64_t) const override {
-    const std::string kind = kind_of(spec);
+    const std::string kind = tensor_kind(spec);
     return kind_.empty() ? !is_of_tower(kind) : kind == kind_;
   }
   /// D of a tensor: a tenth of unit normals, so that it is about as large as the weights are.
@@ -190,7 +190,7 @@ TEST_P(ParameterTangentsTest, AreTheLimitsOfFiniteStepsOfEveryKindOfTensor) {
   const at::Tensor out = output(*model_->weights, h.value), p = at::softmax(out, -1);
   for (std::size_t k = 0; k < all.size(); ++k) {
     const bool rounds =
-        coarse && (all[k].empty() || all[k] == kind_of(*architecture.patches->positions));
+        coarse && (all[k].empty() || all[k] == tensor_kind(*architecture.patches->positions));
     const double step = rounds ? 1e-4 : 1e-6, tolerance = rounds ? 3e-3 : 1e-6;
     const Stepped ahead(*model_->weights, *each.directions[k], step),
         back(*model_->weights, *each.directions[k], -step);
@@ -296,19 +296,19 @@ TEST_P(ParameterTangentsTest, OfOneConsumerGiveWhatItsOutputsTangentsGive) {
   if (compared == 0) GTEST_SKIP() << "every direction shifts a beta";
 }
 
-std::vector<std::string> fixtures() {
+std::vector<std::string> models() {
   std::ifstream file(kModels / "index.json");
   std::vector<std::string> names;
   for (const auto& entry : nlohmann::json::parse(file)) names.push_back(entry.at("name"));
   return names;
 }
-std::string name_of(const testing::TestParamInfo<std::string>& instance) {
+std::string model_name(const testing::TestParamInfo<std::string>& instance) {
   std::string name = instance.param;
   for (char& c : name)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   return name;
 }
-INSTANTIATE_TEST_SUITE_P(Fixtures, ParameterTangentsTest, testing::ValuesIn(fixtures()), name_of);
+INSTANTIATE_TEST_SUITE_P(Fixtures, ParameterTangentsTest, testing::ValuesIn(models()), model_name);
 
 }  // namespace
 }  // namespace deadray

@@ -12,19 +12,21 @@ namespace {
 using test::kModels;
 
 /// A model and the file of its padded batch.
-struct Case {
+struct PaddingCase {
   std::string model, file;
 };
-void PrintTo(const Case& value, std::ostream* out) { *out << value.model << ", " << value.file; }
+void PrintTo(const PaddingCase& value, std::ostream* out) {
+  *out << value.model << ", " << value.file;
+}
 
 /// Every batch of tests/fixtures/make_padded.py.
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<PaddingCase> padding_cases() {
+  std::vector<PaddingCase> all;
   for (const auto& folder : std::filesystem::directory_iterator(kModels))
     for (const char* file : {"padded", "placed"})
       if (std::filesystem::exists(folder.path() / (std::string(file) + ".safetensors")))
         all.push_back({folder.path().filename().string(), file});
-  std::sort(all.begin(), all.end(), [](const Case& a, const Case& b) {
+  std::sort(all.begin(), all.end(), [](const PaddingCase& a, const PaddingCase& b) {
     return std::tie(a.model, a.file) < std::tie(b.model, b.file);
   });
   return all;
@@ -49,7 +51,7 @@ class Watcher final : public Observer {
   std::map<std::string, std::vector<at::Tensor>> outputs, whole_outputs;
 };
 
-class ExecutorPaddingTest : public testing::TestWithParam<Case> {
+class ExecutorPaddingTest : public testing::TestWithParam<PaddingCase> {
  protected:
   void SetUp() override {
     model_ = prepare_model(kModels / GetParam().model, {});
@@ -118,7 +120,7 @@ TEST_P(ExecutorPaddingTest, DoesNotDependOnTheTile) {
     EXPECT_LT(test::relative_error(at::cat(one.outputs.at(site)), at::cat(tiles)), 1e-12) << site;
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorPaddingTest, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Fixtures, ExecutorPaddingTest, testing::ValuesIn(padding_cases()),
                          [](const auto& instance) {
                            std::string name = instance.param.model + "_" + instance.param.file;
                            for (char& c : name)

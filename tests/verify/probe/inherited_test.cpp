@@ -9,7 +9,7 @@ namespace {
 
 using namespace testing;
 
-constexpr std::int64_t d = 48, n = 600, rank = 30;
+constexpr std::int64_t kHidden = 48, kTokens = 600, kRank = 30;
 
 at::Tensor centred(NormKind kind, const at::Tensor& x) {
   return kind == kLayerNorm ? x - x.mean(1, true) : x;
@@ -34,13 +34,13 @@ std::int64_t counted(NormKind kind, const at::Tensor& gamma, const at::Tensor& x
                      double relative = 1e-10) {
   const at::Tensor sigma = at::linalg_svdvals(centred(kind, x) * gamma);
   const auto seen = (sigma > relative * sigma[0]).sum().item<std::int64_t>();
-  return d - seen - predict(kind, vector_of(gamma), {}).dimension;
+  return kHidden - seen - predict(kind, vector_of(gamma), {}).dimension;
 }
 
 class ExplainedDirectionsTest : public ::testing::TestWithParam<NormKind> {
  protected:
-  at::Tensor gamma = gaussian(1, d, 81).squeeze(0);
-  at::Tensor thin = gaussian(n, rank, 82).mm(gaussian(rank, d, 83)) + 0.5;
+  at::Tensor gamma = gaussian(1, kHidden, 81).squeeze(0);
+  at::Tensor thin = gaussian(kTokens, kRank, 82).mm(gaussian(kRank, kHidden, 83)) + 0.5;
 };
 
 TEST_P(ExplainedDirectionsTest, AreThoseThatNoRowReaches) {
@@ -59,10 +59,10 @@ TEST_P(ExplainedDirectionsTest, AreThoseThatNoRowReaches) {
 }
 
 TEST_P(ExplainedDirectionsTest, AreThePredictedOnesOfAnInputOfFullRank) {
-  const at::Tensor x = gaussian(n, d, 84) + 0.5;
+  const at::Tensor x = gaussian(kTokens, kHidden, 84) + 0.5;
   EXPECT_EQ(explained(GetParam(), gamma, x).inherited, 0);
   // Scales over eight powers of ten, one huge column and one huge row: no rank is lost.
-  const at::Tensor graded = at::pow(10.0, at::linspace(-4, 3, d, fp64()));
+  const at::Tensor graded = at::pow(10.0, at::linspace(-4, 3, kHidden, fp64()));
   at::Tensor huge = x.clone();
   huge.select(1, 7).mul_(1e3);
   huge.select(0, 0).mul_(1e3);
@@ -76,7 +76,7 @@ TEST_P(ExplainedDirectionsTest, TakeTheRoundingOfFloat32ForNone) {
 }
 
 TEST_P(ExplainedDirectionsTest, LeaveOutWhereTheRowsMerelyAgree) {
-  at::Tensor x = gaussian(n, d, 85);
+  at::Tensor x = gaussian(kTokens, kHidden, 85);
   x.select(1, 5).fill_(2.0);  // null in the centred covariance of x, not in that of h
   EXPECT_EQ(explained(GetParam(), gamma, x).inherited, 0);
 }
@@ -85,13 +85,13 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ExplainedDirectionsTest, ::testing::Values(kLaye
                          [](const auto& test) { return std::string(to_string(test.param)); });
 
 TEST(ExplainedDirectionsTest, CountTinyScalesAsPredicted) {
-  at::Tensor gamma = gaussian(1, d, 86).squeeze(0);
+  at::Tensor gamma = gaussian(1, kHidden, 86).squeeze(0);
   for (const std::int64_t i : {3, 10}) gamma[i].fill_(1e-20);
-  const at::Tensor x = gaussian(n, rank, 87).mm(gaussian(rank, d, 88));
+  const at::Tensor x = gaussian(kTokens, kRank, 87).mm(gaussian(kRank, kHidden, 88));
   // 48 - 2 coordinates, of which a LayerNorm's rows reach 30 directions: the tiny scales take the
   // place of v*.
-  EXPECT_EQ(explained(kLayerNorm, gamma, x).inherited, d - 2 - rank);
-  EXPECT_EQ(explained(kRmsNorm, gamma, x).inherited, d - 2 - rank);
+  EXPECT_EQ(explained(kLayerNorm, gamma, x).inherited, kHidden - 2 - kRank);
+  EXPECT_EQ(explained(kRmsNorm, gamma, x).inherited, kHidden - 2 - kRank);
 }
 
 }  // namespace

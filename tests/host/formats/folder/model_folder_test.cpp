@@ -10,8 +10,8 @@
 namespace deadray::test {
 namespace {
 
-std::string open_error(const fs::path& model, ExitCode code = ExitCode::malformed,
-                       bool strict = false) {
+std::string folder_error(const fs::path& model, ExitCode code = ExitCode::malformed,
+                         bool strict = false) {
   CheckpointOptions options;
   options.strict = strict;
   return message_of(code, [&] { Checkpoint::open(model, options); });
@@ -26,7 +26,7 @@ TEST(ModelFolderTest, SaysWhichOfTwoSetsIsTaken) {
   EXPECT_TRUE(
       contains(checkpoint.notes()[0],
                "more than one set of weights: model.safetensors is taken, not pytorch_model.bin"));
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::malformed, true),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::malformed, true),
                        "more than one set of weights"));
 
   const TemporaryFolder mistral;
@@ -42,17 +42,17 @@ TEST(ModelFolderTest, RefusesSeveralFilesWithoutAnIndex) {
   const TemporaryFolder folder;
   write_sharded(folder);
   fs::remove(folder / "model.safetensors.index.json");
-  EXPECT_TRUE(contains(open_error(folder.path()),
+  EXPECT_TRUE(contains(folder_error(folder.path()),
                        "one.safetensors, two.safetensors and no model.safetensors"));
 }
 
 TEST(ModelFolderTest, ListsWhatAFolderWithoutWeightsHolds) {
   const TemporaryFolder folder;
   EXPECT_TRUE(
-      contains(open_error(folder.path(), ExitCode::unsupported), "no weights: found nothing"));
+      contains(folder_error(folder.path(), ExitCode::unsupported), "no weights: found nothing"));
   folder.write("config.json", "{}");
   folder.write("README.md", "");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "no weights: found README.md, config.json, expected model.safetensors, its "
                        "index, or a .bin, .gguf or .npz file"));
 }
@@ -61,32 +61,32 @@ TEST(ModelFolderTest, NamesTheFoldersInsideThatHoldWeights) {
   const TemporaryFolder folder;
   folder.write("checkpoint-500/model.safetensors", one_tensor("a"));
   folder.write("logs/events.txt", "");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "; checkpoint-500 in it holds weights: give that"));
   folder.write("checkpoint-1000/pytorch_model.bin", "PK");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "; checkpoint-1000, checkpoint-500 in it hold weights: give one of these"));
   const TemporaryFolder cache;
   cache.write("models--o--n/snapshots/abc/model.safetensors", one_tensor("a"));
-  EXPECT_TRUE(contains(open_error(cache / "models--o--n", ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(cache / "models--o--n", ExitCode::unsupported),
                        "; snapshots/abc in it holds weights: give that"));
 }
 
 TEST(ModelFolderTest, TellsANameOfTheHub) {
   const TemporaryFolder cache;
   setenv("HF_HUB_CACHE", cache.path().c_str(), 1);
-  EXPECT_TRUE(contains(open_error("org/name", ExitCode::usage),
+  EXPECT_TRUE(contains(folder_error("org/name", ExitCode::usage),
                        "org/name: no such file or folder; if it is a name of the hub: `hf download "
                        "org/name` fetches it and prints the folder to give"));
   const std::string snapshot = "models--org--name/snapshots/abc";
   cache.write(snapshot + "/config.json", "{}");
   cache.write(snapshot + "/model.safetensors", one_tensor("a"));
   EXPECT_TRUE(
-      contains(open_error("org/name", ExitCode::usage),
+      contains(folder_error("org/name", ExitCode::usage),
                "; the hub's cache holds such a model: give " + (cache / snapshot).string()));
   for (const char* path : {"/org/name", "org/name/x", "../name", "org/", "model.safetensors"})
-    EXPECT_TRUE(open_error(path, ExitCode::usage).ends_with("no such file or folder")) << path;
-  EXPECT_TRUE(contains(open_error("name", ExitCode::usage),
+    EXPECT_TRUE(folder_error(path, ExitCode::usage).ends_with("no such file or folder")) << path;
+  EXPECT_TRUE(contains(folder_error("name", ExitCode::usage),
                        "; if it is a model of the hub: give its whole name, org/name"));
   unsetenv("HF_HUB_CACHE");
 }
@@ -111,14 +111,14 @@ TEST(ModelFolderTest, TakesPyTorchsFilesWhereThereAreNoSafetensors) {
     ASSERT_EQ(first.notes().size(), 1U);
     EXPECT_TRUE(contains(first.notes()[0], name + std::string(" is taken, not weights.npz")));
     EXPECT_TRUE(
-        contains(open_error(folder.path(), ExitCode::malformed, true), "more than one set"));
+        contains(folder_error(folder.path(), ExitCode::malformed, true), "more than one set"));
   }
 }
 
 TEST(ModelFolderTest, TakesTheOneOfSeveralFilesThatIsCalledAsWeightsAre) {
   const TemporaryFolder folder;
   folder.write("one.pt", kBin), folder.write("two.pt", kBin);
-  EXPECT_TRUE(contains(open_error(folder.path()),
+  EXPECT_TRUE(contains(folder_error(folder.path()),
                        "one.pt, two.pt and no pytorch_model.bin or pytorch_model.bin.index.json"));
   folder.write("pytorch_model.bin", kBin);
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
@@ -132,7 +132,7 @@ TEST(ModelFolderTest, ReadsShardsOfPyTorchByIndexOrByNumber) {
   for (const fs::path& model : {shards, shards / "pytorch_model.bin.index.json",
                                 shards / "pytorch_model-00001-of-00002.bin"})
     EXPECT_EQ(Checkpoint::open(model).tensors().size(), whole) << model;
-  EXPECT_TRUE(contains(open_error(shards / "pytorch_model-00002-of-00002.bin", ExitCode::usage),
+  EXPECT_TRUE(contains(folder_error(shards / "pytorch_model-00002-of-00002.bin", ExitCode::usage),
                        "is part 2 of 2: give the first part, " +
                            (shards / "pytorch_model-00001-of-00002.bin").string()));
 
@@ -140,7 +140,8 @@ TEST(ModelFolderTest, ReadsShardsOfPyTorchByIndexOrByNumber) {
   const auto copy = [&](const std::string& name) { fs::copy(shards / name, folder / name); };
   copy("pytorch_model-00001-of-00002.bin");
   for (const fs::path& model : {folder.path(), folder / "pytorch_model-00001-of-00002.bin"})
-    EXPECT_TRUE(contains(open_error(model), "these are missing: pytorch_model-00002-of-00002.bin"));
+    EXPECT_TRUE(
+        contains(folder_error(model), "these are missing: pytorch_model-00002-of-00002.bin"));
   copy("pytorch_model-00002-of-00002.bin");
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
   EXPECT_EQ(checkpoint.tensors().size(), whole);
@@ -165,11 +166,11 @@ TEST(ModelFolderTest, TakesOneGgufOrAllPartsOfOne) {
   EXPECT_TRUE(contains(message_of(ExitCode::usage, [&] { find_weights(parts.shards[1], false); }),
                        "is part 2 of 2: give the first part"));
   folder.write("model-Q4_K_M.gguf", ""), folder.write("mmproj-model.gguf", "");
-  EXPECT_TRUE(contains(open_error(folder.path()),
+  EXPECT_TRUE(contains(folder_error(folder.path()),
                        "model-00001-of-00002.gguf, model-00002-of-00002.gguf, model-Q4_K_M.gguf: "
                        "each is a set of weights of its own: give the file"));
   fs::remove(folder / "model-00001-of-00002.gguf");
-  EXPECT_TRUE(contains(open_error(folder.path()), "give the file"));
+  EXPECT_TRUE(contains(folder_error(folder.path()), "give the file"));
   fs::remove(folder / "model-00002-of-00002.gguf");
   EXPECT_EQ(find_weights(folder.path(), false).file, folder / "model-Q4_K_M.gguf");
   folder.write("pytorch_model.bin", "");
@@ -182,12 +183,15 @@ TEST(ModelFolderTest, TakesOneGgufOrAllPartsOfOne) {
 TEST(ModelFolderTest, SaysWhatAFileIsInPlaceOfWeights) {
   const TemporaryFolder folder;
   for (const char* name : {"pytorch_model.bin", "model.gguf", "model.npz", "model.pth"}) {
-    EXPECT_TRUE(contains(open_error(folder.write(name, "")), "too short: 0 bytes"));
-    EXPECT_TRUE(contains(open_error(folder.write(name, "version https://git-lfs.github.com/spec")),
-                         "is a git-LFS pointer"));
-    EXPECT_TRUE(contains(open_error(folder.write(name, "<!DOCTYPE html><html>")), "is a web page"));
-    EXPECT_TRUE(contains(open_error(folder.write(name, "../../blobs/0a1b\n")), "target of a link"));
-    EXPECT_TRUE(contains(open_error(folder.write(name, std::string(100, '\xee'))),
+    EXPECT_TRUE(contains(folder_error(folder.write(name, "")), "too short: 0 bytes"));
+    EXPECT_TRUE(
+        contains(folder_error(folder.write(name, "version https://git-lfs.github.com/spec")),
+                 "is a git-LFS pointer"));
+    EXPECT_TRUE(
+        contains(folder_error(folder.write(name, "<!DOCTYPE html><html>")), "is a web page"));
+    EXPECT_TRUE(
+        contains(folder_error(folder.write(name, "../../blobs/0a1b\n")), "target of a link"));
+    EXPECT_TRUE(contains(folder_error(folder.write(name, std::string(100, '\xee'))),
                          "begins with '\\xee\\xee\\xee\\xee\\xee\\xee\\xee\\xee', expected "));
   }
 }
@@ -196,10 +200,10 @@ TEST(ModelFolderTest, AsksForTheBaseModelOfAnAdapter) {
   const TemporaryFolder folder;
   folder.write("adapter_model.safetensors", one_tensor("a"));
   folder.write("adapter_config.json", R"({"base_model_name_or_path": "some/base"})");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "no norms here; give the base model 'some/base'"));
   folder.write("adapter_config.json", "broken");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "no norms here; give the base model"));
 }
 
@@ -207,7 +211,7 @@ TEST(ModelFolderTest, ReadsShardsWithoutAnIndexWhereAllAreThere) {
   const TemporaryFolder folder;
   folder.write("model-00001-of-00002.safetensors", one_tensor("b"));
   EXPECT_TRUE(
-      contains(open_error(folder.path()), "these are missing: model-00002-of-00002.safetensors"));
+      contains(folder_error(folder.path()), "these are missing: model-00002-of-00002.safetensors"));
   folder.write("model-00002-of-00002.safetensors", one_tensor("a"));
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
   EXPECT_EQ(checkpoint.tensors().size(), 2U);
@@ -215,7 +219,7 @@ TEST(ModelFolderTest, ReadsShardsWithoutAnIndexWhereAllAreThere) {
   ASSERT_EQ(checkpoint.notes().size(), 1U);
   EXPECT_TRUE(contains(checkpoint.notes()[0], "no index of the shards"));
   folder.write("model-00002-of-00002.safetensors", one_tensor("b"));
-  EXPECT_TRUE(contains(open_error(folder.path()), "tensor 'b' is in"));
+  EXPECT_TRUE(contains(folder_error(folder.path()), "tensor 'b' is in"));
 }
 
 TEST(ModelFolderTest, SaysThatAStaleIndexStandsBesideAWholeSet) {
@@ -224,30 +228,31 @@ TEST(ModelFolderTest, SaysThatAStaleIndexStandsBesideAWholeSet) {
                R"({"weight_map": {"a": "model-00001-of-00003.safetensors"}})");
   folder.write("model-00001-of-00001.safetensors", one_tensor("a"));
   EXPECT_TRUE(
-      contains(open_error(folder.path()), "if the index is of another download, remove it"));
+      contains(folder_error(folder.path()), "if the index is of another download, remove it"));
 }
 
 TEST(ModelFolderTest, NamesLinksThatLeadNowhere) {
   const TemporaryFolder folder;
   fs::create_symlink("../../blobs/0a1b", folder / "model.safetensors");
-  EXPECT_TRUE(contains(open_error(folder.path()), "is a link to ../../blobs/0a1b"));
-  EXPECT_TRUE(contains(open_error(folder / "model.safetensors"), "is a link to ../../blobs/0a1b"));
+  EXPECT_TRUE(contains(folder_error(folder.path()), "is a link to ../../blobs/0a1b"));
+  EXPECT_TRUE(
+      contains(folder_error(folder / "model.safetensors"), "is a link to ../../blobs/0a1b"));
   fs::remove(folder / "model.safetensors");
   folder.write("model.safetensors", "../../blobs/0a1b\n");
-  EXPECT_TRUE(contains(open_error(folder.path()), "the target of a link, not weights"));
+  EXPECT_TRUE(contains(folder_error(folder.path()), "the target of a link, not weights"));
 }
 
 TEST(ModelFolderTest, TakesNoFolderForAFile) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "model.safetensors");
-  EXPECT_TRUE(contains(open_error(folder.path()), "is a folder, expected a regular file"));
+  EXPECT_TRUE(contains(folder_error(folder.path()), "is a folder, expected a regular file"));
 }
 
 TEST(ModelFolderTest, SaysWhereSentenceTransformersKeepsTheModel) {
   const TemporaryFolder folder;
   folder.write("modules.json", R"([{"idx": 0, "path": "0_Transformer"}])");
   fs::create_directory(folder / "0_Transformer");
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        (folder / "0_Transformer").string() + ": give that folder"));
 }
 
@@ -255,7 +260,7 @@ TEST(ModelFolderTest, SaysThatAnAdaptersOwnNormsReplaceThoseOfTheModel) {
   const TemporaryFolder folder;
   folder.write("adapter_config.json", R"({"base_model_name_or_path": "org/base"})");
   folder.write("adapter_model.safetensors", one_tensor("layers.0.input_layernorm.weight"));
-  EXPECT_TRUE(contains(open_error(folder.path(), ExitCode::unsupported),
+  EXPECT_TRUE(contains(folder_error(folder.path(), ExitCode::unsupported),
                        "merge it into the base model 'org/base' first"));
 }
 

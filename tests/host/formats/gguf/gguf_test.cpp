@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint32_t kF32 = 0, kQ4K = 12, kUint32 = 4, kInt32 = 5, kFloat32 = 6, kBool = 7,
                         kString = 8, kArray = 9;
 
-ContainerHeader read_bytes(const std::string& bytes, const CheckpointOptions& options = {}) {
+ContainerHeader read_gguf(const std::string& bytes, const CheckpointOptions& options = {}) {
   const TemporaryFolder folder;
   const InputFile file(folder.write("m.gguf", bytes));
   EXPECT_TRUE(looks_like_gguf(file));
@@ -22,20 +22,20 @@ ContainerHeader read_bytes(const std::string& bytes, const CheckpointOptions& op
 }
 
 /// The message about a file with these bytes; it must name the file.
-std::string complaint(const std::string& bytes, ExitCode code = ExitCode::malformed,
-                      const CheckpointOptions& options = {}) {
-  const std::string message = message_of(code, [&] { read_bytes(bytes, options); });
+std::string gguf_complaint(const std::string& bytes, ExitCode code = ExitCode::malformed,
+                           const CheckpointOptions& options = {}) {
+  const std::string message = message_of(code, [&] { read_gguf(bytes, options); });
   EXPECT_TRUE(contains(message, "m.gguf: "));
   return message;
 }
 
 std::string complaint_about_key(const std::string& key, ExitCode code = ExitCode::malformed) {
-  return complaint(GgufFile{.keys = {key}}.bytes(), code);
+  return gguf_complaint(GgufFile{.keys = {key}}.bytes(), code);
 }
 
 std::string complaint_about_tensor(const std::string& tensor, std::uint64_t data_bytes = 0,
                                    ExitCode code = ExitCode::malformed) {
-  return complaint(GgufFile{.tensors = {tensor}, .data_bytes = data_bytes}.bytes(), code);
+  return gguf_complaint(GgufFile{.tensors = {tensor}, .data_bytes = data_bytes}.bytes(), code);
 }
 
 /// One vector of 8 float32 and a key of each shape.
@@ -113,7 +113,7 @@ TEST(GgufTest, ReadsPlainTensorsInRowMajorOrder) {
 TEST(GgufTest, ReadsVersionTwoAsVersionThree) {
   GgufFile file = sound_file();
   file.version = 2;
-  const ContainerHeader header = read_bytes(file.bytes());
+  const ContainerHeader header = read_gguf(file.bytes());
   ASSERT_EQ(header.tensors.size(), 2u);
   EXPECT_EQ(header.tensors[0].name, "blk.0.ffn_up.weight");
   EXPECT_EQ(header.tensors[0].shape, (std::vector<std::int64_t>{3, 4}));
@@ -128,24 +128,24 @@ TEST(GgufTest, ReadsAFileOfKeysAlone) {
   GgufFile file = sound_file();
   file.tensors.clear();
   file.data_bytes = 0;
-  EXPECT_TRUE(read_bytes(file.bytes()).tensors.empty());
+  EXPECT_TRUE(read_gguf(file.bytes()).tensors.empty());
 }
 
 TEST(GgufTest, ReplacesWhatIsNoUtf8InValues) {
   const ContainerHeader header =
-      read_bytes(GgufFile{.keys = {gguf_string_key("k", "a\xff")}}.bytes());
+      read_gguf(GgufFile{.keys = {gguf_string_key("k", "a\xff")}}.bytes());
   EXPECT_EQ(header.metadata.at("k"), "\"a\xEF\xBF\xBD\"");
 }
 
 TEST(GgufTest, TellsBytesThatBelongToNoTensor) {
   GgufFile file = sound_file();
   file.data_bytes += 64;  // 32 of them fill up the last tensor's 64
-  const ContainerHeader header = read_bytes(file.bytes());
+  const ContainerHeader header = read_gguf(file.bytes());
   ASSERT_EQ(header.notes.size(), 1u);
   EXPECT_TRUE(contains(header.notes[0], "32 bytes of data belong to no tensor"));
   CheckpointOptions strict;
   strict.strict = true;
-  complaint(file.bytes(), ExitCode::malformed, strict);
+  gguf_complaint(file.bytes(), ExitCode::malformed, strict);
 }
 
 TEST(GgufTest, ReadsAVocabularyThatSpansManyPieces) {
@@ -156,7 +156,7 @@ TEST(GgufTest, ReadsAVocabularyThatSpansManyPieces) {
   file.keys.push_back(gguf_array_key("tokens", kString, kTokens, tokens));
   file.keys.push_back(gguf_string_key("template", std::string(1'000'000, 'x')));
   file.keys.push_back(gguf_key("last", kUint32, std::uint32_t{7}));
-  const ContainerHeader header = read_bytes(file.bytes());
+  const ContainerHeader header = read_gguf(file.bytes());
   EXPECT_EQ(header.metadata.at("tokens"), "{\"count\":200000}");
   EXPECT_EQ(header.metadata.at("template").size(), 1'000'002u);
   EXPECT_EQ(header.metadata.at("last"), "7");
@@ -172,23 +172,23 @@ TEST(GgufTest, NamesTheFormatsBeforeGguf) {
                                     {"lmgg", "GGML"},
                                     {"fmgg", "GGMF"},
                                     {"algg", "GGLA"}})
-    EXPECT_TRUE(contains(complaint(magic + std::string(40, '\1'), ExitCode::unsupported),
+    EXPECT_TRUE(contains(gguf_complaint(magic + std::string(40, '\1'), ExitCode::unsupported),
                          std::string("is a ") + name));
 }
 
 TEST(GgufTest, NamesBigEndianFiles) {
-  EXPECT_TRUE(
-      contains(complaint("FUGG" + std::string(40, '\0'), ExitCode::unsupported), "big-endian"));
+  EXPECT_TRUE(contains(gguf_complaint("FUGG" + std::string(40, '\0'), ExitCode::unsupported),
+                       "big-endian"));
   GgufFile file = sound_file();
   file.version = 0x03000000;
-  EXPECT_TRUE(contains(complaint(file.bytes(), ExitCode::unsupported), "big-endian"));
+  EXPECT_TRUE(contains(gguf_complaint(file.bytes(), ExitCode::unsupported), "big-endian"));
 }
 
 TEST(GgufTest, RefusesOtherVersions) {
   for (const std::uint32_t version : {0u, 1u, 4u, 0xffffffffu}) {
     GgufFile file = sound_file();
     file.version = version;
-    EXPECT_TRUE(contains(complaint(file.bytes(), ExitCode::unsupported),
+    EXPECT_TRUE(contains(gguf_complaint(file.bytes(), ExitCode::unsupported),
                          "GGUF version " + std::to_string(version) + ", deadray reads 2 and 3"));
   }
 }
@@ -210,10 +210,11 @@ TEST(GgufTest, RefusesCountsThatTheFileCannotHold) {
     const std::string number = std::to_string(count);
     std::string bytes = file.bytes();
     bytes.replace(8, 8, bytes_of(count));
-    EXPECT_TRUE(contains(complaint(bytes), "header: byte 24: " + number + " tensors do not fit"));
+    EXPECT_TRUE(
+        contains(gguf_complaint(bytes), "header: byte 24: " + number + " tensors do not fit"));
     bytes = file.bytes();
     bytes.replace(16, 8, bytes_of(count));
-    EXPECT_TRUE(contains(complaint(bytes), "header: byte 24: " + number + " keys do not fit"));
+    EXPECT_TRUE(contains(gguf_complaint(bytes), "header: byte 24: " + number + " keys do not fit"));
   }
 }
 
@@ -257,7 +258,7 @@ TEST(GgufTest, RefusesNestedArraysAndUnknownTypes) {
 
 TEST(GgufTest, RefusesNamesThatAreEmptyTwiceOrNoText) {
   const std::string key = gguf_key("twice", kUint32, std::uint32_t{1});
-  EXPECT_TRUE(contains(complaint(GgufFile{.keys = {key, key}}.bytes()),
+  EXPECT_TRUE(contains(gguf_complaint(GgufFile{.keys = {key, key}}.bytes()),
                        "key 'twice': byte 58: the key is there twice"));
   EXPECT_TRUE(contains(complaint_about_key(gguf_key("", kUint32, std::uint64_t{1})),
                        "key 1 of 1: byte 32: an empty name"));
@@ -267,10 +268,10 @@ TEST(GgufTest, RefusesNamesThatAreEmptyTwiceOrNoText) {
                        "a name of 65536 bytes, expected at most 65535"));
   EXPECT_TRUE(contains(complaint_about_tensor(gguf_tensor("", {8, 8}, kF32, 0), 256),
                        "tensor 1 of 1: byte 32: an empty name"));
-  EXPECT_TRUE(contains(complaint(GgufFile{.tensors = {gguf_tensor("t", {8}, kF32, 0),
-                                                      gguf_tensor("t", {8}, kF32, 32)},
-                                          .data_bytes = 64}
-                                     .bytes()),
+  EXPECT_TRUE(contains(gguf_complaint(GgufFile{.tensors = {gguf_tensor("t", {8}, kF32, 0),
+                                                           gguf_tensor("t", {8}, kF32, 32)},
+                                               .data_bytes = 64}
+                                          .bytes()),
                        "tensor 't' is there twice"));
 }
 
@@ -288,7 +289,7 @@ TEST(GgufTest, RefusesImpossibleAlignments) {
 TEST(GgufTest, RefusesAHeadBeyondTheLimit) {
   CheckpointOptions options;
   options.max_header_bytes = 100;
-  EXPECT_TRUE(contains(complaint(sound_file().bytes(), ExitCode::malformed, options),
+  EXPECT_TRUE(contains(gguf_complaint(sound_file().bytes(), ExitCode::malformed, options),
                        "longer than 0.0001 MB (--max-header to raise)"));
 }
 
@@ -331,10 +332,10 @@ TEST(GgufTest, RefusesTensorsOutsideTheFileOrOverEachOther) {
   EXPECT_TRUE(contains(complaint_about_tensor(gguf_tensor("t", {1}, kF32, 4), 32),
                        "begins at byte 4 of the data, expected a multiple of 32"));
   EXPECT_TRUE(
-      contains(complaint(GgufFile{
+      contains(gguf_complaint(GgufFile{
                    .tensors = {gguf_tensor("a", {16}, kF32, 0), gguf_tensor("b", {8}, kF32, 32)},
                    .data_bytes = 64}
-                             .bytes()),
+                                  .bytes()),
                "tensor 'b': begins at byte 128 and overlaps tensor 'a', which ends at 160"));
 }
 

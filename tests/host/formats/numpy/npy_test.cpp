@@ -19,13 +19,13 @@ std::string dict(std::string_view descr, std::string_view shape, std::string_vie
          ", 'shape': " + std::string(shape) + ", }          \n";
 }
 
-IntegerMatrix read_bytes(const std::string& bytes) {
+IntegerMatrix read_npy_bytes(const std::string& bytes) {
   const TemporaryFolder folder;
   return read_npy(folder.write("t.npy", bytes));
 }
 
-std::string complaint(const std::string& bytes) {
-  const std::string message = message_of(ExitCode::malformed, [&] { read_bytes(bytes); });
+std::string npy_complaint(const std::string& bytes) {
+  const std::string message = message_of(ExitCode::malformed, [&] { read_npy_bytes(bytes); });
   EXPECT_TRUE(contains(message, "t.npy: "));
   return message;
 }
@@ -34,69 +34,71 @@ const std::string kSix = bytes_of(std::vector<std::int32_t>{1, -2, 3, 4, 5, 5025
 
 TEST(NpyTest, ReadsAllFormatVersionsAndBothWidths) {
   for (const int version : {1, 2, 3}) {
-    const IntegerMatrix matrix = read_bytes(npy(dict("'<i4'", "(2, 3)"), kSix, version));
+    const IntegerMatrix matrix = read_npy_bytes(npy(dict("'<i4'", "(2, 3)"), kSix, version));
     EXPECT_EQ(matrix.rows, 2);
     EXPECT_EQ(matrix.columns, 3);
     EXPECT_EQ(matrix.values, (std::vector<std::int64_t>{1, -2, 3, 4, 5, 50256}));
   }
-  const IntegerMatrix wide = read_bytes(npy(
+  const IntegerMatrix wide = read_npy_bytes(npy(
       dict("\"<i8\"", "(1,2)"), bytes_of(std::vector<std::int64_t>{-1, std::int64_t{1} << 40})));
   EXPECT_EQ(wide.values, (std::vector<std::int64_t>{-1, std::int64_t{1} << 40}));
 }
 
 TEST(NpyTest, ReadsRankOneAsOneRow) {
-  const IntegerMatrix matrix = read_bytes(npy(dict("'<i4'", "(6,)"), kSix));
+  const IntegerMatrix matrix = read_npy_bytes(npy(dict("'<i4'", "(6,)"), kSix));
   EXPECT_EQ(matrix.rows, 1);
   EXPECT_EQ(matrix.columns, 6);
 }
 
 TEST(NpyTest, RejectsWhatIsNoNpyFile) {
-  EXPECT_TRUE(contains(complaint(""), "too short: 0 bytes, need at least 10"));
-  EXPECT_TRUE(contains(complaint("PK\x03\x04 an npz archive"),
+  EXPECT_TRUE(contains(npy_complaint(""), "too short: 0 bytes, need at least 10"));
+  EXPECT_TRUE(contains(npy_complaint("PK\x03\x04 an npz archive"),
                        "begins with 'PK\\x03\\x04 a', expected the magic of a NumPy .npy file"));
-  EXPECT_TRUE(contains(complaint(npy(dict("'<i4'", "(6,)"), kSix, 9)),
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'<i4'", "(6,)"), kSix, 9)),
                        ".npy format 9.0, expected 1, 2 or 3"));
 }
 
 TEST(NpyTest, RejectsTruncationAndTrailingBytesWithBothCounts) {
   const std::string whole = npy(dict("'<i4'", "(2, 3)"), kSix);
-  EXPECT_TRUE(contains(complaint(whole.substr(0, whole.size() - 5)),
+  EXPECT_TRUE(contains(npy_complaint(whole.substr(0, whole.size() - 5)),
                        "19 bytes of data, expected 24 for shape (2, 3) of <i4: truncated"));
-  EXPECT_TRUE(contains(complaint(whole + "x"),
+  EXPECT_TRUE(contains(npy_complaint(whole + "x"),
                        "25 bytes of data, expected 24 for shape (2, 3) of <i4: trailing bytes"));
   const std::string begun = whole.substr(0, 30);
-  EXPECT_TRUE(contains(complaint(begun), "truncated: header ends at byte " +
-                                             std::to_string(whole.size() - 24) + ", file has 30"));
-  EXPECT_TRUE(contains(complaint(std::string("\x93NUMPY\x02\x00", 8) + bytes_of(~std::uint32_t{0})),
-                       "header of 4294967295 bytes"));
+  EXPECT_TRUE(contains(
+      npy_complaint(begun),
+      "truncated: header ends at byte " + std::to_string(whole.size() - 24) + ", file has 30"));
+  EXPECT_TRUE(
+      contains(npy_complaint(std::string("\x93NUMPY\x02\x00", 8) + bytes_of(~std::uint32_t{0})),
+               "header of 4294967295 bytes"));
 }
 
 TEST(NpyTest, NamesOtherTypesOrdersAndRanks) {
-  EXPECT_TRUE(contains(complaint(npy(dict("'<f4'", "(2, 3)"), kSix)),
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'<f4'", "(2, 3)"), kSix)),
                        "dtype '<f4', expected '<i4' or '<i8'"));
-  EXPECT_TRUE(contains(complaint(npy(dict("'>i4'", "(2, 3)"), kSix)), "dtype '>i4'"));
-  EXPECT_TRUE(contains(complaint(npy(dict("[('a', '<i4'), ('b', '<i4', (2,))]", "(2,)"), kSix)),
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'>i4'", "(2, 3)"), kSix)), "dtype '>i4'"));
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("[('a', '<i4'), ('b', '<i4', (2,))]", "(2,)"), kSix)),
                        "dtype '[('a', '<i4'), ('b', '<i4', (2,))]'"));
-  EXPECT_TRUE(contains(complaint(npy(dict("'<i4'", "(2, 3)", "True"), kSix)), "Fortran order"));
-  EXPECT_TRUE(contains(complaint(npy(dict("'<i4'", "()"), kSix)), "shape () of rank 0"));
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'<i4'", "(2, 3)", "True"), kSix)), "Fortran order"));
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'<i4'", "()"), kSix)), "shape () of rank 0"));
   EXPECT_TRUE(
-      contains(complaint(npy(dict("'<i4'", "(1, 2, 3)"), kSix)), "shape (1, 2, 3) of rank 3"));
+      contains(npy_complaint(npy(dict("'<i4'", "(1, 2, 3)"), kSix)), "shape (1, 2, 3) of rank 3"));
   EXPECT_TRUE(
-      contains(complaint(npy(dict("'<i4'", "(0, 3)"), "")), "shape (0, 3) holds no elements"));
+      contains(npy_complaint(npy(dict("'<i4'", "(0, 3)"), "")), "shape (0, 3) holds no elements"));
   EXPECT_TRUE(
-      contains(complaint(npy(dict("'<i8'", "(4611686018427387904, 4)"), kSix)), "overflows"));
+      contains(npy_complaint(npy(dict("'<i8'", "(4611686018427387904, 4)"), kSix)), "overflows"));
 }
 
 TEST(NpyTest, RejectsABrokenHeader) {
-  EXPECT_TRUE(contains(complaint(npy("", "")), "header has '' at character 0, expected '{'"));
-  EXPECT_TRUE(contains(complaint(npy("{'descr': '<i4', 'fortran_order': 0}", "")),
+  EXPECT_TRUE(contains(npy_complaint(npy("", "")), "header has '' at character 0, expected '{'"));
+  EXPECT_TRUE(contains(npy_complaint(npy("{'descr': '<i4', 'fortran_order': 0}", "")),
                        "expected True or False"));
-  EXPECT_TRUE(contains(complaint(npy("{'descr': '<i4", "")), "expected the end of a string"));
-  EXPECT_TRUE(contains(complaint(npy("{'descr': [('a", "")), "expected ']'"));
-  EXPECT_TRUE(
-      contains(complaint(npy(dict("'<i4'", "(-2, 3)"), kSix)), "expected a non-negative integer"));
-  EXPECT_TRUE(contains(complaint(npy("{'shape': (2, 3)}", "")), "header lacks key 'descr'"));
-  EXPECT_TRUE(contains(complaint(npy("{'colour': 'red'}", "")), "key 'colour'"));
+  EXPECT_TRUE(contains(npy_complaint(npy("{'descr': '<i4", "")), "expected the end of a string"));
+  EXPECT_TRUE(contains(npy_complaint(npy("{'descr': [('a", "")), "expected ']'"));
+  EXPECT_TRUE(contains(npy_complaint(npy(dict("'<i4'", "(-2, 3)"), kSix)),
+                       "expected a non-negative integer"));
+  EXPECT_TRUE(contains(npy_complaint(npy("{'shape': (2, 3)}", "")), "header lacks key 'descr'"));
+  EXPECT_TRUE(contains(npy_complaint(npy("{'colour': 'red'}", "")), "key 'colour'"));
 }
 
 }  // namespace

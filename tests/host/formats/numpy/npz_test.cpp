@@ -10,38 +10,38 @@
 namespace deadray::test {
 namespace {
 
-const fs::path kFolder = DEADRAY_FIXTURES "/containers/numpy";
+const fs::path kNpzFolder = DEADRAY_FIXTURES "/containers/numpy";
 
-std::string npy(std::string_view dict, std::string_view data) {
+std::string array_bytes(std::string_view dict, std::string_view data) {
   return std::string("\x93NUMPY\x01\0", 8) + bytes_of(static_cast<std::uint16_t>(dict.size())) +
          std::string(dict) + std::string(data);
 }
 
-std::string complaint(const fs::path& file, ExitCode code = ExitCode::malformed) {
+std::string npz_complaint(const fs::path& file, ExitCode code = ExitCode::malformed) {
   return message_of(code, [&] { Checkpoint::open(file); });
 }
 
 TEST(NpzTest, ReadsWhatNumpyWrote) {
-  const Checkpoint found = Checkpoint::open(kFolder / "plain.npz");
+  const Checkpoint found = Checkpoint::open(kNpzFolder / "plain.npz");
   EXPECT_EQ(found.format(), ContainerFormat::numpy);
   EXPECT_TRUE(found.notes().empty());
   EXPECT_LT(found.header_bytes(), 5000U);
-  expect_same_values(found, Checkpoint::open(kFolder / "plain.safetensors"));
+  expect_same_values(found, Checkpoint::open(kNpzFolder / "plain.safetensors"));
 }
 
 TEST(NpzTest, SaysWhatToDoWithOtherArrays) {
-  EXPECT_TRUE(contains(complaint(kFolder / "compressed.npz", ExitCode::unsupported),
+  EXPECT_TRUE(contains(npz_complaint(kNpzFolder / "compressed.npz", ExitCode::unsupported),
                        "array 'weight.npy': is compressed (928 bytes out of"));
-  EXPECT_TRUE(contains(complaint(kFolder / "compressed.npz", ExitCode::unsupported),
+  EXPECT_TRUE(contains(npz_complaint(kNpzFolder / "compressed.npz", ExitCode::unsupported),
                        "numpy.savez(), not numpy.savez_compressed()"));
-  EXPECT_TRUE(contains(complaint(kFolder / "objects.npz", ExitCode::unsupported),
+  EXPECT_TRUE(contains(npz_complaint(kNpzFolder / "objects.npz", ExitCode::unsupported),
                        "array 'names.npy': an array of Python objects"));
-  EXPECT_TRUE(contains(complaint(kFolder / "big-endian.npz", ExitCode::unsupported),
+  EXPECT_TRUE(contains(npz_complaint(kNpzFolder / "big-endian.npz", ExitCode::unsupported),
                        "array 'weight.npy': dtype '>f4' is big-endian"));
 }
 
 TEST(NpzTest, TellsOfAnUnknownTypeWhenItIsRead) {
-  const Checkpoint checkpoint = Checkpoint::open(kFolder / "complex.npz");
+  const Checkpoint checkpoint = Checkpoint::open(kNpzFolder / "complex.npz");
   EXPECT_EQ(checkpoint.read_fp64(checkpoint.at("weight")), (std::vector<double>{1, 1}));
   EXPECT_TRUE(contains(
       message_of(ExitCode::unsupported, [&] { checkpoint.read_fp64(checkpoint.at("wave")); }),
@@ -51,7 +51,7 @@ TEST(NpzTest, TellsOfAnUnknownTypeWhenItIsRead) {
 TEST(NpzTest, NamesADamagedArray) {
   const TemporaryFolder folder;
   const auto said = [&](std::string_view dict, std::string_view data) {
-    return complaint(folder.write("t.npz", zip_of({{"w.npy", npy(dict, data)}}).bytes));
+    return npz_complaint(folder.write("t.npz", zip_of({{"w.npy", array_bytes(dict, data)}}).bytes));
   };
   EXPECT_TRUE(contains(said("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "12345678"),
                        "array 'w.npy': 8 bytes of data, expected 12 for shape (3) of <f4"));
@@ -59,14 +59,14 @@ TEST(NpzTest, NamesADamagedArray) {
       said("{'descr': '<f4', 'fortran_order': True, 'shape': (4611686018427387904, 4)}", ""),
       "array 'w.npy': shape (4611686018427387904, 4) overflows"));
   EXPECT_TRUE(contains(said("{'descr': '<f4'", ""), "array 'w.npy': header has"));
-  EXPECT_TRUE(contains(complaint(folder.write("t.npz", zip_of({{"w.npy", "short"}}).bytes)),
+  EXPECT_TRUE(contains(npz_complaint(folder.write("t.npz", zip_of({{"w.npy", "short"}}).bytes)),
                        "array 'w.npy': too short: 5 bytes"));
-  const std::string mixed = zip_of({{"w.npy", npy("{}", "")}, {"note.txt", "x"}}).bytes;
-  EXPECT_TRUE(contains(complaint(folder.write("t.npz", mixed)), "header lacks key 'descr'"));
+  const std::string mixed = zip_of({{"w.npy", array_bytes("{}", "")}, {"note.txt", "x"}}).bytes;
+  EXPECT_TRUE(contains(npz_complaint(folder.write("t.npz", mixed)), "header lacks key 'descr'"));
 }
 
 TEST(NpzTest, ThrowsOrReadsWhereAFileIsCutOrABitFlipped) {
-  read_damaged(read_text(kFolder / "plain.npz"), "t.npz", 3, [](const fs::path& file) {
+  read_damaged(read_text(kNpzFolder / "plain.npz"), "t.npz", 3, [](const fs::path& file) {
     const Checkpoint checkpoint = Checkpoint::open(file);
     for (const TensorInfo& tensor : checkpoint.tensors())
       if (tensor.dtype != DType::unknown) stored_values(checkpoint, tensor, 1000);

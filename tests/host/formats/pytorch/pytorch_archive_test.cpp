@@ -13,9 +13,9 @@ namespace {
 
 using namespace std::string_literals;
 
-const fs::path kFolder = DEADRAY_FIXTURES "/containers/pytorch";
+const fs::path kArchiveFolder = DEADRAY_FIXTURES "/containers/pytorch";
 
-std::string complaint(const fs::path& file, ExitCode code = ExitCode::malformed) {
+std::string archive_complaint(const fs::path& file, ExitCode code = ExitCode::malformed) {
   return message_of(code, [&] { Checkpoint::open(file); });
 }
 
@@ -35,9 +35,9 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, PyTorchFileTest,
 
 TEST_P(PyTorchFileTest, IsReadAsTorchReadsIt) {
   const std::string name = GetParam();
-  const Checkpoint found = Checkpoint::open(kFolder / (name + ".bin"));
+  const Checkpoint found = Checkpoint::open(kArchiveFolder / (name + ".bin"));
   EXPECT_EQ(found.format(), ContainerFormat::pytorch);
-  expect_same_values(found, Checkpoint::open(kFolder / (name + ".safetensors")));
+  expect_same_values(found, Checkpoint::open(kArchiveFolder / (name + ".safetensors")));
   const bool opened = name.starts_with("training");
   ASSERT_EQ(found.notes().size(), opened ? 1U : 0U);
   for (const std::string& note : found.notes())
@@ -46,7 +46,7 @@ TEST_P(PyTorchFileTest, IsReadAsTorchReadsIt) {
 
 TEST(PyTorchArchiveTest, ThrowsOrReadsWhereAFileIsCutOrABitFlipped) {
   for (const std::string name : {"types", "zip64", "stream-views", "tar", "training"})
-    read_damaged(read_text(kFolder / (name + ".bin")), "t.bin", 3, [](const fs::path& file) {
+    read_damaged(read_text(kArchiveFolder / (name + ".bin")), "t.bin", 3, [](const fs::path& file) {
       const Checkpoint checkpoint = Checkpoint::open(file);
       for (const TensorInfo& tensor : checkpoint.tensors())
         if (tensor.dtype != DType::unknown && tensor.elements() < 10'000)
@@ -80,32 +80,35 @@ TEST(PyTorchArchiveTest, RefusesWhatItsPickleCallsByName) {
                                      {"calls-in-array", "posix.system"},
                                      {"namespace", "argparse.Namespace"},
                                      {"module", "torch.nn.modules.linear.Linear"}})
-    EXPECT_TRUE(contains(complaint(kFolder / (std::string(name) + ".bin"), ExitCode::unsupported),
-                         ".bin: refused: its pickle calls "s + called +
-                             "; a file of weights needs tensors and dictionaries only: save the "
-                             "model's state_dict() alone"));
+    EXPECT_TRUE(contains(
+        archive_complaint(kArchiveFolder / (std::string(name) + ".bin"), ExitCode::unsupported),
+        ".bin: refused: its pickle calls "s + called +
+            "; a file of weights needs tensors and dictionaries only: save the "
+            "model's state_dict() alone"));
   EXPECT_FALSE(fs::exists("it-ran"));
 }
 
 TEST(PyTorchArchiveTest, SaysWhatAFileWithoutWeightsHolds) {
-  EXPECT_TRUE(contains(complaint(kFolder / "list.bin", ExitCode::unsupported),
+  EXPECT_TRUE(contains(archive_complaint(kArchiveFolder / "list.bin", ExitCode::unsupported),
                        "no tensors in it: a list of 3 found"));
-  EXPECT_TRUE(contains(complaint(kFolder / "unknown-container.bin", ExitCode::unsupported),
-                       "no tensors in it: a dict of 2 with the keys 'ema', 'step' found"));
-  EXPECT_TRUE(contains(complaint(kFolder / "deep.bin", ExitCode::unsupported),
+  EXPECT_TRUE(
+      contains(archive_complaint(kArchiveFolder / "unknown-container.bin", ExitCode::unsupported),
+               "no tensors in it: a dict of 2 with the keys 'ema', 'step' found"));
+  EXPECT_TRUE(contains(archive_complaint(kArchiveFolder / "deep.bin", ExitCode::unsupported),
                        "deep.bin['model']['model']: no tensors"));
-  EXPECT_TRUE(contains(complaint(kFolder / "script.bin", ExitCode::unsupported),
+  EXPECT_TRUE(contains(archive_complaint(kArchiveFolder / "script.bin", ExitCode::unsupported),
                        "a TorchScript program, not a table of tensors"));
-  EXPECT_TRUE(contains(complaint(kFolder / "plain-pickle.bin", ExitCode::unsupported),
-                       "is a Python pickle that torch.save() did not write"));
+  EXPECT_TRUE(
+      contains(archive_complaint(kArchiveFolder / "plain-pickle.bin", ExitCode::unsupported),
+               "is a Python pickle that torch.save() did not write"));
   const TemporaryFolder folder;
-  EXPECT_TRUE(contains(
-      complaint(folder.write("t.zip", zip_of({{"model.pdf", "x"}}).bytes), ExitCode::unsupported),
-      "a zip archive without data.pkl: not a PyTorch checkpoint"));
+  EXPECT_TRUE(contains(archive_complaint(folder.write("t.zip", zip_of({{"model.pdf", "x"}}).bytes),
+                                         ExitCode::unsupported),
+                       "a zip archive without data.pkl: not a PyTorch checkpoint"));
 }
 
 TEST(PyTorchArchiveTest, TellsOfTensorsItCannotReadWhenTheyAreRead) {
-  const Checkpoint checkpoint = Checkpoint::open(kFolder / "unreadable.bin");
+  const Checkpoint checkpoint = Checkpoint::open(kArchiveFolder / "unreadable.bin");
   EXPECT_EQ(checkpoint.read_fp64(checkpoint.at("weight")), (std::vector<double>{1, 2}));
   EXPECT_EQ(checkpoint.at("meta").shape, (std::vector<std::int64_t>{2, 3}));
   EXPECT_EQ(checkpoint.find("_extra_state"), nullptr);
@@ -124,7 +127,7 @@ TEST(PyTorchArchiveTest, HoldsTensorsToTheirStorage) {
   const TemporaryFolder folder;
   const std::int64_t most = std::numeric_limits<std::int64_t>::max();
   const auto said = [&](const PickledView& view) {
-    return complaint(folder.write("t.bin", one_view(view).bytes));
+    return archive_complaint(folder.write("t.bin", one_view(view).bytes));
   };
   EXPECT_TRUE(contains(said({.shape = {5}}),
                        "tensor 'a': shape [5], strides [1] and offset 0 of F32 end at byte 20 of a "
@@ -154,7 +157,7 @@ TEST(PyTorchArchiveTest, TakesTheLastOfEqualNamesAndRefusesWhatIsNoUtf8) {
       folder.write("t.bin", zip_of({{"data.pkl", pickled(state)}, {"data/0", four}}).bytes));
   ASSERT_EQ(checkpoint.tensors().size(), 1U);
   EXPECT_EQ(checkpoint.at("a").shape, (std::vector<std::int64_t>{2}));
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", one_view({}, "a\xff").bytes)),
+  EXPECT_TRUE(contains(archive_complaint(folder.write("t.bin", one_view({}, "a\xff").bytes)),
                        "byte 1 of its name is not UTF-8"));
 }
 
@@ -166,15 +169,15 @@ TEST(PyTorchArchiveTest, HoldsNoNameAgainAndAgain) {
   const TemporaryFolder folder;
   const fs::path file = folder.write(
       "t.bin", zip_of({{"data.pkl", pickled(state)}, {"data/0", std::string(16, '\0')}}).bytes);
-  EXPECT_TRUE(contains(complaint(file), "the names of its tensors take more bytes than"));
+  EXPECT_TRUE(contains(archive_complaint(file), "the names of its tensors take more bytes than"));
 }
 
 TEST(PyTorchArchiveTest, NamesADamagedArchive) {
   const TemporaryFolder folder;
   const auto said = [&](const ZipBytes& zip, ExitCode code = ExitCode::malformed) {
-    return complaint(folder.write("t.bin", zip.bytes), code);
+    return archive_complaint(folder.write("t.bin", zip.bytes), code);
   };
-  EXPECT_TRUE(contains(complaint(kFolder / "compressed.bin", ExitCode::unsupported),
+  EXPECT_TRUE(contains(archive_complaint(kArchiveFolder / "compressed.bin", ExitCode::unsupported),
                        "member 'a/data.pkl' is compressed (2520 bytes out of"));
   ZipBytes zip = one_view({});
   zip.bytes[zip.local[0] + 45] ^= 1;
@@ -208,27 +211,29 @@ TEST(PyTorchArchiveTest, ReadsAStorageAsItIs) {
 
 TEST(PyTorchArchiveTest, NamesADamagedStream) {
   const TemporaryFolder folder;
-  const std::string whole = read_text(kFolder / "stream-views.bin");
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", whole.substr(0, whole.size() - 1))),
+  const std::string whole = read_text(kArchiveFolder / "stream-views.bin");
+  EXPECT_TRUE(contains(archive_complaint(folder.write("t.bin", whole.substr(0, whole.size() - 1))),
                        "storage '94' at byte"));
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", whole.substr(0, 100))), "pickle ends at"));
+  EXPECT_TRUE(
+      contains(archive_complaint(folder.write("t.bin", whole.substr(0, 100))), "pickle ends at"));
   std::string version = whole;
   version.replace(version.find("M\xe9\x03"), 3, "M\xea\x03");
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", version), ExitCode::unsupported),
+  EXPECT_TRUE(contains(archive_complaint(folder.write("t.bin", version), ExitCode::unsupported),
                        "version of its stream: the number 1002 found, 1001 expected"));
   std::string count = whole;
   count.replace(whole.size() - 56, 8, bytes_of(~std::uint64_t{0}));
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", count)), "48 bytes are left: truncated"));
+  EXPECT_TRUE(
+      contains(archive_complaint(folder.write("t.bin", count)), "48 bytes are left: truncated"));
 }
 
 TEST(PyTorchArchiveTest, NamesADamagedTar) {
   const TemporaryFolder folder;
-  const std::string whole = read_text(kFolder / "tar.bin");
-  EXPECT_TRUE(contains(complaint(folder.write("t.bin", whole.substr(0, 600))),
+  const std::string whole = read_text(kArchiveFolder / "tar.bin");
+  EXPECT_TRUE(contains(archive_complaint(folder.write("t.bin", whole.substr(0, 600))),
                        "tar archive: member 'storages' takes"));
-  EXPECT_TRUE(
-      contains(complaint(folder.write("t.bin", whole.substr(0, 1024)), ExitCode::unsupported),
-               "a tar archive without the member 'tensors'"));
+  EXPECT_TRUE(contains(
+      archive_complaint(folder.write("t.bin", whole.substr(0, 1024)), ExitCode::unsupported),
+      "a tar archive without the member 'tensors'"));
 }
 
 TEST(PyTorchArchiveTest, TakesNoSafetensorsHeaderForAPickle) {
