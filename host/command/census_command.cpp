@@ -31,7 +31,7 @@ int run_census(const Options& options) {
   const fs::path& path = found.models.front().path;
   const JsonOutput json(options.output.json, {{path}, {}});
   ModelCensus model = census_of_model(path, options.checkpoint);
-  add_origin(model.hub, found, path);
+  add_origin(model.hub, found, 0);
   deliver([&] { return to_json(model); }, [&](bool coloured) { return to_text(model, coloured); },
           model.census.notes, json, options.output);
   return static_cast<int>(ExitCode::done);

@@ -58,7 +58,7 @@ int run_several(const Options& options, const ResolvedModels& found,
   const JsonOutput json(options.output.json, inputs_of(options, found));
   SeveralPredictions several = predict_several(options.request, found.paths(), labels);
   for (std::size_t i = 0; i < several.predictions.size(); ++i)
-    add_origin(several.predictions[i].hub, found, several.series.models[i]);
+    add_origin(several.predictions[i].hub, found, several.series.places[i]);
   several.traffic = found.traffic;
   deliver([&] { return to_json(several); },
           [&](bool coloured) { return to_text(several, coloured); }, notes_of(several), json,
@@ -81,7 +81,7 @@ int run_predict(Options& options) {
   request.keep_directions = !options.directions.empty();
   const OpenedModel model = open_checkpoint_model(request);
   Prediction prediction = predict_model(request, model);
-  add_origin(prediction.hub, found, request.model);
+  add_origin(prediction.hub, found, 0);
   if (!options.directions.empty()) write_directions(options.directions, prediction);
   deliver([&] { return to_json(prediction); },
           [&](bool coloured) { return to_text(prediction, coloured); }, prediction.notes, json,

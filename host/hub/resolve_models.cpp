@@ -146,13 +146,11 @@ ResolvedModels resolve_models(const std::vector<std::string>& given,
 }
 
 void add_origin(std::optional<HubSnapshot>& hub, const ResolvedModels& resolved,
-                const fs::path& path) {
-  const auto model =
-      std::find_if(resolved.models.begin(), resolved.models.end(),
-                   [&](const ResolvedModel& one) { return one.path == path && one.named; });
-  if (model == resolved.models.end()) return;
+                std::size_t place) {
+  const std::optional<HubSnapshot>& model = resolved.models.at(place).named;
+  if (!model) return;
   if (!hub) hub.emplace();
-  const HubSnapshot& named = *model->named;
+  const HubSnapshot& named = *model;
   if (!named.repository.empty()) hub->repository = named.repository;
   if (hub->commit.empty()) hub->commit = named.commit;
   hub->revision = named.revision;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -48,8 +49,8 @@ struct ResolvedModels {
 ResolvedModels resolve_models(const std::vector<std::string>& given, const ResolveOptions& options);
 
 /// Adds to what a path says of a snapshot what its name and the network have said.
-void add_origin(std::optional<HubSnapshot>& hub, const ResolvedModels& resolved,
-                const std::filesystem::path& path);
+/// @param place  of the model in `resolved`: two names may be of one snapshot
+void add_origin(std::optional<HubSnapshot>& hub, const ResolvedModels& resolved, std::size_t place);
 
 /// "12345 bytes in 9 requests, 3 of them one after another, 0.40 s".
 std::string describe(const HubTraffic& traffic);

@@ -12,6 +12,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "host/formats/hub_cache.h"
 
@@ -129,6 +130,7 @@ ModelSeries order_models(const std::vector<fs::path>& models, std::vector<std::s
     series.labels.push_back(labels[k]);
     if (!steps.empty()) series.steps.push_back(steps[k]);
   }
+  series.places = std::move(order);
   return series;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -15,6 +16,8 @@ struct ModelSeries {
   std::vector<std::string> labels;
   /// The number of each, ascending, where they are checkpoints of one run; else empty.
   std::vector<std::int64_t> steps;
+  /// Where each stood among the models that were given.
+  std::vector<std::size_t> places;
 };
 
 /// Checkpoints of one run have labels that differ in numbers alone ("step2", "step10";

@@ -44,7 +44,7 @@ struct Fetch {
 
 void fetch(const Options& options) {
   const Stopwatch watch;
-  HttpClient client(read_hub_settings());
+  HttpClient client(read_hub_settings(), options.quiet);
   const Purpose purpose = options.purpose == "census" ? Purpose::census : Purpose::predict;
   const std::filesystem::path cache = std::filesystem::absolute(deadray_cache()),
                               catalogue = norm_catalogue_file();
@@ -68,7 +68,7 @@ void fetch(const Options& options) {
 
 void download(const Options& options) {
   const Stopwatch watch;
-  HttpClient client(read_hub_settings());
+  HttpClient client(read_hub_settings(), options.quiet);
   Download download(client, parse_model_name(options.names.at(0)),
                     std::filesystem::absolute(hub_cache()), options.quiet);
   download.start();
@@ -77,7 +77,7 @@ void download(const Options& options) {
 }
 
 void list_revisions(const Options& options) {
-  HttpClient client(read_hub_settings());
+  HttpClient client(read_hub_settings(), options.quiet);
   const ModelName name = parse_model_name(options.names.at(0));
   if (name.repository.empty())
     throw UsageError(fmt::format("{}: a URL has no revisions", shown_url(name.url)));

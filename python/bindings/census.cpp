@@ -54,7 +54,7 @@ Counted census_on_disk(const std::string& model) {
   const nb::gil_scoped_release others_may_run;
   const ResolvedModels found = find_model(model, HubPurpose::census);
   ModelCensus census = census_of_model(found.models.front().path, {});
-  add_origin(census.hub, found, found.models.front().path);
+  add_origin(census.hub, found, 0);
   return counted(census);
 }
 

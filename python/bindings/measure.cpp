@@ -23,6 +23,7 @@
 #include "python/bindings/errors.h"
 #include "python/bindings/ranks_in_python.h"
 #include "verify/base/dtypes.h"
+#include "verify/base/vector_math.h"
 #include "verify/device/device_option.h"
 #include "verify/device/environment_json.h"
 #include "verify/device/library_errors.h"
@@ -148,6 +149,7 @@ class OursAlone {
 }  // namespace deadray
 
 NB_MODULE(_measure, m) {
+  settle_vector_math();  // modules that are watched run in this process
   using deadray::Probes;
   using NoGil = nb::gil_scoped_release;
   m.doc() = "Probes of norms on PyTorch's tensors";

@@ -91,7 +91,7 @@ std::pair<std::string, std::vector<Norm>> predict_on_disk(const std::string& mod
   request.keep_directions = true;
   const OpenedModel opened = open_checkpoint_model(request);
   Prediction prediction = predict_model(request, opened);
-  add_origin(prediction.hub, found, request.model);
+  add_origin(prediction.hub, found, 0);
   std::string record = record_text(to_json(prediction));
   std::vector<Norm> norms;
   norms.reserve(prediction.sites.size());

@@ -41,7 +41,9 @@ class SlowRetriesTest(unittest.TestCase):
                 busy = Answer(429, headers={"Retry-After": header or until})
                 hub.rule(CONFIG, first(1, busy))
                 home = Home(self.folder / str(header), hub.url)
-                self.assertEqual(home.run("predict", NAME).code, 0)
+                ended = home.run("predict", NAME)
+                self.assertEqual(ended.code, 0, ended.err)
+                self.assertRegex(ended.err, r"asks to wait [0-9.]+ s \(status 429\)")
                 times = [r.time for r in hub.requests if r.path.endswith(CONFIG)]
                 self.assertGreater(times[1] - times[0], 0.95)
                 self.assertLess(times[1] - times[0], 6)

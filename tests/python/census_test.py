@@ -105,7 +105,7 @@ def test_torch_is_not_needed() -> None:
 @pytest.mark.parametrize(
     ("model", "kind", "says"),
     [
-        ("no/such", deadray.UsageError, "no/such"),
+        ("/no/such", deadray.UsageError, "/no/such"),
         ({"model_type": "no-such-type"}, deadray.UnsupportedError, "no-such-type"),
         ({"model_type": "gpt2", "n_embd": "wide"}, deadray.MalformedError, "n_embd"),
         ({"model_type": object()}, deadray.UsageError, "no JSON"),

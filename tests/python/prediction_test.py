@@ -255,7 +255,7 @@ def test_errors_are_the_programs_lines_and_codes(tmp_path: Path) -> None:
     (tmp_path / "unknown/config.json").write_text('{"model_type": "no-such-type"}')
     classes = set()
     for words in (
-        ["no/such"],
+        ["/no/such"],
         [tmp_path / "empty"],
         [tmp_path / "cut"],
         [tmp_path / "unknown"],

@@ -171,6 +171,8 @@ class ReportPageTest(unittest.TestCase):
                 "drift-0-abs-cos",
                 "drift-0-one-minus-abs-cos",
                 "drift-0-gamma-change",
+                "drift-0-gamma-min",
+                "drift-0-coordinates",
                 "norms",
                 "fisher",
                 "flat",

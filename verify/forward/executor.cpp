@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "host/base/error.h"
+#include "verify/base/vector_math.h"
 #include "verify/device/memory.h"
 #include "verify/forward/block_loader.h"
 #include "verify/forward/inputs.h"
@@ -222,7 +223,9 @@ std::int64_t tokens_of_tile(const Stack& stack, const ExecutorOptions& options) 
 
 Executor::Executor(const Architecture& architecture, const Weights& weights,
                    ExecutorOptions options)
-    : architecture_(architecture), weights_(weights), options_(options) {}
+    : architecture_(architecture), weights_(weights), options_(options) {
+  settle_vector_math();
+}
 
 void Executor::run(const Calibration& calibration, Observer& observer, const Start& start) {
   if (const auto moving = weights_.tangents().size();

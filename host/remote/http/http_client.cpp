@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/base/error.h"
+#include "host/base/output.h"
 #include "host/base/stop_signals.h"
 #include "host/remote/http/http_transfer.h"
 #include "host/remote/http/url.h"
@@ -20,6 +21,8 @@ constexpr std::size_t kMostHops = 10;
 constexpr long kMostConnections = 16;      // to one server
 constexpr std::size_t kMostRunning = 512;  // as one depth: the norms of a large model go together
 constexpr std::chrono::milliseconds kLongestWait{60'000};  // that a server may ask for
+constexpr std::chrono::milliseconds kUntoldWait{1'000};    // longer ones are told
+constexpr std::uint64_t kProgress = 1 << 20;               // bytes that make a try one that went on
 constexpr int kLongestPoll = 50;                           // milliseconds until a signal is seen
 
 bool is_redirect(int status) {
@@ -53,8 +56,8 @@ struct HttpClient::Handles {
   CURLM* multi;
 };
 
-HttpClient::HttpClient(HubSettings settings)
-    : settings_(std::move(settings)), handles_(std::make_unique<Handles>()) {}
+HttpClient::HttpClient(HubSettings settings, bool quiet)
+    : settings_(std::move(settings)), quiet_(quiet), handles_(std::make_unique<Handles>()) {}
 
 HttpClient::~HttpClient() {
   for (const auto& transfer : running_) curl_multi_remove_handle(handles_->multi, transfer->handle);
@@ -159,13 +162,16 @@ void HttpClient::finish(std::unique_ptr<HttpTransfer> transfer, int code) {
 bool HttpClient::wait_to_try_again(HttpTransfer& transfer, int code) {
   const int status = transfer.response.status;
   const bool refused = code == CURLE_OK && (status == 429 || status >= 500);
+  if (transfer.request.again && transfer.received >= kProgress) transfer.response.tries = 1;
   if ((!refused && !is_broken_connection(code)) || transfer.response.tries >= kMostTries)
     return false;
   std::chrono::milliseconds pause = pause_before(transfer.response.tries);
-  if (refused)
-    if (const auto asked =
-            parse_retry_after(header(transfer.response.headers, "retry-after"), std::time(nullptr)))
-      pause = std::min<std::chrono::milliseconds>(*asked, kLongestWait);
+  const auto asked =
+      parse_retry_after(header(transfer.response.headers, "retry-after"), std::time(nullptr));
+  if (refused && asked) {
+    pause = std::min<std::chrono::milliseconds>(*asked, kLongestWait);
+    tell_wait(transfer, pause);
+  }
   transfer.due = HttpClock::now() + pause;
   ++transfer.response.tries;
   ++transfer.response.depth;  // the next try waits for this one
@@ -173,6 +179,16 @@ bool HttpClient::wait_to_try_again(HttpTransfer& transfer, int code) {
   transfer.url = transfer.request.url;
   if (transfer.request.again) transfer.request.again(transfer.request);
   return true;
+}
+
+/// Once for all that wait together.
+void HttpClient::tell_wait(const HttpTransfer& transfer, std::chrono::milliseconds pause) {
+  const auto until = HttpClock::now() + pause;
+  if (quiet_ || pause < kUntoldWait || until < told_until_ + kUntoldWait) return;
+  told_until_ = until;
+  write_message(fmt::format("{}: {} asks to wait {:g} s (status {})", transfer.request.what,
+                            origin_of(transfer.url), static_cast<double>(pause.count()) / 1e3,
+                            transfer.response.status));
 }
 
 /// @return whether there is a further hop, to HttpTransfer::url then

@@ -113,7 +113,7 @@ TEST_F(ResolveModelsTest, RefusesUrlsOfPages) {
 TEST_F(ResolveModelsTest, AddsTheOriginToRecords) {
   const ResolvedModels found = resolve({"org/name@v1"});
   std::optional<HubSnapshot> hub;
-  add_origin(hub, found, fetched_.path());
+  add_origin(hub, found, 0);
   ASSERT_TRUE(hub);
   EXPECT_EQ(hub->repository, "org/name");
   EXPECT_EQ(hub->commit, std::string(40, 'c'));
@@ -121,12 +121,13 @@ TEST_F(ResolveModelsTest, AddsTheOriginToRecords) {
   EXPECT_EQ(hub->endpoint, "https://hub.example");
   EXPECT_EQ(hub->traffic->requests, 5u);
   std::optional<HubSnapshot> other;
-  add_origin(other, found, cache_.path());
+  add_origin(other, resolve({cache_.path()}), 0);
   EXPECT_FALSE(other);
-  const ResolvedModels here = resolve({"org/here"});
-  add_origin(other, here, snapshot_);
+  add_origin(other, resolve({"org/here"}), 0);
   EXPECT_EQ(other->revision, "main");
   EXPECT_FALSE(other->traffic);
+  add_origin(other, resolve({"org/here", "org/here@" + kCommit}), 1);
+  EXPECT_EQ(other->revision, kCommit) << "the second name of one snapshot";
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -23,6 +25,7 @@ TEST(ModelSeriesTest, SortsCheckpointsOfOneRunByTheirNumbers) {
   EXPECT_EQ(run.labels, (Names{"step2", "step10", "step100"}));
   EXPECT_EQ(run.steps, (Steps{2, 10, 100}));
   EXPECT_EQ(run.models.front(), "runs/step2");
+  EXPECT_EQ(run.places, (std::vector<std::size_t>{1, 0, 2}));
   EXPECT_EQ(order({"checkpoint-1500", "checkpoint-500"}).steps, (Steps{500, 1500}));
   EXPECT_EQ(order({"b/00010", "b/00009"}).steps, (Steps{9, 10}));
 }
@@ -45,6 +48,7 @@ TEST(ModelSeriesTest, KeepsTheOrderOfOtherModels) {
     const ModelSeries series = order(paths);
     EXPECT_EQ(series.labels, paths);
     EXPECT_TRUE(series.steps.empty());
+    EXPECT_TRUE(std::is_sorted(series.places.begin(), series.places.end()));
   }
 }
 
