@@ -149,7 +149,7 @@ class OursAlone {
 }  // namespace deadray
 
 NB_MODULE(_measure, m) {
-  settle_vector_math();  // modules that are watched run in this process
+  deadray::settle_vector_math();  // modules that are watched run in this process
   using deadray::Probes;
   using NoGil = nb::gil_scoped_release;
   m.doc() = "Probes of norms on PyTorch's tensors";
