@@ -6,8 +6,8 @@
     scripts/lint --after-build     headers compile alone; clang-tidy
 
 The checks after the build read build/release, which scripts/test makes. They look at what changed
-since --base: at headers that see a change, and with clang-tidy at 20 sources at most. --all takes
-everything.
+since --base: at 40 headers at most that see a change, and with clang-tidy at 20 sources. --all
+takes everything.
 Exit codes: 0 clean, 1 findings, 2 usage, 6 something missing.
 """
 
